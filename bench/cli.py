@@ -1,0 +1,204 @@
+"""The command line: one verb a stage. `ragtune --help` imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Retrieve, fine-tune, or both? One spec in, one measured comparison out.",
+)  # fmt: skip
+
+Set = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a key of the spec; may be given again.")]
+SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec; `quickstart` is the embedded one.")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as reports/quickstart.")]
+Store = Annotated[Path | None, typer.Option(help="Folder of artefacts.  [default: $RAGTUNE_STORE or .ragtune/store]")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+
+
+def _load(path: Path, overrides: list[str]) -> Any:
+    from bench import spec
+
+    embedded = spec.embedded_path("specs", str(path)) if not path.exists() and not path.suffix else None
+    return spec.load(embedded or path, overrides)
+
+
+@app.command()
+def run(
+    path: SpecPath, overrides: Set = [], out: Annotated[Path, typer.Option(help="Where runs are written.")] = Path("reports"),  # noqa: B006
+    store: Store = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Build, run and measure every system of SPEC; score it; draw the report. Goes on where it was stopped."""
+    from bench import progress, show
+    from bench.report import report
+    from bench.run import run as run_spec
+    from bench.score import score
+
+    spec = _load(path, overrides)
+    with progress.progress(as_json) as tell:
+        outcome = run_spec(spec, out=out, store=store, progress=tell)
+    scores = score(outcome.folder)
+    page = report(outcome.folder)
+    if as_json:
+        print(json.dumps({"run": str(outcome.folder), "status": outcome.status, "computed": outcome.computed, "failed": outcome.failed, "report": str(page)}))
+    else:
+        show.table(scores)
+        for cell, reason in outcome.failed.items():
+            typer.echo(f"failed: {cell}: {reason}", err=True)
+        typer.echo(f"Report: {page}")
+    raise typer.Exit(1 if outcome.failed else 0)
+
+
+@app.command()
+def score(run: RunPath, as_json: Json = False) -> None:
+    """Score the records of RUN again, without running a model."""
+    from bench import show
+    from bench.score import score as score_run
+
+    scores = score_run(run)
+    print(json.dumps(scores, indent=1)) if as_json else show.table(scores)
+
+
+@app.command()
+def report(run: RunPath) -> None:
+    """Draw RUN's index.html again from its scores."""
+    from bench.report import report as draw
+
+    typer.echo(f"Report: {draw(run, again=True)}")
+
+
+@app.command()
+def compare(a: RunPath, b: RunPath, as_json: Json = False) -> None:
+    """What changed from run A to run B: the specs first, then every measure, paired by question."""
+    from bench import show
+    from bench.compare import compare as compare_runs
+
+    found = compare_runs(a, b)
+    print(json.dumps(found, indent=1)) if as_json else show.comparison(found)
+
+
+@app.command()
+def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
+    """Check SPEC and its dataset, without running anything."""
+    import tempfile
+
+    from bench.run import prepare
+    from bench.store import Store as Artefacts
+
+    with tempfile.TemporaryDirectory() as nowhere:
+        prepared = prepare(_load(path, overrides), Artefacts(Path(nowhere)))
+    task = prepared.task
+    typer.echo(f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, {len(task.train)} training and {len(task.test)} test questions.")
+
+
+@app.command()
+def plan(path: SpecPath, overrides: Set = [], out: Path = Path("reports"), store: Store = None, as_json: Json = False) -> None:  # noqa: B006
+    """What a run of SPEC would do: its cells, what is there already, time and memory to expect."""
+    from bench import show
+    from bench.plan import plan as plan_run
+
+    rows = plan_run(_load(path, overrides), out=out, store=store)
+    print(json.dumps(rows, indent=1)) if as_json else show.plan(rows)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Whether this machine can run ragtune, and what to do where it cannot."""
+    from bench import show
+    from bench.doctor import examine
+
+    findings = examine()
+    print(json.dumps(findings, indent=1)) if as_json else show.findings(findings)
+    raise typer.Exit(1 if any(f["state"] == "broken" for f in findings) else 0)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="SPEC", help="The spec to write.")] = Path("ragtune.yaml"),
+    data: Annotated[str | None, typer.Option(help="Your data: a native folder, SQuAD JSON, records, or a folder of documents.")] = None,
+    questions: Annotated[str | None, typer.Option(help="JSONL of questions, for a folder of documents.")] = None,
+    model: Annotated[str | None, typer.Option(help="Base model: a folder or hub id.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="Embedder: a folder or hub id.")] = None,
+) -> None:
+    """Write a commented spec for your own data, asking for what no flag gives."""
+    from bench.init import write
+
+    if data is None:
+        data = typer.prompt("Your data (a folder of documents, a native folder, SQuAD .json, or records)")
+    if questions is None and Path(data).is_dir() and not (Path(data) / "corpus.jsonl").exists():
+        questions = typer.prompt("Questions about the documents (JSONL)")
+    model = model or typer.prompt("Base model", default="micro")
+    embedder = embedder or typer.prompt("Embedder", default="micro")
+    write(path, data=data, questions=questions, model=model, embedder=embedder)
+    typer.echo(f"Wrote {path}. Next: ragtune validate {path}, then ragtune plan {path}, then ragtune run {path}.")
+
+
+@app.command()
+def systems() -> None:
+    """The kinds of system that a spec can name."""
+    from bench import kinds
+
+    for name in kinds.builtin():
+        typer.echo(f"{name:12} {kinds.load(name).about}")
+
+
+@app.command()
+def schema() -> None:
+    """JSON Schema of a spec, for editors."""
+    from bench.spec import schema as spec_schema
+
+    print(json.dumps(spec_schema(), indent=1))
+
+
+@app.command()
+def world(
+    out: Annotated[Path, typer.Argument(help="The dataset folder to write.")], seed: str = "plant-1", pages: int = 400,
+    train: int = 600, dev: int = 60, test: int = 240,
+) -> None:  # fmt: skip
+    """Generate a fictional plant as a native dataset."""
+    from bench import tasks
+    from bench.errors import UserError
+    from bench.worlds import generate
+
+    try:
+        w = generate(seed, pages=pages, train=train, dev=dev, test=test)
+    except ValueError as e:
+        raise UserError(f"{e}.") from None
+    task = tasks.Task(out.name, w.corpus, w.train, w.dev, w.test, w.updates)
+    command = f"ragtune world {out.name} --seed {seed} --pages {pages} --train {train} --dev {dev} --test {test}"
+    tasks.write(out, task, licence="CC0-1.0", seed=seed, generated_by=command, sha256=task.digest)
+    typer.echo(f"Wrote {out}: {len(w.corpus)} passages, {len(w.train)} training and {len(w.test)} test questions.")
+
+
+@app.callback(invoke_without_command=True)
+def _version(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"ragtune {installed('ragtune')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 a cell failed, 2 the user's mistake, 130 interrupted."""
+    from bench.errors import UserError
+
+    try:
+        app(standalone_mode=True)
+    except UserError as e:
+        typer.echo(f"error: {e}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; run the same command to go on.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Where a run happened: versions, commit, processor, threads, GPU, load."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from bench.types import JSON
+
+LIBRARIES = (
+    "ragtune", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "sentence-transformers", "faiss-cpu",
+    "hnswlib", "bm25s", "ir-measures", "torchmetrics", "numpy", "scipy", "ragas",
+)  # fmt: skip
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# glibc maps every block of 32 MiB or more anew, which alone changes how slow 4-bit weights look on a CPU
+SETTINGS = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "8589934592",
+    "TOKENIZERS_PARALLELISM": "false",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAGAS_DO_NOT_TRACK": "true",
+}
+
+
+def for_cells(threads: int | None) -> dict[str, str]:
+    """The environment that cells run in. `threads` is of every numeric library; None: one for each core."""
+    count = str(threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1)
+    return {**os.environ, **SETTINGS, **{name: count for name in THREAD_VARIABLES}}
+
+
+def version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def describe(threads: int | None) -> dict[str, JSON]:
+    cells = for_cells(threads)
+    return {
+        "python": platform.python_version(), "os": platform.platform(), "versions": {n: version(n) for n in LIBRARIES},
+        "commit": commit(), "cpu": processor(), "cores": psutil.cpu_count(logical=False), "threads": int(cells["OMP_NUM_THREADS"]),
+        "memory_bytes": psutil.virtual_memory().total, "settings": SETTINGS, "gpus": gpus(),
+    }  # fmt: skip
+
+
+def load() -> list[float] | None:
+    """Load averages of 1, 5 and 15 minutes."""
+    return [round(x, 2) for x in psutil.getloadavg()]
+
+
+def commit() -> str | None:
+    """The commit of this checkout, with "+" when the tree has changes; None outside a checkout."""
+    here = Path(__file__).resolve().parent.parent
+
+    def git(*args: str) -> str:
+        return subprocess.run(["git", "-C", str(here), *args], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")) != here:
+            return None
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def gpus() -> list[dict[str, JSON]]:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    driver = str(pynvml.nvmlSystemGetDriverVersion())
+    handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+    return [
+        {"name": str(pynvml.nvmlDeviceGetName(h)), "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(h).total), "driver": driver}
+        for h in handles
+    ]

@@ -1,0 +1,49 @@
+"""Numbers as people read them. `n/a`: does not apply or was not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NONE = "n/a"
+
+
+def interval(found: Mapping[str, Any] | None) -> str:
+    """A share with its 95% interval: `0.62 (0.55-0.69)`."""
+    return NONE if found is None else f"{found['mean']:.2f} ({found['low']:.2f}\N{EN DASH}{found['high']:.2f})"
+
+
+def share(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}"
+
+
+def count(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
+
+
+def span(seconds: float | None) -> str:
+    """A time in the unit that suits it."""
+    if seconds is None:
+        return NONE
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} \N{MICRO SIGN}s"
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 600 else f"{seconds / 60:.3g} min"
+
+
+def size(count: float | None) -> str:
+    """Bytes in powers of 1000, as disks and vendors count them."""
+    if count is None:
+        return NONE
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def money(usd: float | None) -> str:
+    return "not priced" if usd is None else "$0" if usd == 0 else f"${usd:.2g}" if usd < 100 else f"${usd:,.0f}"

@@ -1,0 +1,177 @@
+"""Time, memory and energy of one process, measured from outside the system under test.
+
+Systems call `mark()`, `note(key, value)` and `progress(stage, done, total)`; what these cost and mean is decided
+here. Without a meter listening they do nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.types import JSON
+
+_marks: list[float] = []
+_notes: dict[str, JSON] = {}
+_listener: list[Callable[[str, int, int], None]] = []
+
+
+def mark() -> None:
+    """A token left the model."""
+    _marks.append(time.perf_counter())
+
+
+def note(key: str, value: JSON) -> None:
+    """A fact of the running system that only it knows, such as the bytes of its weights."""
+    _notes[key] = value
+
+
+def notes() -> dict[str, JSON]:
+    return dict(_notes)
+
+
+def progress(stage: str, done: int, total: int) -> None:
+    """Where the work stands, for whoever shows it. A total of 0 is an unknown one."""
+    for listen in _listener:
+        listen(stage, done, total)
+
+
+def listen(callback: Callable[[str, int, int], None]) -> None:
+    _listener[:] = [callback]
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """Wall seconds of one call, and when its tokens came. Per-token time is of the tokens after the first."""
+
+    seconds: float
+    first_token_s: float | None
+    per_token_s: float | None
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, Stopwatch]:
+    _marks.clear()
+    begin = time.perf_counter()
+    result = call()
+    end = time.perf_counter()
+    marks = list(_marks)
+    first = marks[0] - begin if marks else None
+    rest = (marks[-1] - marks[0]) / (len(marks) - 1) if len(marks) > 1 else None
+    return result, Stopwatch(end - begin, first, rest)
+
+
+def rss_bytes() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
+def _high_water() -> int | None:
+    """Linux keeps the true peak of resident memory; elsewhere the samples must do."""
+    try:
+        text = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmHWM:")), None)
+
+
+@dataclass
+class Gpu:
+    """This process on one CUDA device, as NVML sees it. Raises pynvml.NVMLError where there is none."""
+
+    handle: Any = None
+
+    def __post_init__(self) -> None:
+        import pynvml
+
+        pynvml.nvmlInit()
+        self.handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+
+    def bytes(self) -> int:
+        import pynvml
+
+        mine = [p for p in pynvml.nvmlDeviceGetComputeRunningProcesses(self.handle) if p.pid == os.getpid()]
+        return sum(int(p.usedGpuMemory or 0) for p in mine)
+
+    def energy_j(self) -> float:
+        import pynvml
+
+        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)) / 1000
+
+
+def gpu() -> Gpu | None:
+    """A GPU meter, or None on a machine without an NVIDIA driver."""
+    import pynvml
+
+    try:
+        return Gpu()
+    except pynvml.NVMLError:
+        return None
+
+
+@dataclass
+class Memory:
+    """Samples resident and GPU memory in a thread, by phase; used as a context manager.
+
+    The thread sleeps `every_s` between samples of some ten microseconds (a few milliseconds of NVML every
+    tenth sample), well under 1% of a core.
+    """
+
+    every_s: float = 0.02
+    whole_process: bool = True  # the peak since the process began, not only while metering
+    start_rss: int = 0
+    peak_rss: int = 0
+    peak_gpu: int | None = None
+    by_phase: dict[str, int] = field(default_factory=dict)
+    _phase: str = "build"
+    _gpu: Gpu | None = None
+    _energy: float | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Memory:
+        self.start_rss = self.peak_rss = rss_bytes()
+        self._gpu = gpu()
+        self._energy = self._gpu.energy_j() if self._gpu else None
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+        self.peak_rss = max(self.peak_rss, rss_bytes(), (_high_water() or 0) if self.whole_process else 0)
+
+    def phase(self, name: str) -> None:
+        self._phase = name
+
+    def _sample(self) -> None:
+        process, count = psutil.Process(), 0
+        while not self._stop.wait(self.every_s):
+            rss = int(process.memory_info().rss)
+            self.peak_rss = max(self.peak_rss, rss)
+            self.by_phase[self._phase] = max(self.by_phase.get(self._phase, 0), rss - self.start_rss)
+            if self._gpu and count % 10 == 0:
+                self.peak_gpu = max(self.peak_gpu or 0, self._gpu.bytes())
+            count += 1
+
+    def facts(self) -> dict[str, JSON]:
+        """Peaks in bytes. GPU figures are None where no GPU was used, never zero."""
+        torch = sys.modules.get("torch")
+        cuda = torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+        return {
+            "start_rss_bytes": self.start_rss,
+            "peak_rss_bytes": self.peak_rss - self.start_rss,
+            "peak_rss_by_phase_bytes": dict(self.by_phase),
+            "peak_gpu_allocated_bytes": int(cuda.max_memory_allocated()) if cuda else None,
+            "peak_gpu_reserved_bytes": int(cuda.max_memory_reserved()) if cuda else None,
+            "peak_gpu_process_bytes": self.peak_gpu if cuda else None,
+            "gpu_energy_j": self._gpu.energy_j() - self._energy if cuda and self._gpu and self._energy is not None else None,
+        }

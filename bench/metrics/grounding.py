@@ -1,0 +1,36 @@
+"""Whether an answer stands on the passages shown, without a judge. Pure functions; None where it does not apply."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from bench.metrics.text import contains, normalise
+from bench.types import Hit
+
+_MARK = re.compile(r"\[(\d+)\]")
+
+
+def k_precision(answer: str, passages: Sequence[str]) -> float | None:
+    """Share of the answer's tokens found in the passages (Adlakha et al. 2307.16877); None for an empty answer."""
+    said = normalise(_MARK.sub(" ", answer)).split()
+    known = set(normalise(" ".join(passages)).split())
+    return sum(token in known for token in said) / len(said) if said else None
+
+
+def cited(answer: str, hits: Sequence[Hit]) -> list[str]:
+    """Ids of the passages that the answer rests on: those it marks as [n], else those that contain it."""
+    marks = [int(m) for m in _MARK.findall(answer)]
+    if marks:
+        return list(dict.fromkeys(hits[n - 1].passage_id for n in marks if 0 < n <= len(hits)))
+    return list(dict.fromkeys(h.passage_id for h in hits if contains(h.text, [answer])))
+
+
+def citation(answer: str, hits: Sequence[Hit], gold: Sequence[str]) -> tuple[float | None, float]:
+    """(precision, recall) of the cited passages against the gold ones, after ALCE (Gao et al. 2305.14627).
+
+    Precision is None where nothing is cited; recall is then 0.
+    """
+    found = cited(answer, hits)
+    right = len(set(found) & set(gold))
+    return (right / len(found) if found else None), right / len(gold)

@@ -1,0 +1,72 @@
+"""Answers against references: SQuAD EM and F1, containment, ROUGE-L, abstention, labels. Pure functions.
+
+SQuAD scores and ROUGE are torchmetrics', which follows the official scripts; it is imported when first used.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+
+def normalise(text: str) -> str:
+    """SQuAD's: lower case, no ASCII punctuation, no articles, single spaces."""
+    text = "".join(c for c in text.lower() if c not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+@contextmanager
+def _double() -> Iterator[None]:
+    """torchmetrics counts in torch's default float; single precision would show in the seventh digit."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def squad(answer: str, references: Sequence[str]) -> tuple[float, float]:
+    """(exact match, F1) in 0..1, the best over the references (Rajpurkar et al. 1606.05250)."""
+    from torchmetrics.functional.text import squad as score
+
+    with _double():
+        result = score(
+            [{"prediction_text": answer, "id": "q"}],
+            [{"answers": {"text": list(references), "answer_start": [0] * len(references)}, "id": "q"}],
+        )
+        return float(result["exact_match"]) / 100, float(result["f1"]) / 100
+
+
+def rouge_l(answer: str, references: Sequence[str]) -> float:
+    """ROUGE-L F-measure in 0..1, the best over the references (Lin 2004)."""
+    from torchmetrics.functional.text.rouge import rouge_score
+
+    with _double():
+        result = rouge_score([answer], [list(references)], rouge_keys="rougeL", accumulate="best")
+        return float(result["rougeL_fmeasure"])
+
+
+def contains(answer: str, references: Sequence[str]) -> float:
+    """1 where a normalised reference stands in the normalised answer as whole words."""
+    said = f" {normalise(answer)} "
+    return float(any(f" {normalise(r)} " in said for r in references if normalise(r)))
+
+
+def abstains(answer: str, phrases: Sequence[str]) -> bool:
+    """Whether the answer is one of the abstaining phrases, or nothing at all."""
+    return normalise(answer) in {"", *(normalise(p) for p in phrases)}
+
+
+def label(answer: str, choices: Sequence[str]) -> str | None:
+    """The choice that the answer names: the whole of it, or else the only one that it contains."""
+    said = normalise(answer)
+    whole = [c for c in choices if normalise(c) == said]
+    if whole:
+        return whole[0]
+    named = [c for c in choices if contains(answer, [c])]
+    return named[0] if len(named) == 1 else None

@@ -1,0 +1,262 @@
+"""Cells to records: run what is not yet there, resume what was cut short, write one folder.
+
+    reports/<run>/run.json        spec, digests, environment, and what became of every cell
+    reports/<run>/records.jsonl   one line for each cell and question
+    reports/<run>/cells/<cell>/   job.json, records.jsonl, result.json, log.txt while and after it runs
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
+
+from bench import environment, hub, tasks
+from bench.digest import digest
+from bench.errors import UserError
+from bench.executor import Executor, ServerDied
+from bench.files import read_json, write_json, write_text
+from bench.spec import Cell, Spec, cells
+from bench.store import Store
+from bench.system import Tuning
+from bench.tasks import Task
+from bench.types import JSON
+from bench.worker import Job
+
+
+class Progress(Protocol):
+    """Who is told how a run goes."""
+
+    def begin(self, cells: int) -> None: ...
+    def cell(self, name: str, number: int) -> None: ...
+    def stage(self, name: str, done: int, total: int) -> None: ...
+    def end(self, name: str, reason: str | None, cached: bool) -> None: ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def begin(self, cells: int) -> None:
+        return None
+
+    def cell(self, name: str, number: int) -> None:
+        return None
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        return None
+
+    def end(self, name: str, reason: str | None, cached: bool) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec made concrete: what is to run, on what, and how it is recognised."""
+
+    spec: Spec
+    cells: list[Cell]
+    identities: dict[str, str]
+    task: Task
+    task_folder: Path
+    origin: dict[str, JSON]
+    models: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    folder: Path
+    status: str  # complete or failed
+    computed: int  # cells that ran now
+    failed: dict[str, str]  # cell -> reason
+
+
+def prepare(spec: Spec, store: Store) -> Prepared:
+    """Pin every model and load the task. Raises UserError for what cannot run; writes only to the store."""
+    models: dict[str, str] = {}
+    pinned = [c.model_copy(update={"config": _pinned(c.config, models)}) for c in cells(spec)]
+    task, origin = tasks.load(spec.dataset, store)
+    folder = store.path(tasks.recipe(spec.dataset, origin["source"]))
+    _check(spec, pinned, task)
+    identities = {c.id: c.identity(task.digest, spec.measure) for c in pinned}
+    return Prepared(spec, pinned, identities, task, folder, origin, models)
+
+
+def _pinned(value: Any, models: dict[str, str], key: str = "") -> Any:
+    """The config with the digest of every model, embedder and reranker filled in."""
+    if not isinstance(value, dict):
+        return value
+    filled = {k: _pinned(v, models, k) for k, v in value.items()}
+    if "digest" in filled and filled.get("name"):
+        name, what = str(filled["name"]), {"model": "base model"}.get(key, key)
+        if filled.get("base_url"):
+            filled["digest"] = f"endpoint:{name}"
+        else:
+            filled["digest"] = models.get(name) or hub.pin(name, filled.get("revision"), what=what, key=f"{key}.name")
+            if filled["digest"].startswith("hub:"):
+                filled["revision"] = filled["digest"].rpartition("@")[2]
+        models[name] = filled["digest"]
+    return filled
+
+
+def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
+    for cell in pinned:
+        tuning = Tuning.model_validate(cell.config["tuning"]) if "tuning" in cell.config else None
+        if tuning and not task.train:
+            raise UserError(f"system {cell.system!r} tunes, and the dataset has no training split.", where=spec.name,
+                            remedy="Lower dataset.test_share, or leave the system out.")  # fmt: skip
+        if tuning and (tuning.search or tuning.early_stopping) and not task.dev:
+            raise UserError(f"system {cell.system!r} selects on dev, and the dataset has no dev split.", where=spec.name,
+                            remedy="Set dataset.dev_share, or drop tuning.search and tuning.early_stopping.")  # fmt: skip
+        if cell.kind == "oracle" and not any(e.question.gold for e in task.test):
+            raise UserError("an oracle needs gold passages, and no test question has any.", where=spec.name, remedy="Leave it out.")
+
+
+def run(spec: Spec, *, out: Path = Path("reports"), store: Path | None = None, progress: Progress | None = None) -> Outcome:
+    """Run what the spec asks for and is not yet there. Raises UserError before anything of the run is written.
+
+    On Ctrl-C or SIGTERM no process is left, run.json says incomplete, and the same call goes on later.
+    """
+    tell = progress or Silent()
+    prepared = prepare(spec, Store(store or default_store()))
+    folder = out / spec.name
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        with lock.acquire(timeout=0), _sigterm_as_interrupt():
+            return _run(prepared, folder, Store(store or default_store()), tell)
+    except Timeout:
+        raise UserError("another process is running this run.", where=str(folder), remedy="Wait for it, or give the spec another name.") from None
+
+
+def default_store() -> Path:
+    """RAGTUNE_STORE, or `.ragtune/store` in the current folder."""
+    return Path(os.environ.get("RAGTUNE_STORE", ".ragtune/store"))
+
+
+def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outcome:
+    spec = prepared.spec
+    todo = [c for c in prepared.cells if not is_done(folder, c, prepared.identities[c.id])]
+    previous = read_json(folder / "run.json") if (folder / "run.json").exists() else None
+    about = _about(prepared)
+    if not todo and previous and previous["status"] == "complete" and previous["identity"] == about["identity"]:
+        tell.begin(len(prepared.cells))
+        for c in prepared.cells:
+            tell.end(c.id, None, True)
+        return Outcome(folder, "complete", 0, {})
+    header = {**about, "started": time.time(), "load_start": environment.load(), "environment": environment.describe(spec.measure.threads)}
+    write_json(folder / "run.json", {**header, "status": "incomplete"})
+    tell.begin(len(prepared.cells))
+    try:
+        with Executor(environment.for_cells(spec.measure.threads), folder / "server.log") as executor:
+            for number, cell in enumerate(prepared.cells, 1):
+                cached = cell not in todo
+                tell.cell(cell.id, number)
+                reason = None if cached else _run_cell(cell, prepared, folder, store, executor, tell)
+                tell.end(cell.id, reason, cached)
+    except KeyboardInterrupt:
+        write_json(folder / "run.json", {**header, "status": "incomplete", "cells": _told(prepared, folder)})
+        raise
+    told = _told(prepared, folder)
+    failed = {c: str(r["reason"]) for c, r in told.items() if r["status"] != "done"}
+    _gather(prepared, folder)
+    status = "failed" if failed else "complete"
+    write_json(folder / "run.json", {**header, "status": status, "ended": time.time(), "load_end": environment.load(), "cells": told})
+    return Outcome(folder, status, len(todo), failed)
+
+
+def _about(prepared: Prepared) -> dict[str, JSON]:
+    """What a run is of, apart from when and where."""
+    spec = prepared.spec
+    systems = {c.system: {"kind": c.kind, "config": c.config} for c in prepared.cells}
+    task = prepared.task
+    about: dict[str, JSON] = {
+        "schema_version": 1, "name": spec.name, "spec": spec.model_dump(mode="json"), "spec_digest": spec.digest,
+        "dataset": {**prepared.origin, "name": task.name, "passages": len(task.corpus), "train": len(task.train), "dev": len(task.dev), "test": len(task.test)},
+        "models": prepared.models, "systems": systems,
+    }  # fmt: skip
+    return about | {"identity": digest([about["spec_digest"], prepared.identities])}
+
+
+def is_done(folder: Path, cell: Cell, identity: str) -> bool:
+    result = folder / "cells" / cell.id / "result.json"
+    if not result.exists():
+        return False
+    found = read_json(result)
+    return found["status"] == "done" and found["identity"] == identity
+
+
+def _run_cell(cell: Cell, prepared: Prepared, folder: Path, store: Store, executor: Executor, tell: Progress) -> str | None:
+    """The reason why it failed, or None. Records of the same identity that a stop cut short are continued."""
+    place, identity = folder / "cells" / cell.id, prepared.identities[cell.id]
+    before = place / "job.json"
+    if before.exists() and read_json(before)["identity"] != identity:
+        shutil.rmtree(place)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "result.json").unlink(missing_ok=True)
+    measure = prepared.spec.measure
+    job = Job(cell.id, cell.system, cell.kind, cell.seed, identity, cell.config, str(prepared.task_folder.resolve()), str(store.root.resolve()),
+              measure.latency_questions, measure.warmup, [p or str(Path.cwd()) for p in sys.path])  # fmt: skip
+    write_json(before, job)
+    begin = time.time()
+    try:
+        reason = executor.run(before.resolve(), timeout_s=measure.timeout_s, watch=tell.stage)
+    except ServerDied as e:
+        reason = str(e)
+    result = place / "result.json"
+    if reason is None and result.exists():
+        found = read_json(result)
+        return None if found["status"] == "done" else str(found["reason"])
+    reason = reason or "ended without a result. The cell's log.txt has the last words."
+    write_json(result, {"status": "failed", "identity": identity, "reason": reason, "started": begin, "ended": time.time()})
+    return reason
+
+
+def _told(prepared: Prepared, folder: Path) -> dict[str, Any]:
+    """What every cell's result says; a cell that never ended says so."""
+    told = {}
+    for cell in prepared.cells:
+        path = folder / "cells" / cell.id / "result.json"
+        found = read_json(path) if path.exists() else {"status": "incomplete", "reason": "not finished"}
+        told[cell.id] = {"system": cell.system, "kind": cell.kind, "seed": cell.seed, **found}
+    return told
+
+
+def _gather(prepared: Prepared, folder: Path) -> None:
+    """All cells' records as one file, in the order of the spec and of the test split."""
+    order = {e.question.id: i for i, e in enumerate(prepared.task.test)}
+    lines: list[str] = []
+    for cell in prepared.cells:
+        path = folder / "cells" / cell.id / "records.jsonl"
+        if path.exists():
+            rows = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+            lines += sorted(rows, key=lambda line: order[json.loads(line)["question"]])
+    write_text(folder / "records.jsonl", "".join(lines))
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does. Outside the main thread signals are left as they are."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before: Callable[[int, FrameType | None], Any] | int | None = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

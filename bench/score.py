@@ -1,0 +1,269 @@
+"""Records to scores: per question, then per system with intervals. Reads the files of a run and nothing else."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import stats
+from bench.digest import digest, file_digest
+from bench.errors import UserError
+from bench.files import read_json, read_jsonl, write_json
+from bench.metrics import grounding, text
+from bench.metrics import retrieval as relevance
+from bench.types import JSON, Record
+from bench.worker import read_record
+
+if TYPE_CHECKING:
+    import pandas
+
+VERSION = 1
+Values = dict[str, float | None]  # metric -> value of one question; None: does not apply
+
+# metric -> (title, whether higher is better)
+METRICS: dict[str, tuple[str, bool]] = {
+    "em": ("Exact match", True),
+    "f1": ("F1", True),
+    "contains": ("Containment", True),
+    "rouge_l": ("ROUGE-L", True),
+    "label_accuracy": ("Label accuracy", True),
+    "abstains_rightly": ("Abstains when it should", True),
+    "abstains_wrongly": ("Abstains when it should not", False),
+    "k_precision": ("K-Precision", True),
+    "citation_precision": ("Citation precision", True),
+    "citation_recall": ("Citation recall", True),
+    "recall_at_k": ("Recall@k", True),
+    "mrr": ("MRR", True),
+    "ndcg": ("nDCG@k", True),
+    "index_recall": ("Index recall", True),
+}
+
+
+def quality(r: Record, abstain: Sequence[str]) -> Values:
+    """How right the answer is. A failed question is wrong; a question without reference is not scored."""
+    if r.answers is None:
+        return {}
+    said = "" if r.answer.error else r.answer.text
+    silent = text.abstains(said, abstain) and not r.answer.error
+    if not r.answers:
+        right = float(silent)
+        return {"em": right, "f1": right, "abstains_rightly": right}
+    if r.answer.error:
+        em = f1 = rouge = inside = 0.0
+    else:
+        (em, f1), rouge, inside = text.squad(said, r.answers), text.rouge_l(said, r.answers), text.contains(said, r.answers)
+    values: Values = {"em": em, "f1": f1, "contains": inside, "rouge_l": rouge, "abstains_wrongly": float(silent)}
+    if r.choices:
+        values["label_accuracy"] = float(not r.answer.error and text.label(said, r.choices) in r.answers)
+    return values
+
+
+def grounded(r: Record, abstain: Sequence[str]) -> Values:
+    """Whether the passages shown carry the answer. An abstention rests on nothing, and is not scored."""
+    a = r.answer
+    if a.hits is None or a.error or text.abstains(a.text, abstain):
+        return {}
+    values: Values = {"k_precision": grounding.k_precision(a.text, [h.text for h in a.hits])}
+    if r.gold:
+        values["citation_precision"], values["citation_recall"] = grounding.citation(a.text, a.hits, r.gold)
+    return values
+
+
+def retrieved(records: Sequence[Record], k: int) -> dict[str, Values]:
+    """Relevance of the passages found, for the questions that have gold ones."""
+    rows = {r.question: ([h.passage_id for h in r.answer.hits], r.gold) for r in records if r.answer.hits is not None and r.gold}
+    found = relevance.measures(rows, k) if rows else {}
+    return {q: {name: values[q] for name, values in found.items()} for q in rows}
+
+
+def per_question(records: Sequence[Record], config: Mapping[str, Any], index_recall: Mapping[str, float] | None) -> list[Values]:
+    """The values of each record of one cell, in order."""
+    abstain = config["prompt"]["abstain"]
+    relevant = retrieved(records, config["retrieval"]["k"]) if "retrieval" in config else {}
+    rows = []
+    for r in records:
+        values = {**quality(r, abstain), **grounded(r, abstain), **relevant.get(r.question, {})}
+        if index_recall is not None:
+            values["index_recall"] = index_recall[r.question]
+        rows.append(values)
+    return rows
+
+
+def averaged(cells: Sequence[tuple[Sequence[Record], Sequence[Values]]]) -> dict[str, tuple[list[float], list[str], list[str]]]:
+    """metric -> (values, clusters, strata), a question each: the mean over seeds, before anything is resampled."""
+    seen: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    where: dict[str, Record] = {}
+    for records, rows in cells:
+        for r, values in zip(records, rows, strict=True):
+            where[r.question] = r
+            for metric, value in values.items():
+                if value is not None:
+                    seen[metric][r.question].append(value)
+    return {
+        metric: ([statistics.fmean(v) for v in by.values()], [where[q].group for q in by], [where[q].stratum for q in by])
+        for metric, by in seen.items()
+    }
+
+
+def estimates(values: Mapping[str, tuple[list[float], list[str], list[str]]]) -> dict[str, JSON]:
+    """metric -> estimate over all questions, and over each stratum."""
+    told: dict[str, JSON] = {}
+    for metric in METRICS:
+        if metric not in values:
+            told[metric] = None
+            continue
+        x, clusters, strata = values[metric]
+        parts = {s: _of([v for v, t in zip(x, strata, strict=True) if t == s], [c for c, t in zip(clusters, strata, strict=True) if t == s]) for s in sorted(set(strata))}
+        told[metric] = {**(_of(x, clusters) or {}), "strata": parts}
+    return told
+
+
+def _of(x: list[float], clusters: list[str]) -> dict[str, JSON] | None:
+    found = stats.estimate(x, clusters)
+    return asdict(found) if found else None
+
+
+def speed(records: Sequence[Record]) -> dict[str, JSON]:
+    """Latency of the questions answered alone; throughput of those answered in batches, failures left out of neither."""
+    alone = [r.latency_s for r in records if r.latency_s is not None]
+    first = [r.first_token_s for r in records if r.first_token_s is not None]
+    each = [r.per_token_s for r in records if r.per_token_s is not None]
+    batched = {(r.cell, r.batch): (r.batch_size, r.batch_s) for r in records if r.latency_s is None}
+    seconds = sum(s for _, s in batched.values())
+    return {
+        "n": len(alone), **{f"p{p}_s": stats.percentile(alone, p) if alone else None for p in stats.SUPPORT},
+        "p50_interval_s": stats.median_interval(alone), "first_token_s": statistics.median(first) if first else None,
+        "per_token_s": statistics.median(each) if each else None,
+        "questions_per_s": sum(n for n, _ in batched.values()) / seconds if seconds else None,
+        "batched_n": sum(n for n, _ in batched.values()), "batch_size": max((n for n, _ in batched.values()), default=None),
+    }  # fmt: skip
+
+
+STAGES = {"chunks": "chunk_s", "embeddings": "embed_s", "index": "index_s", "adapter": "train_s"}
+
+
+def built(cell: Mapping[str, Any]) -> dict[str, JSON]:
+    """What the cell's artefacts cost when they were built, whoever built them; None for stages that it has not."""
+    seconds: dict[str, float | None] = dict.fromkeys(STAGES.values())
+    for a in cell["artefacts"]:
+        if a["kind"] in STAGES:
+            seconds[STAGES[a["kind"]]] = (seconds[STAGES[a["kind"]]] or 0.0) + a["build_s"]
+    adapters = [a for a in cell["artefacts"] if a["kind"] == "adapter"]
+    peaks = [a["memory"] for a in adapters]
+    tuning = cell["notes"].get("tuning") or {}
+    known = [s for s in seconds.values() if s is not None]
+    return {
+        **seconds, "total_s": sum(known) if known else 0.0, "artefact_bytes": sum(a["bytes"] for a in cell["artefacts"]),
+        "reused": sum(bool(a["hit"]) for a in cell["artefacts"]), "artefacts": len(cell["artefacts"]),
+        **{k: tuning.get(k) for k in ("steps", "tokens", "tokens_per_s", "step_s", "trainable_parameters", "trials", "optimiser", "batches_sha256", "dev_loss")},
+        "train_peak_rss_bytes": max((p["peak_rss_bytes"] for p in peaks), default=None),
+        "train_peak_gpu_bytes": max((p["peak_gpu_allocated_bytes"] for p in peaks if p["peak_gpu_allocated_bytes"] is not None), default=None),
+    }  # fmt: skip
+
+
+def cost(build: Mapping[str, Any], quick: Mapping[str, Any], records: Sequence[Record], prices: Mapping[str, Any], on_gpu: bool) -> dict[str, JSON]:
+    """Money to build, and for a thousand questions in batches; None where the spec has no price for it."""
+    tokens = prices["prompt_tokens_usd_per_million"], prices["completion_tokens_usd_per_million"]
+    hourly = prices["gpu_hour_usd" if on_gpu else "cpu_hour_usd"]
+    counted = [r.answer for r in records if r.answer.prompt_tokens is not None]
+    served = None
+    if None not in tokens and counted:
+        served = 1000 * sum(a.prompt_tokens * tokens[0] + (a.completion_tokens or 0) * tokens[1] for a in counted if a.prompt_tokens) / 1e6 / len(counted)
+    elif hourly is not None and quick["questions_per_s"]:
+        served = 1000 / quick["questions_per_s"] / 3600 * hourly
+    return {"build_usd": build["total_s"] / 3600 * hourly if hourly is not None else None, "thousand_questions_usd": served}
+
+
+def score(folder: Path) -> dict[str, JSON]:
+    """Score a run and write scores.json; what is already scored from these very files is read back.
+
+    Raises UserError where the folder holds no run.
+    """
+    about = read_run(folder)
+    records_path = folder / "records.jsonl"
+    if not records_path.exists():
+        raise UserError("this run has no records yet.", where=str(folder), remedy="Finish it with `ragtune run`.")
+    source = digest([VERSION, about["identity"], about.get("cells"), about["spec"]["prices"], file_digest(records_path)])
+    if (folder / "scores.json").exists() and (known := read_json(folder / "scores.json")).get("source") == source:
+        return dict(known)
+    by_cell: dict[str, list[Record]] = defaultdict(list)
+    for _, row in read_jsonl(records_path):
+        by_cell[row["cell"]].append(read_record(row))
+    systems = {name: _system(name, about, by_cell) for name in about["systems"]}
+    scores = {"schema_version": 1, "source": source, "run": about["name"], "metrics": {m: t for m, (t, _) in METRICS.items()}, "systems": systems}
+    write_json(folder / "scores.json", scores)
+    return scores
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    if not (folder / "run.json").exists():
+        raise UserError("no run here.", where=str(folder), remedy="Give a folder that `ragtune run` wrote, such as reports/quickstart.")
+    return dict(read_json(folder / "run.json"))
+
+
+def _system(name: str, about: Mapping[str, Any], by_cell: Mapping[str, list[Record]]) -> dict[str, JSON]:
+    """One system over its seeds."""
+    mine = {c: cell for c, cell in about["cells"].items() if cell["system"] == name}
+    entry = about["systems"][name]
+    failed = {c: cell["reason"] for c, cell in mine.items() if cell["status"] != "done"}
+    whole = {c: cell for c, cell in mine.items() if c not in failed}
+    head = {"kind": entry["kind"], "precision": entry["config"]["precision"], "seeds": len(whole), "failed": failed}
+    if not whole:
+        return {**head, "status": "failed", "n": 0}
+    scored = [(by_cell[c], per_question(by_cell[c], entry["config"], cell["index_recall"])) for c, cell in whole.items()]
+    records = [r for rows, _ in scored for r in rows]
+    builds = [built(cell) for cell in whole.values()]
+    quick = speed(records)
+    first = next(iter(whole.values()))
+    build = {k: _middle(b[k] for b in builds) for k in builds[0]}
+    memory = {k: _worst(cell["memory"][k] for cell in whole.values()) for k in first["memory"] if k.endswith("_bytes") and "phase" not in k}
+    return {
+        **head, "status": "partly failed" if failed else "done", "n": len(scored[0][0]), "errors": sum(bool(r.answer.error) for r in records),
+        "truncated": sum(r.answer.truncated for r in records), "scores": estimates(averaged(scored)),
+        "seed_em": [_seed_mean(rows) for _, rows in scored], "speed": quick, "build": build,
+        "memory": {**memory, "weights_bytes": first["notes"].get("weights_bytes"), "parameters": first["notes"].get("parameters")},
+        "tokens": {"prompt": _mean(r.answer.prompt_tokens for r in records), "completion": _mean(r.answer.completion_tokens for r in records)},
+        "cost": cost(build, quick, records, about["spec"]["prices"], first["notes"].get("device") == "cuda"),
+        "device": first["notes"].get("device"), "cell_s": _middle(cell["ended"] - cell["started"] for cell in whole.values()),
+    }  # fmt: skip
+
+
+def _seed_mean(rows: Sequence[Values]) -> float | None:
+    return _mean(v.get("em") for v in rows)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _middle(values: Iterable[Any]) -> Any:
+    """The median over seeds of a number; the first of anything else."""
+    return _reduced(values, statistics.median)
+
+
+def _worst(values: Iterable[Any]) -> Any:
+    return _reduced(values, max)
+
+
+def _reduced(values: Iterable[Any], how: Callable[[Iterable[Any]], Any]) -> Any:
+    known = [v for v in values if v is not None]
+    return None if not known else how(known) if all(isinstance(v, int | float) for v in known) else known[0]
+
+
+def scores(folder: Path | str) -> pandas.DataFrame:
+    """The scores of a run as a frame: one row for each system, metric and stratum (`all` for the whole)."""
+    import pandas
+
+    rows = []
+    for name, system in score(Path(folder))["systems"].items():
+        for metric, found in (system.get("scores") or {}).items():
+            if found is None:
+                continue
+            for stratum, part in {"all": found, **found["strata"]}.items():
+                rows.append({"system": name, "metric": metric, "stratum": stratum, **{k: part[k] for k in ("mean", "low", "high", "n", "clusters", "method")}})
+    return pandas.DataFrame(rows)

@@ -1,0 +1,107 @@
+"""The whole vocabulary: frozen values that travel between the harness and the systems. Stdlib only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+JSON = Any  # a value that json.dumps accepts
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One retrievable unit of the corpus. `group` is what splits and clusters keep together."""
+
+    id: str
+    text: str
+    title: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a system sees: never the answer. `gold` is filled for privileged controls only."""
+
+    id: str
+    text: str
+    gold: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question with its truth. `()` as answers: the right answer is to abstain; None: no reference is known."""
+
+    question: Question
+    answers: tuple[str, ...] | None
+    stratum: str = "all"
+    group: str = ""
+    split: str = "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What `build` may learn from. It has no test split, so a system cannot leak one."""
+
+    corpus: tuple[Passage, ...]
+    train: tuple[Example, ...] = ()
+    dev: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A retrieved chunk. `passage_id` is the corpus passage that it was cut from."""
+
+    chunk_id: str
+    passage_id: str
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a system says. `error` set means that the question failed and counts as wrong."""
+
+    text: str
+    hits: tuple[Hit, ...] | None = None  # None: this kind of system shows no passages
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    truncated: bool = False  # passages were cut to fit the context window
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One question answered by one cell: a line of records.jsonl."""
+
+    cell: str
+    system: str
+    seed: int
+    question: str
+    stratum: str
+    group: str
+    text: str
+    answers: tuple[str, ...] | None
+    gold: tuple[str, ...]
+    choices: tuple[str, ...]
+    answer: Answer
+    batch: int  # number of the batch that it was answered in
+    batch_size: int
+    batch_s: float  # wall time of that batch
+    latency_s: float | None  # set when it was answered alone, after warm-up
+    first_token_s: float | None = None
+    per_token_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One stored build product, as its manifest tells it."""
+
+    digest: str
+    kind: str
+    build_s: float
+    bytes: int
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+    memory: Mapping[str, JSON] = field(default_factory=dict)  # while it was built
+    hit: bool = False  # found in the store, not built by this cell

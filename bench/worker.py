@@ -1,0 +1,181 @@
+"""One cell in one process: build the system, answer every question once, write what was seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench import kinds, meters, tasks
+from bench.digest import plain
+from bench.files import read_json, read_jsonl, write_json, write_jsonl
+from bench.store import Store
+from bench.system import System, SystemConfig
+from bench.tasks import Task
+from bench.types import JSON, Answer, Example, Hit, Record
+
+Tell = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the run hands to a cell, as `job.json` in the cell's folder."""
+
+    cell: str
+    system: str
+    kind: str
+    seed: int
+    identity: str
+    config: dict[str, Any]
+    task: str  # folder of the task in the store
+    store: str
+    latency_questions: int
+    warmup: int
+    sys_path: list[str]
+
+
+def main(path: Path, tell: Tell) -> int:
+    """Run the job. 0: result.json says done; 1: it says failed and why. The one broad catch of the project."""
+    job = Job(**read_json(path))
+    sys.path[:] = job.sys_path
+    begin = time.time()
+    try:
+        result = run(job, path.parent, tell)
+    except Exception as e:
+        traceback.print_exc()
+        result = {"status": "failed", "reason": reason(e), "traceback": traceback.format_exc()}
+    write_json(path.parent / "result.json", {"identity": job.identity, "started": begin, "ended": time.time(), **result})
+    return 0 if result["status"] == "done" else 1
+
+
+def reason(e: BaseException) -> str:
+    """One line that says what happened, with what the user can do where that is known."""
+    text = " ".join(str(e).split())[:600] or "no message"
+    if isinstance(e, MemoryError) or "out of memory" in text.lower():
+        return f"out of memory: {text} Lower the batch size, or use precision nf4."
+    return f"{type(e).__name__}: {text}"
+
+
+def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
+    kind = kinds.load(job.kind)
+    config = kind.Config.model_validate(job.config)
+    task = tasks.read(Path(job.task))
+    store = Store(Path(job.store))
+    meters.listen(_throttled(tell))
+    with meters.Memory() as memory:
+        begin = time.perf_counter()
+        system = kind.build(config, task.material, store)
+        build_s = time.perf_counter() - begin
+        memory.phase("answer")
+        answer_all(job, config, system, task, folder)
+        memory.phase("audit")
+        recall = system.index_recall([e.question for e in task.test])
+    return {
+        "status": "done", "build_s": build_s, "memory": memory.facts(), "notes": meters.notes(),
+        "artefacts": plain(_once(store)),
+        "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True)) if recall is not None else None,
+    }  # fmt: skip
+
+
+def _once(store: Store) -> list[Any]:
+    """Each artefact once, as it was first met: the first meeting knows whether this cell built it."""
+    return list({a.digest: a for a in reversed(store.used)}.values())[::-1]
+
+
+def _throttled(tell: Tell, every_s: float = 0.2) -> Callable[[str, int, int], None]:
+    last = [0.0]
+
+    def progress(stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done in (0, total) or now - last[0] > every_s:
+            last[0] = now
+            tell(event="progress", pid=os.getpid(), stage=stage, done=done, total=total)
+
+    return progress
+
+
+def batches(test: Sequence[Example], *, alone: int, size: int) -> list[list[Example]]:
+    """The order of answering: `alone` questions one at a time, the others in batches. The same at every resume.
+
+    Which questions go first is drawn once, so that latency is not of the first document only.
+    """
+    order = list(test)
+    random.Random("batches").shuffle(order)
+    singles, rest = order[:alone], order[alone:]
+    return [[e] for e in singles] + [rest[i : i + size] for i in range(0, len(rest), size)]
+
+
+def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folder: Path) -> None:
+    """Append a record a question to records.jsonl, whole batches at a time; batches that stand there are kept."""
+    plan = batches(task.test, alone=job.latency_questions, size=config.generation.batch_size)
+    path = folder / "records.jsonl"
+    kept = whole_batches(path, plan)
+    if len(kept) == len(plan):
+        return
+    see = (lambda q: q) if config.privileged else (lambda q: replace(q, gold=()))
+    warm = (task.train or task.test)[: job.warmup]
+    for e in warm:
+        system.answer([see(e.question)])
+    done = sum(len(plan[n]) for n in kept)
+    with path.open("a", encoding="utf-8") as out:
+        for number, batch in enumerate(plan):
+            if number in kept:
+                continue
+            answers, watch = meters.timed(lambda: system.answer([see(e.question) for e in batch]))  # noqa: B023
+            if len(answers) != len(batch):
+                raise ValueError(f"the system gave {len(answers)} answers to {len(batch)} questions")
+            out.write("".join(_line(record(job, e, a, number, len(batch), watch)) for e, a in zip(batch, answers, strict=True)))
+            out.flush()
+            done += len(batch)
+            meters.progress("answer", done, len(task.test))
+
+
+def _line(r: Record) -> str:
+
+    return json.dumps(plain(r), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def record(job: Job, e: Example, answer: Answer, number: int, size: int, watch: meters.Stopwatch) -> Record:
+    alone = size == 1 and number < job.latency_questions
+    return Record(
+        cell=job.cell, system=job.system, seed=job.seed, question=e.question.id, stratum=e.stratum, group=e.group,
+        text=e.question.text, answers=e.answers, gold=e.question.gold, choices=e.question.choices, answer=answer,
+        batch=number, batch_size=size, batch_s=watch.seconds, latency_s=watch.seconds if alone else None,
+        first_token_s=watch.first_token_s if alone else None, per_token_s=watch.per_token_s if alone else None,
+    )  # fmt: skip
+
+
+def whole_batches(path: Path, plan: Sequence[Sequence[Example]]) -> set[int]:
+    """Which batches were written whole before a stop. What a kill cut short is dropped from the file."""
+    if not path.exists():
+        return set()
+    text = path.read_text(encoding="utf-8", errors="replace")
+    complete = text[: text.rfind("\n") + 1]
+    if complete != text:
+        path.write_text(complete, encoding="utf-8")
+    rows = [row for _, row in read_jsonl(path)]
+    found: dict[int, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["batch"], []).append(row["question"])
+    kept = {n for n, ids in found.items() if n < len(plan) and ids == [e.question.id for e in plan[n]]}
+    if len(kept) != len(found):
+        write_jsonl(path, [row for row in rows if row["batch"] in kept])
+    return kept
+
+
+def read_record(row: dict[str, Any]) -> Record:
+    """A Record from its line."""
+    answer = dict(row["answer"])
+    hits = answer["hits"]
+    answer["hits"] = None if hits is None else tuple(Hit(**h) for h in hits)
+    tuples = {k: tuple(row[k]) if row[k] is not None else None for k in ("answers", "gold", "choices")}
+    return Record(**{**row, **tuples, "answer": Answer(**answer)})  # type: ignore[arg-type]
+
+

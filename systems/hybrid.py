@@ -1,0 +1,28 @@
+"""Both: the retrieval of one system with the tuned model of another, sharing what they built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from bench.store import Store
+from bench.system import Embedder, Raft, Retrieval, System, TunedConfig, Tuning
+from bench.types import Material
+
+
+class Config(TunedConfig):
+    references: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "rag": ("embedder", "retrieval"),
+        "adapter": ("method", "precision", "tuning", "raft"),
+    }
+    tuning: Tuning
+    retrieval: Retrieval
+    embedder: Embedder
+    raft: Raft | None = None
+
+
+def build(config: Config, material: Material, store: Store) -> System:
+    from systems.parts import reader
+
+    source = reader.searched(config, config.embedder, config.retrieval, store)
+    return reader.reader(config, material, model=reader.adapted(config, config.raft, store), source=source, learns=True)

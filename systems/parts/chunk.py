@@ -1,0 +1,54 @@
+"""Passages to chunks: the units that are embedded and retrieved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.digest import digest
+from bench.files import read_jsonl, write_jsonl
+from bench.store import Store
+from bench.system import Chunking
+from bench.types import Passage
+
+
+@dataclass(frozen=True)
+class Chunk:
+    id: str
+    passage_id: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Chunks and the digest of the artefact that they are."""
+
+    rows: list[Chunk]
+    digest: str
+
+
+def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store) -> Chunks:
+    """The corpus cut by `chunking`, or whole passages without it."""
+    recipe = {
+        "kind": "chunks", "version": 1, "corpus": digest([[p.id, p.title, p.text] for p in corpus]),
+        "chunking": chunking.model_dump() if chunking else None,
+    }  # fmt: skip
+
+    def make(folder: Path) -> dict[str, int]:
+        rows = cut(corpus, chunking)
+        write_jsonl(folder / "chunks.jsonl", rows)
+        return {"chunks": len(rows)}
+
+    folder, artefact = store.get(recipe, make)
+    return Chunks([Chunk(**row) for _, row in read_jsonl(folder / "chunks.jsonl")], artefact.digest)
+
+
+def cut(corpus: Sequence[Passage], chunking: Chunking | None) -> list[Chunk]:
+    if chunking is None:
+        return [Chunk(p.id, p.id, p.title, p.text) for p in corpus]
+    from langchain_text_splitters import RecursiveCharacterTextSplitter
+
+    cutter = RecursiveCharacterTextSplitter(chunk_size=chunking.size, chunk_overlap=chunking.overlap)
+    return [Chunk(f"{p.id}#{n}", p.id, p.title, text) for p in corpus for n, text in enumerate(cutter.split_text(p.text))]

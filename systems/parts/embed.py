@@ -1,0 +1,58 @@
+"""Chunks and questions to vectors, by a sentence-transformers model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sentence_transformers import SentenceTransformer
+
+from bench.store import Store
+from bench.system import Embedder
+from systems.parts.chunk import Chunks
+
+Vectors = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A loaded embedder. Vectors are float32, one row a text, of unit length: inner product is cosine."""
+
+    model: Any
+    config: Embedder
+
+    def questions(self, texts: Sequence[str]) -> Vectors:
+        return self._encode([self.config.query_prefix + t for t in texts])
+
+    def passages(self, texts: Sequence[str]) -> Vectors:
+        return self._encode([self.config.passage_prefix + t for t in texts])
+
+    def _encode(self, texts: list[str]) -> Vectors:
+        rows = self.model.encode(texts, batch_size=self.config.batch_size, normalize_embeddings=True, show_progress_bar=False)
+        return np.ascontiguousarray(rows, dtype=np.float32)
+
+
+def load(config: Embedder, *, device: str) -> Encoder:
+    model = SentenceTransformer(config.name, revision=config.revision, device=device, trust_remote_code=False)
+    return Encoder(model, config)
+
+
+def recipe(chunks: Chunks, config: Embedder) -> dict[str, Any]:
+    return {"kind": "embeddings", "version": 1, "chunks": chunks.digest, "embedder": config.digest or config.name,
+            "revision": config.revision, "prefix": config.passage_prefix, "dtype": "float32"}  # fmt: skip
+
+
+def embeddings(chunks: Chunks, encoder: Encoder, store: Store) -> tuple[Path, str]:
+    """(file of the vectors, digest of the artefact): shape (chunks, dimensions)."""
+
+    def make(folder: Path) -> dict[str, int]:
+        rows = encoder.passages([f"{c.title}. {c.text}" if c.title and c.title not in c.text else c.text for c in chunks.rows])
+        np.save(folder / "vectors.npy", rows)
+        return {"vectors": len(rows), "dimensions": int(rows.shape[1])}
+
+    folder, artefact = store.get(recipe(chunks, encoder.config), make)
+    return folder / "vectors.npy", artefact.digest

@@ -1,0 +1,69 @@
+"""Training examples as token ids: prompts as the system will see them, the loss on the answer only."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.system import Prompt
+from bench.types import Example, Hit, Passage
+from systems.parts import prompt as prompts
+
+IGNORED = -100  # the label that the loss leaves out
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One training sequence. `labels` are IGNORED on the prompt."""
+
+    ids: list[int]
+    labels: list[int]
+
+
+Context = Callable[[Example], list[tuple[str, str]] | None]  # the passages of an example's prompt, (title, text)
+
+
+def no_context(_: Example) -> None:
+    return None
+
+
+def distractors(search: Callable[[Sequence[str], int], list[list[Hit]]], corpus: Sequence[Passage], *, count: int, keep_gold: float, seed: int) -> Context:
+    """RAFT contexts: the gold passage, with probability `keep_gold`, shuffled among `count` retrieved others."""
+    known = {p.id: p for p in corpus}
+
+    def context(e: Example) -> list[tuple[str, str]]:
+        rng = random.Random(f"{seed}/{e.question.id}")
+        found = search([e.question.text], count + len(e.question.gold))[0]
+        ids = [i for i in dict.fromkeys(h.passage_id for h in found) if i not in e.question.gold][:count]
+        if rng.random() < keep_gold:
+            ids += e.question.gold
+        rng.shuffle(ids)
+        return [(known[i].title, known[i].text) for i in ids]
+
+    return context
+
+
+def pairs(tokenizer: Any, examples: Sequence[Example], prompt: Prompt, context: Context, *, window: int) -> list[Encoded]:
+    """Question-answer pairs; an unanswerable one learns to abstain. Examples without a reference are left out."""
+    rows = []
+    for e in examples:
+        if e.answers is None:
+            continue
+        target = e.answers[0] if e.answers else prompt.abstain[0]
+        passages = context(e)
+        fitted = prompts.fit(tokenizer, prompt, e.question, passages, window=window)
+        shown = passages[: fitted.shown] if passages is not None else None
+        said = prompts.encode_answer(tokenizer, prompts.messages(prompt, e.question, shown), target)
+        rows.append(Encoded(fitted.ids + said, [IGNORED] * len(fitted.ids) + said))
+    return rows
+
+
+def plain(tokenizer: Any, corpus: Sequence[Passage], *, window: int) -> list[Encoded]:
+    """The passages themselves (continued pre-training), cut to the window, the loss on every token."""
+    rows = []
+    for p in corpus:
+        ids = [*tokenizer.encode(p.text), tokenizer.eos_token_id]
+        rows += [Encoded(ids[i : i + window], ids[i : i + window]) for i in range(0, len(ids), window)]
+    return rows

@@ -1,0 +1,96 @@
+"""The base language model: loading, 4-bit quantisation and greedy decoding."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, StoppingCriteria, StoppingCriteriaList
+from transformers.utils import logging as transformers_logging
+
+from bench import meters
+
+transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class LM:
+    """A causal model ready to answer. `window` is the most tokens that a prompt may have."""
+
+    model: Any
+    tokenizer: Any
+    max_new_tokens: int
+    window: int
+
+    def complete(self, prompts: Sequence[Sequence[int]]) -> list[tuple[str, int]]:
+        """(text, completion tokens) of each prompt, decoded greedily as one left-padded batch."""
+        longest = max(len(p) for p in prompts)
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=self.model.device)
+        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
+        with torch.inference_mode():
+            out = self.model.generate(
+                input_ids=ids, attention_mask=mask, do_sample=False, num_beams=1, max_new_tokens=self.max_new_tokens,
+                pad_token_id=pad, stopping_criteria=StoppingCriteriaList([_Tick()]),
+            )  # fmt: skip
+        return [self._said(row[longest:].tolist()) for row in out]
+
+    def _said(self, ids: list[int]) -> tuple[str, int]:
+        ends = self.model.generation_config.eos_token_id
+        stop = set(ends if isinstance(ends, list) else [ends]) | {self.tokenizer.eos_token_id}
+        cut = next((n for n, i in enumerate(ids) if i in stop), None)
+        kept = ids if cut is None else ids[:cut]
+        return self.tokenizer.decode(kept, skip_special_tokens=True).strip(), len(kept) + (cut is not None)
+
+
+class _Tick(StoppingCriteria):
+    """Never stops; tells the harness that a token came."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        meters.mark()
+        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+
+
+def device_of(device: str) -> str:
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+
+
+def load(name: str, *, revision: str | None, dtype: str, device: str, precision: str) -> tuple[Any, Any]:
+    """(model, tokenizer) from a folder or hub id. `precision="nf4"` quantises as QLoRA does.
+
+    `dtype="auto"` is the checkpoint's on CUDA and float32 on a CPU, where most processors are slower in
+    anything smaller. Raises OSError for a name that neither the disk nor the hub has.
+    """
+    where = device_of(device)
+    number: Any = getattr(torch, dtype) if dtype != "auto" else ("auto" if where == "cuda" else torch.float32)
+    options: dict[str, Any] = {"dtype": number, "revision": revision, "trust_remote_code": False, "device_map": {"": where}}
+    if precision == "nf4":
+        compute = number if number != "auto" else torch.bfloat16
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
+        )  # type: ignore[no-untyped-call]
+    model = AutoModelForCausalLM.from_pretrained(name, **options)
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    meters.note("weights_bytes", int(model.get_memory_footprint()))
+    meters.note("parameters", int(sum(_count(p) for p in model.parameters())))
+    meters.note("device", where)
+    return model.eval(), tokenizer
+
+
+def _count(p: Any) -> int:
+    """Parameters in a tensor; a 4-bit one packs two in each byte."""
+    return int(p.quant_state.shape.numel() if getattr(p, "quant_state", None) is not None else p.numel())
+
+
+def ready(model: Any, tokenizer: Any, *, max_new_tokens: int) -> LM:
+    """The model as an LM, its window being what it was trained for less the answer."""
+    limits = [getattr(model.config, "max_position_embeddings", None), tokenizer.model_max_length]
+    known = [int(n) for n in limits if n is not None and n < 10**9]
+    with contextlib.suppress(AttributeError):
+        model.generation_config.max_length = None  # or it warns beside max_new_tokens
+    return LM(model, tokenizer, max_new_tokens, (min(known) if known else 2048) - max_new_tokens)

@@ -1,0 +1,73 @@
+"""Prompts: from a question and its passages to token ids that fit the context window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.system import Prompt
+from bench.types import Question
+
+Message = dict[str, str]
+
+
+class TooLong(ValueError):
+    """The question alone does not fit the context window."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Token ids of a prompt, and how many of its passages they show."""
+
+    ids: list[int]
+    shown: int
+    truncated: bool
+
+
+def messages(prompt: Prompt, question: Question, passages: Sequence[tuple[str, str]] | None) -> list[Message]:
+    """The conversation up to the answer. `passages` are (title, text); None asks without any."""
+    if passages is None:
+        text = prompt.closed_book.replace("{question}", question.text)
+    else:
+        shown = "".join(
+            prompt.passage.replace("{n}", str(n)).replace("{title}", title).replace("{text}", body)
+            for n, (title, body) in enumerate(passages, 1)
+        )
+        before, _, after = prompt.open_book.partition("{passages}")
+        ask = lambda part: part.replace("{question}", question.text)  # noqa: E731
+        text = ask(before) + shown + ask(after)
+    if question.choices:
+        text += prompt.choices.replace("{choices}", ", ".join(question.choices))
+    start = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    return [*start, {"role": "user", "content": text}]
+
+
+def encode(tokenizer: Any, conversation: Sequence[Message]) -> list[int]:
+    """Token ids up to where the answer starts: by the chat template, or as plain text that ends in "Answer:"."""
+    if tokenizer.chat_template:
+        ids = tokenizer.apply_chat_template(list(conversation), add_generation_prompt=True, tokenize=True, return_dict=False)
+        return list(ids)
+    return list(tokenizer.encode("\n\n".join(m["content"] for m in conversation) + "\nAnswer:"))
+
+
+def encode_answer(tokenizer: Any, conversation: Sequence[Message], answer: str) -> list[int]:
+    """Token ids of the answer as it follows `encode`, the end mark included."""
+    if tokenizer.chat_template:
+        said = [*conversation, {"role": "assistant", "content": answer}]
+        whole = list(tokenizer.apply_chat_template(said, tokenize=True, return_dict=False))
+        start = encode(tokenizer, conversation)
+        if whole[: len(start)] == start:
+            return whole[len(start) :]
+    return [*tokenizer.encode(f" {answer}", add_special_tokens=False), tokenizer.eos_token_id]
+
+
+def fit(tokenizer: Any, prompt: Prompt, question: Question, passages: Sequence[tuple[str, str]] | None, *, window: int) -> Fitted:
+    """The prompt in at most `window` tokens, dropping passages from the last. Raises TooLong."""
+    count = len(passages) if passages is not None else 0
+    for shown in range(count, -1, -1):
+        part = passages[:shown] if passages is not None else None
+        ids = encode(tokenizer, messages(prompt, question, part))
+        if len(ids) <= window:
+            return Fitted(ids, shown, truncated=shown < count)
+    raise TooLong(f"the question takes {len(ids)} tokens and the context window leaves {window}")

@@ -1,0 +1,130 @@
+"""The one way of answering: a language model that reads what a source of passages shows it, if anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bench.store import Store
+from bench.system import Embedder, Raft, Retrieval, SystemConfig, TunedConfig
+from bench.types import Answer, Hit, Material, Passage, Question
+from systems.parts import endpoint, lm, prompt, retrieve, train
+
+
+class Source(Protocol):
+    """Where a prompt's passages come from."""
+
+    def passages(self, questions: Sequence[Question]) -> list[list[Hit]]: ...
+    def recall(self, questions: Sequence[Question]) -> list[float] | None: ...
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    retriever: retrieve.Retriever
+
+    def passages(self, questions: Sequence[Question]) -> list[list[Hit]]:
+        return self.retriever.search([q.text for q in questions])
+
+    def recall(self, questions: Sequence[Question]) -> list[float] | None:
+        return self.retriever.recall([q.text for q in questions])
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The gold passages of each question, as the harness names them to privileged controls."""
+
+    corpus: dict[str, Passage]
+
+    def passages(self, questions: Sequence[Question]) -> list[list[Hit]]:
+        return [[Hit(i, i, self.corpus[i].text, 1.0) for i in q.gold] for q in questions]
+
+    def recall(self, questions: Sequence[Question]) -> list[float] | None:
+        return None
+
+
+Answerer = lm.LM | endpoint.Endpoint
+
+
+@dataclass
+class Reader:
+    """A System. The two makers are called again when the world changes; the store keeps what did not."""
+
+    config: SystemConfig
+    make_model: Callable[[Material], Answerer]
+    make_source: Callable[[Material], Source] | None
+    learns: bool  # the model itself depends on the material
+    model: Answerer
+    source: Source | None
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        found = self.source.passages(questions) if self.source else [None] * len(questions)
+        titles = [[("", h.text) for h in hits] if hits is not None else None for hits in found]
+        shown = [tuple(hits) if hits is not None else None for hits in found]
+        if isinstance(self.model, endpoint.Endpoint):
+            return [self.model.reply(q, t, h) for q, t, h in zip(questions, titles, shown, strict=True)]
+        fitted = [self._fit(q, t) for q, t in zip(questions, titles, strict=True)]
+        ids = [f.ids for f in fitted if isinstance(f, prompt.Fitted)]
+        said = iter(self.model.complete(ids) if ids else [])
+        return [self._answer(f, hits, said) for f, hits in zip(fitted, shown, strict=True)]
+
+    def _fit(self, question: Question, passages: Sequence[tuple[str, str]] | None) -> prompt.Fitted | prompt.TooLong:
+        assert isinstance(self.model, lm.LM)
+        try:
+            return prompt.fit(self.model.tokenizer, self.config.prompt, question, passages, window=self.model.window)
+        except prompt.TooLong as e:
+            return e
+
+    def _answer(self, fitted: prompt.Fitted | prompt.TooLong, hits: tuple[Hit, ...] | None, said: object) -> Answer:
+        if isinstance(fitted, prompt.TooLong):
+            return Answer("", hits, truncated=True, error=str(fitted))
+        text, tokens = next(said)  # type: ignore[call-overload]
+        return Answer(text, hits[: fitted.shown] if hits is not None else None, len(fitted.ids), tokens, fitted.truncated)
+
+    def refresh(self, material: Material) -> None:
+        if self.learns:
+            self.model = self.make_model(material)
+        if self.make_source:
+            self.source = self.make_source(material)
+
+    def index_recall(self, questions: Sequence[Question]) -> list[float] | None:
+        return self.source.recall(questions) if self.source else None
+
+
+def reader(config: SystemConfig, material: Material, *, model: Callable[[Material], Answerer], source: Callable[[Material], Source] | None = None, learns: bool = False) -> Reader:
+    """Build both halves on the first material. Indexes come first: memory is freed before a model is loaded."""
+    first = source(material) if source else None
+    return Reader(config, model, source, learns, model(material), first)
+
+
+def base(config: SystemConfig) -> Callable[[Material], Answerer]:
+    """The untuned model, or the endpoint."""
+
+    def make(_: Material) -> Answerer:
+        m, g = config.model, config.generation
+        if m.base_url:
+            return endpoint.connect(m.base_url, m.name, api_key_env=m.api_key_env, timeout_s=m.timeout_s, max_new_tokens=g.max_new_tokens, prompt=config.prompt)
+        model, tokenizer = lm.load(m.name, revision=m.revision, dtype=m.dtype, device=m.device, precision=config.precision)
+        return lm.ready(model, tokenizer, max_new_tokens=g.max_new_tokens)
+
+    return make
+
+
+def adapted(config: TunedConfig, raft: Raft | None, store: Store) -> Callable[[Material], Answerer]:
+    """The tuned model, trained where the store does not have it."""
+    recipe = train.Recipe(config.method, config.model, config.precision, config.prompt, config.tuning, config.seed, raft)
+
+    def make(material: Material) -> Answerer:
+        model, tokenizer = train.tuned(recipe, material, store)
+        return lm.ready(model, tokenizer, max_new_tokens=config.generation.max_new_tokens)
+
+    return make
+
+
+def searched(config: SystemConfig, embedder: Embedder, retrieval: Retrieval, store: Store) -> Callable[[Material], Source]:
+    device = lm.device_of(config.model.device)
+    return lambda material: Retrieved(retrieve.retriever(material.corpus, embedder, retrieval, store, device=device))
+
+
+def gold(material: Material) -> Source:
+    return Gold({p.id: p for p in material.corpus})

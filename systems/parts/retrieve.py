@@ -1,0 +1,93 @@
+"""Questions to chunks: dense, BM25 or fused, then reranked. Built from stored parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+from bench.store import Store
+from bench.system import Embedder, Reranker, Retrieval
+from bench.types import Hit, Passage
+from systems.parts import chunk, embed, index
+
+
+@dataclass(frozen=True)
+class Retriever:
+    """`search` gives the best `k` chunks of each question, best first."""
+
+    retrieval: Retrieval
+    chunks: chunk.Chunks
+    encoder: embed.Encoder | None
+    dense: index.Index | None
+    vectors: Path | None
+    sparse: index.BM25 | None
+    reranker: Any
+
+    def search(self, texts: Sequence[str], k: int | None = None) -> list[list[Hit]]:
+        k = k or self.retrieval.k
+        wide = max(k, self.retrieval.reranker.candidates) if self.retrieval.reranker else k
+        ranked = self._ranked(texts, wide)
+        if self.reranker is not None:
+            ranked = [self._reranked(text, row) for text, row in zip(texts, ranked, strict=True)]
+        return [[self._hit(i, score) for i, score in row[:k]] for row in ranked]
+
+    def _ranked(self, texts: Sequence[str], k: int) -> index.Ranked:
+        if self.dense is None or self.encoder is None:
+            return self.sparse.search(texts, k) if self.sparse else []
+        if self.sparse is None:
+            return self.dense.search(self.encoder.questions(texts), k)
+        wide = max(50, 5 * k)
+        lists = zip(self.dense.search(self.encoder.questions(texts), wide), self.sparse.search(texts, wide), strict=True)
+        return [fuse(both, self.retrieval.rrf_k)[:k] for both in lists]
+
+    def _reranked(self, text: str, row: list[tuple[int, float]]) -> list[tuple[int, float]]:
+        scores = self.reranker.predict([(text, self.chunks.rows[i].text) for i, _ in row], show_progress_bar=False)
+        return sorted(((i, float(s)) for (i, _), s in zip(row, scores, strict=True)), key=lambda pair: -pair[1])
+
+    def _hit(self, i: int, score: float) -> Hit:
+        c = self.chunks.rows[i]
+        return Hit(c.id, c.passage_id, c.text, score)
+
+    def recall(self, texts: Sequence[str]) -> list[float] | None:
+        """Share of the exact top-k in the index's top-k, a question each; None without a vector index."""
+        if self.dense is None or self.encoder is None or self.vectors is None:
+            return None
+        queries = self.encoder.questions(texts)
+        k = min(self.retrieval.k, len(self.chunks.rows))
+        found = self.dense.search(queries, k)
+        truth = index.exact(self.vectors, queries, k)
+        return [len(t & {i for i, _ in f}) / len(t) for t, f in zip(truth, found, strict=True)]
+
+
+def fuse(rankings: Sequence[Sequence[tuple[int, float]]], rrf_k: int) -> list[tuple[int, float]]:
+    """Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009); ties go to the lower number."""
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, (i, _) in enumerate(ranking, 1):
+            scores[i] = scores.get(i, 0.0) + 1 / (rrf_k + rank)
+    return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def retriever(corpus: Sequence[Passage], embedder: Embedder, retrieval: Retrieval, store: Store, *, device: str) -> Retriever:
+    """Chunks, embeddings and indexes from the store, or built into it."""
+    rows = chunk.chunks(corpus, retrieval.chunking, store)
+    encoder = dense = vectors = None
+    if retrieval.mode != "bm25":
+        encoder = embed.load(embedder, device=device)
+        vectors, digest = embed.embeddings(rows, encoder, store)
+        dense = index.index(vectors, digest, retrieval, store)
+    sparse = index.bm25(rows, store) if retrieval.mode != "dense" else None
+    return Retriever(retrieval, rows, encoder, dense, vectors, sparse, _reranker(retrieval.reranker, device))
+
+
+def _reranker(config: Reranker | None, device: str) -> Any:
+    if config is None:
+        return None
+    from sentence_transformers import CrossEncoder
+
+    return CrossEncoder(config.name, revision=config.revision, device=device, trust_remote_code=False)
+
+

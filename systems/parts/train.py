@@ -1,0 +1,204 @@
+"""Tuning: LoRA, QLoRA and full fine-tuning by the transformers Trainer, each run one stored adapter.
+
+The order of batches depends on the seed and the data alone, so LoRA and QLoRA of one spec see the same
+batches; `batches_sha256` among the facts proves it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import set_seed
+
+from bench import meters
+from bench.digest import digest
+from bench.store import Store
+from bench.system import Model, Prompt, Raft, Tuning
+from bench.types import JSON, Material
+from systems.parts import examples, lm, retrieve
+from systems.parts.examples import IGNORED, Encoded
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a tuned model depends on."""
+
+    method: str  # lora or full
+    model: Model
+    precision: str
+    prompt: Prompt
+    tuning: Tuning
+    seed: int
+    raft: Raft | None = None
+
+    def json(self, material: Material) -> dict[str, JSON]:
+        uses_corpus = self.tuning.passages or self.raft is not None
+        return {
+            "kind": "adapter", "version": VERSION, "method": self.method, "precision": self.precision, "seed": self.seed,
+            "base": self.model.digest or self.model.name, "dtype": self.model.dtype, "device": lm.device_of(self.model.device),
+            "prompt": self.prompt.model_dump(mode="json"), "tuning": self.tuning.model_dump(mode="json", exclude={"search"}),
+            "raft": _known(self.raft.model_dump(mode="json")) if self.raft else None,
+            "train": digest(material.train), "dev": digest(material.dev) if self.tuning.early_stopping or self.tuning.search else None,
+            "corpus": digest(material.corpus) if uses_corpus else None,
+        }  # fmt: skip
+
+
+def _known(raft: dict[str, JSON]) -> dict[str, JSON]:
+    embedder = raft["embedder"] or {}
+    return raft | {"embedder": {k: v for k, v in embedder.items() if not (k == "name" and embedder.get("digest"))}}
+
+
+def tuned(recipe: Recipe, material: Material, store: Store) -> tuple[Any, Any]:
+    """(tuned model, tokenizer). With a search, the trial of the lowest dev loss; every trial is in the accounts."""
+    candidates = trials(recipe)
+    built = [(store.get(r.json(material), lambda folder, r=r: train(r, material, store, folder)), r) for r in candidates]  # type: ignore[misc]
+    (folder, artefact), best = min(built, key=lambda b: b[0][1].facts.get("dev_loss") or 0.0) if len(built) > 1 else built[0]
+    meters.note("tuning", dict(artefact.facts) | {"trials": len(built)})
+    return open_tuned(best, folder)
+
+
+def trials(recipe: Recipe) -> list[Recipe]:
+    """The recipes of a search: `trials` draws without replacement from its grid, the same for every system."""
+    search = recipe.tuning.search
+    if search is None:
+        return [recipe]
+    axes = {k: getattr(search, k) for k in ("learning_rate", "rank", "epochs") if getattr(search, k)}
+    grid = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    random.Random(f"{recipe.seed}/search").shuffle(grid)
+    return [
+        Recipe(recipe.method, recipe.model, recipe.precision, recipe.prompt, recipe.tuning.model_copy(update=point), recipe.seed, recipe.raft)
+        for point in grid[: search.trials]
+    ]
+
+
+def open_tuned(recipe: Recipe, folder: Path) -> tuple[Any, Any]:
+    name = str(folder / "model") if recipe.method == "full" else recipe.model.name
+    revision = None if recipe.method == "full" else recipe.model.revision
+    model, tokenizer = lm.load(name, revision=revision, dtype=recipe.model.dtype, device=recipe.model.device, precision=recipe.precision)
+    if recipe.method == "full":
+        return model, tokenizer
+    generation = model.generation_config
+    model = PeftModel.from_pretrained(model, str(folder / "model"))
+    model.generation_config = generation
+    return model.eval(), tokenizer
+
+
+def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dict[str, JSON]:
+    """Train and write the adapter, or the whole model, to `folder`. Returns what it took."""
+    set_seed(recipe.seed)
+    model, tokenizer = lm.load(recipe.model.name, revision=recipe.model.revision, dtype=recipe.model.dtype,
+                               device=recipe.model.device, precision=recipe.precision)  # fmt: skip
+    rows, dev = encoded(recipe, material, store, tokenizer, window=lm.ready(model, tokenizer, max_new_tokens=0).window)
+    model = wrapped(model, recipe)
+    tape = Tape(tokenizer.pad_token_id)
+    trainer = Trainer(
+        model=model, args=arguments(recipe, folder / "work"), train_dataset=rows, eval_dataset=dev or None,  # type: ignore[arg-type]
+        data_collator=tape, callbacks=callbacks(recipe),
+    )  # fmt: skip
+    begin = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - begin
+    evaluate = bool(dev) and (recipe.tuning.search is not None or recipe.tuning.early_stopping is not None)
+    dev_loss = trainer.evaluate()["eval_loss"] if evaluate else None
+    model.save_pretrained(str(folder / "model"))
+    if recipe.method == "full":
+        tokenizer.save_pretrained(str(folder / "model"))
+    shutil.rmtree(folder / "work", ignore_errors=True)  # the Trainer's own checkpoints
+    steps = int(trainer.state.global_step)
+    seen = tape.batches[: steps * recipe.tuning.gradient_accumulation]
+    tokens = sum(n for _, n in seen)
+    return {
+        "steps": steps, "examples": len(rows), "tokens": tokens, "train_loop_s": seconds, "tokens_per_s": tokens / seconds,
+        "step_s": seconds / steps, "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "final_loss": float(trainer.state.log_history[-1].get("train_loss", float("nan"))) if not evaluate else None,
+        "dev_loss": dev_loss, "batches_sha256": hashlib.sha256("".join(h for h, _ in seen).encode()).hexdigest(),
+        "optimiser": trainer.args.optim if isinstance(trainer.args.optim, str) else trainer.args.optim.value,
+    }  # fmt: skip
+
+
+def encoded(recipe: Recipe, material: Material, store: Store, tokenizer: Any, *, window: int) -> tuple[list[dict[str, list[int]]], list[dict[str, list[int]]]]:
+    """(training rows, dev rows) as the Trainer takes them. Raises ValueError without a training pair."""
+    context = examples.no_context
+    if recipe.raft is not None and recipe.raft.embedder is not None and recipe.raft.retrieval is not None:
+        found = retrieve.retriever(material.corpus, recipe.raft.embedder, recipe.raft.retrieval, store, device=lm.device_of(recipe.model.device))
+        context = examples.distractors(found.search, material.corpus, count=recipe.raft.distractors, keep_gold=recipe.raft.keep_gold, seed=recipe.seed)  # type: ignore[assignment]
+    rows = examples.pairs(tokenizer, material.train, recipe.prompt, context, window=window)
+    if not rows:
+        raise ValueError("the training split has no question with a reference answer, so there is nothing to tune on")
+    rows += examples.plain(tokenizer, material.corpus, window=window) if recipe.tuning.passages else []
+    dev = examples.pairs(tokenizer, material.dev, recipe.prompt, context, window=window)
+    return [_row(e) for e in rows], [_row(e) for e in dev]
+
+
+def _row(e: Encoded) -> dict[str, list[int]]:
+    return {"input_ids": e.ids, "labels": e.labels}
+
+
+def wrapped(model: Any, recipe: Recipe) -> Any:
+    """The model with what is trained: a LoRA adapter, or every parameter."""
+    if recipe.method == "full":
+        return model.float() if lm.device_of(recipe.model.device) == "cpu" else model
+    if recipe.precision == "nf4":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=recipe.tuning.gradient_checkpointing)
+    t = recipe.tuning
+    targets = t.targets if isinstance(t.targets, str) else list(t.targets)
+    config = LoraConfig(r=t.rank, lora_alpha=t.alpha, lora_dropout=t.dropout, target_modules=targets, task_type="CAUSAL_LM")  # type: ignore[arg-type]
+    set_seed(recipe.seed)  # the same first adapter on every base
+    return get_peft_model(model, config)
+
+
+def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
+    t, cuda = recipe.tuning, lm.device_of(recipe.model.device) == "cuda"
+    watched = t.early_stopping is not None
+    rate = t.full_learning_rate or t.learning_rate / 10 if recipe.method == "full" else t.learning_rate
+    return TrainingArguments(
+        output_dir=str(folder), seed=recipe.seed, data_seed=recipe.seed, use_cpu=not cuda, bf16=cuda and recipe.model.dtype != "float32",
+        num_train_epochs=t.epochs, max_steps=t.max_steps or -1, per_device_train_batch_size=t.batch_size,
+        gradient_accumulation_steps=t.gradient_accumulation, learning_rate=rate, warmup_steps=t.warmup, weight_decay=t.weight_decay,
+        lr_scheduler_type=t.schedule, gradient_checkpointing=t.gradient_checkpointing, max_grad_norm=1.0,
+        optim="paged_adamw_32bit" if cuda and recipe.precision == "nf4" else "adamw_torch",
+        save_strategy="epoch" if watched else "no", eval_strategy="epoch" if watched else "no", load_best_model_at_end=watched,
+        save_total_limit=1, metric_for_best_model="eval_loss", greater_is_better=False, report_to=[], disable_tqdm=True,
+        logging_strategy="no", dataloader_pin_memory=False, remove_unused_columns=False,
+    )  # fmt: skip
+
+
+def callbacks(recipe: Recipe) -> list[TrainerCallback]:
+    patience = recipe.tuning.early_stopping
+    return [_Progress(), *([EarlyStoppingCallback(early_stopping_patience=patience)] if patience else [])]
+
+
+class _Progress(TrainerCallback):
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        meters.progress("adapter", state.global_step, state.max_steps)
+
+
+@dataclass
+class Tape:
+    """Pads a batch on the right, and keeps of each training batch its hash and its number of tokens."""
+
+    pad: int
+    batches: list[tuple[str, int]] = field(default_factory=list)
+
+    def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        longest = max(len(r["input_ids"]) for r in rows)
+        fill = lambda key, value: torch.tensor([r[key] + [value] * (longest - len(r[key])) for r in rows])  # noqa: E731
+        ids = fill("input_ids", self.pad)
+        lengths = torch.tensor([[len(r["input_ids"])] for r in rows])
+        mask = (torch.arange(longest)[None] < lengths).long()
+        self.batches.append((hashlib.sha256(ids.numpy().tobytes()).hexdigest(), int(mask.sum())))
+        return {"input_ids": ids, "attention_mask": mask, "labels": fill("labels", IGNORED)}
+

@@ -1,0 +1,34 @@
+"""Both: an adapter trained with retrieved distractors in its prompts (RAFT, Zhang et al. 2403.10131), answering with retrieval."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from bench.store import Store
+from bench.system import Embedder, Raft, Retrieval, System, TunedConfig
+from bench.types import Material
+
+
+class Config(TunedConfig):
+    method: Literal["lora"] = "lora"
+    embedder: Embedder = Embedder()
+    retrieval: Retrieval = Retrieval()
+    raft: Raft = Raft()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _trains_as_it_retrieves(cls, data: Any) -> Any:
+        """The adapter remembers the retrieval that it was trained with, also inside a hybrid."""
+        if not isinstance(data, dict):
+            return data
+        own = {k: data.get(k, {}) for k in ("embedder", "retrieval")}
+        return data | {"raft": own | dict(data.get("raft") or {})}
+
+
+def build(config: Config, material: Material, store: Store) -> System:
+    from systems.parts import reader
+
+    source = reader.searched(config, config.embedder, config.retrieval, store)
+    return reader.reader(config, material, model=reader.adapted(config, config.raft, store), source=source, learns=True)
