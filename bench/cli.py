@@ -14,7 +14,9 @@ app = typer.Typer(
     help="Retrieve, fine-tune, or both? One spec in, one measured comparison out.",
 )  # fmt: skip
 
-Set = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override a key of the spec; may be given again.")]
+Set = Annotated[
+    list[str], typer.Option("--set", metavar="A.B=C", help="Override a key of the spec; may be given again.")
+]
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec; `quickstart` is the embedded one.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as reports/quickstart.")]
 Store = Annotated[Path | None, typer.Option(help="Folder of artefacts.  [default: $RAGTUNE_STORE or .ragtune/store]")]
@@ -22,10 +24,10 @@ Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on s
 
 
 def _load(path: Path, overrides: list[str]) -> Any:
-    from bench import spec
+    from bench import parse, paths
 
-    embedded = spec.embedded_path("specs", str(path)) if not path.exists() and not path.suffix else None
-    return spec.load(embedded or path, overrides)
+    embedded = paths.embedded_path("specs", str(path)) if not path.exists() and not path.suffix else None
+    return parse.load(embedded or path, overrides)
 
 
 @app.command()
@@ -45,7 +47,17 @@ def run(
     scores = score(outcome.folder)
     page = report(outcome.folder)
     if as_json:
-        print(json.dumps({"run": str(outcome.folder), "status": outcome.status, "computed": outcome.computed, "failed": outcome.failed, "report": str(page)}))
+        print(
+            json.dumps(
+                {
+                    "run": str(outcome.folder),
+                    "status": outcome.status,
+                    "computed": outcome.computed,
+                    "failed": outcome.failed,
+                    "report": str(page),
+                }
+            )
+        )
     else:
         show.table(scores)
         for cell, reason in outcome.failed.items():
@@ -93,11 +105,19 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
     with tempfile.TemporaryDirectory() as nowhere:
         prepared = prepare(_load(path, overrides), Artefacts(Path(nowhere)))
     task = prepared.task
-    typer.echo(f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, {len(task.train)} training and {len(task.test)} test questions.")
+    typer.echo(
+        f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, {len(task.train)} training and {len(task.test)} test questions."
+    )
 
 
 @app.command()
-def plan(path: SpecPath, overrides: Set = [], out: Path = Path("reports"), store: Store = None, as_json: Json = False) -> None:  # noqa: B006
+def plan(
+    path: SpecPath,
+    overrides: Set = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="Where runs are written.")] = Path("reports"),
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
     """What a run of SPEC would do: its cells, what is there already, time and memory to expect."""
     from bench import show
     from bench.plan import plan as plan_run
@@ -120,7 +140,9 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(metavar="SPEC", help="The spec to write.")] = Path("ragtune.yaml"),
-    data: Annotated[str | None, typer.Option(help="Your data: a native folder, SQuAD JSON, records, or a folder of documents.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Your data: a native folder, SQuAD JSON, records, or a folder of documents.")
+    ] = None,
     questions: Annotated[str | None, typer.Option(help="JSONL of questions, for a folder of documents.")] = None,
     model: Annotated[str | None, typer.Option(help="Base model: a folder or hub id.")] = None,
     embedder: Annotated[str | None, typer.Option(help="Embedder: a folder or hub id.")] = None,
@@ -150,7 +172,7 @@ def systems() -> None:
 @app.command()
 def schema() -> None:
     """JSON Schema of a spec, for editors."""
-    from bench.spec import schema as spec_schema
+    from bench.schema import schema as spec_schema
 
     print(json.dumps(spec_schema(), indent=1))
 
@@ -161,7 +183,7 @@ def world(
     train: int = 600, dev: int = 60, test: int = 240,
 ) -> None:  # fmt: skip
     """Generate a fictional plant as a native dataset."""
-    from bench import tasks
+    from bench import native
     from bench.errors import UserError
     from bench.worlds import generate
 
@@ -169,14 +191,16 @@ def world(
         w = generate(seed, pages=pages, train=train, dev=dev, test=test)
     except ValueError as e:
         raise UserError(f"{e}.") from None
-    task = tasks.Task(out.name, w.corpus, w.train, w.dev, w.test, w.updates)
+    task = native.Task(out.name, w.corpus, w.train, w.dev, w.test, w.updates)
     command = f"ragtune world {out.name} --seed {seed} --pages {pages} --train {train} --dev {dev} --test {test}"
-    tasks.write(out, task, licence="CC0-1.0", seed=seed, generated_by=command, sha256=task.digest)
+    native.write(out, task, licence="CC0-1.0", seed=seed, generated_by=command, sha256=task.digest)
     typer.echo(f"Wrote {out}: {len(w.corpus)} passages, {len(w.train)} training and {len(w.test)} test questions.")
 
 
 @app.callback(invoke_without_command=True)
-def _version(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _version(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
     if version:
         from importlib.metadata import version as installed
 

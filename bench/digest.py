@@ -39,5 +39,7 @@ def file_digest(path: Path) -> str:
 
 def tree_digest(folder: Path) -> str:
     """Of every file below a folder, by relative path. Hidden files do not count."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and not any(s[0] == "." for s in p.relative_to(folder).parts))
+    files = sorted(
+        p for p in folder.rglob("*") if p.is_file() and not any(s[0] == "." for s in p.relative_to(folder).parts)
+    )
     return digest({p.relative_to(folder).as_posix(): file_digest(p) for p in files})

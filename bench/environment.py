@@ -31,8 +31,10 @@ SETTINGS = {
 
 def for_cells(threads: int | None) -> dict[str, str]:
     """The environment that cells run in. `threads` is of every numeric library; None: one for each core."""
-    count = str(threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1)
-    return {**os.environ, **SETTINGS, **{name: count for name in THREAD_VARIABLES}}
+    count = str(
+        threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
+    )
+    return {**os.environ, **SETTINGS, **dict.fromkeys(THREAD_VARIABLES, count)}
 
 
 def version(package: str) -> str | None:
@@ -61,7 +63,9 @@ def commit() -> str | None:
     here = Path(__file__).resolve().parent.parent
 
     def git(*args: str) -> str:
-        return subprocess.run(["git", "-C", str(here), *args], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(here), *args], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")) != here:
@@ -89,6 +93,10 @@ def gpus() -> list[dict[str, JSON]]:
     driver = str(pynvml.nvmlSystemGetDriverVersion())
     handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
     return [
-        {"name": str(pynvml.nvmlDeviceGetName(h)), "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(h).total), "driver": driver}
+        {
+            "name": str(pynvml.nvmlDeviceGetName(h)),
+            "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(h).total),
+            "driver": driver,
+        }
         for h in handles
     ]

@@ -10,12 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PRELOAD = ("systems.parts.reader",)
 START_S = 600.0  # imports on a cold disk
 
 Watch = Callable[[str, int, int], None]
@@ -31,6 +30,7 @@ class Executor:
 
     environment: Mapping[str, str]
     log: Path
+    preload: Sequence[str] = ()  # modules that the cells need and that fork safely
     _process: subprocess.Popen[bytes] | None = None
     _ears: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _buffer: bytes = b""
@@ -73,7 +73,7 @@ class Executor:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.server", *PRELOAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                [sys.executable, "-m", "bench.server", *self.preload], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                 env={**self.environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}, start_new_session=True,
             )  # fmt: skip
         assert self._process.stdout is not None
@@ -125,7 +125,9 @@ def _ending(code: int) -> str | None:
     if code in (0, 1):
         return None
     if code == -signal.SIGKILL:
-        return "killed (signal 9), as the system does when memory runs out. Lower the batch size, or use a smaller model."
+        return (
+            "killed (signal 9), as the system does when memory runs out. Lower the batch size, or use a smaller model."
+        )
     if code < 0:
         return f"crashed: {signal.Signals(-code).name}. The cell's log.txt has the last words."
     return f"ended with code {code}. The cell's log.txt has the last words."

@@ -37,7 +37,9 @@ def read_json(path: Path) -> JSON:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError("no such file.", where=str(path), remedy="Check the path; relative paths start at the spec's folder.") from None
+        raise UserError(
+            "no such file.", where=str(path), remedy="Check the path; relative paths start at the spec's folder."
+        ) from None
     except json.JSONDecodeError as e:
         raise UserError(f"malformed JSON: {e.msg}.", where=f"{path}:{e.lineno}") from None
     except (UnicodeDecodeError, IsADirectoryError, PermissionError) as e:
@@ -49,7 +51,9 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
-        raise UserError("no such file.", where=str(path), remedy="Check the path; relative paths start at the spec's folder.") from None
+        raise UserError(
+            "no such file.", where=str(path), remedy="Check the path; relative paths start at the spec's folder."
+        ) from None
     except (UnicodeDecodeError, IsADirectoryError, PermissionError) as e:
         raise UserError(f"cannot be read as UTF-8 text: {e}.", where=str(path)) from None
     for number, line in enumerate(lines, 1):
@@ -58,7 +62,9 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as e:
-            raise UserError(f"malformed JSON: {e.msg}.", where=f"{path}:{number}", remedy="Each line must be one JSON object.") from None
+            raise UserError(
+                f"malformed JSON: {e.msg}.", where=f"{path}:{number}", remedy="Each line must be one JSON object."
+            ) from None
         if not isinstance(row, dict):
             raise UserError(f"expected a JSON object, found {type(row).__name__}.", where=f"{path}:{number}")
         yield number, row

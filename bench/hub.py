@@ -12,7 +12,7 @@ from huggingface_hub.file_download import repo_folder_name
 from bench.digest import tree_digest
 from bench.errors import UserError
 
-_HTTP_ERROR = HfHubHTTPError.__bases__[0]  # the hub client's own HTTP library, whichever it is
+_HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]  # the hub client's own HTTP library, whichever it is
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
 
@@ -27,9 +27,17 @@ def pin(name: str, revision: str | None, *, what: str, key: str) -> str:
 
 def _check_folder(folder: Path, *, what: str, key: str) -> None:
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
-        raise UserError(f"the {what} folder has no config.json.", where=str(folder), remedy=f"Mend `{key}`: it takes what save_pretrained wrote.")
+        raise UserError(
+            f"the {what} folder has no config.json.",
+            where=str(folder),
+            remedy=f"Mend `{key}`: it takes what save_pretrained wrote.",
+        )
     if not any(p for pattern in WEIGHTS for p in folder.rglob(pattern)):
-        raise UserError(f"the {what} folder has no weights.", where=str(folder), remedy="Copy its model.safetensors beside config.json.")
+        raise UserError(
+            f"the {what} folder has no weights.",
+            where=str(folder),
+            remedy="Copy its model.safetensors beside config.json.",
+        )
     config = folder / "config.json"
     if config.is_file() and '"auto_map"' in config.read_text(encoding="utf-8"):
         raise UserError(f"the {what} needs code of its own (`auto_map`), which ragtune never runs.", where=str(config),
@@ -41,7 +49,11 @@ def commit(name: str, revision: str | None, *, what: str, key: str) -> str:
     kind = "dataset" if what == "dataset" else "model"
     try:
         api = HfApi()
-        info = api.dataset_info(name, revision=revision, timeout=10) if kind == "dataset" else api.model_info(name, revision=revision, timeout=10)
+        info = (
+            api.dataset_info(name, revision=revision, timeout=10)
+            if kind == "dataset"
+            else api.model_info(name, revision=revision, timeout=10)
+        )
         return str(info.sha)
     except (OSError, ValueError, _HTTP_ERROR) as e:
         cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type=kind)
@@ -53,3 +65,12 @@ def commit(name: str, revision: str | None, *, what: str, key: str) -> str:
         reason = "offline mode is on" if os.environ.get("HF_HUB_OFFLINE") else type(e).__name__
         raise UserError(f"{what} {name!r} is no local folder, and the hub did not give it ({reason}).", where=key,
                         remedy="Check the name and the network, or give a local folder.") from e  # fmt: skip
+
+
+def reachable() -> bool:
+    """Whether the hub answers within five seconds."""
+    try:
+        HfApi().model_info("hf-internal-testing/tiny-random-gpt2", timeout=5)
+    except (OSError, ValueError, _HTTP_ERROR):
+        return False
+    return True

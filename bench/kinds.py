@@ -43,7 +43,9 @@ def load(name: str, where: str = "") -> Kind:
     except ModuleNotFoundError as e:
         if e.name is None or not target.startswith(e.name):
             raise
-        raise UserError(f"no module {name!r}.", where=where, remedy="Install it, or run from the folder that holds it.") from None
+        raise UserError(
+            f"no module {name!r}.", where=where, remedy="Install it, or run from the folder that holds it."
+        ) from None
     config, build = getattr(module, "Config", None), getattr(module, "build", None)
     if not (isinstance(config, type) and issubclass(config, SystemConfig) and callable(build)):
         raise UserError(f"module {name!r} is no kind of system.", where=where,

@@ -173,5 +173,7 @@ class Memory:
             "peak_gpu_allocated_bytes": int(cuda.max_memory_allocated()) if cuda else None,
             "peak_gpu_reserved_bytes": int(cuda.max_memory_reserved()) if cuda else None,
             "peak_gpu_process_bytes": self.peak_gpu if cuda else None,
-            "gpu_energy_j": self._gpu.energy_j() - self._energy if cuda and self._gpu and self._energy is not None else None,
+            "gpu_energy_j": self._gpu.energy_j() - self._energy
+            if cuda and self._gpu and self._energy is not None
+            else None,
         }

@@ -10,11 +10,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from bench.run import Progress as Tell
 
-STAGES = {"start": "starting", "chunks": "cutting", "embeddings": "embedding", "index": "indexing", "adapter": "training", "answer": "answering"}
+STAGES = {
+    "start": "starting",
+    "chunks": "cutting",
+    "embeddings": "embedding",
+    "index": "indexing",
+    "adapter": "training",
+    "answer": "answering",
+}
 
 
 @contextmanager
@@ -49,7 +64,10 @@ class Lines:
     def stage(self, name: str, done: int, total: int) -> None:
         if name not in self.stages:
             self.stages.append(name)
-            self._say({"event": "stage", "cell": self.name, "stage": name}, f"[{self.number}/{self.cells}] {self.name}: {STAGES.get(name, name)}")
+            self._say(
+                {"event": "stage", "cell": self.name, "stage": name},
+                f"[{self.number}/{self.cells}] {self.name}: {STAGES.get(name, name)}",
+            )
 
     def end(self, name: str, reason: str | None, cached: bool) -> None:
         seconds = round(time.monotonic() - self.began, 1) if self.began and not cached else 0.0

@@ -1,8 +1,8 @@
 """Cells to records: run what is not yet there, resume what was cut short, write one folder.
 
-    reports/<run>/run.json        spec, digests, environment, and what became of every cell
-    reports/<run>/records.jsonl   one line for each cell and question
-    reports/<run>/cells/<cell>/   job.json, records.jsonl, result.json, log.txt while and after it runs
+reports/<run>/run.json        spec, digests, environment, and what became of every cell
+reports/<run>/records.jsonl   one line for each cell and question
+reports/<run>/cells/<cell>/   job.json, records.jsonl, result.json, log.txt while and after it runs
 """
 
 from __future__ import annotations
@@ -23,16 +23,21 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from bench import environment, hub, tasks
+from bench.cells import Cell, cells
 from bench.digest import digest
 from bench.errors import UserError
 from bench.executor import Executor, ServerDied
 from bench.files import read_json, write_json, write_text
-from bench.spec import Cell, Spec, cells
+from bench.native import Task
+from bench.paths import locate
+from bench.spec import Spec
 from bench.store import Store
 from bench.system import Tuning
-from bench.tasks import Task
 from bench.types import JSON
 from bench.worker import Job
+
+
+PRELOAD = ("systems.parts.reader",)  # what every built-in kind imports when it is built
 
 
 class Progress(Protocol):
@@ -85,8 +90,9 @@ def prepare(spec: Spec, store: Store) -> Prepared:
     """Pin every model and load the task. Raises UserError for what cannot run; writes only to the store."""
     models: dict[str, str] = {}
     pinned = [c.model_copy(update={"config": _pinned(c.config, models)}) for c in cells(spec)]
-    task, origin = tasks.load(spec.dataset, store)
-    folder = store.path(tasks.recipe(spec.dataset, origin["source"]))
+    dataset = locate(spec).dataset
+    task, origin = tasks.load(dataset, store)
+    folder = store.path(tasks.recipe(dataset, origin["source"]))
     _check(spec, pinned, task)
     identities = {c.id: c.identity(task.digest, spec.measure) for c in pinned}
     return Prepared(spec, pinned, identities, task, folder, origin, models)
@@ -119,10 +125,14 @@ def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
             raise UserError(f"system {cell.system!r} selects on dev, and the dataset has no dev split.", where=spec.name,
                             remedy="Set dataset.dev_share, or drop tuning.search and tuning.early_stopping.")  # fmt: skip
         if cell.kind == "oracle" and not any(e.question.gold for e in task.test):
-            raise UserError("an oracle needs gold passages, and no test question has any.", where=spec.name, remedy="Leave it out.")
+            raise UserError(
+                "an oracle needs gold passages, and no test question has any.", where=spec.name, remedy="Leave it out."
+            )
 
 
-def run(spec: Spec, *, out: Path = Path("reports"), store: Path | None = None, progress: Progress | None = None) -> Outcome:
+def run(
+    spec: Spec, *, out: Path = Path("reports"), store: Path | None = None, progress: Progress | None = None
+) -> Outcome:
     """Run what the spec asks for and is not yet there. Raises UserError before anything of the run is written.
 
     On Ctrl-C or SIGTERM no process is left, run.json says incomplete, and the same call goes on later.
@@ -136,7 +146,11 @@ def run(spec: Spec, *, out: Path = Path("reports"), store: Path | None = None, p
         with lock.acquire(timeout=0), _sigterm_as_interrupt():
             return _run(prepared, folder, Store(store or default_store()), tell)
     except Timeout:
-        raise UserError("another process is running this run.", where=str(folder), remedy="Wait for it, or give the spec another name.") from None
+        raise UserError(
+            "another process is running this run.",
+            where=str(folder),
+            remedy="Wait for it, or give the spec another name.",
+        ) from None
 
 
 def default_store() -> Path:
@@ -154,11 +168,16 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
         for c in prepared.cells:
             tell.end(c.id, None, True)
         return Outcome(folder, "complete", 0, {})
-    header = {**about, "started": time.time(), "load_start": environment.load(), "environment": environment.describe(spec.measure.threads)}
+    header = {
+        **about,
+        "started": time.time(),
+        "load_start": environment.load(),
+        "environment": environment.describe(spec.measure.threads),
+    }
     write_json(folder / "run.json", {**header, "status": "incomplete"})
     tell.begin(len(prepared.cells))
     try:
-        with Executor(environment.for_cells(spec.measure.threads), folder / "server.log") as executor:
+        with Executor(environment.for_cells(spec.measure.threads), folder / "server.log", _preload(todo)) as executor:
             for number, cell in enumerate(prepared.cells, 1):
                 cached = cell not in todo
                 tell.cell(cell.id, number)
@@ -171,7 +190,10 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
     failed = {c: str(r["reason"]) for c, r in told.items() if r["status"] != "done"}
     _gather(prepared, folder)
     status = "failed" if failed else "complete"
-    write_json(folder / "run.json", {**header, "status": status, "ended": time.time(), "load_end": environment.load(), "cells": told})
+    write_json(
+        folder / "run.json",
+        {**header, "status": status, "ended": time.time(), "load_end": environment.load(), "cells": told},
+    )
     return Outcome(folder, status, len(todo), failed)
 
 
@@ -188,15 +210,22 @@ def _about(prepared: Prepared) -> dict[str, JSON]:
     return about | {"identity": digest([about["spec_digest"], prepared.identities])}
 
 
+def _preload(todo: list[Cell]) -> tuple[str, ...]:
+    """Nothing where all kinds are the user's own: the harness does not know what they import."""
+    return PRELOAD if any("." not in c.kind for c in todo) else ()
+
+
 def is_done(folder: Path, cell: Cell, identity: str) -> bool:
     result = folder / "cells" / cell.id / "result.json"
     if not result.exists():
         return False
     found = read_json(result)
-    return found["status"] == "done" and found["identity"] == identity
+    return bool(found["status"] == "done" and found["identity"] == identity)
 
 
-def _run_cell(cell: Cell, prepared: Prepared, folder: Path, store: Store, executor: Executor, tell: Progress) -> str | None:
+def _run_cell(
+    cell: Cell, prepared: Prepared, folder: Path, store: Store, executor: Executor, tell: Progress
+) -> str | None:
     """The reason why it failed, or None. Records of the same identity that a stop cut short are continued."""
     place, identity = folder / "cells" / cell.id, prepared.identities[cell.id]
     before = place / "job.json"
@@ -218,7 +247,9 @@ def _run_cell(cell: Cell, prepared: Prepared, folder: Path, store: Store, execut
         found = read_json(result)
         return None if found["status"] == "done" else str(found["reason"])
     reason = reason or "ended without a result. The cell's log.txt has the last words."
-    write_json(result, {"status": "failed", "identity": identity, "reason": reason, "started": begin, "ended": time.time()})
+    write_json(
+        result, {"status": "failed", "identity": identity, "reason": reason, "started": begin, "ended": time.time()}
+    )
     return reason
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,11 @@ def quality(r: Record, abstain: Sequence[str]) -> Values:
     if r.answer.error:
         em = f1 = rouge = inside = 0.0
     else:
-        (em, f1), rouge, inside = text.squad(said, r.answers), text.rouge_l(said, r.answers), text.contains(said, r.answers)
+        (em, f1), rouge, inside = (
+            text.squad(said, r.answers),
+            text.rouge_l(said, r.answers),
+            text.contains(said, r.answers),
+        )
     values: Values = {"em": em, "f1": f1, "contains": inside, "rouge_l": rouge, "abstains_wrongly": float(silent)}
     if r.choices:
         values["label_accuracy"] = float(not r.answer.error and text.label(said, r.choices) in r.answers)
@@ -75,12 +79,18 @@ def grounded(r: Record, abstain: Sequence[str]) -> Values:
 
 def retrieved(records: Sequence[Record], k: int) -> dict[str, Values]:
     """Relevance of the passages found, for the questions that have gold ones."""
-    rows = {r.question: ([h.passage_id for h in r.answer.hits], r.gold) for r in records if r.answer.hits is not None and r.gold}
+    rows = {
+        r.question: ([h.passage_id for h in r.answer.hits], r.gold)
+        for r in records
+        if r.answer.hits is not None and r.gold
+    }
     found = relevance.measures(rows, k) if rows else {}
     return {q: {name: values[q] for name, values in found.items()} for q in rows}
 
 
-def per_question(records: Sequence[Record], config: Mapping[str, Any], index_recall: Mapping[str, float] | None) -> list[Values]:
+def per_question(
+    records: Sequence[Record], config: Mapping[str, Any], index_recall: Mapping[str, float] | None
+) -> list[Values]:
     """The values of each record of one cell, in order."""
     abstain = config["prompt"]["abstain"]
     relevant = retrieved(records, config["retrieval"]["k"]) if "retrieval" in config else {}
@@ -93,8 +103,18 @@ def per_question(records: Sequence[Record], config: Mapping[str, Any], index_rec
     return rows
 
 
-def averaged(cells: Sequence[tuple[Sequence[Record], Sequence[Values]]]) -> dict[str, tuple[list[float], list[str], list[str]]]:
-    """metric -> (values, clusters, strata), a question each: the mean over seeds, before anything is resampled."""
+@dataclass(frozen=True)
+class Column:
+    """One metric of one system: a value a question, with the question's cluster and stratum."""
+
+    questions: list[str]
+    values: list[float]
+    clusters: list[str]
+    strata: list[str]
+
+
+def averaged(cells: Sequence[tuple[Sequence[Record], Sequence[Values]]]) -> dict[str, Column]:
+    """metric -> column: the mean over seeds of each question, before anything is resampled."""
     seen: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     where: dict[str, Record] = {}
     for records, rows in cells:
@@ -104,27 +124,26 @@ def averaged(cells: Sequence[tuple[Sequence[Record], Sequence[Values]]]) -> dict
                 if value is not None:
                     seen[metric][r.question].append(value)
     return {
-        metric: ([statistics.fmean(v) for v in by.values()], [where[q].group for q in by], [where[q].stratum for q in by])
+        metric: Column(
+            list(by),
+            [statistics.fmean(v) for v in by.values()],
+            [where[q].group for q in by],
+            [where[q].stratum for q in by],
+        )
         for metric, by in seen.items()
     }
 
 
-def estimates(values: Mapping[str, tuple[list[float], list[str], list[str]]]) -> dict[str, JSON]:
-    """metric -> estimate over all questions, and over each stratum."""
-    told: dict[str, JSON] = {}
-    for metric in METRICS:
-        if metric not in values:
-            told[metric] = None
-            continue
-        x, clusters, strata = values[metric]
-        parts = {s: _of([v for v, t in zip(x, strata, strict=True) if t == s], [c for c, t in zip(clusters, strata, strict=True) if t == s]) for s in sorted(set(strata))}
-        told[metric] = {**(_of(x, clusters) or {}), "strata": parts}
-    return told
+def estimates(columns: Mapping[str, Column]) -> dict[str, JSON]:
+    """metric -> estimate over all questions, and over each stratum; None where the metric does not apply."""
+    return {m: {**_estimate(columns[m], None), "strata": {s: _estimate(columns[m], s) for s in sorted(set(columns[m].strata))}} if m in columns else None
+            for m in METRICS}  # fmt: skip
 
 
-def _of(x: list[float], clusters: list[str]) -> dict[str, JSON] | None:
-    found = stats.estimate(x, clusters)
-    return asdict(found) if found else None
+def _estimate(column: Column, stratum: str | None) -> dict[str, JSON]:
+    kept = [i for i, s in enumerate(column.strata) if stratum in (None, s)]
+    found = stats.estimate([column.values[i] for i in kept], [column.clusters[i] for i in kept])
+    return asdict(found) if found else {}
 
 
 def speed(records: Sequence[Record]) -> dict[str, JSON]:
@@ -165,17 +184,33 @@ def built(cell: Mapping[str, Any]) -> dict[str, JSON]:
     }  # fmt: skip
 
 
-def cost(build: Mapping[str, Any], quick: Mapping[str, Any], records: Sequence[Record], prices: Mapping[str, Any], on_gpu: bool) -> dict[str, JSON]:
+def cost(
+    build: Mapping[str, Any],
+    quick: Mapping[str, Any],
+    records: Sequence[Record],
+    prices: Mapping[str, Any],
+    on_gpu: bool,
+) -> dict[str, JSON]:
     """Money to build, and for a thousand questions in batches; None where the spec has no price for it."""
     tokens = prices["prompt_tokens_usd_per_million"], prices["completion_tokens_usd_per_million"]
     hourly = prices["gpu_hour_usd" if on_gpu else "cpu_hour_usd"]
     counted = [r.answer for r in records if r.answer.prompt_tokens is not None]
     served = None
     if None not in tokens and counted:
-        served = 1000 * sum(a.prompt_tokens * tokens[0] + (a.completion_tokens or 0) * tokens[1] for a in counted if a.prompt_tokens) / 1e6 / len(counted)
+        served = (
+            1000
+            * sum(
+                a.prompt_tokens * tokens[0] + (a.completion_tokens or 0) * tokens[1] for a in counted if a.prompt_tokens
+            )
+            / 1e6
+            / len(counted)
+        )
     elif hourly is not None and quick["questions_per_s"]:
         served = 1000 / quick["questions_per_s"] / 3600 * hourly
-    return {"build_usd": build["total_s"] / 3600 * hourly if hourly is not None else None, "thousand_questions_usd": served}
+    return {
+        "build_usd": build["total_s"] / 3600 * hourly if hourly is not None else None,
+        "thousand_questions_usd": served,
+    }
 
 
 def score(folder: Path) -> dict[str, JSON]:
@@ -187,21 +222,33 @@ def score(folder: Path) -> dict[str, JSON]:
     records_path = folder / "records.jsonl"
     if not records_path.exists():
         raise UserError("this run has no records yet.", where=str(folder), remedy="Finish it with `ragtune run`.")
-    source = digest([VERSION, about["identity"], about.get("cells"), about["spec"]["prices"], file_digest(records_path)])
+    source = digest(
+        [VERSION, about["identity"], about.get("cells"), about["spec"]["prices"], file_digest(records_path)]
+    )
     if (folder / "scores.json").exists() and (known := read_json(folder / "scores.json")).get("source") == source:
         return dict(known)
     by_cell: dict[str, list[Record]] = defaultdict(list)
     for _, row in read_jsonl(records_path):
         by_cell[row["cell"]].append(read_record(row))
     systems = {name: _system(name, about, by_cell) for name in about["systems"]}
-    scores = {"schema_version": 1, "source": source, "run": about["name"], "metrics": {m: t for m, (t, _) in METRICS.items()}, "systems": systems}
+    scores = {
+        "schema_version": 1,
+        "source": source,
+        "run": about["name"],
+        "metrics": {m: t for m, (t, _) in METRICS.items()},
+        "systems": systems,
+    }
     write_json(folder / "scores.json", scores)
     return scores
 
 
 def read_run(folder: Path) -> dict[str, Any]:
     if not (folder / "run.json").exists():
-        raise UserError("no run here.", where=str(folder), remedy="Give a folder that `ragtune run` wrote, such as reports/quickstart.")
+        raise UserError(
+            "no run here.",
+            where=str(folder),
+            remedy="Give a folder that `ragtune run` wrote, such as reports/quickstart.",
+        )
     return dict(read_json(folder / "run.json"))
 
 
@@ -214,13 +261,19 @@ def _system(name: str, about: Mapping[str, Any], by_cell: Mapping[str, list[Reco
     head = {"kind": entry["kind"], "precision": entry["config"]["precision"], "seeds": len(whole), "failed": failed}
     if not whole:
         return {**head, "status": "failed", "n": 0}
-    scored = [(by_cell[c], per_question(by_cell[c], entry["config"], cell["index_recall"])) for c, cell in whole.items()]
+    scored = [
+        (by_cell[c], per_question(by_cell[c], entry["config"], cell["index_recall"])) for c, cell in whole.items()
+    ]
     records = [r for rows, _ in scored for r in rows]
     builds = [built(cell) for cell in whole.values()]
     quick = speed(records)
     first = next(iter(whole.values()))
     build = {k: _middle(b[k] for b in builds) for k in builds[0]}
-    memory = {k: _worst(cell["memory"][k] for cell in whole.values()) for k in first["memory"] if k.endswith("_bytes") and "phase" not in k}
+    memory = {
+        k: _worst(cell["memory"][k] for cell in whole.values())
+        for k in first["memory"]
+        if k.endswith("_bytes") and "phase" not in k
+    }
     return {
         **head, "status": "partly failed" if failed else "done", "n": len(scored[0][0]), "errors": sum(bool(r.answer.error) for r in records),
         "truncated": sum(r.answer.truncated for r in records), "scores": estimates(averaged(scored)),
@@ -265,5 +318,12 @@ def scores(folder: Path | str) -> pandas.DataFrame:
             if found is None:
                 continue
             for stratum, part in {"all": found, **found["strata"]}.items():
-                rows.append({"system": name, "metric": metric, "stratum": stratum, **{k: part[k] for k in ("mean", "low", "high", "n", "clusters", "method")}})
+                rows.append(
+                    {
+                        "system": name,
+                        "metric": metric,
+                        "stratum": stratum,
+                        **{k: part[k] for k in ("mean", "low", "high", "n", "clusters", "method")},
+                    }
+                )
     return pandas.DataFrame(rows)

@@ -13,7 +13,10 @@ from bench.figures import count, interval, size, span
 
 
 def _print(table: Table) -> None:
-    Console(soft_wrap=False).print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # a log has no edge to wrap at
+    console.print(table)
 
 
 def _table(*columns: str) -> Table:
@@ -24,14 +27,21 @@ def _table(*columns: str) -> Table:
 
 
 def table(scores: Mapping[str, Any]) -> None:
-    t = _table("system", "exact match", "F1", "recall@k", "p50", "questions/s", "train", "peak memory")
+    t = _table("system", "exact match", "recall@k", "p50", "questions/s", "build", "peak memory")
     for name, s in scores["systems"].items():
         if s["status"] == "failed":
-            t.add_row(escape(name), "failed", "", "", "", "", "", "")
+            t.add_row(escape(name), "failed", *[""] * 5)
             continue
-        shown = [interval(s["scores"][m]) for m in ("em", "f1", "recall_at_k")]
+        shown = [interval(s["scores"][m]) for m in ("em", "recall_at_k")]
         speed, build = s["speed"], s["build"]
-        t.add_row(escape(name), *shown, span(speed["p50_s"]), count(speed["questions_per_s"]), span(build["train_s"]), size(s["memory"]["peak_rss_bytes"]))
+        t.add_row(
+            escape(name),
+            *shown,
+            span(speed["p50_s"]),
+            count(speed["questions_per_s"]),
+            span(build["total_s"] or None),
+            size(s["memory"]["peak_rss_bytes"]),
+        )
     _print(t)
 
 
@@ -45,14 +55,28 @@ def comparison(found: Mapping[str, Any]) -> None:
     t = _table("system", "measure", "A", "B", "B - A", "95% interval", "n")
     for row in found["rows"]:
         low_high = f"{row['low']:+.3f} to {row['high']:+.3f}" if row["low"] is not None else "one figure a run"
-        t.add_row(escape(row["system"]), row["measure"], f"{row['a']:.3g}", f"{row['b']:.3g}", f"{row['difference']:+.3g}", low_high, str(row["n"] or ""))
+        t.add_row(
+            escape(row["system"]),
+            row["measure"],
+            f"{row['a']:.3g}",
+            f"{row['b']:.3g}",
+            f"{row['difference']:+.3g}",
+            low_high,
+            str(row["n"] or ""),
+        )
     _print(t)
 
 
 def plan(rows: Sequence[Mapping[str, Any]]) -> None:
-    t = _table("cell", "records", "artefacts there", "time", "memory", "basis")
+    t = _table("cell", "records", "time", "weights and states", "basis")
     for row in rows:
-        t.add_row(escape(row["cell"]), "cached" if row["cached"] else "to run", f"{row['artefacts_there']}/{row['artefacts']}", span(row["seconds"]), size(row["bytes"]), row["basis"])
+        t.add_row(
+            escape(row["cell"]),
+            "cached" if row["cached"] else "to run",
+            span(row["seconds"]),
+            size(row["bytes"]),
+            row["basis"],
+        )
     _print(t)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.dataset import AnyDataset, Beir, Documents, Fields, Hub, Native, Records, Squad
 from bench.digest import digest, file_digest, tree_digest
 from bench.errors import UserError
 from bench.files import read_json, read_jsonl
-from bench.tasks import AnyDataset, Beir, Documents, Fields, Hub, Native, Records, Squad, Task, strings, text_of
-from bench.tasks import read as read_native
+from bench.native import Task, strings, text_of
+from bench.native import read as read_native
 from bench.types import JSON, Example, Passage, Question
 
 
@@ -27,7 +28,11 @@ def fingerprint(block: AnyDataset) -> dict[str, JSON]:
     for key, value in values.items():
         path = Path(value)
         if not path.exists():
-            raise UserError("no such file or folder.", where=value, remedy=f"Mend `dataset.{key}`; relative paths start at the spec's folder.")
+            raise UserError(
+                "no such file or folder.",
+                where=value,
+                remedy=f"Mend `dataset.{key}`; relative paths start at the spec's folder.",
+            )
         found[key] = tree_digest(path) if path.is_dir() else file_digest(path)
     return found
 
@@ -70,7 +75,9 @@ def _squad_file(path: Path, corpus: dict[str, Passage]) -> Iterator[Example]:
                     impossible = qa.get("is_impossible", False)
                     stratum = "unanswerable" if impossible else "answerable"
                     gold = () if impossible else (passage.id,)
-                    yield Example(Question(str(qa["id"]), qa["question"], gold), () if impossible else answers, stratum, title)
+                    yield Example(
+                        Question(str(qa["id"]), qa["question"], gold), () if impossible else answers, stratum, title
+                    )
     except (KeyError, TypeError) as e:
         raise UserError(f"not SQuAD JSON: {type(e).__name__} at {e}.", where=str(path),
                         remedy="Expected data[].paragraphs[].{context, qas[].{id, question, answers[].text}}.") from None  # fmt: skip
@@ -116,18 +123,22 @@ def _rows(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
 
         yield from ((f"{path}, row {n}", str(n), row) for n, row in enumerate(pq.read_table(path).to_pylist()))
     else:
-        raise UserError(f"unknown kind of records {suffix!r}.", where=str(path), remedy="Use .json, .jsonl, .csv or .parquet.")
+        raise UserError(
+            f"unknown kind of records {suffix!r}.", where=str(path), remedy="Use .json, .jsonl, .csv or .parquet."
+        )
 
 
 def hub(block: Hub) -> Task:
-    import datasets
+    import datasets  # Hugging Face's; mypy takes our data folder for it
 
     def rows(split: str | None) -> list[tuple[str, str, Mapping[str, Any]]]:
         if split is None:
             return []
         try:
-            table = datasets.load_dataset(block.id, block.config, split=split, revision=block.revision)
-        except (OSError, ValueError, datasets.exceptions.DatasetsError) as e:
+            table = datasets.load_dataset(  # type: ignore[attr-defined]
+                block.id, block.config, split=split, revision=block.revision
+            )
+        except (OSError, ValueError) as e:
             raise UserError(f"dataset {block.id!r}, split {split!r}, did not load: {e}",
                             remedy="Check the id, the split and the network, or give a local folder.") from e  # fmt: skip
         return [(f"{block.id}[{split}][{n}]", f"{split}-{n}", row) for n, row in enumerate(table)]
@@ -155,11 +166,18 @@ def _mapped(name: str, test: Iterable[Row], train: Iterable[Row], fields: Fields
             gold.append(corpus.setdefault(passage.id, passage).id)
         group = group or (corpus[gold[0]].group if gold else ident)
         stratum = str(flat["stratum"]) if fields.stratum else "answerable" if answers else "unanswerable"
-        return Example(Question(ident, text_of(flat, "question", where), tuple(dict.fromkeys(gold)), choices), answers, stratum, group)
+        return Example(
+            Question(ident, text_of(flat, "question", where), tuple(dict.fromkeys(gold)), choices),
+            answers,
+            stratum,
+            group,
+        )
 
     tests, trains = tuple(example(*r) for r in test), tuple(example(*r) for r in train)
     if not corpus and not fields.passages:
-        raise UserError("no field gives passages.", where=name, remedy="Set `dataset.fields.passages` to the field that holds them.")
+        raise UserError(
+            "no field gives passages.", where=name, remedy="Set `dataset.fields.passages` to the field that holds them."
+        )
     return Task(name, tuple(corpus.values()), trains, (), tests)
 
 
@@ -176,7 +194,12 @@ def _at(row: Mapping[str, Any], path: str, where: str) -> Any:
 def beir(folder: Path) -> Task:
     """BEIR: graded relevance above zero is gold; questions have no reference answer."""
     corpus = tuple(
-        Passage(text_of(r, "_id", f"{folder / 'corpus.jsonl'}:{n}"), str(r.get("text", "")), str(r.get("title", "")), str(r["_id"]))
+        Passage(
+            text_of(r, "_id", f"{folder / 'corpus.jsonl'}:{n}"),
+            str(r.get("text", "")),
+            str(r.get("title", "")),
+            str(r["_id"]),
+        )
         for n, r in read_jsonl(folder / "corpus.jsonl")
     )
     queries = {text_of(r, "_id", f"{folder / 'queries.jsonl'}:{n}"): text_of(r, "text", f"{folder / 'queries.jsonl'}:{n}")
@@ -190,7 +213,9 @@ def beir(folder: Path) -> Task:
         for n, row in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], 2):
             parts = row.split("\t")
             if len(parts) != 3 or not parts[2].strip().lstrip("-").isdigit():
-                raise UserError("expected query-id, corpus-id and a whole score, separated by tabs.", where=f"{path}:{n}")
+                raise UserError(
+                    "expected query-id, corpus-id and a whole score, separated by tabs.", where=f"{path}:{n}"
+                )
             if parts[0] not in queries:
                 raise UserError(f"query {parts[0]!r} is not in queries.jsonl.", where=f"{path}:{n}")
             if int(parts[2]) > 0:
@@ -204,7 +229,9 @@ def documents(block: Documents) -> Task:
     """Documents cut into chunks; a gold character span is every chunk that it overlaps."""
     from langchain_text_splitters import RecursiveCharacterTextSplitter
 
-    cutter = RecursiveCharacterTextSplitter(chunk_size=block.chunking.size, chunk_overlap=block.chunking.overlap, add_start_index=True)
+    cutter = RecursiveCharacterTextSplitter(
+        chunk_size=block.chunking.size, chunk_overlap=block.chunking.overlap, add_start_index=True
+    )
     root = Path(block.path)
     texts = {p.relative_to(root).as_posix(): text(p) for p in sorted(root.rglob("*")) if p.suffix.lower() in READERS}
     if not texts:
@@ -221,7 +248,13 @@ def documents(block: Documents) -> Task:
     return Task(root.name, tuple(p for rows in chunks.values() for _, p in rows), (), (), examples)
 
 
-def _located(where: str, number: int, row: Mapping[str, Any], texts: Mapping[str, str], chunks: Mapping[str, list[tuple[int, Passage]]]) -> Example:
+def _located(
+    where: str,
+    number: int,
+    row: Mapping[str, Any],
+    texts: Mapping[str, str],
+    chunks: Mapping[str, list[tuple[int, Passage]]],
+) -> Example:
     answers = strings(row, "answers", where)
     ident = str(row.get("id", f"q{number}"))
     if "document" not in row and not answers:
@@ -236,7 +269,12 @@ def _located(where: str, number: int, row: Mapping[str, Any], texts: Mapping[str
         raise UserError(f"the span of the answer was not found in {name!r}.", where=where,
                         remedy="Give `quote` as it stands in the document, or `start` and `end` in characters.")  # fmt: skip
     gold = tuple(p.id for at, p in chunks[name] if at < end and start < at + len(p.text))
-    return Example(Question(ident, text_of(row, "question", where), gold), answers, "answerable" if answers else "unanswerable", name)
+    return Example(
+        Question(ident, text_of(row, "question", where), gold),
+        answers,
+        "answerable" if answers else "unanswerable",
+        name,
+    )
 
 
 def text(path: Path) -> str:

@@ -47,7 +47,9 @@ def estimate(values: Sequence[float], clusters: Sequence[str], seed: int = 0) ->
     names, index = np.unique(np.asarray(clusters), return_inverse=True)
     mean, n, k = float(x.mean()), len(x), len(names)
     bounded = bool(((x >= 0) & (x <= 1)).all())
-    if bounded and (k == n and bool(np.isin(x, (0.0, 1.0)).all()) or float(np.ptp(x)) == 0.0 and mean in (0.0, 1.0)):
+    if bounded and (
+        (k == n and bool(np.isin(x, (0.0, 1.0)).all())) or (float(np.ptp(x)) == 0.0 and mean in (0.0, 1.0))
+    ):
         return Estimate(mean, *wilson(mean, k), n, k, "Wilson")
     sums, counts = np.bincount(index, x, k), np.bincount(index, minlength=k)
     drawn = np.random.default_rng(seed).integers(0, k, (RESAMPLES, k))

@@ -130,7 +130,7 @@ class Search(Block):
 
 class Tuning(Block):
     rank: PositiveInt = 16
-    alpha: float = Field(32.0, gt=0)
+    alpha: PositiveInt = 32
     dropout: Share = 0.0
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     epochs: PositiveInt = 3

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench import kinds, meters, tasks
+from bench import kinds, meters, native
 from bench.digest import plain
 from bench.files import read_json, read_jsonl, write_json, write_jsonl
+from bench.native import Task
 from bench.store import Store
 from bench.system import System, SystemConfig
-from bench.tasks import Task
-from bench.types import JSON, Answer, Example, Hit, Record
+from bench.types import JSON, Answer, Example, Hit, Question, Record
 
 Tell = Callable[..., None]
 
@@ -48,10 +48,12 @@ def main(path: Path, tell: Tell) -> int:
     begin = time.time()
     try:
         result = run(job, path.parent, tell)
-    except Exception as e:
+    except Exception as e:  # noqa: BLE001
         traceback.print_exc()
         result = {"status": "failed", "reason": reason(e), "traceback": traceback.format_exc()}
-    write_json(path.parent / "result.json", {"identity": job.identity, "started": begin, "ended": time.time(), **result})
+    write_json(
+        path.parent / "result.json", {"identity": job.identity, "started": begin, "ended": time.time(), **result}
+    )
     return 0 if result["status"] == "done" else 1
 
 
@@ -66,7 +68,7 @@ def reason(e: BaseException) -> str:
 def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     kind = kinds.load(job.kind)
     config = kind.Config.model_validate(job.config)
-    task = tasks.read(Path(job.task))
+    task = native.read(Path(job.task))
     store = Store(Path(job.store))
     meters.listen(_throttled(tell))
     with meters.Memory() as memory:
@@ -119,22 +121,30 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
     kept = whole_batches(path, plan)
     if len(kept) == len(plan):
         return
-    see = (lambda q: q) if config.privileged else (lambda q: replace(q, gold=()))
     warm = (task.train or task.test)[: job.warmup]
     for e in warm:
-        system.answer([see(e.question)])
+        system.answer([_seen(e, config)])
     done = sum(len(plan[n]) for n in kept)
     with path.open("a", encoding="utf-8") as out:
         for number, batch in enumerate(plan):
             if number in kept:
                 continue
-            answers, watch = meters.timed(lambda: system.answer([see(e.question) for e in batch]))  # noqa: B023
+            answers, watch = meters.timed(lambda: system.answer([_seen(e, config) for e in batch]))  # noqa: B023
             if len(answers) != len(batch):
                 raise ValueError(f"the system gave {len(answers)} answers to {len(batch)} questions")
-            out.write("".join(_line(record(job, e, a, number, len(batch), watch)) for e, a in zip(batch, answers, strict=True)))
+            out.write(
+                "".join(
+                    _line(record(job, e, a, number, len(batch), watch)) for e, a in zip(batch, answers, strict=True)
+                )
+            )
             out.flush()
             done += len(batch)
             meters.progress("answer", done, len(task.test))
+
+
+def _seen(e: Example, config: SystemConfig) -> Question:
+    """The question as this system may see it."""
+    return e.question if config.privileged else replace(e.question, gold=())
 
 
 def _line(r: Record) -> str:
@@ -176,6 +186,4 @@ def read_record(row: dict[str, Any]) -> Record:
     hits = answer["hits"]
     answer["hits"] = None if hits is None else tuple(Hit(**h) for h in hits)
     tuples = {k: tuple(row[k]) if row[k] is not None else None for k in ("answers", "gold", "choices")}
-    return Record(**{**row, **tuples, "answer": Answer(**answer)})  # type: ignore[arg-type]
-
-
+    return Record(**{**row, **tuples, "answer": Answer(**answer)})

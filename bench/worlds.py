@@ -21,10 +21,15 @@ from bench.types import Example, Passage, Question
 
 UNKNOWN = "unknown"
 
-_ONSETS = "b d f g h k l m n p r s t v z".split()
-_VOWELS = "a e i o u".split()
+_ONSETS = ["b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"]
+_VOWELS = ["a", "e", "i", "o", "u"]
 HEADS = tuple(o.upper() + v + c for o in _ONSETS for v in _VOWELS for c in ("", "l", "n"))[:180]
-TAILS = tuple(o + v + c for o in "b d g k l m n p r s t v z".split() for v in "a e i o".split() for c in ("", "k", "s"))
+TAILS = tuple(
+    o + v + c
+    for o in ["b", "d", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"]
+    for v in ["a", "e", "i", "o"]
+    for c in ("", "k", "s")
+)
 
 
 @dataclass(frozen=True)
@@ -162,7 +167,9 @@ def generate(seed: str, *, pages: int, train: int, dev: int, test: int, evaluate
     third, silent = test // 3, (train + dev) // 8
     asked = train + dev - silent
     if asked > len(known) or third > len(fresh) or silent + third > len(gaps) or third > train - train // 8:
-        raise ValueError(f"{pages} pages are too few for {train} training and {test} test questions; ask for more pages")
+        raise ValueError(
+            f"{pages} pages are too few for {train} training and {test} test questions; ask for more pages"
+        )
 
     def example(split: str, number: int, row: tuple[int, str, str], stratum: str) -> Example:
         index, attribute, fact = row
@@ -202,5 +209,5 @@ def _update(rng: random.Random, machine: Machine, old: Passage, *, evaluated: bo
     after = before
     while after == before:
         after = value(rng, attribute, evaluated=evaluated)
-    facts = machine.facts[:turned] + ((attribute, after),) + machine.facts[turned + 1 :]
+    facts = (*machine.facts[:turned], (attribute, after), *machine.facts[turned + 1 :])
     return Passage(old.id, page(rng, Machine(machine.name, facts, machine.missing)), old.title, old.group)

@@ -17,7 +17,9 @@ def read(path: Path) -> tuple[dict[str, Any], dict[Loc, int]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):
-        raise UserError("no such spec.", where=str(path), remedy="Give the path of a YAML file, or run `ragtune init`.") from None
+        raise UserError(
+            "no such spec.", where=str(path), remedy="Give the path of a YAML file, or run `ragtune init`."
+        ) from None
     except UnicodeDecodeError as e:
         raise UserError(f"cannot be read as UTF-8: {e.reason}.", where=str(path)) from None
     try:
@@ -40,7 +42,10 @@ def _walk(node: yaml.Node | None, loc: Loc, lines: dict[Loc, int], path: Path) -
         for key, value in node.value:
             here = (*loc, str(key.value))
             if here in lines:
-                raise UserError(f"`{key.value}` stands twice, first on line {lines[here]}.", where=f"{path}:{key.start_mark.line + 1}")
+                raise UserError(
+                    f"`{key.value}` stands twice, first on line {lines[here]}.",
+                    where=f"{path}:{key.start_mark.line + 1}",
+                )
             lines[here] = key.start_mark.line + 1
             _walk(value, here, lines, path)
     elif isinstance(node, yaml.SequenceNode):

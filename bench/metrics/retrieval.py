@@ -17,7 +17,9 @@ def measures(rows: Mapping[str, Row], k: int) -> dict[str, dict[str, float]]:
 
     names = {"recall_at_k": R @ k, "mrr": RR @ k, "ndcg": nDCG @ k}
     qrels = [ir_measures.Qrel(q, g, 1) for q, (_, gold) in rows.items() for g in gold]
-    run = [ir_measures.ScoredDoc(q, i, -rank) for q, (ids, _) in rows.items() for rank, i in enumerate(dict.fromkeys(ids))]
+    run = [
+        ir_measures.ScoredDoc(q, i, -rank) for q, (ids, _) in rows.items() for rank, i in enumerate(dict.fromkeys(ids))
+    ]
     found: dict[str, dict[str, float]] = {name: dict.fromkeys(rows, 0.0) for name in names}
     by_measure = {str(measure): name for name, measure in names.items()}
     for metric in ir_measures.iter_calc(list(names.values()), qrels, run):

@@ -1,0 +1,139 @@
+"""Scores to one HTML file: self-contained, no script, nothing from a corpus or a model ever markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.digest import file_digest
+from bench.errors import UserError
+from bench.files import read_json, read_jsonl, write_text
+from bench.score import METRICS, read_run
+
+STAMP = "<!-- ragtune scores "
+CONTROLS = ("closed_book", "oracle")
+SHOWN = ("em", "f1", "contains", "rouge_l", "label_accuracy", "abstains_rightly", "abstains_wrongly")
+GROUNDS = ("recall_at_k", "mrr", "ndcg", "index_recall", "k_precision", "citation_precision", "citation_recall")
+
+
+def report(folder: Path, *, again: bool = False) -> Path:
+    """Draw `index.html` of a scored run; a page that is of these very scores stays unless `again`.
+
+    Raises UserError where the run is not scored.
+    """
+    if not (folder / "scores.json").exists():
+        raise UserError("this run is not scored yet.", where=str(folder), remedy="Run `ragtune score` on it.")
+    page = folder / "index.html"
+    stamp = f"{STAMP}{file_digest(folder / 'scores.json')} -->"
+    if not again and page.exists() and stamp in page.read_text(encoding="utf-8")[:400]:
+        return page
+    write_text(page, render(read_run(folder), read_json(folder / "scores.json"), examples(folder), stamp))
+    return page
+
+
+def render(run: Mapping[str, Any], scores: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], stamp: str) -> str:
+    import jinja2
+    from markupsafe import Markup
+
+    from bench import figures
+    from bench.report import charts
+
+    here = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {n: getattr(figures, n) for n in ("interval", "share", "count", "span", "size", "money")}
+    done = {n: s for n, s in scores["systems"].items() if s["status"] != "failed"}
+    strata = sorted({t for s in done.values() for t in ((s["scores"]["em"] or {}).get("strata") or {})})
+    return environment.get_template("page.html.j2").render(
+        run=run, scores=scores["systems"], done=done, titles={m: t for m, (t, _) in METRICS.items()}, strata=strata,
+        quality=applying(done, SHOWN), grounds=applying(done, GROUNDS), leader=leader(done), caveats=caveats(run, scores["systems"]),
+        examples=shown, failed={c: r for s in scores["systems"].values() for c, r in s["failed"].items()},
+        charts=charts.all_of(done), style=Markup((here / "style.css").read_text()), stamp=Markup(stamp),
+    )  # fmt: skip
+
+
+def applying(done: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
+    """The measures that some system has."""
+    return [m for m in metrics if any(s["scores"][m] for s in done.values())]
+
+
+def headline(done: Mapping[str, Any]) -> str:
+    """The measure that leads: exact match, or label accuracy, or recall where there is no reference answer."""
+    return next(
+        (m for m in ("label_accuracy", "em", "recall_at_k") if any(s["scores"][m] for s in done.values())), "em"
+    )
+
+
+def leader(done: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The best system outside the controls, and those whose intervals reach into its own."""
+    metric = headline(done)
+    rivals = {n: s["scores"][metric] for n, s in done.items() if s["kind"] not in CONTROLS and s["scores"][metric]}
+    if not rivals:
+        return None
+    best = max(rivals, key=lambda n: rivals[n]["mean"])
+    near = [n for n, e in rivals.items() if n != best and e["high"] >= rivals[best]["low"]]
+    return {"metric": METRICS[metric][0].lower(), "name": best, "score": rivals[best], "near": near}
+
+
+def caveats(run: Mapping[str, Any], systems: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before quoting a number, written from the data."""
+    told = []
+    done = {n: s for n, s in systems.items() if s["status"] != "failed"}
+    seeds = len(run["spec"]["seeds"])
+    if seeds < 3 and any(s["build"]["steps"] for s in done.values()):
+        told.append(f"Training variance was not measured: {seeds} seed{'s' if seeds > 1 else ''}; three are the least.")
+    for name, s in done.items():
+        if s["errors"]:
+            told.append(f"{name}: {s['errors']} answers failed; they count as wrong.")
+        if s["truncated"]:
+            told.append(
+                f"{name}: {s['truncated']} of {s['n'] * s['seeds']} prompts lost passages to the context window."
+            )
+    few = [n for n, s in done.items() if s["speed"]["p99_s"] is None]
+    if few:
+        n = min(done[name]["speed"]["n"] for name in few)
+        told.append(
+            f"Percentiles without a figure are not supported by their number of samples (from {n}); a p99 takes 662."
+        )
+    load = [run.get("load_start"), run.get("load_end")]
+    cores = run["environment"]["cores"] or 1
+    if load[0] and load[0][0] > 0.5 * cores:
+        told.append(
+            f"The machine was busy when the run began (load {load[0][0]} on {cores} cores): times are less certain."
+        )
+    if any(s["device"] == "cpu" for s in done.values()):
+        told.append("GPU memory was not measured: no system ran on a GPU.")
+    told.append(
+        "Faithfulness by a language model judge was not measured: no judge is configured. K-Precision and citations need none."
+    )
+    return told
+
+
+def examples(folder: Path, each: int = 2) -> list[dict[str, Any]]:
+    """The first questions of every stratum, with the answer of each system's first seed and the gold passages."""
+    chosen: dict[str, dict[str, Any]] = {}
+    count: dict[str, int] = {}
+    texts: dict[str, str] = {}
+    for _, r in read_jsonl(folder / "records.jsonl"):
+        for h in r["answer"]["hits"] or ():
+            if h["passage_id"] in r["gold"]:
+                texts.setdefault(h["passage_id"], h["text"])
+        if r["question"] not in chosen:
+            if count.get(r["stratum"], 0) >= each:
+                continue
+            count[r["stratum"]] = count.get(r["stratum"], 0) + 1
+            chosen[r["question"]] = {
+                "question": r["text"],
+                "stratum": r["stratum"],
+                "answers": r["answers"],
+                "gold": r["gold"],
+                "said": {},
+            }
+        chosen[r["question"]]["said"].setdefault(r["system"], r["answer"])
+    return [{**e, "passages": [(g, texts[g]) for g in e["gold"] if g in texts]} for e in chosen.values()]

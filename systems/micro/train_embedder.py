@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 import torch
-from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.losses import MultipleNegativesRankingLoss
 from sentence_transformers.models import Normalize, StaticEmbedding
 
+from datasets import Dataset  # type: ignore[attr-defined]  # mypy finds our data folder of that name
 from systems.micro.reading import pages
 from systems.micro.train_lm import make_tokenizer
 
@@ -27,7 +27,9 @@ from systems.micro.train_lm import make_tokenizer
 def recall(model: SentenceTransformer, *, k: int = 4, size: int = 400) -> float:
     """Recall@k on a world of `size` pages that the training never saw."""
     pairs = list(itertools.islice(pages("probe/embedder"), size))
-    q, p = (model.encode(list(side), convert_to_tensor=True, show_progress_bar=False) for side in zip(*pairs, strict=True))
+    q, p = (
+        model.encode(list(side), convert_to_tensor=True, show_progress_bar=False) for side in zip(*pairs, strict=True)
+    )
     top = (q @ p.T).topk(k, dim=1).indices
     return float((top == torch.arange(size)[:, None]).any(1).float().mean())
 
@@ -45,9 +47,16 @@ def train(out: Path, *, seed: str, worlds: int, dimensions: int, epochs: int, ra
             output_dir=work, num_train_epochs=epochs, per_device_train_batch_size=256, learning_rate=rate, warmup_steps=0.1,
             use_cpu=True, seed=1, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
         )  # fmt: skip
-        SentenceTransformerTrainer(model=model, args=args, train_dataset=data, loss=MultipleNegativesRankingLoss(model)).train()
+        SentenceTransformerTrainer(
+            model=model, args=args, train_dataset=data, loss=MultipleNegativesRankingLoss(model)
+        ).train()
     model.save(str(out), create_model_card=False)
-    told = {"recall_at_4_before": before, "recall_at_4": recall(model), "pairs": len(pairs), "seconds": round(time.perf_counter() - begin)}
+    told = {
+        "recall_at_4_before": before,
+        "recall_at_4": recall(model),
+        "pairs": len(pairs),
+        "seconds": round(time.perf_counter() - begin),
+    }
     (out / "curve.json").write_text(json.dumps({"seed": seed, **told}, indent=1) + "\n")
     return told
 

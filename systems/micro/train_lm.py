@@ -12,7 +12,9 @@ import contextlib
 import json
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -71,7 +73,9 @@ def lesson(progress: float, rng: random.Random) -> tuple[int, int]:
     return rng.choice((0, 1, 1, 2, 2, 3, 4, 4, 5)), 8
 
 
-def batch(tokenizer: PreTrainedTokenizerFast, seed: str, *, step: int, progress: float, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(
+    tokenizer: PreTrainedTokenizerFast, seed: str, *, step: int, progress: float, size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(ids, weights), each (rows, length), right-padded with weight zero."""
     rng = random.Random(f"{seed}/{step}")
     if progress < 0.04:
@@ -87,7 +91,7 @@ def batch(tokenizer: PreTrainedTokenizerFast, seed: str, *, step: int, progress:
     return ids, torch.tensor([w + [0.0] * (length - len(w)) for _, w in rows])
 
 
-def loss_of(model: LlamaForCausalLM, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def loss_of(model: Callable[..., Any], ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     logits = model(input_ids=ids).logits[:, :-1].float()
     losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
     w = weights[:, 1:].flatten()
@@ -107,7 +111,9 @@ def exact_match(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, 
     return right / rows
 
 
-def train(out: Path, *, seed: str, steps: int, size: int, peak: float, bf16: bool, every: int) -> list[dict[str, float]]:
+def train(
+    out: Path, *, seed: str, steps: int, size: int, peak: float, bf16: bool, every: int
+) -> list[dict[str, float]]:
     """Trains and writes the model, its tokenizer and its learning curve to `out`."""
     torch.manual_seed(int.from_bytes(seed.encode()[:4], "little"))
     tokenizer = make_tokenizer(seed)
@@ -129,14 +135,19 @@ def train(out: Path, *, seed: str, steps: int, size: int, peak: float, bf16: boo
         ids, weights = batch(tokenizer, seed, step=step, progress=step / steps, size=size)
         with torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext():
             loss = loss_of(compiled, ids, weights)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         optimiser.zero_grad(set_to_none=True)
         seen += ids.numel()
         if (step + 1) % every == 0 or step + 1 == steps:
-            point = {"step": step + 1, "tokens": seen, "loss": round(loss.item(), 4), "seconds": round(time.perf_counter() - begin)}
+            point = {
+                "step": step + 1,
+                "tokens": seen,
+                "loss": round(loss.item(), 4),
+                "seconds": round(time.perf_counter() - begin),
+            }
             point |= {f"em_{n}": exact_match(model, tokenizer, passages=n) for n in (1, 4)}
             curve.append(point)
             print(json.dumps(point), flush=True)
@@ -144,7 +155,9 @@ def train(out: Path, *, seed: str, steps: int, size: int, peak: float, bf16: boo
     return curve
 
 
-def save(out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, curve: list[dict[str, float]], *, seed: str) -> None:
+def save(
+    out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, curve: list[dict[str, float]], *, seed: str
+) -> None:
     out.mkdir(parents=True, exist_ok=True)
     model.generation_config.update(pad_token_id=0, eos_token_id=tokenizer.eos_token_id)
     model.save_pretrained(out)

@@ -51,4 +51,6 @@ def cut(corpus: Sequence[Passage], chunking: Chunking | None) -> list[Chunk]:
     from langchain_text_splitters import RecursiveCharacterTextSplitter
 
     cutter = RecursiveCharacterTextSplitter(chunk_size=chunking.size, chunk_overlap=chunking.overlap)
-    return [Chunk(f"{p.id}#{n}", p.id, p.title, text) for p in corpus for n, text in enumerate(cutter.split_text(p.text))]
+    return [
+        Chunk(f"{p.id}#{n}", p.id, p.title, text) for p in corpus for n, text in enumerate(cutter.split_text(p.text))
+    ]

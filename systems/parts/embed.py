@@ -32,7 +32,9 @@ class Encoder:
         return self._encode([self.config.passage_prefix + t for t in texts])
 
     def _encode(self, texts: list[str]) -> Vectors:
-        rows = self.model.encode(texts, batch_size=self.config.batch_size, normalize_embeddings=True, show_progress_bar=False)
+        rows = self.model.encode(
+            texts, batch_size=self.config.batch_size, normalize_embeddings=True, show_progress_bar=False
+        )
         return np.ascontiguousarray(rows, dtype=np.float32)
 
 
@@ -50,7 +52,9 @@ def embeddings(chunks: Chunks, encoder: Encoder, store: Store) -> tuple[Path, st
     """(file of the vectors, digest of the artefact): shape (chunks, dimensions)."""
 
     def make(folder: Path) -> dict[str, int]:
-        rows = encoder.passages([f"{c.title}. {c.text}" if c.title and c.title not in c.text else c.text for c in chunks.rows])
+        rows = encoder.passages(
+            [f"{c.title}. {c.text}" if c.title and c.title not in c.text else c.text for c in chunks.rows]
+        )
         np.save(folder / "vectors.npy", rows)
         return {"vectors": len(rows), "dimensions": int(rows.shape[1])}
 

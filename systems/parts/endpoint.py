@@ -24,7 +24,9 @@ class Endpoint:
     max_new_tokens: int
     prompt: Prompt
 
-    def reply(self, question: Question, passages: Sequence[tuple[str, str]] | None, hits: tuple[Hit, ...] | None) -> Answer:
+    def reply(
+        self, question: Question, passages: Sequence[tuple[str, str]] | None, hits: tuple[Hit, ...] | None
+    ) -> Answer:
         """One streamed request; a request that fails is a question that failed."""
         body = {
             "model": self.name, "temperature": 0, "max_tokens": self.max_new_tokens, "stream": True,
@@ -59,7 +61,9 @@ class Endpoint:
         return Answer("".join(parts).strip(), hits, usage.get("prompt_tokens"), usage.get("completion_tokens"))
 
 
-def connect(base_url: str, name: str, *, api_key_env: str | None, timeout_s: float, max_new_tokens: int, prompt: Prompt) -> Endpoint:
+def connect(
+    base_url: str, name: str, *, api_key_env: str | None, timeout_s: float, max_new_tokens: int, prompt: Prompt
+) -> Endpoint:
     """Raises KeyError when the named environment variable is not set."""
     headers = {"Authorization": f"Bearer {os.environ[api_key_env]}"} if api_key_env else {}
     client = httpx.Client(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=timeout_s)

@@ -29,7 +29,14 @@ def no_context(_: Example) -> None:
     return None
 
 
-def distractors(search: Callable[[Sequence[str], int], list[list[Hit]]], corpus: Sequence[Passage], *, count: int, keep_gold: float, seed: int) -> Context:
+def distractors(
+    search: Callable[[Sequence[str], int], list[list[Hit]]],
+    corpus: Sequence[Passage],
+    *,
+    count: int,
+    keep_gold: float,
+    seed: int,
+) -> Context:
     """RAFT contexts: the gold passage, with probability `keep_gold`, shuffled among `count` retrieved others."""
     known = {p.id: p for p in corpus}
 
@@ -45,7 +52,9 @@ def distractors(search: Callable[[Sequence[str], int], list[list[Hit]]], corpus:
     return context
 
 
-def pairs(tokenizer: Any, examples: Sequence[Example], prompt: Prompt, context: Context, *, window: int) -> list[Encoded]:
+def pairs(
+    tokenizer: Any, examples: Sequence[Example], prompt: Prompt, context: Context, *, window: int
+) -> list[Encoded]:
     """Question-answer pairs; an unanswerable one learns to abstain. Examples without a reference are left out."""
     rows = []
     for e in examples:

@@ -59,7 +59,12 @@ def _flat(vectors: Vectors, retrieval: Retrieval) -> Any:
 
 
 def _ivf(vectors: Vectors, retrieval: Retrieval) -> Any:
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(vectors.shape[1]), vectors.shape[1], cells(len(vectors), retrieval.ivf), faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexIVFFlat(
+        faiss.IndexFlatIP(vectors.shape[1]),
+        vectors.shape[1],
+        cells(len(vectors), retrieval.ivf),
+        faiss.METRIC_INNER_PRODUCT,
+    )
     index.train(vectors)
     return index
 
@@ -89,7 +94,9 @@ def _build_faiss(empty: Callable[[Vectors, Retrieval], Any]) -> Callable[[Vector
 
 def _build_hnswlib(vectors: Vectors, retrieval: Retrieval, file: Path) -> None:
     index = hnswlib.Index(space="ip", dim=vectors.shape[1])
-    index.init_index(max_elements=len(vectors), M=retrieval.hnsw.m, ef_construction=retrieval.hnsw.ef_construction, random_seed=100)
+    index.init_index(
+        max_elements=len(vectors), M=retrieval.hnsw.m, ef_construction=retrieval.hnsw.ef_construction, random_seed=100
+    )
     index.add_items(vectors, num_threads=1)
     index.save_index(str(file))
 
@@ -130,7 +137,13 @@ def index(file: Path, digest: str, retrieval: Retrieval, store: Store) -> Index:
     """The index of stored embeddings, built where the store has none."""
     library = LIBRARIES[retrieval.index]
     vectors: Vectors = np.load(file)
-    recipe = {"kind": "index", "version": 1, "library": retrieval.index, "embeddings": digest, "parameters": dict(library.parameters(retrieval))}
+    recipe = {
+        "kind": "index",
+        "version": 1,
+        "library": retrieval.index,
+        "embeddings": digest,
+        "parameters": dict(library.parameters(retrieval)),
+    }
 
     def make(folder: Path) -> dict[str, int]:
         library.build(vectors, retrieval, folder / "index.bin")
@@ -166,7 +179,13 @@ class BM25:
 def bm25(chunks: Chunks, store: Store) -> BM25:
     import bm25s
 
-    recipe = {"kind": "index", "version": 1, "library": "bm25s", "chunks": chunks.digest, "parameters": {"k1": 1.5, "b": 0.75, "stopwords": "en"}}
+    recipe = {
+        "kind": "index",
+        "version": 1,
+        "library": "bm25s",
+        "chunks": chunks.digest,
+        "parameters": {"k1": 1.5, "b": 0.75, "stopwords": "en"},
+    }
 
     def make(folder: Path) -> dict[str, int]:
         model = bm25s.BM25(method="lucene", k1=1.5, b=0.75)

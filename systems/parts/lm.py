@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from bench import meters
 
-transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+transformers_logging.disable_progress_bar()
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,17 @@ def load(name: str, *, revision: str | None, dtype: str, device: str, precision:
     """
     where = device_of(device)
     number: Any = getattr(torch, dtype) if dtype != "auto" else ("auto" if where == "cuda" else torch.float32)
-    options: dict[str, Any] = {"dtype": number, "revision": revision, "trust_remote_code": False, "device_map": {"": where}}
+    options: dict[str, Any] = {
+        "dtype": number,
+        "revision": revision,
+        "trust_remote_code": False,
+        "device_map": {"": where},
+    }
     if precision == "nf4":
         compute = number if number != "auto" else torch.bfloat16
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
-        )  # type: ignore[no-untyped-call]
+        )
     model = AutoModelForCausalLM.from_pretrained(name, **options)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     if tokenizer.pad_token_id is None:

@@ -35,8 +35,7 @@ def messages(prompt: Prompt, question: Question, passages: Sequence[tuple[str, s
             for n, (title, body) in enumerate(passages, 1)
         )
         before, _, after = prompt.open_book.partition("{passages}")
-        ask = lambda part: part.replace("{question}", question.text)  # noqa: E731
-        text = ask(before) + shown + ask(after)
+        text = before.replace("{question}", question.text) + shown + after.replace("{question}", question.text)
     if question.choices:
         text += prompt.choices.replace("{choices}", ", ".join(question.choices))
     start = [{"role": "system", "content": prompt.system}] if prompt.system else []
@@ -46,7 +45,9 @@ def messages(prompt: Prompt, question: Question, passages: Sequence[tuple[str, s
 def encode(tokenizer: Any, conversation: Sequence[Message]) -> list[int]:
     """Token ids up to where the answer starts: by the chat template, or as plain text that ends in "Answer:"."""
     if tokenizer.chat_template:
-        ids = tokenizer.apply_chat_template(list(conversation), add_generation_prompt=True, tokenize=True, return_dict=False)
+        ids = tokenizer.apply_chat_template(
+            list(conversation), add_generation_prompt=True, tokenize=True, return_dict=False
+        )
         return list(ids)
     return list(tokenizer.encode("\n\n".join(m["content"] for m in conversation) + "\nAnswer:"))
 
@@ -62,7 +63,9 @@ def encode_answer(tokenizer: Any, conversation: Sequence[Message], answer: str) 
     return [*tokenizer.encode(f" {answer}", add_special_tokens=False), tokenizer.eos_token_id]
 
 
-def fit(tokenizer: Any, prompt: Prompt, question: Question, passages: Sequence[tuple[str, str]] | None, *, window: int) -> Fitted:
+def fit(
+    tokenizer: Any, prompt: Prompt, question: Question, passages: Sequence[tuple[str, str]] | None, *, window: int
+) -> Fitted:
     """The prompt in at most `window` tokens, dropping passages from the last. Raises TooLong."""
     count = len(passages) if passages is not None else 0
     for shown in range(count, -1, -1):

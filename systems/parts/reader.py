@@ -79,7 +79,9 @@ class Reader:
         if isinstance(fitted, prompt.TooLong):
             return Answer("", hits, truncated=True, error=str(fitted))
         text, tokens = next(said)  # type: ignore[call-overload]
-        return Answer(text, hits[: fitted.shown] if hits is not None else None, len(fitted.ids), tokens, fitted.truncated)
+        return Answer(
+            text, hits[: fitted.shown] if hits is not None else None, len(fitted.ids), tokens, fitted.truncated
+        )
 
     def refresh(self, material: Material) -> None:
         if self.learns:
@@ -91,7 +93,14 @@ class Reader:
         return self.source.recall(questions) if self.source else None
 
 
-def reader(config: SystemConfig, material: Material, *, model: Callable[[Material], Answerer], source: Callable[[Material], Source] | None = None, learns: bool = False) -> Reader:
+def reader(
+    config: SystemConfig,
+    material: Material,
+    *,
+    model: Callable[[Material], Answerer],
+    source: Callable[[Material], Source] | None = None,
+    learns: bool = False,
+) -> Reader:
     """Build both halves on the first material. Indexes come first: memory is freed before a model is loaded."""
     first = source(material) if source else None
     return Reader(config, model, source, learns, model(material), first)
@@ -103,8 +112,17 @@ def base(config: SystemConfig) -> Callable[[Material], Answerer]:
     def make(_: Material) -> Answerer:
         m, g = config.model, config.generation
         if m.base_url:
-            return endpoint.connect(m.base_url, m.name, api_key_env=m.api_key_env, timeout_s=m.timeout_s, max_new_tokens=g.max_new_tokens, prompt=config.prompt)
-        model, tokenizer = lm.load(m.name, revision=m.revision, dtype=m.dtype, device=m.device, precision=config.precision)
+            return endpoint.connect(
+                m.base_url,
+                m.name,
+                api_key_env=m.api_key_env,
+                timeout_s=m.timeout_s,
+                max_new_tokens=g.max_new_tokens,
+                prompt=config.prompt,
+            )
+        model, tokenizer = lm.load(
+            m.name, revision=m.revision, dtype=m.dtype, device=m.device, precision=config.precision
+        )
         return lm.ready(model, tokenizer, max_new_tokens=g.max_new_tokens)
 
     return make
@@ -112,7 +130,9 @@ def base(config: SystemConfig) -> Callable[[Material], Answerer]:
 
 def adapted(config: TunedConfig, raft: Raft | None, store: Store) -> Callable[[Material], Answerer]:
     """The tuned model, trained where the store does not have it."""
-    recipe = train.Recipe(config.method, config.model, config.precision, config.prompt, config.tuning, config.seed, raft)
+    recipe = train.Recipe(
+        config.method, config.model, config.precision, config.prompt, config.tuning, config.seed, raft
+    )
 
     def make(material: Material) -> Answerer:
         model, tokenizer = train.tuned(recipe, material, store)
@@ -121,7 +141,9 @@ def adapted(config: TunedConfig, raft: Raft | None, store: Store) -> Callable[[M
     return make
 
 
-def searched(config: SystemConfig, embedder: Embedder, retrieval: Retrieval, store: Store) -> Callable[[Material], Source]:
+def searched(
+    config: SystemConfig, embedder: Embedder, retrieval: Retrieval, store: Store
+) -> Callable[[Material], Source]:
     device = lm.device_of(config.model.device)
     return lambda material: Retrieved(retrieve.retriever(material.corpus, embedder, retrieval, store, device=device))
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 from bench.store import Store
 from bench.system import Embedder, Reranker, Retrieval
 from bench.types import Hit, Passage
@@ -40,7 +39,9 @@ class Retriever:
         if self.sparse is None:
             return self.dense.search(self.encoder.questions(texts), k)
         wide = max(50, 5 * k)
-        lists = zip(self.dense.search(self.encoder.questions(texts), wide), self.sparse.search(texts, wide), strict=True)
+        lists = zip(
+            self.dense.search(self.encoder.questions(texts), wide), self.sparse.search(texts, wide), strict=True
+        )
         return [fuse(both, self.retrieval.rrf_k)[:k] for both in lists]
 
     def _reranked(self, text: str, row: list[tuple[int, float]]) -> list[tuple[int, float]]:
@@ -71,7 +72,9 @@ def fuse(rankings: Sequence[Sequence[tuple[int, float]]], rrf_k: int) -> list[tu
     return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def retriever(corpus: Sequence[Passage], embedder: Embedder, retrieval: Retrieval, store: Store, *, device: str) -> Retriever:
+def retriever(
+    corpus: Sequence[Passage], embedder: Embedder, retrieval: Retrieval, store: Store, *, device: str
+) -> Retriever:
     """Chunks, embeddings and indexes from the store, or built into it."""
     rows = chunk.chunks(corpus, retrieval.chunking, store)
     encoder = dense = vectors = None
@@ -89,5 +92,3 @@ def _reranker(config: Reranker | None, device: str) -> Any:
     from sentence_transformers import CrossEncoder
 
     return CrossEncoder(config.name, revision=config.revision, device=device, trust_remote_code=False)
-
-

@@ -12,7 +12,8 @@ import random
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,8 @@ def _known(raft: dict[str, JSON]) -> dict[str, JSON]:
 
 def tuned(recipe: Recipe, material: Material, store: Store) -> tuple[Any, Any]:
     """(tuned model, tokenizer). With a search, the trial of the lowest dev loss; every trial is in the accounts."""
-    candidates = trials(recipe)
-    built = [(store.get(r.json(material), lambda folder, r=r: train(r, material, store, folder)), r) for r in candidates]  # type: ignore[misc]
-    (folder, artefact), best = min(built, key=lambda b: b[0][1].facts.get("dev_loss") or 0.0) if len(built) > 1 else built[0]
+    built = [(*store.get(r.json(material), partial(train, r, material, store)), r) for r in trials(recipe)]
+    folder, artefact, best = min(built, key=lambda b: b[1].facts["dev_loss"] or 0.0)
     meters.note("tuning", dict(artefact.facts) | {"trials": len(built)})
     return open_tuned(best, folder)
 
@@ -78,16 +78,15 @@ def trials(recipe: Recipe) -> list[Recipe]:
     axes = {k: getattr(search, k) for k in ("learning_rate", "rank", "epochs") if getattr(search, k)}
     grid = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     random.Random(f"{recipe.seed}/search").shuffle(grid)
-    return [
-        Recipe(recipe.method, recipe.model, recipe.precision, recipe.prompt, recipe.tuning.model_copy(update=point), recipe.seed, recipe.raft)
-        for point in grid[: search.trials]
-    ]
+    return [replace(recipe, tuning=recipe.tuning.model_copy(update=point)) for point in grid[: search.trials]]
 
 
 def open_tuned(recipe: Recipe, folder: Path) -> tuple[Any, Any]:
     name = str(folder / "model") if recipe.method == "full" else recipe.model.name
     revision = None if recipe.method == "full" else recipe.model.revision
-    model, tokenizer = lm.load(name, revision=revision, dtype=recipe.model.dtype, device=recipe.model.device, precision=recipe.precision)
+    model, tokenizer = lm.load(
+        name, revision=revision, dtype=recipe.model.dtype, device=recipe.model.device, precision=recipe.precision
+    )
     if recipe.method == "full":
         return model, tokenizer
     generation = model.generation_config
@@ -105,7 +104,7 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     model = wrapped(model, recipe)
     tape = Tape(tokenizer.pad_token_id)
     trainer = Trainer(
-        model=model, args=arguments(recipe, folder / "work"), train_dataset=rows, eval_dataset=dev or None,  # type: ignore[arg-type]
+        model=model, args=arguments(recipe, folder / "work"), train_dataset=rows, eval_dataset=dev or None,
         data_collator=tape, callbacks=callbacks(recipe),
     )  # fmt: skip
     begin = time.perf_counter()
@@ -129,12 +128,26 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     }  # fmt: skip
 
 
-def encoded(recipe: Recipe, material: Material, store: Store, tokenizer: Any, *, window: int) -> tuple[list[dict[str, list[int]]], list[dict[str, list[int]]]]:
+def encoded(
+    recipe: Recipe, material: Material, store: Store, tokenizer: Any, *, window: int
+) -> tuple[list[dict[str, list[int]]], list[dict[str, list[int]]]]:
     """(training rows, dev rows) as the Trainer takes them. Raises ValueError without a training pair."""
-    context = examples.no_context
+    context: examples.Context = examples.no_context
     if recipe.raft is not None and recipe.raft.embedder is not None and recipe.raft.retrieval is not None:
-        found = retrieve.retriever(material.corpus, recipe.raft.embedder, recipe.raft.retrieval, store, device=lm.device_of(recipe.model.device))
-        context = examples.distractors(found.search, material.corpus, count=recipe.raft.distractors, keep_gold=recipe.raft.keep_gold, seed=recipe.seed)  # type: ignore[assignment]
+        found = retrieve.retriever(
+            material.corpus,
+            recipe.raft.embedder,
+            recipe.raft.retrieval,
+            store,
+            device=lm.device_of(recipe.model.device),
+        )
+        context = examples.distractors(
+            found.search,
+            material.corpus,
+            count=recipe.raft.distractors,
+            keep_gold=recipe.raft.keep_gold,
+            seed=recipe.seed,
+        )
     rows = examples.pairs(tokenizer, material.train, recipe.prompt, context, window=window)
     if not rows:
         raise ValueError("the training split has no question with a reference answer, so there is nothing to tune on")
@@ -155,7 +168,9 @@ def wrapped(model: Any, recipe: Recipe) -> Any:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=recipe.tuning.gradient_checkpointing)
     t = recipe.tuning
     targets = t.targets if isinstance(t.targets, str) else list(t.targets)
-    config = LoraConfig(r=t.rank, lora_alpha=t.alpha, lora_dropout=t.dropout, target_modules=targets, task_type="CAUSAL_LM")  # type: ignore[arg-type]
+    config = LoraConfig(
+        r=t.rank, lora_alpha=t.alpha, lora_dropout=t.dropout, target_modules=targets, task_type="CAUSAL_LM"
+    )
     set_seed(recipe.seed)  # the same first adapter on every base
     return get_peft_model(model, config)
 
@@ -195,10 +210,17 @@ class Tape:
 
     def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
         longest = max(len(r["input_ids"]) for r in rows)
-        fill = lambda key, value: torch.tensor([r[key] + [value] * (longest - len(r[key])) for r in rows])  # noqa: E731
-        ids = fill("input_ids", self.pad)
+        ids = _filled([r["input_ids"] for r in rows], longest, self.pad)
         lengths = torch.tensor([[len(r["input_ids"])] for r in rows])
         mask = (torch.arange(longest)[None] < lengths).long()
         self.batches.append((hashlib.sha256(ids.numpy().tobytes()).hexdigest(), int(mask.sum())))
-        return {"input_ids": ids, "attention_mask": mask, "labels": fill("labels", IGNORED)}
+        return {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "labels": _filled([r["labels"] for r in rows], longest, IGNORED),
+        }
 
+
+def _filled(rows: Sequence[list[int]], longest: int, value: int) -> torch.Tensor:
+    """Rows of one length, filled on the right: (rows, longest)."""
+    return torch.tensor([r + [value] * (longest - len(r)) for r in rows])

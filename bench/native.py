@@ -1,0 +1,153 @@
+"""The Task, and the native folder that holds one: read with errors that name the line, and written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.digest import digest, plain
+from bench.errors import UserError
+from bench.files import read_jsonl, write_json, write_jsonl
+from bench.types import JSON, Example, Material, Passage, Question
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a run is about. `digest` is of the content, whatever format it came from."""
+
+    name: str
+    corpus: tuple[Passage, ...]
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
+    test: tuple[Example, ...]
+    updates: tuple[Passage, ...] = ()
+
+    @property
+    def material(self) -> Material:
+        return Material(self.corpus, self.train, self.dev)
+
+    @property
+    def digest(self) -> str:
+        return digest([self.corpus, self.train, self.dev, self.test, self.updates])
+
+
+SPLITS = ("train", "dev", "test")
+
+
+def write(folder: Path, task: Task, **about: JSON) -> None:
+    """Write a task as a native folder."""
+    write_jsonl(folder / "corpus.jsonl", task.corpus)
+    for name in SPLITS:
+        rows: tuple[Example, ...] = getattr(task, name)
+        if rows:
+            write_jsonl(folder / f"{name}.jsonl", [line(e) for e in rows])
+    if task.updates:
+        write_jsonl(folder / "updates.jsonl", task.updates)
+    write_json(folder / "dataset.yaml", {"name": task.name, **about})  # JSON is YAML
+
+
+def line(e: Example) -> dict[str, JSON]:
+    """An example as a line of a native split file."""
+    row: dict[str, JSON] = {"id": e.question.id, "question": e.question.text, "answers": plain(e.answers),
+                            "gold": list(e.question.gold), "stratum": e.stratum, "group": e.group}  # fmt: skip
+    return row | ({"choices": list(e.question.choices)} if e.question.choices else {})
+
+
+def read(folder: Path) -> Task:
+    """A native folder as it stands. Raises UserError naming file and line."""
+    about_path = folder / "dataset.yaml"
+    try:
+        about = yaml.safe_load(about_path.read_text(encoding="utf-8")) if about_path.exists() else {}
+    except yaml.YAMLError as e:
+        raise UserError(f"malformed YAML: {e}", where=str(about_path)) from None
+    if not isinstance(about, dict):
+        raise UserError("expected a mapping such as `name: my-data`.", where=str(about_path))
+    corpus = _passages(folder / "corpus.jsonl")
+    if not corpus:
+        raise UserError("the corpus is empty.", where=str(folder / "corpus.jsonl"), remedy="Write one passage a line.")
+    seen: dict[str, str] = {}
+    known = {p.id for p in corpus}
+    splits = {name: _examples(folder / f"{name}.jsonl", name, seen, known) for name in SPLITS}
+    if not splits["test"]:
+        raise UserError("no such file, or no question in it.", where=str(folder / "test.jsonl"))
+    updates = folder / "updates.jsonl"
+    return Task(str(about.get("name", folder.name)), corpus, splits["train"], splits["dev"], splits["test"],
+                _passages(updates) if updates.exists() else ())  # fmt: skip
+
+
+def _passages(path: Path) -> tuple[Passage, ...]:
+    rows: list[Passage] = []
+    seen: dict[str, int] = {}
+    for number, row in read_jsonl(path):
+        where = f"{path}:{number}"
+        p = Passage(
+            text_of(row, "id", where), text_of(row, "text", where), str(row.get("title", "")), str(row.get("group", ""))
+        )
+        if p.id in seen:
+            raise UserError(
+                f"duplicate passage id {p.id!r}, first on line {seen[p.id]}.", where=where, remedy="Ids must be unique."
+            )
+        seen[p.id] = number
+        rows.append(p if p.group else replace(p, group=p.id))
+    return tuple(rows)
+
+
+def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> tuple[Example, ...]:
+    if not path.exists():
+        return ()
+    rows: list[Example] = []
+    for number, row in read_jsonl(path):
+        where = f"{path}:{number}"
+        e = Example(
+            Question(
+                text_of(row, "id", where),
+                text_of(row, "question", where),
+                strings(row, "gold", where),
+                strings(row, "choices", where),
+            ),
+            None if row.get("answers", ()) is None else strings(row, "answers", where),
+            str(row.get("stratum") or "all"),
+            str(row.get("group") or next(iter(strings(row, "gold", where)), row["id"])),
+            name,
+        )
+        if e.question.id in seen:
+            raise UserError(
+                f"duplicate question id {e.question.id!r}, first at {seen[e.question.id]}.",
+                where=where,
+                remedy="Ids must be unique.",
+            )
+        seen[e.question.id] = where
+        missing = [g for g in e.question.gold if g not in known]
+        if missing:
+            raise UserError(
+                f"gold passage {missing[0]!r} is not in corpus.jsonl.",
+                where=where,
+                remedy="Give the id of a line of the corpus.",
+            )
+        rows.append(e)
+    return tuple(rows)
+
+
+def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
+    value = row.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(
+            f"`{key}` must be a non-empty string.",
+            where=where,
+            remedy=f"The line has: {', '.join(map(str, row)) or 'nothing'}.",
+        )
+    return value
+
+
+def strings(row: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = row.get(key)
+    values = [] if value is None else [value] if isinstance(value, str | int | float) else value
+    if not isinstance(values, list | tuple) or any(not isinstance(v, str | int | float) for v in values):
+        raise UserError(f"`{key}` must be a string or a list of strings.", where=where)
+    return tuple(str(v) for v in values)

@@ -1,0 +1,62 @@
+"""Small real things that tests run on: a tiny dataset, a tiny language model, the shared data where there is any."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import parse as parse_spec
+from bench.spec import Spec
+
+ROOT = Path(__file__).resolve().parent.parent
+MINI = ROOT / "datasets" / "plant-mini"
+EMBEDDER = ROOT / "systems" / "micro" / "embedder"
+MICRO = ROOT / "systems" / "micro" / "lm"
+sys.path.insert(0, str(ROOT))  # tests.kinds, by dotted path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="session")
+def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of one narrow layer with the micro tokenizer: it answers nonsense, fast."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny-lm")
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(MICRO)
+    config = LlamaConfig(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+                         max_position_embeddings=512, tie_word_embeddings=True, pad_token_id=0, eos_token_id=tokenizer.eos_token_id)  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def raw_spec(**changes: Any) -> dict[str, Any]:
+    """A small spec over plant-mini whose systems are the tests' own kinds."""
+    base: dict[str, Any] = {
+        "name": "t", "dataset": {"path": str(MINI)}, "model": {"name": str(MICRO)}, "embedder": {"name": str(EMBEDDER)},
+        "systems": [{"name": "echo", "kind": "tests.kinds.echo"}], "measure": {"latency_questions": 8, "warmup": 1},
+        "generation": {"max_new_tokens": 4, "batch_size": 8},
+    }  # fmt: skip
+    return {**base, **changes}
+
+
+@pytest.fixture
+def make_spec() -> Callable[..., Spec]:
+    return lambda **changes: parse_spec(raw_spec(**changes))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The two public datasets; they are no part of the project."""
+    folder = Path(os.environ.get("RAGTUNE_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no shared data: set RAGTUNE_SHARED_DATA to the folder of pubmedqa/ and xquad_en/")
+    return folder
