@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from bench import kinds
@@ -48,8 +48,13 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
     known = dict(lines or {})
     spec = locate(spec, where, known)
     configs: dict[str, tuple[kinds.Kind, SystemConfig]] = {}
-    waiting = [(i, e, raw) for i, e in enumerate(spec.systems) for raw in _expanded(spec, e)]
-    every = {str(raw["name"]) for _, _, raw in waiting}
+    waiting = [
+        (i, entry, raw)
+        for i, entry in enumerate(spec.systems)
+        for raw in _expanded(spec, entry, at(where, known, ("systems", i)))
+    ]
+    order = [str(raw["name"]) for _, _, raw in waiting]
+    every = set(order)
     while waiting:
         blocked = []
         for i, entry, raw in waiting:
@@ -73,7 +78,6 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
             )
         waiting = blocked
     _same_trials(configs, where)
-    order = [str(raw["name"]) for e in spec.systems for raw in _expanded(spec, e)]
     return [
         Cell(id=f"{name}-s{seed}", system=name, kind=configs[name][0].name, seed=seed,
              config=configs[name][1].model_copy(update={"seed": seed}).model_dump(mode="json"))
@@ -82,13 +86,13 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
     ]  # fmt: skip
 
 
-def _expanded(spec: Spec, entry: Entry) -> Iterator[dict[str, Any]]:
+def _expanded(spec: Spec, entry: Entry, place: str) -> Iterator[dict[str, Any]]:
     """The entries that a matrix makes of one. The spec's matrix multiplies the systems whose kind has its key."""
-    fields = kinds.load(entry.kind).Config.model_fields
+    fields = kinds.load(entry.kind, place).Config.model_fields
     axes = {k: v for k, v in spec.matrix.items() if k.split(".")[0] in fields} | entry.matrix
     base = entry.model_dump(exclude={"matrix"}, exclude_unset=True)
     for values in itertools.product(*axes.values()):
-        raw: dict[str, Any] = yaml.safe_load(yaml.safe_dump(base))
+        raw: dict[str, Any] = copy.deepcopy(base)
         suffix = []
         for key, value in zip(axes, values, strict=True):
             put(raw, key.split("."), value, f"matrix of {entry.name}")

@@ -24,10 +24,11 @@ Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on s
 
 
 def _load(path: Path, overrides: list[str]) -> Any:
-    from bench import parse, paths
+    from bench import paths
+    from bench.parse import load
 
     embedded = paths.embedded_path("specs", str(path)) if not path.exists() and not path.suffix else None
-    return parse.load(embedded or path, overrides)
+    return load(embedded or path, overrides)
 
 
 @app.command()
@@ -42,8 +43,12 @@ def run(
     from bench.score import score
 
     spec = _load(path, overrides)
-    with progress.progress(as_json) as tell:
-        outcome = run_spec(spec, out=out, store=store, progress=tell)
+    try:
+        with progress.progress(as_json) as tell:
+            outcome = run_spec(spec, out=out, store=store, progress=tell)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; run the same command to go on.", err=True)
+        raise typer.Exit(130) from None
     scores = score(outcome.folder)
     page = report(outcome.folder)
     if as_json:
@@ -217,9 +222,6 @@ def main() -> None:
     except UserError as e:
         typer.echo(f"error: {e}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command to go on.", err=True)
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
 

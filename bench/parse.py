@@ -53,7 +53,7 @@ def _override(raw: dict[str, Any], text: str, lines: dict[Loc, int]) -> None:
     if not eq or not key:
         raise UserError(f"cannot read {text!r}.", where="--set", remedy="Write it as key.sub=value.")
     try:
-        parsed = yaml.safe_load(value)
+        parsed = yamls.value(value)
     except yaml.YAMLError:
         raise UserError(f"the value of {text!r} is no YAML.", where="--set", remedy="Quote it.") from None
     put(raw, key.split("."), parsed, f"--set {text}")

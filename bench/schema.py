@@ -36,4 +36,4 @@ def schema() -> dict[str, Any]:
     whole["$defs"]["Native"]["required"] = [k for k in whole["$defs"]["Native"].get("required", []) if k != "format"]
     for block in ("Model", "Embedder", "Reranker"):
         whole["$defs"][block]["properties"].pop("digest", None)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ragtune spec", **whole}
+    return {**whole, "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ragtune spec"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,22 @@ import yaml
 from bench.errors import UserError
 
 Loc = tuple[str | int, ...]
+
+
+class Loader(yaml.SafeLoader):
+    """YAML 1.2's booleans: `true` and `false` alone. A label `no` stays a word, and so does Norway."""
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:bool"]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
+def value(text: str) -> Any:
+    """A YAML text as a value. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader)  # noqa: S506 - a subclass of SafeLoader
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[Loc, int]]:
@@ -23,8 +40,8 @@ def read(path: Path) -> tuple[dict[str, Any], dict[Loc, int]]:
     except UnicodeDecodeError as e:
         raise UserError(f"cannot be read as UTF-8: {e.reason}.", where=str(path)) from None
     try:
-        node = yaml.compose(text, yaml.SafeLoader)
-        document = yaml.safe_load(text)
+        node = yaml.compose(text, Loader)
+        document = value(text)
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
         raise UserError(f"malformed YAML: {e.problem}.", where=f"{path}:{line}") from None

@@ -1,0 +1,153 @@
+"""What every kind of system owes the harness: the built-in ones, and one from outside."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import kinds, native, parse
+from bench.cells import cells
+from bench.store import Store
+from bench.system import System
+from bench.types import Answer, Passage, Question
+from tests.conftest import EMBEDDER, MINI, ROOT, raw_spec
+
+TASK = native.read(MINI)
+SYSTEMS: list[dict[str, Any]] = [
+    {"name": "closed_book", "kind": "closed_book"},
+    {"name": "oracle", "kind": "oracle"},
+    {"name": "rag", "kind": "rag"},
+    {"name": "rag-nf4", "kind": "rag", "precision": "nf4", "retrieval": {"index": "faiss_ivf", "mode": "fused"}},
+    {"name": "lora", "kind": "lora"},
+    {"name": "qlora", "kind": "qlora"},
+    {"name": "full", "kind": "full"},
+    {"name": "raft", "kind": "raft"},
+    {"name": "hybrid-qlora", "kind": "hybrid", "rag": "rag", "adapter": "qlora"},
+    {"name": "hybrid-full", "kind": "hybrid", "rag": "rag", "adapter": "full"},
+    {"name": "hybrid-raft", "kind": "hybrid", "rag": "rag", "adapter": "raft"},
+    {"name": "echo", "kind": "tests.kinds.echo"},
+]
+LEARNS = {s["name"] for s in SYSTEMS} - {"closed_book", "oracle", "rag", "rag-nf4", "echo"}
+SHOWS = {s["name"] for s in SYSTEMS if "rag" in s["name"] or "raft" in s["name"] or "hybrid" in s["name"]} | {"oracle"}
+TUNING = {"rank": 4, "alpha": 8, "epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One store for the module: what one system built, another finds."""
+    return tmp_path_factory.mktemp("store")
+
+
+def build(name: str, tiny_lm: Path, root: Path, **changes: Any) -> tuple[System, Store]:
+    raw = raw_spec(systems=SYSTEMS, model={"name": str(tiny_lm), "digest": "tiny"}, embedder={"name": str(EMBEDDER), "digest": "e"},
+                   tuning=TUNING, retrieval={"k": 2})  # fmt: skip
+    cell = next(c for c in cells(parse({**raw, **changes})) if c.system == name)
+    kind, store = kinds.load(cell.kind), Store(root)
+    return kind.build(kind.Config.model_validate(cell.config), TASK.material, store), store
+
+
+def test_the_table_holds_every_builtin_kind() -> None:
+    assert {s["kind"] for s in SYSTEMS} >= set(kinds.builtin())
+
+
+@pytest.mark.parametrize("name", [s["name"] for s in SYSTEMS])
+def test_contract(name: str, tiny_lm: Path, store: Path) -> None:
+    system, used = build(name, tiny_lm, store)
+    assert isinstance(system, System)
+    questions = [e.question if name == "oracle" else replace(e.question, gold=()) for e in TASK.test[:5]]
+    together, alone = system.answer(questions), [system.answer([q])[0] for q in questions]
+    assert [type(a) for a in together] == [Answer] * 5
+    assert [a.error for a in together] == [None] * 5
+    assert all(a.prompt_tokens and a.completion_tokens is not None for a in together)
+    assert [a.hits for a in together] == [a.hits for a in alone]
+    assert all((a.hits is not None) == (name in SHOWS) for a in together)
+    if name == "oracle":
+        assert [[h.passage_id for h in a.hits or ()] for a in together] == [list(q.gold) for q in questions]
+    recall = system.index_recall(questions)
+    assert (recall is not None) == (name in SHOWS - {"oracle"})
+    assert recall is None or all(0 <= r <= 1 for r in recall)
+    assert bool([a for a in used.used if a.kind == "adapter"]) == (name in LEARNS)
+
+
+@pytest.mark.parametrize("name", ["rag", "oracle", "lora", "hybrid-qlora", "closed_book"])
+def test_refresh_absorbs_a_changed_world(name: str, tiny_lm: Path, store: Path) -> None:
+    system, used = build(name, tiny_lm, store)
+    before = len(used.used)
+    gold = TASK.test[0].question.gold or TASK.test[1].question.gold
+    changed = tuple(Passage(p.id, "Wholly new words.", p.title, p.group) if p.id in gold else p for p in TASK.corpus)
+    system.refresh(replace(TASK.material, corpus=changed))
+    question = Question("q", "Wholly new words?", gold)
+    (answer,) = system.answer([question])
+    shown = [h.text for h in answer.hits or ()]
+    assert ("Wholly new words." in shown) == (name in ("rag", "oracle", "hybrid-qlora"))
+    built = [a.kind for a in used.used[before:] if not a.hit]
+    assert "adapter" not in built  # the training pairs did not change, so nothing is trained again
+
+
+def test_hybrid_builds_nothing_twice(tiny_lm: Path, tmp_path: Path) -> None:
+    for name in ("rag", "qlora"):
+        build(name, tiny_lm, tmp_path)
+    _, used = build("hybrid-qlora", tiny_lm, tmp_path)
+    assert {a.kind for a in used.used} == {"chunks", "embeddings", "index", "adapter"}
+    assert all(a.hit and a.build_s > 0 for a in used.used)
+
+
+def test_lora_and_qlora_see_the_same_batches_in_the_same_order(tiny_lm: Path, store: Path) -> None:
+    facts = {}
+    for name in ("lora", "qlora"):
+        _, used = build(name, tiny_lm, store)
+        facts[name] = next(a.facts for a in used.used if a.kind == "adapter")
+    assert facts["lora"]["batches_sha256"] == facts["qlora"]["batches_sha256"]
+    assert facts["lora"]["tokens"] == facts["qlora"]["tokens"] > 0
+    assert facts["lora"]["steps"] == facts["qlora"]["steps"] == 8  # 60 pairs, batches of 8, one epoch
+    assert facts["lora"]["trainable_parameters"] == facts["qlora"]["trainable_parameters"]
+
+
+def test_full_tuning_trains_every_parameter(tiny_lm: Path, store: Path) -> None:
+    from safetensors import safe_open
+
+    _, used = build("full", tiny_lm, store)
+    with safe_open(tiny_lm / "model.safetensors", "np") as f:
+        count = sum(f.get_tensor(k).size for k in f.keys())  # noqa: SIM118
+    assert next(a.facts for a in used.used if a.kind == "adapter")["trainable_parameters"] == count
+
+
+def test_passages_are_trained_on_when_asked_and_counted(tiny_lm: Path, store: Path) -> None:
+    tokens = []
+    for passages in (False, True):
+        _, used = build("lora", tiny_lm, store, tuning=TUNING | {"passages": passages})
+        tokens.append(next(a.facts for a in used.used if a.kind == "adapter")["tokens"])
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_lm)
+    assert tokens[1] - tokens[0] == sum(len(tokenizer.encode(p.text)) + 1 for p in TASK.corpus)
+
+
+def test_search_tries_all_and_keeps_the_best_on_dev(tiny_lm: Path, store: Path) -> None:
+    search = {"trials": 3, "learning_rate": [1e-5, 1e-2], "rank": [2, 4]}
+    _, used = build("lora", tiny_lm, store, tuning=TUNING | {"search": search})
+    trials = [a for a in used.used if a.kind == "adapter"]
+    assert len(trials) == 3 and all(a.facts["dev_loss"] > 0 for a in trials)
+
+
+def test_early_stopping_stops(tiny_lm: Path, tmp_path: Path) -> None:
+    _, used = build("lora", tiny_lm, tmp_path, tuning=TUNING | {"early_stopping": 1, "epochs": 12, "learning_rate": 0.5})
+    assert next(a.facts for a in used.used if a.kind == "adapter")["steps"] < 12 * 8
+
+
+def test_a_kind_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One new file, named by its dotted path, is a system."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "__init__.py").touch()
+    text = (ROOT / "tests/kinds/echo.py").read_text().replace("Answer(q.text.split()[-1]", 'Answer("from outside"')
+    (tmp_path / "outside" / "mine.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from bench.run import run
+
+    outcome = run(parse(raw_spec(systems=[{"name": "mine", "kind": "outside.mine"}])), out=tmp_path / "r", store=tmp_path / "s")
+    said = {json.loads(line)["answer"]["text"] for line in (outcome.folder / "records.jsonl").read_text().splitlines()}
+    assert outcome.status == "complete" and said == {"from outside"}

@@ -1,0 +1,206 @@
+"""The parts that systems are made of: prompts, training rows, indexes, fusion, the endpoint."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from bench import native
+from bench.store import Store
+from bench.system import Chunking, Embedder, Prompt, Retrieval
+from bench.types import Example, Hit, Passage, Question
+from systems.parts import chunk, endpoint, examples, index, prompt, retrieve
+from tests.conftest import EMBEDDER, MICRO, MINI
+
+TASK = native.read(MINI)
+TOKENIZER = AutoTokenizer.from_pretrained(MICRO)
+Q = Question("q", "What is the oil of the Dama 11?")
+
+
+def test_prompt_fills_its_places_once() -> None:
+    hostile = [("{text}", "{question} {passages} {n}")]
+    (system, user) = prompt.messages(Prompt(), Question("q", "why {passages}?", choices=("yes", "no")), hostile)
+    assert system["role"] == "system"
+    assert user["content"] == "[1] {question} {passages} {n}\n\nQuestion: why {passages}?\nAnswer with one of: yes, no."
+
+
+def test_window_drops_the_last_passages_and_says_so() -> None:
+    passages = [("", "word " * 50)] * 4
+    whole = prompt.fit(TOKENIZER, Prompt(), Q, passages, window=10_000)
+    cut = prompt.fit(TOKENIZER, Prompt(), Q, passages, window=len(whole.ids) - 1)
+    assert (whole.shown, whole.truncated, cut.shown, cut.truncated) == (4, False, 3, True)
+    with pytest.raises(prompt.TooLong, match="context window leaves 5"):
+        prompt.fit(TOKENIZER, Prompt(), Q, passages, window=5)
+
+
+def test_loss_is_on_the_answer_only() -> None:
+    known = Example(Q, ("Lases",), split="train")
+    silent = Example(Q, (), split="train")
+    without = Example(Q, None, split="train")
+    rows = examples.pairs(TOKENIZER, [known, silent, without], Prompt(system=""), examples.no_context, window=100)
+    said = [TOKENIZER.decode([i for i in r.labels if i != examples.IGNORED]) for r in rows]
+    assert [s.strip() for s in said] == ["Lases<end>", "unknown<end>"]
+    assert all(r.ids[: len(r.ids) - 3] == r.ids[: len(r.ids) - 3] and len(r.ids) == len(r.labels) for r in rows)
+    assert TOKENIZER.decode(rows[0].ids).startswith("<user> Question: What is the oil")
+
+
+def test_answer_follows_its_prompt_token_by_token() -> None:
+    """What is trained is what will be generated: prompt ids and answer ids join to the whole conversation."""
+    asked = prompt.messages(Prompt(system=""), Q, [("", "a page")])
+    whole = TOKENIZER.apply_chat_template([*asked, {"role": "assistant", "content": "14 rpm"}], tokenize=True, return_dict=False)
+    assert prompt.encode(TOKENIZER, asked) + prompt.encode_answer(TOKENIZER, asked, "14 rpm") == list(whole)
+
+
+def test_raft_contexts_hold_gold_among_distractors() -> None:
+    corpus = [Passage(f"p{i}", f"text {i}") for i in range(9)]
+
+    def search(texts: Any, k: int) -> list[list[Hit]]:
+        return [[Hit(p.id, p.id, p.text, 0.0) for p in corpus[:k]] for _ in texts]
+
+    rows = [Example(Question(f"q{i}", "x", ("p0",)), ("a",)) for i in range(300)]
+    context = examples.distractors(search, corpus, count=3, keep_gold=0.8, seed=1)
+    shown = [[text for _, text in context(e) or ()] for e in rows]
+    kept = [s for s in shown if "text 0" in s]
+    assert {len(s) for s in shown} == {3, 4} and 0.72 < len(kept) / 300 < 0.88
+    assert {s.index("text 0") for s in kept} == {0, 1, 2, 3}  # in every place
+    assert shown == [[text for _, text in context(e) or ()] for e in rows]
+
+
+def test_chunking_covers_the_passage(tmp_path: Path) -> None:
+    corpus = [Passage("p", " ".join(f"w{i}" for i in range(400)))]
+    rows = chunk.chunks(corpus, Chunking(size=200, overlap=20), Store(tmp_path)).rows
+    assert len(rows) > 5 and all(len(c.text) <= 200 and c.passage_id == "p" for c in rows)
+    assert {w for c in rows for w in c.text.split()} == set(corpus[0].text.split())
+
+
+@pytest.mark.parametrize("library", sorted(index.LIBRARIES))
+def test_indexes_against_exact_search(tmp_path: Path, library: str) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(2000, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.save(tmp_path / "v.npy", vectors)
+    retrieval = Retrieval.model_validate({"index": library, "k": 10})
+    built = index.index(tmp_path / "v.npy", "d", retrieval, Store(tmp_path / "s"))
+    queries = vectors[:50] + 0.05 * rng.normal(size=(50, 16)).astype(np.float32)
+    truth = [set(np.argsort(-(vectors @ q))[:10].tolist()) for q in queries]
+    found = built.search(queries, 10)
+    recall = float(np.mean([len(t & {i for i, _ in f}) / 10 for t, f in zip(truth, found, strict=True)]))
+    assert recall == 1.0 if library == "faiss_flat" else 0.5 < recall <= 1.0
+    assert index.exact(tmp_path / "v.npy", queries, 10) == truth
+    for q, row in zip(queries, found, strict=True):
+        scores = [s for _, s in row]
+        assert scores == sorted(scores, reverse=True)
+        assert scores[0] == pytest.approx(float(vectors[row[0][0]] @ q), abs=1e-5)
+    again = index.index(tmp_path / "v.npy", "d", retrieval, Store(tmp_path / "s2"))
+    assert again.search(queries, 10) == found  # built twice, the same index
+
+
+def test_search_parameters_do_not_rebuild_but_do_change_recall(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(3000, 32)).astype(np.float32)
+    np.save(tmp_path / "v.npy", vectors)
+    store, recall = Store(tmp_path / "s"), []
+    truth = index.exact(tmp_path / "v.npy", vectors[:40], 10)
+    for nprobe in (1, 30):
+        retrieval = Retrieval.model_validate({"index": "faiss_ivf", "k": 10, "ivf": {"nlist": 50, "nprobe": nprobe}})
+        found = index.index(tmp_path / "v.npy", "d", retrieval, store).search(vectors[:40], 10)
+        recall.append(sum(len(t & {i for i, _ in f}) for t, f in zip(truth, found, strict=True)))
+    assert recall[0] < recall[1] and [a.hit for a in store.used] == [False, True]
+
+
+def test_fusion_by_hand() -> None:
+    fused = retrieve.fuse([[(1, 9.0), (2, 8.0)], [(2, 3.0), (3, 1.0)]], 60)
+    assert [i for i, _ in fused] == [2, 1, 3] and fused[0][1] == pytest.approx(1 / 62 + 1 / 61)
+
+
+@pytest.mark.parametrize("mode", ["dense", "bm25", "fused"])
+def test_every_mode_finds_the_page(tmp_path: Path, mode: str) -> None:
+    found = retrieve.retriever(TASK.corpus, Embedder(name=str(EMBEDDER)), Retrieval.model_validate({"mode": mode}), Store(tmp_path), device="cpu")
+    asked = [e for e in TASK.test if e.question.gold]
+    hits = found.search([e.question.text for e in asked])
+    recall = sum(e.question.gold[0] in [h.passage_id for h in row] for e, row in zip(asked, hits, strict=True)) / len(asked)
+    assert recall >= 0.9 and all(len(row) == 4 for row in hits)
+    assert (found.recall([asked[0].question.text]) is None) == (mode == "bm25")
+
+
+def test_reranker_reorders(tmp_path: Path, tiny_cross_encoder: Path) -> None:
+    retrieval = Retrieval.model_validate({"mode": "bm25", "k": 4, "reranker": {"name": str(tiny_cross_encoder), "candidates": 8}})
+    found = retrieve.retriever(TASK.corpus, Embedder(name=str(EMBEDDER)), retrieval, Store(tmp_path), device="cpu")
+    (hits,) = found.search([TASK.test[0].question.text])
+    scores = [h.score for h in hits]
+    assert len(hits) == 4 and scores == sorted(scores, reverse=True)
+    plain = retrieve.retriever(TASK.corpus, Embedder(name=str(EMBEDDER)), retrieval.model_copy(update={"reranker": None, "k": 8}), Store(tmp_path), device="cpu")
+    assert {h.chunk_id for h in hits} <= {h.chunk_id for h in plain.search([TASK.test[0].question.text])[0]}
+
+
+@pytest.fixture(scope="module")
+def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random one-layer BERT that scores pairs."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("cross")
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=len(TOKENIZER), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, num_labels=1)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    TOKENIZER.save_pretrained(folder)
+    return folder
+
+
+class Served(BaseHTTPRequestHandler):
+    """An OpenAI-compatible server that does what the model's name says."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if body["model"] == "broken":
+            self.send_error(500, "planted")
+            return
+        self.send_response(200)
+        self.end_headers()
+        words = ["{not json"] if body["model"] == "garbage" else ["four", "teen"]
+        for word in words:
+            event = word if word[0] == "{" else json.dumps({"choices": [{"delta": {"content": word}}]})
+            self.wfile.write(f"data: {event}\n\n".encode())
+        if body["model"] == "half":
+            return
+        self.wfile.write(f"data: {json.dumps({'choices': [], 'usage': {'prompt_tokens': len(str(body['messages'])), 'completion_tokens': 2}})}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *_: Any) -> None:
+        return None
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Served) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}/v1"
+        http.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("name", "text", "error"), [
+    ("good", "fourteen", None), ("broken", "", "endpoint answered 500"), ("garbage", "", "endpoint: JSONDecodeError"), ("half", "fourteen", "broke off"),
+])  # fmt: skip
+def test_endpoint(server: str, name: str, text: str, error: str | None) -> None:
+    model = endpoint.connect(server, name, api_key_env=None, timeout_s=5, max_new_tokens=8, prompt=Prompt())
+    with model.client:
+        answer = model.reply(Q, None, None)
+    assert answer.text == text
+    assert (answer.error is None) if error is None else error in str(answer.error)
+    if error is None:
+        assert answer.completion_tokens == 2 and answer.prompt_tokens
+
+
+def test_nobody_at_the_endpoint() -> None:
+    model = endpoint.connect("http://127.0.0.1:9/v1", "x", api_key_env=None, timeout_s=2, max_new_tokens=8, prompt=Prompt())
+    with model.client:
+        assert "endpoint: ConnectError" in str(model.reply(Q, None, None).error)

@@ -1,0 +1,138 @@
+"""The page: safe against what it shows, whole without script, and right about failures."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import parse
+from bench.compare import compare
+from bench.report import report
+from bench.run import run
+from bench.score import score, scores
+from tests.conftest import MINI, raw_spec
+
+HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)> </style> {{ 7 * 7 }}"
+ECHO = "tests.kinds.echo"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run over a corpus, questions, names and errors that would like to be markup."""
+    root = tmp_path_factory.mktemp("hostile")
+    data = root / "data"
+    data.mkdir()
+    for name in ("corpus", "train", "test"):
+        rows = [json.loads(line) for line in (MINI / f"{name}.jsonl").read_text().splitlines()]
+        for r in rows:
+            r.update({k: f"{HOSTILE} {r[k]} {HOSTILE}" for k in ("text", "question", "stratum", "title") if k in r})
+        (data / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (data / "dataset.yaml").write_text(json.dumps({"name": HOSTILE}))
+    systems = [{"name": "echo", "kind": ECHO}, {"name": "bad", "kind": ECHO, "fault": "raise", "after": 3}]
+    outcome = run(parse(raw_spec(dataset={"path": str(data)}, systems=systems, description=HOSTILE)), out=root / "r", store=root / "s")
+    score(outcome.folder)
+    report(outcome.folder)
+    return outcome.folder
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def parsed(folder: Path) -> Tags:
+    tags = Tags()
+    tags.feed((folder / "index.html").read_text())
+    return tags
+
+
+def test_nothing_hostile_is_markup(hostile: Path) -> None:
+    found = parsed(hostile)
+    names = {t for t, _ in found.tags}
+    assert not names & {"script", "img", "iframe", "link", "object", "embed", "form"}
+    attributes = [(k, v or "") for _, a in found.tags for k, v in a.items()]
+    assert not [k for k, _ in attributes if k.startswith("on")]
+    assert not [v for k, v in attributes if k in ("href", "src", "xlink:href") and not v.startswith("#")]
+    assert "<script>alert('x')</script>" in found.text and "{{ 7 * 7 }}" in found.text
+    assert "ValueError: <script>alert('planted')</script>" in found.text
+
+
+def test_page_is_one_file_with_a_policy(hostile: Path) -> None:
+    page = (hostile / "index.html").read_text()
+    policy = next(a["content"] for t, a in parsed(hostile).tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    assert policy and policy.startswith("default-src 'none'")
+    assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", page) and "@import" not in page
+    assert len(page) < 3_000_000
+
+
+def test_failed_cells_and_reproduction_are_told(hostile: Path) -> None:
+    text = parsed(hostile).text
+    about = json.loads((hostile / "run.json").read_text())
+    assert "1 cell failed" in text and "bad-s1" in text
+    assert about["spec_digest"] in text and about["dataset"]["digest"] in text
+    assert "torch" in text and about["environment"]["cpu"] in text
+
+
+def test_page_is_drawn_once_for_its_scores(hostile: Path) -> None:
+    page = hostile / "index.html"
+    before = page.stat().st_mtime_ns
+    report(hostile)
+    assert page.stat().st_mtime_ns == before
+    report(hostile, again=True)
+    assert page.stat().st_mtime_ns != before
+
+
+def test_scores_have_intervals_and_three_states(hostile: Path) -> None:
+    echo = score(hostile)["systems"]["echo"]
+    em = echo["scores"]["em"]
+    assert em["n"] == 36 and 0 <= em["low"] <= em["mean"] <= em["high"] <= 1 and em["strata"]
+    assert echo["scores"]["k_precision"] is None and echo["scores"]["recall_at_k"] is None  # does not apply
+    assert echo["scores"]["contains"]["mean"] == 0.0  # applies, and is bad
+    assert echo["memory"]["peak_gpu_allocated_bytes"] is None
+    assert echo["speed"]["n"] == 8 and echo["speed"]["p90_s"] is None and echo["speed"]["questions_per_s"] > 0
+
+
+def test_scores_as_a_frame(hostile: Path) -> None:
+    frame = scores(hostile)
+    row = frame[(frame.system == "echo") & (frame.metric == "em") & (frame.stratum == "all")]
+    assert len(row) == 1 and int(row.n.iloc[0]) == 36
+
+
+def test_failed_questions_count_as_wrong(tmp_path: Path) -> None:
+    outcome = run(parse(raw_spec(systems=[{"name": "echo", "kind": ECHO}])), out=tmp_path, store=tmp_path / "s")
+    path = outcome.folder / "records.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for r in rows:
+        r["answer"] |= {"text": (r["answers"] or ["unknown"])[0], "error": None}
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    assert score(outcome.folder)["systems"]["echo"]["scores"]["em"]["mean"] == 1.0
+    for r in rows[:9]:
+        r["answer"]["error"] = "planted"
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    scored = score(outcome.folder)["systems"]["echo"]
+    assert scored["scores"]["em"]["mean"] == pytest.approx(27 / 36) and scored["scores"]["em"]["n"] == 36
+    assert scored["errors"] == 9
+
+
+def test_compare_pairs_by_question_and_tells_the_specs_apart(tmp_path: Path) -> None:
+    folders = [
+        run(parse(raw_spec(name=name, generation={"max_new_tokens": n, "batch_size": 8})), out=tmp_path, store=tmp_path / "s").folder
+        for name, n in (("a", 4), ("b", 5))
+    ]
+    found = compare(*folders)
+    assert found["spec"] == {"name": ("a", "b"), "generation.max_new_tokens": (4, 5)}
+    em: dict[str, Any] = next(r for r in found["rows"] if r["measure"] == "em")
+    assert (em["difference"], em["n"]) == (0.0, 36)

@@ -1,0 +1,188 @@
+"""The spec: what it accepts, and what it says of what it does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+from bench import kinds, yamls
+from bench.cells import cells
+from bench.errors import UserError
+from bench.parse import load, parse
+from bench.schema import schema
+from bench.spec import Spec
+from tests.conftest import ROOT, raw_spec
+
+SPECS = sorted((ROOT / "bench" / "specs").glob("*.yaml"))
+
+
+def test_there_are_specs() -> None:
+    assert {"quickstart", "xquad", "pubmedqa"} <= {p.stem for p in SPECS}
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_every_spec_of_the_project_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGTUNE_EMBEDDER", "/nowhere")
+    spec = load(path)
+    assert cells(spec)
+
+
+def test_quickstart_compares_the_ten_systems() -> None:
+    found = [(c.system, c.kind, c.config["precision"]) for c in cells(load(ROOT / "bench/specs/quickstart.yaml"))]
+    assert [k for _, k, _ in found].count("rag") == 4 and len(found) == 10
+    assert ("rag-nf4", "rag", "nf4") in found and ("qlora", "qlora", "nf4") in found
+    assert ("hybrid-qlora", "hybrid", "nf4") in found and ("hybrid-lora", "hybrid", "native") in found
+
+
+GOOD = """\
+name: t
+dataset: {path: plant-mini}
+model: {name: micro}
+retrieval:
+  k: 4
+systems:
+  - {name: a, kind: rag}
+  - {name: b, kind: lora}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("  k: 4", "  kk: 4", 5, ["unknown key `retrieval.kk`", "Did you mean `k`?"]),
+        ("  k: 4", "  k: four", 5, ["`retrieval.k`", "integer", "'four'"]),
+        ("  k: 4", "  k: 0", 5, ["greater than or equal to 1"]),
+        ("model: {name: micro}", "modell: {name: micro}", None, ["`model` is missing"]),
+        ("kind: rag}", "kind: rga}", 7, ["unknown kind 'rga'", "Did you mean 'rag'?"]),
+        ("kind: rag}", "kind: nobody.at_home}", 7, ["no module 'nobody.at_home'"]),
+        ("kind: rag}", "kind: bench.types}", 7, ["is no kind of system"]),
+        ("kind: rag}", "kind: rag, tuning: {rank: 4}}", 7, ["unknown key `tuning`"]),
+        ("kind: rag}", "kind: rag, retrieval: {indx: faiss_flat}}", 7, ["unknown key `retrieval.indx`", "`index`"]),
+        ("name: b, kind: lora", "name: a, kind: lora", 8, ["two systems are named 'a'"]),
+        ("kind: lora}", "kind: hybrid, rag: a, adapter: c}", 8, ["names 'c' as its adapter", "no such system"]),
+        ("kind: lora}", "kind: hybrid, rag: a}", 8, ["must say `adapter:`"]),
+        ("kind: lora}", "kind: hybrid, rag: a, adapter: a}", 8, ["takes its method from 'a', but a rag has none"]),
+        ("kind: lora}", "kind: hybrid, rag: a, adapter: b}", 8, ["in a circle"]),
+        ("kind: lora}", "kind: lora, precision: nf4}", 8, ["`precision`", "'native'"]),
+        ("{name: micro}", "{name: micro, trust_remote_code: true}", 3, ["unknown key `model.trust_remote_code`"]),
+        ("{name: micro}", "{name: m, base_url: http://x}", 8, ["needs the model's weights", "an endpoint gives none"]),
+        ("{path: plant-mini}", "{format: squadd, path: x}", 2, ["`dataset`"]),
+        ("{path: plant-mini}", "{path: '${NOT_SET_ANYWHERE}'}", 2, ["NOT_SET_ANYWHERE is not set"]),
+        ("name: t", "name: [t", 2, ["malformed YAML"]),
+        ("name: t", "name: t\nname: u", 2, ["`name` stands twice"]),
+        ("name: t", "name: ../escape", 1, ["`name`"]),
+    ],
+)  # fmt: skip
+def test_errors_name_line_and_remedy(tmp_path: Path, old: str, new: str, line: int | None, said: list[str]) -> None:
+    assert old in GOOD
+    path = tmp_path / "s.yaml"
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(UserError) as e:
+        load(path)
+    message = str(e.value)
+    assert message.startswith(f"{path}:{line}: " if line else f"{path}: "), message
+    for part in said:
+        assert part in message, message
+    assert "\n" not in message
+    assert [p.name for p in tmp_path.iterdir()] == ["s.yaml"]
+
+
+def test_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(GOOD)
+    spec = load(path, ["retrieval.k=7", "systems.b.tuning={rank: 3}", "seeds=[1, 2]"])
+    assert spec.retrieval.k == 7 and spec.seeds == (1, 2)
+    assert [c.config["tuning"]["rank"] for c in cells(spec) if c.kind == "lora"] == [3, 3]
+    for bad, said in (("retrieval", "Write it as"), ("systems.zz.kind=rag", "There are: a, b"), ("retrieval.kk=1", "Did you mean `k`")):
+        with pytest.raises(UserError, match=said):
+            load(path, [bad])
+
+
+def test_seeds_multiply_only_what_trains(make_spec: Callable[..., Spec]) -> None:
+    spec = make_spec(systems=[{"name": "r", "kind": "rag"}, {"name": "l", "kind": "lora"}], seeds=[1, 2, 3])
+    assert [c.id for c in cells(spec)] == ["r-s1", "l-s1", "l-s2", "l-s3"]
+    assert [c.config["seed"] for c in cells(spec)] == [1, 1, 2, 3]
+
+
+def test_matrix_of_a_system_and_of_the_spec(make_spec: Callable[..., Spec]) -> None:
+    systems: list[dict[str, Any]] = [
+        {"name": "c", "kind": "closed_book"},
+        {"name": "r", "kind": "rag", "matrix": {"retrieval.index": ["faiss_flat", "hnswlib"]}},
+    ]
+    found = cells(make_spec(systems=systems, matrix={"retrieval.k": [2, 4]}))
+    assert [c.system for c in found] == ["c"] + [f"r+k={k}+index={i}" for k in (2, 4) for i in ("faiss_flat", "hnswlib")]
+    assert [c.config["retrieval"]["k"] for c in found[1:]] == [2, 2, 4, 4]
+
+
+def test_hybrid_takes_the_blocks_of_what_it_names(make_spec: Callable[..., Spec]) -> None:
+    spec = make_spec(systems=[
+        {"name": "h", "kind": "hybrid", "rag": "r", "adapter": "q"},  # before what it names
+        {"name": "r", "kind": "rag", "retrieval": {"k": 9, "mode": "fused"}},
+        {"name": "q", "kind": "qlora", "tuning": {"rank": 3}},
+    ])  # fmt: skip
+    by = {c.system: c.config for c in cells(spec)}
+    assert by["h"]["retrieval"] == by["r"]["retrieval"] and by["h"]["tuning"] == by["q"]["tuning"]
+    assert by["h"]["precision"] == "nf4" and by["h"]["retrieval"]["k"] == 9
+
+
+def test_hybrid_of_raft_remembers_how_raft_was_trained(make_spec: Callable[..., Spec]) -> None:
+    spec = make_spec(systems=[
+        {"name": "r", "kind": "rag", "retrieval": {"mode": "bm25"}},
+        {"name": "x", "kind": "raft", "retrieval": {"k": 2}},
+        {"name": "h", "kind": "hybrid", "rag": "r", "adapter": "x"},
+    ])  # fmt: skip
+    by = {c.system: c.config for c in cells(spec)}
+    assert by["h"]["retrieval"]["mode"] == "bm25" and by["h"]["raft"] == by["x"]["raft"]
+    assert by["h"]["raft"]["retrieval"]["k"] == 2
+
+
+def test_unequal_searches_are_refused(make_spec: Callable[..., Spec]) -> None:
+    systems = [{"name": "l", "kind": "lora"}, {"name": "q", "kind": "qlora", "tuning": {"search": {"trials": 3}}}]
+    with pytest.raises(UserError, match="different numbers of trials"):
+        make_spec(systems=systems)
+
+
+def test_identity_is_of_what_changes_the_records(make_spec: Callable[..., Spec]) -> None:
+    def identity(**changes: Any) -> str:
+        spec = make_spec(**changes)
+        return cells(spec)[0].identity("data", spec.measure)
+
+    assert identity() == identity(name="other", prices={"cpu_hour_usd": 1.0}, description="x")
+    assert identity() != identity(generation={"max_new_tokens": 5})
+
+
+def test_a_spec_is_what_was_written_not_where_it_lay(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "s.yaml").write_text(GOOD)
+        digests.add(load(tmp_path / name / "s.yaml").digest)
+    assert len(digests) == 1
+
+
+def test_spec_round_trips_through_its_own_json() -> None:
+    spec = load(ROOT / "bench/specs/quickstart.yaml")
+    again = parse(json.loads(json.dumps(spec.model_dump(mode="json"))))
+    assert again.digest == spec.digest and [c.config for c in cells(again)] == [c.config for c in cells(spec)]
+
+
+def test_schema_agrees_with_the_model() -> None:
+    import jsonschema
+
+    checker = jsonschema.Draft202012Validator(schema())
+    checker.check_schema(schema())
+    for path in SPECS:
+        checker.validate(yamls.read(path)[0])
+    for change in ({"retreival": {}}, {"systems": [{"name": "a", "kind": "rag", "tuning": {}}]}, {"systems": []}):
+        assert list(checker.iter_errors(raw_spec(systems=[{"name": "a", "kind": "rag"}]) | change)), change
+    assert not list(checker.iter_errors(raw_spec()))  # a dotted kind
+
+
+def test_every_builtin_kind_says_what_it_is() -> None:
+    assert set(kinds.builtin()) == {"closed_book", "oracle", "rag", "lora", "qlora", "full", "raft", "hybrid"}
+    assert all(kinds.load(n).about for n in kinds.builtin())

@@ -1,0 +1,204 @@
+"""Datasets of every format, to one Task; and the errors of a broken one."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from bench import native, tasks
+from bench.dataset import AnyDataset
+from bench.errors import UserError
+from bench.native import Task
+from bench.store import Store
+from tests.conftest import MINI
+
+
+def read(tmp_path: Path, **block: Any) -> Task:
+    parsed: Any = TypeAdapter(AnyDataset).validate_python(block)
+    return tasks.load(parsed, Store(tmp_path / "store"))[0]
+
+
+def groups(task: Task, name: str) -> set[str]:
+    return {e.group for e in getattr(task, name)}
+
+
+def test_native_folder_and_its_store(tmp_path: Path) -> None:
+    block: Any = TypeAdapter(AnyDataset).validate_python({"format": "native", "path": str(MINI)})
+    task, origin = tasks.load(block, Store(tmp_path))
+    again, _ = tasks.load(block, Store(tmp_path))
+    assert again == task and origin["digest"] == task.digest == native.read(MINI).digest
+    assert (len(task.corpus), len(task.train), len(task.test)) == (48, 60, 36) and task.updates
+
+
+SQUAD = {"version": "v2.0", "data": [
+    {"title": f"A{i}", "paragraphs": [{"context": f"Paragraph {i} says {i * 11}.", "qas": [
+        {"id": f"q{i}a", "question": f"What says {i}?", "answers": [{"text": str(i * 11), "answer_start": 0}] * 2},
+        {"id": f"q{i}b", "question": f"And {i}?", "answers": [], "is_impossible": True}]}]} for i in range(8)]}  # fmt: skip
+
+
+def test_squad_is_split_by_article(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text(json.dumps(SQUAD))
+    task = read(tmp_path, format="squad", path=str(tmp_path / "s.json"), test_share=0.5, seed=3)
+    assert len(task.corpus) == 8 and len(task.test) == 8 and len(task.train) == 8
+    assert not groups(task, "train") & groups(task, "test")
+    assert {e.answers for e in task.test if e.stratum == "unanswerable"} == {()}
+    assert all(len(e.answers or ()) == 1 for e in task.test if e.stratum == "answerable")  # equal references are one
+    other = read(tmp_path, format="squad", path=str(tmp_path / "s.json"), test_share=0.5, seed=4)
+    assert groups(other, "test") != groups(task, "test")
+
+
+ROWS = [{"id": f"r{i}", "q": f"Q{i}?", "a": "yes" if i % 2 else "no", "ctx": [f"text {i}", f"more {i}"], "g": f"g{i // 2}"} for i in range(8)]
+FIELDS = {"id": "id", "question": "q", "answers": "a", "passages": "ctx"}
+
+
+def _write(path: Path) -> None:
+    if path.suffix == ".json":
+        path.write_text(json.dumps(ROWS))
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(r) + "\n" for r in ROWS))
+    elif path.suffix == ".parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
+    else:
+        with path.open("w", newline="") as f:
+            writer = csv.DictWriter(f, list(ROWS[0]))
+            writer.writeheader()
+            writer.writerows({**r, "ctx": r["ctx"][0]} for r in ROWS)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "parquet"])
+def test_records(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"r.{suffix}"
+    _write(path)
+    (tmp_path / "ids.json").write_text(json.dumps({"r1": "yes", "r2": "no"}))
+    task = read(tmp_path, format="records", path=str(path), fields=FIELDS | {"group": "g"}, choices=["yes", "no"], test_ids=str(tmp_path / "ids.json"))
+    assert [e.question.id for e in task.test] == ["r1", "r2"] and len(task.train) == 6
+    first = task.test[0]
+    assert first.answers == ("yes",) and first.question.choices == ("yes", "no") and first.group == "g0"
+    assert [p.text for p in task.corpus if p.id in first.question.gold][0] == "text 1"
+
+
+def test_hub_format_reads_a_local_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "test.jsonl").write_text("".join(json.dumps({**r, "answers": {"text": [r["a"]]}}) + "\n" for r in ROWS))
+    task = read(tmp_path, format="hub", id=str(folder), test_split="test", fields=FIELDS | {"answers": "answers.text"})
+    assert len(task.test) + len(task.train) == 8 and {e.answers for e in task.test} <= {("yes",), ("no",)}
+
+
+def test_beir_has_no_reference_answers(tmp_path: Path) -> None:
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text('{"_id": "d1", "title": "T", "text": "one"}\n{"_id": "d2", "title": "", "text": "two"}\n')
+    (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "which?"}\n{"_id": "q2", "text": "what?"}\n')
+    for split, query in (("test", "q1"), ("train", "q2")):
+        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{query}\td1\t1\n{query}\td2\t0\n")
+    task = read(tmp_path, format="beir", path=str(folder))
+    assert [e.question.gold for e in task.test] == [("d1",)] and task.test[0].answers is None and len(task.train) == 1
+
+
+def _pdf(path: Path, words: str) -> None:
+    """The smallest PDF that shows a line of text."""
+    stream = f"BT /F1 12 Tf 72 700 Td ({words}) Tj ET".encode()
+    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+               b"<< /Type /Page /Parent 2 0 R /Contents 4 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 5 0 R >> >> >>",
+               b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
+               b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]  # fmt: skip
+    out, offsets = b"%PDF-1.4\n", []
+    for n, body in enumerate(objects, 1):
+        offsets.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (n, body)
+    table = b"".join(b"%010d 00000 n \n" % o for o in offsets)
+    path.write_bytes(out + b"xref\n0 6\n0000000000 65535 f \n" + table + b"trailer << /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % len(out))
+
+
+def test_documents_map_spans_to_chunks(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    long = " ".join(f"Sentence number {i} of the text." for i in range(60))
+    (folder / "a.txt").write_text(long)
+    (folder / "b.md").write_text("# Title\n\nThe valve opens at 9 bar.")
+    (folder / "c.html").write_text("<html><script>alert(1)</script><body><p>The pump is <b>blue</b>.</p></body></html>")
+    _pdf(folder / "d.pdf", "The motor weighs 40 kg")
+    rows: list[dict[str, Any]] = [
+        {"question": "Which is forty-one?", "answers": ["number 41"], "document": "a.txt"},
+        {"question": "When?", "answers": ["9 bar"], "document": "b.md", "quote": "opens at 9 bar"},
+        {"question": "Colour?", "answers": ["blue"], "document": "c.html"},
+        {"question": "Weight?", "answers": ["40 kg"], "document": "d.pdf"},
+        {"question": "Span?", "answers": ["x"], "document": "a.txt", "start": 0, "end": len(long)},
+        {"question": "Nothing?", "answers": []},
+    ]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    task = read(tmp_path, format="documents", path=str(folder), questions=str(tmp_path / "q.jsonl"),
+                chunking={"size": 200, "overlap": 40}, test_share=1.0)  # fmt: skip
+    text = {p.id: p.text for p in task.corpus}
+    by = {e.question.text: e for e in task.test}
+    for row in rows[:4]:
+        gold = by[row["question"]].question.gold
+        assert gold and any(row["answers"][0] in text[g] for g in gold), row
+    chunks_of_a = [i for i in text if i.startswith("a.txt#")]
+    assert list(by["Span?"].question.gold) == chunks_of_a and len(chunks_of_a) > 5
+    assert by["Nothing?"].answers == () and "alert" not in "".join(text.values())
+
+
+def _native(folder: Path, **files: str) -> None:
+    folder.mkdir()
+    good = {
+        "corpus": '{"id": "p1", "text": "one"}\n{"id": "p2", "text": "two"}\n',
+        "train": '{"id": "t1", "question": "q?", "answers": ["one"], "gold": ["p1"]}\n',
+        "test": '{"id": "e1", "question": "q?", "answers": ["two"], "gold": ["p2"]}\n',
+    }
+    for name, text in (good | files).items():
+        (folder / f"{name}.jsonl").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "where", "said"),
+    [
+        ("corpus", '{"id": "p1", "text": "one"}\n{"id": "p1", "text": "two"}\n', "corpus.jsonl:2", "duplicate passage id 'p1', first on line 1"),
+        ("corpus", "", "corpus.jsonl", "the corpus is empty"),
+        ("corpus", '{"id": "p1", "text": "one"}\n{"id": "p2", "te\n', "corpus.jsonl:2", "malformed JSON"),
+        ("corpus", '{"id": "p1", "text": ""}\n', "corpus.jsonl:1", "`text` must be a non-empty string"),
+        ("corpus", "[1]\n", "corpus.jsonl:1", "expected a JSON object, found list"),
+        ("test", '{"id": "e1", "question": "q?", "answers": ["x"], "gold": ["p9"]}\n', "test.jsonl:1", "gold passage 'p9' is not in corpus.jsonl"),
+        ("test", '\n{"id": "t1", "question": "q?", "answers": ["x"]}\n', "test.jsonl:2", "duplicate question id 't1', first at"),
+        ("test", '{"id": "e1", "answers": ["x"]}\n', "test.jsonl:1", "`question` must be"),
+        ("test", '{"id": "e1", "question": "q", "answers": {"a": 1}}\n', "test.jsonl:1", "`answers` must be a string or a list"),
+        ("test", "", "test.jsonl", "no question in it"),
+    ],
+)  # fmt: skip
+def test_broken_native_folders(tmp_path: Path, name: str, text: str, where: str, said: str) -> None:
+    _native(tmp_path / "d", **{name: text})
+    with pytest.raises(UserError) as e:
+        read(tmp_path, format="native", path=str(tmp_path / "d"))
+    assert where in str(e.value) and said in str(e.value), str(e.value)
+
+
+def test_missing_and_foreign_sources(tmp_path: Path) -> None:
+    for block, said in (
+        ({"format": "native", "path": "/nowhere"}, "no such file or folder"),
+        ({"format": "squad", "path": str(MINI / "dataset.yaml")}, "not SQuAD JSON"),
+        ({"format": "records", "path": str(MINI / "test.jsonl"), "fields": {"question": "nope"}}, "no field 'nope'"),
+        ({"format": "records", "path": str(MINI / "test.jsonl"), "fields": {"passages": "gold"}, "choices": ["1"]}, "not one of the choices"),
+    ):
+        with pytest.raises(UserError, match=said):
+            read(tmp_path, **block)  # type: ignore[arg-type]
+
+
+def test_xquad_and_pubmedqa(tmp_path: Path, shared_data: Path) -> None:
+    xquad = read(tmp_path, format="squad", path=str(shared_data / "xquad_en/xquad.en.json"))
+    assert len(xquad.corpus) == 240 and len(xquad.train) + len(xquad.test) == 1190
+    assert not groups(xquad, "train") & groups(xquad, "test")
+    pubmed = shared_data / "pubmedqa"
+    task = read(tmp_path, format="records", path=str(pubmed / "ori_pqal.json"), test_ids=str(pubmed / "test_ground_truth.json"),
+                fields={"question": "QUESTION", "passages": "CONTEXTS", "answers": "final_decision"}, choices=["yes", "no", "maybe"])  # fmt: skip
+    official = json.loads((pubmed / "test_ground_truth.json").read_text())
+    assert {e.question.id: e.answers for e in task.test} == {k: (v,) for k, v in official.items()} and len(task.train) == 500
