@@ -135,7 +135,9 @@ def test_search_tries_all_and_keeps_the_best_on_dev(tiny_lm: Path, store: Path) 
 
 
 def test_early_stopping_stops(tiny_lm: Path, tmp_path: Path) -> None:
-    _, used = build("lora", tiny_lm, tmp_path, tuning=TUNING | {"early_stopping": 1, "epochs": 12, "learning_rate": 0.5})
+    _, used = build(
+        "lora", tiny_lm, tmp_path, tuning=TUNING | {"early_stopping": 1, "epochs": 12, "learning_rate": 0.5}
+    )
     assert next(a.facts for a in used.used if a.kind == "adapter")["steps"] < 12 * 8
 
 
@@ -148,6 +150,8 @@ def test_a_kind_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(str(tmp_path))
     from bench.run import run
 
-    outcome = run(parse(raw_spec(systems=[{"name": "mine", "kind": "outside.mine"}])), out=tmp_path / "r", store=tmp_path / "s")
+    outcome = run(
+        parse(raw_spec(systems=[{"name": "mine", "kind": "outside.mine"}])), out=tmp_path / "r", store=tmp_path / "s"
+    )
     said = {json.loads(line)["answer"]["text"] for line in (outcome.folder / "records.jsonl").read_text().splitlines()}
     assert outcome.status == "complete" and said == {"from outside"}

@@ -36,13 +36,36 @@ def undisturbed(tmp_path: Path, **changes: Any) -> list[dict[str, Any]]:
     return records(outcome.folder)
 
 
-def start(tmp_path: Path, **changes: Any) -> subprocess.Popen[str]:
-    """`ragtune run` in its own process group, as a terminal would start it."""
+BARE = """
+import sys
+from pathlib import Path
+from bench import load, run
+from bench.progress import Lines
+try:
+    outcome = run(load(Path(sys.argv[1])), out=Path(sys.argv[2]), store=Path(sys.argv[3]), progress=Lines(False))
+    sys.exit(outcome.status != "complete")
+except Exception as e:
+    sys.exit(f"error: {e}" if type(e).__name__ == "UserError" else repr(e))
+"""
+
+
+def start(tmp_path: Path, *, cli: bool = False, **changes: Any) -> subprocess.Popen[str]:
+    """A run in its own process group, as a terminal would start it: the whole command, or the run without a page."""
     spec = tmp_path / f"{changes.get('name', 't')}.yaml"
     spec.write_text(yaml.safe_dump(raw_spec(**changes)))
-    command = [sys.executable, "-m", "bench.cli", "run", str(spec), "--out", str(tmp_path / "r"), "--store", str(tmp_path / "s")]
+    where = [str(tmp_path / "r"), str(tmp_path / "s")]
+    whole = ["-m", "bench.cli", "run", str(spec), "--out", where[0], "--store", where[1]]
+    command = [sys.executable, *(whole if cli else ["-c", BARE, str(spec), *where])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -63,7 +86,11 @@ def left_behind(mark: str) -> list[int]:
     found = []
     for p in psutil.process_iter(["pid", "cmdline", "status"]):
         words = " ".join(p.info["cmdline"] or ())
-        if p.info["pid"] != os.getpid() and p.info["status"] != psutil.STATUS_ZOMBIE and (mark in words or words == "sleep 600"):
+        if (
+            p.info["pid"] != os.getpid()
+            and p.info["status"] != psutil.STATUS_ZOMBIE
+            and (mark in words or words == "sleep 600")
+        ):
             found.append(p.info["pid"])
     return found
 
@@ -80,7 +107,11 @@ def left_behind(mark: str) -> list[int]:
 )
 def test_a_bad_cell_costs_itself_alone(tmp_path: Path, fault: str, said: str) -> None:
     systems = [{"name": "bad", "kind": ECHO, "fault": fault, "after": 12}, {"name": "good", "kind": ECHO}]
-    outcome = run(parse(raw_spec(systems=systems, measure={"latency_questions": 8, "warmup": 0, "timeout_s": 3})), out=tmp_path, store=tmp_path / "s")
+    outcome = run(
+        parse(raw_spec(systems=systems, measure={"latency_questions": 8, "warmup": 0, "timeout_s": 3})),
+        out=tmp_path,
+        store=tmp_path / "s",
+    )
     assert outcome.status == "failed" and list(outcome.failed) == ["bad-s1"] and said in outcome.failed["bad-s1"]
     scores = score(outcome.folder)["systems"]
     assert scores["bad"]["status"] == "failed" and scores["good"]["status"] == "done" and scores["good"]["n"] == 36
@@ -112,10 +143,13 @@ def test_changed_prices_and_names_run_nothing_again(tmp_path: Path) -> None:
     assert score(priced.folder)["systems"]["echo"]["cost"]["build_usd"] == 0.0
 
 
-@pytest.mark.parametrize("answered", [1, 7, 12, 30])
+@pytest.mark.parametrize("answered", [1, 12, 30])
 def test_kill_nine_then_resume_equals_an_undisturbed_run(tmp_path: Path, answered: int) -> None:
     tally = tmp_path / "tally"
-    plain = {"systems": [{"name": "echo", "kind": ECHO, "delay_s": 0.02, "tally": str(tally)}], "measure": {"latency_questions": 8, "warmup": 0}}
+    plain = {
+        "systems": [{"name": "echo", "kind": ECHO, "delay_s": 0.02, "tally": str(tally)}],
+        "measure": {"latency_questions": 8, "warmup": 0},
+    }
     process = start(tmp_path, **plain)
     await_lines(tally, answered)
     os.kill(process.pid, signal.SIGKILL)
@@ -130,13 +164,18 @@ def test_kill_nine_then_resume_equals_an_undisturbed_run(tmp_path: Path, answere
     again = records(tmp_path / "r" / "t")
     assert again == undisturbed(tmp_path, **plain)
     assert sorted(r["question"] for r in again) == sorted({r["question"] for r in again})
-    assert [json.loads(line)["batch_s"] for line in kept] == [json.loads(line)["batch_s"] for line in part.read_text().splitlines()[: len(kept)]]
+    assert [json.loads(line)["batch_s"] for line in kept] == [
+        json.loads(line)["batch_s"] for line in part.read_text().splitlines()[: len(kept)]
+    ]
 
 
 def test_interrupt_leaves_no_child_and_can_go_on(tmp_path: Path) -> None:
     tally = tmp_path / "tally"
-    plain = {"systems": [{"name": "echo", "kind": ECHO, "delay_s": 0.05, "tally": str(tally)}], "measure": {"latency_questions": 8, "warmup": 0}}
-    process = start(tmp_path, **plain)
+    plain = {
+        "systems": [{"name": "echo", "kind": ECHO, "delay_s": 0.05, "tally": str(tally)}],
+        "measure": {"latency_questions": 8, "warmup": 0},
+    }
+    process = start(tmp_path, cli=True, **plain)
     await_lines(tally, 5)
     os.killpg(process.pid, signal.SIGINT)
     code, _, err = finish(process)
@@ -154,7 +193,10 @@ def test_two_runs_on_one_store_are_both_right(tmp_path: Path, tiny_lm: Path) -> 
     assert [finish(p)[0] for p in both] == [0, 0]
     one, two = records(tmp_path / "r/one"), records(tmp_path / "r/two")
     assert one == two and len(one) == 72
-    built = [json.loads((tmp_path / "r" / n / "run.json").read_text())["cells"]["lora-s1"]["artefacts"] for n in ("one", "two")]
+    built = [
+        json.loads((tmp_path / "r" / n / "run.json").read_text())["cells"]["lora-s1"]["artefacts"]
+        for n in ("one", "two")
+    ]
     assert sorted(a["hit"] for cell in built for a in cell if a["kind"] == "adapter") == [False, True]
 
 
@@ -164,13 +206,13 @@ def test_one_run_twice_at_once_is_refused(tmp_path: Path) -> None:
     first = start(tmp_path, **plain)
     await_lines(tally, 2)
     code, _, err = finish(start(tmp_path, **plain))
-    assert code == 2 and "another process is running this run" in err
+    assert code == 1 and "another process is running this run" in err
     assert finish(first)[0] == 0
 
 
 def test_killed_while_training_then_resumed(tmp_path: Path, tiny_lm: Path) -> None:
     """The half-trained adapter is never used; the new one is what an undisturbed run trains."""
-    plain = {"systems": [{"name": "lora", "kind": "lora", "tuning": {"epochs": 40}}], "model": {"name": str(tiny_lm)}}
+    plain = {"systems": [{"name": "lora", "kind": "lora", "tuning": {"epochs": 10}}], "model": {"name": str(tiny_lm)}}
     process = start(tmp_path, **plain)
     assert process.stderr
     for line in process.stderr:
@@ -201,14 +243,20 @@ def test_nothing_is_written_for_a_bad_spec(tmp_path: Path) -> None:
         ({"dataset": {"path": str(tmp_path / "none")}}, "no such file or folder"),
         ({"model": {"name": str(tmp_path)}, "systems": [{"name": "c", "kind": "closed_book"}]}, "has no config.json"),
         ({"model": {"name": "no-such/model"}}, "the hub did not give it"),
-        ({"systems": [{"name": "l", "kind": "lora", "tuning": {"early_stopping": 2}}], "dataset": {"path": str(tmp_path / "nodev")}}, "no dev split"),
+        (
+            {
+                "systems": [{"name": "l", "kind": "lora", "tuning": {"early_stopping": 2}}],
+                "dataset": {"path": str(tmp_path / "nodev")},
+            },
+            "no dev split",
+        ),
     ):
         nodev = tmp_path / "nodev"
         nodev.mkdir(exist_ok=True)
         for name in ("corpus", "train", "test"):
             (nodev / f"{name}.jsonl").write_bytes((MINI / f"{name}.jsonl").read_bytes())
         before = {p.name for p in tmp_path.iterdir()}
-        code, out, err = finish(start(tmp_path, **changes))  # type: ignore[arg-type]
+        code, out, err = finish(start(tmp_path, cli=True, **changes))  # type: ignore[arg-type]
         assert code == 2 and said in err and "Traceback" not in err and out == "", err
         assert {p.name for p in tmp_path.iterdir()} - before <= {"t.yaml", "s"}
         assert not (tmp_path / "r").exists()

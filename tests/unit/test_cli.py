@@ -15,13 +15,33 @@ from tests.conftest import MINI, ROOT
 
 def ragtune(*words: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **env}
-    return subprocess.run([sys.executable, "-m", "bench.cli", *words], capture_output=True, text=True, cwd=cwd, env=environment, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "bench.cli", *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_help_names_every_verb() -> None:
     done = ragtune("--help")
     assert done.returncode == 0
-    for verb in ("run", "score", "report", "compare", "validate", "plan", "doctor", "init", "systems", "schema", "world"):
+    for verb in (
+        "run",
+        "score",
+        "report",
+        "compare",
+        "validate",
+        "plan",
+        "doctor",
+        "init",
+        "systems",
+        "schema",
+        "world",
+    ):
         assert f"  {verb} " in done.stdout
 
 
@@ -40,7 +60,13 @@ def test_public_names_are_functions_whatever_was_imported_first(first: str) -> N
 
 @pytest.mark.parametrize("folder", [ROOT, Path("/")], ids=["root of the repository", "/"])
 def test_datasets_is_hugging_faces(folder: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", "import datasets; print(datasets.__file__)"], capture_output=True, text=True, cwd=folder, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import datasets; print(datasets.__file__)"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
+    )
     assert Path(done.stdout.strip()).parent.parent.name == "site-packages"
     assert not list((ROOT / "datasets").rglob("*.py"))
 
@@ -57,7 +83,14 @@ def test_validate_and_plan(tmp_path: Path) -> None:
 
 def test_mistakes_exit_two_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("name: x\nsystems: 3\n")
-    for words in (("run", "nothing.yaml"), ("run", "s.yaml"), ("report", "."), ("compare", ".", "."), ("score", "."), ("run", "quickstart", "--set", "x")):
+    for words in (
+        ("run", "nothing.yaml"),
+        ("run", "s.yaml"),
+        ("report", "."),
+        ("compare", ".", "."),
+        ("score", "."),
+        ("run", "quickstart", "--set", "x"),
+    ):
         done = ragtune(*words, cwd=tmp_path)
         assert done.returncode == 2 and "Traceback" not in done.stderr and done.stdout == "", (words, done.stderr)
         assert done.stderr.startswith("error: ")
@@ -68,13 +101,31 @@ def test_init_writes_a_spec_that_validates(tmp_path: Path) -> None:
     docs.mkdir()
     for i in range(4):
         (docs / f"d{i}.md").write_text(f"The valve {i} opens at {i + 3} bar.")
-    (tmp_path / "q.jsonl").write_text("".join(json.dumps({"question": f"When opens valve {i}?", "answers": [f"{i + 3} bar"], "document": f"d{i}.md"}) + "\n" for i in range(4)))
+    (tmp_path / "q.jsonl").write_text(
+        "".join(
+            json.dumps({"question": f"When opens valve {i}?", "answers": [f"{i + 3} bar"], "document": f"d{i}.md"})
+            + "\n"
+            for i in range(4)
+        )
+    )
     for name, words in (("a", ("--data", "docs", "--questions", "q.jsonl")), ("b", ("--data", str(MINI)))):
         done = ragtune("init", f"{name}.yaml", *words, "--model", "micro", "--embedder", "micro", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         done = ragtune("validate", f"{name}.yaml", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    again = ragtune("init", "a.yaml", "--data", "docs", "--questions", "q.jsonl", "--model", "micro", "--embedder", "micro", cwd=tmp_path)
+    again = ragtune(
+        "init",
+        "a.yaml",
+        "--data",
+        "docs",
+        "--questions",
+        "q.jsonl",
+        "--model",
+        "micro",
+        "--embedder",
+        "micro",
+        cwd=tmp_path,
+    )
     assert again.returncode == 2 and "this file exists" in again.stderr
 
 
@@ -86,6 +137,18 @@ def test_systems_and_schema() -> None:
 def test_doctor_examines_everything() -> None:
     done = ragtune("doctor", "--json")
     findings = json.loads(done.stdout)
-    assert {"Python", "libraries", "C++ compiler", "bitsandbytes (NF4)", "hnswlib", "ragas (LLM judge)", "GPU", "Hugging Face hub", "disk here", "memory", "embedded default"} == {f["what"] for f in findings}
+    assert {
+        "Python",
+        "libraries",
+        "C++ compiler",
+        "bitsandbytes (NF4)",
+        "hnswlib",
+        "ragas (LLM judge)",
+        "GPU",
+        "Hugging Face hub",
+        "disk here",
+        "memory",
+        "embedded default",
+    } == {f["what"] for f in findings}
     assert all(f["remedy"] for f in findings if f["state"] != "ok")
     assert done.returncode == any(f["state"] == "broken" for f in findings)

@@ -55,7 +55,9 @@ def test_loss_is_on_the_answer_only() -> None:
 def test_answer_follows_its_prompt_token_by_token() -> None:
     """What is trained is what will be generated: prompt ids and answer ids join to the whole conversation."""
     asked = prompt.messages(Prompt(system=""), Q, [("", "a page")])
-    whole = TOKENIZER.apply_chat_template([*asked, {"role": "assistant", "content": "14 rpm"}], tokenize=True, return_dict=False)
+    whole = TOKENIZER.apply_chat_template(
+        [*asked, {"role": "assistant", "content": "14 rpm"}], tokenize=True, return_dict=False
+    )
     assert prompt.encode(TOKENIZER, asked) + prompt.encode_answer(TOKENIZER, asked, "14 rpm") == list(whole)
 
 
@@ -122,21 +124,37 @@ def test_fusion_by_hand() -> None:
 
 @pytest.mark.parametrize("mode", ["dense", "bm25", "fused"])
 def test_every_mode_finds_the_page(tmp_path: Path, mode: str) -> None:
-    found = retrieve.retriever(TASK.corpus, Embedder(name=str(EMBEDDER)), Retrieval.model_validate({"mode": mode}), Store(tmp_path), device="cpu")
+    found = retrieve.retriever(
+        TASK.corpus,
+        Embedder(name=str(EMBEDDER)),
+        Retrieval.model_validate({"mode": mode}),
+        Store(tmp_path),
+        device="cpu",
+    )
     asked = [e for e in TASK.test if e.question.gold]
     hits = found.search([e.question.text for e in asked])
-    recall = sum(e.question.gold[0] in [h.passage_id for h in row] for e, row in zip(asked, hits, strict=True)) / len(asked)
+    recall = sum(e.question.gold[0] in [h.passage_id for h in row] for e, row in zip(asked, hits, strict=True)) / len(
+        asked
+    )
     assert recall >= 0.9 and all(len(row) == 4 for row in hits)
     assert (found.recall([asked[0].question.text]) is None) == (mode == "bm25")
 
 
 def test_reranker_reorders(tmp_path: Path, tiny_cross_encoder: Path) -> None:
-    retrieval = Retrieval.model_validate({"mode": "bm25", "k": 4, "reranker": {"name": str(tiny_cross_encoder), "candidates": 8}})
+    retrieval = Retrieval.model_validate(
+        {"mode": "bm25", "k": 4, "reranker": {"name": str(tiny_cross_encoder), "candidates": 8}}
+    )
     found = retrieve.retriever(TASK.corpus, Embedder(name=str(EMBEDDER)), retrieval, Store(tmp_path), device="cpu")
     (hits,) = found.search([TASK.test[0].question.text])
     scores = [h.score for h in hits]
     assert len(hits) == 4 and scores == sorted(scores, reverse=True)
-    plain = retrieve.retriever(TASK.corpus, Embedder(name=str(EMBEDDER)), retrieval.model_copy(update={"reranker": None, "k": 8}), Store(tmp_path), device="cpu")
+    plain = retrieve.retriever(
+        TASK.corpus,
+        Embedder(name=str(EMBEDDER)),
+        retrieval.model_copy(update={"reranker": None, "k": 8}),
+        Store(tmp_path),
+        device="cpu",
+    )
     assert {h.chunk_id for h in hits} <= {h.chunk_id for h in plain.search([TASK.test[0].question.text])[0]}
 
 
@@ -148,7 +166,14 @@ def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("cross")
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(TOKENIZER), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, num_labels=1)
+    config = BertConfig(
+        vocab_size=len(TOKENIZER),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        num_labels=1,
+    )
     BertForSequenceClassification(config).save_pretrained(folder)
     TOKENIZER.save_pretrained(folder)
     return folder
@@ -170,7 +195,9 @@ class Served(BaseHTTPRequestHandler):
             self.wfile.write(f"data: {event}\n\n".encode())
         if body["model"] == "half":
             return
-        self.wfile.write(f"data: {json.dumps({'choices': [], 'usage': {'prompt_tokens': len(str(body['messages'])), 'completion_tokens': 2}})}\n\n".encode())
+        self.wfile.write(
+            f"data: {json.dumps({'choices': [], 'usage': {'prompt_tokens': len(str(body['messages'])), 'completion_tokens': 2}})}\n\n".encode()
+        )
         self.wfile.write(b"data: [DONE]\n\n")
 
     def log_message(self, *_: Any) -> None:
@@ -201,6 +228,8 @@ def test_endpoint(server: str, name: str, text: str, error: str | None) -> None:
 
 
 def test_nobody_at_the_endpoint() -> None:
-    model = endpoint.connect("http://127.0.0.1:9/v1", "x", api_key_env=None, timeout_s=2, max_new_tokens=8, prompt=Prompt())
+    model = endpoint.connect(
+        "http://127.0.0.1:9/v1", "x", api_key_env=None, timeout_s=2, max_new_tokens=8, prompt=Prompt()
+    )
     with model.client:
         assert "endpoint: ConnectError" in str(model.reply(Q, None, None).error)

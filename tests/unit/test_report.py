@@ -34,7 +34,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (data / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     (data / "dataset.yaml").write_text(json.dumps({"name": HOSTILE}))
     systems = [{"name": "echo", "kind": ECHO}, {"name": "bad", "kind": ECHO, "fault": "raise", "after": 3}]
-    outcome = run(parse(raw_spec(dataset={"path": str(data)}, systems=systems, description=HOSTILE)), out=root / "r", store=root / "s")
+    outcome = run(
+        parse(raw_spec(dataset={"path": str(data)}, systems=systems, description=HOSTILE)),
+        out=root / "r",
+        store=root / "s",
+    )
     score(outcome.folder)
     report(outcome.folder)
     return outcome.folder
@@ -72,7 +76,11 @@ def test_nothing_hostile_is_markup(hostile: Path) -> None:
 
 def test_page_is_one_file_with_a_policy(hostile: Path) -> None:
     page = (hostile / "index.html").read_text()
-    policy = next(a["content"] for t, a in parsed(hostile).tags if t == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        a["content"]
+        for t, a in parsed(hostile).tags
+        if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
     assert policy and policy.startswith("default-src 'none'")
     assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", page) and "@import" not in page
     assert len(page) < 3_000_000
@@ -129,7 +137,11 @@ def test_failed_questions_count_as_wrong(tmp_path: Path) -> None:
 
 def test_compare_pairs_by_question_and_tells_the_specs_apart(tmp_path: Path) -> None:
     folders = [
-        run(parse(raw_spec(name=name, generation={"max_new_tokens": n, "batch_size": 8})), out=tmp_path, store=tmp_path / "s").folder
+        run(
+            parse(raw_spec(name=name, generation={"max_new_tokens": n, "batch_size": 8})),
+            out=tmp_path,
+            store=tmp_path / "s",
+        ).folder
         for name, n in (("a", 4), ("b", 5))
     ]
     found = compare(*folders)

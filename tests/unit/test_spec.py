@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-
 from bench import kinds, yamls
 from bench.cells import cells
 from bench.errors import UserError
@@ -98,7 +97,11 @@ def test_overrides(tmp_path: Path) -> None:
     spec = load(path, ["retrieval.k=7", "systems.b.tuning={rank: 3}", "seeds=[1, 2]"])
     assert spec.retrieval.k == 7 and spec.seeds == (1, 2)
     assert [c.config["tuning"]["rank"] for c in cells(spec) if c.kind == "lora"] == [3, 3]
-    for bad, said in (("retrieval", "Write it as"), ("systems.zz.kind=rag", "There are: a, b"), ("retrieval.kk=1", "Did you mean `k`")):
+    for bad, said in (
+        ("retrieval", "Write it as"),
+        ("systems.zz.kind=rag", "There are: a, b"),
+        ("retrieval.kk=1", "Did you mean `k`"),
+    ):
         with pytest.raises(UserError, match=said):
             load(path, [bad])
 
@@ -115,7 +118,9 @@ def test_matrix_of_a_system_and_of_the_spec(make_spec: Callable[..., Spec]) -> N
         {"name": "r", "kind": "rag", "matrix": {"retrieval.index": ["faiss_flat", "hnswlib"]}},
     ]
     found = cells(make_spec(systems=systems, matrix={"retrieval.k": [2, 4]}))
-    assert [c.system for c in found] == ["c"] + [f"r+k={k}+index={i}" for k in (2, 4) for i in ("faiss_flat", "hnswlib")]
+    assert [c.system for c in found] == ["c"] + [
+        f"r+k={k}+index={i}" for k in (2, 4) for i in ("faiss_flat", "hnswlib")
+    ]
     assert [c.config["retrieval"]["k"] for c in found[1:]] == [2, 2, 4, 4]
 
 

@@ -87,7 +87,9 @@ def _hang(root: Path, started: Path) -> None:
 
 
 def test_killed_builder_is_followed_by_another(tmp_path: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_hang, args=(tmp_path / "store", tmp_path / "started"))
+    process = multiprocessing.get_context("spawn").Process(
+        target=_hang, args=(tmp_path / "store", tmp_path / "started")
+    )
     process.start()
     while not (tmp_path / "started").exists():
         time.sleep(0.01)

@@ -52,7 +52,10 @@ def test_squad_is_split_by_article(tmp_path: Path) -> None:
     assert groups(other, "test") != groups(task, "test")
 
 
-ROWS = [{"id": f"r{i}", "q": f"Q{i}?", "a": "yes" if i % 2 else "no", "ctx": [f"text {i}", f"more {i}"], "g": f"g{i // 2}"} for i in range(8)]
+ROWS = [
+    {"id": f"r{i}", "q": f"Q{i}?", "a": "yes" if i % 2 else "no", "ctx": [f"text {i}", f"more {i}"], "g": f"g{i // 2}"}
+    for i in range(8)
+]
 FIELDS = {"id": "id", "question": "q", "answers": "a", "passages": "ctx"}
 
 
@@ -78,11 +81,18 @@ def test_records(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"r.{suffix}"
     _write(path)
     (tmp_path / "ids.json").write_text(json.dumps({"r1": "yes", "r2": "no"}))
-    task = read(tmp_path, format="records", path=str(path), fields=FIELDS | {"group": "g"}, choices=["yes", "no"], test_ids=str(tmp_path / "ids.json"))
+    task = read(
+        tmp_path,
+        format="records",
+        path=str(path),
+        fields=FIELDS | {"group": "g"},
+        choices=["yes", "no"],
+        test_ids=str(tmp_path / "ids.json"),
+    )
     assert [e.question.id for e in task.test] == ["r1", "r2"] and len(task.train) == 6
     first = task.test[0]
     assert first.answers == ("yes",) and first.question.choices == ("yes", "no") and first.group == "g0"
-    assert [p.text for p in task.corpus if p.id in first.question.gold][0] == "text 1"
+    assert next(p.text for p in task.corpus if p.id in first.question.gold) == "text 1"
 
 
 def test_hub_format_reads_a_local_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +107,9 @@ def test_hub_format_reads_a_local_folder(tmp_path: Path, monkeypatch: pytest.Mon
 def test_beir_has_no_reference_answers(tmp_path: Path) -> None:
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)
-    (folder / "corpus.jsonl").write_text('{"_id": "d1", "title": "T", "text": "one"}\n{"_id": "d2", "title": "", "text": "two"}\n')
+    (folder / "corpus.jsonl").write_text(
+        '{"_id": "d1", "title": "T", "text": "one"}\n{"_id": "d2", "title": "", "text": "two"}\n'
+    )
     (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "which?"}\n{"_id": "q2", "text": "what?"}\n')
     for split, query in (("test", "q1"), ("train", "q2")):
         (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{query}\td1\t1\n{query}\td2\t0\n")
@@ -117,7 +129,12 @@ def _pdf(path: Path, words: str) -> None:
         offsets.append(len(out))
         out += b"%d 0 obj\n%s\nendobj\n" % (n, body)
     table = b"".join(b"%010d 00000 n \n" % o for o in offsets)
-    path.write_bytes(out + b"xref\n0 6\n0000000000 65535 f \n" + table + b"trailer << /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % len(out))
+    path.write_bytes(
+        out
+        + b"xref\n0 6\n0000000000 65535 f \n"
+        + table
+        + b"trailer << /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % len(out)
+    )
 
 
 def test_documents_map_spans_to_chunks(tmp_path: Path) -> None:
@@ -187,7 +204,10 @@ def test_missing_and_foreign_sources(tmp_path: Path) -> None:
         ({"format": "native", "path": "/nowhere"}, "no such file or folder"),
         ({"format": "squad", "path": str(MINI / "dataset.yaml")}, "not SQuAD JSON"),
         ({"format": "records", "path": str(MINI / "test.jsonl"), "fields": {"question": "nope"}}, "no field 'nope'"),
-        ({"format": "records", "path": str(MINI / "test.jsonl"), "fields": {"passages": "gold"}, "choices": ["1"]}, "not one of the choices"),
+        (
+            {"format": "records", "path": str(MINI / "test.jsonl"), "fields": {"passages": "gold"}, "choices": ["1"]},
+            "not one of the choices",
+        ),
     ):
         with pytest.raises(UserError, match=said):
             read(tmp_path, **block)  # type: ignore[arg-type]
@@ -201,4 +221,6 @@ def test_xquad_and_pubmedqa(tmp_path: Path, shared_data: Path) -> None:
     task = read(tmp_path, format="records", path=str(pubmed / "ori_pqal.json"), test_ids=str(pubmed / "test_ground_truth.json"),
                 fields={"question": "QUESTION", "passages": "CONTEXTS", "answers": "final_decision"}, choices=["yes", "no", "maybe"])  # fmt: skip
     official = json.loads((pubmed / "test_ground_truth.json").read_text())
-    assert {e.question.id: e.answers for e in task.test} == {k: (v,) for k, v in official.items()} and len(task.train) == 500
+    assert {e.question.id: e.answers for e in task.test} == {k: (v,) for k, v in official.items()} and len(
+        task.train
+    ) == 500

@@ -41,7 +41,8 @@ def test_training_never_asks_what_corpus_only_and_unanswerable_test() -> None:
 
 def test_names_of_evaluated_and_training_worlds_are_disjoint() -> None:
     evaluated, trained = (
-        {m.name.split()[0] for m in itertools.islice(worlds.machines("s", evaluated=side), 300)} for side in (True, False)
+        {m.name.split()[0] for m in itertools.islice(worlds.machines("s", evaluated=side), 300)}
+        for side in (True, False)
     )
     assert evaluated and trained and not evaluated & trained
 
