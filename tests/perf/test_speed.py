@@ -1,0 +1,54 @@
+"""How fast the harness's own work is: `make bench`. Ratios against a peer in the same run; the machine may be noisy."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import meters, stats
+from bench.metrics import retrieval, text
+from bench.system import Retrieval
+from systems.parts import index
+
+
+@pytest.mark.parametrize("library", sorted(index.LIBRARIES))
+def test_index_build_and_search(benchmark: Any, tmp_path: Any, library: str) -> None:
+    vectors = np.random.default_rng(0).normal(size=(5000, 64)).astype(np.float32)
+    retrieval_ = Retrieval.model_validate({"index": library})
+    file = tmp_path / "index.bin"
+
+    def work() -> None:
+        index.LIBRARIES[library].build(vectors, retrieval_, file)
+        index.LIBRARIES[library].open(file, vectors, retrieval_).search(vectors[:100], 4)
+
+    benchmark.pedantic(work, rounds=3, iterations=1)
+
+
+def test_scoring(benchmark: Any) -> None:
+    benchmark(lambda: [text.squad("14 rpm of the pump", ["14 rpm"]) for _ in range(50)])
+
+
+def test_retrieval_measures(benchmark: Any) -> None:
+    rows = {f"q{i}": ([f"p{j}" for j in range(8)], ["p3"]) for i in range(500)}
+    benchmark(lambda: retrieval.measures(rows, 4))
+
+
+def test_interval(benchmark: Any) -> None:
+    values = np.random.default_rng(0).integers(0, 2, 2000).astype(float).tolist()
+    benchmark(lambda: stats.estimate(values, [f"c{i // 5}" for i in range(2000)]))
+
+
+def test_memory_sampling_costs_under_one_per_cent(benchmark: Any) -> None:
+    """Processor time of the sampling thread, not wall time: noise of the machine does not enter."""
+
+    def sample() -> float:
+        begin = time.process_time()
+        with meters.Memory():
+            time.sleep(2)
+        return (time.process_time() - begin) / 2
+
+    share = benchmark.pedantic(sample, rounds=1, iterations=1)
+    assert share < 0.01, share
