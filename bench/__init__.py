@@ -1,8 +1,8 @@
 """ragtune: retrieve, fine-tune, or both? One spec in, one measured comparison out.
 
-    from bench import load, run, scores
-    outcome = run(load("my.yaml"))
-    scores(outcome.folder)          # a pandas frame
+from bench import load, run, scores
+outcome = run(load("my.yaml"))
+scores(outcome.folder)          # a pandas frame
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HOMES = {
     "Spec": "spec", "load": "parse", "parse": "parse", "run": "run", "score": "score", "scores": "score",
     "report": "report", "compare": "compare",
 }  # fmt: skip
-__all__ = ["Spec", "compare", "load", "parse", "report", "run", "score", "scores"]  # noqa: F822
+__all__ = ["Spec", "compare", "load", "parse", "report", "run", "score", "scores"]
 
 
 def __getattr__(name: str) -> Any:

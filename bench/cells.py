@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import difflib
 import itertools
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,11 +15,13 @@ from bench import kinds
 from bench.digest import digest
 from bench.errors import UserError
 from bench.explain import at, explain
-from bench.paths import locate
+from bench.paths import Places
 from bench.spec import Entry, Measure, Spec
 from bench.system import Block, SystemConfig, Tuning
 from bench.trees import merge, put
 from bench.yamls import Loc
+
+VERSION = 1  # of the records: raised when cells of an older ragtune must run again
 
 
 class Cell(Block):
@@ -30,10 +33,19 @@ class Cell(Block):
     seed: int
     config: dict[str, Any]
 
-    def identity(self, task_digest: str, measure: Measure) -> str:
+    def identity(self, task_digest: str, measure: Measure, gpus: Sequence[str] = ()) -> str:
         """Two cells of one identity give the same records. Names and prices do not enter it."""
         asked = measure.model_dump(include={"latency_questions", "warmup", "threads"})
-        return digest({"kind": self.kind, "config": _by_content(self.config), "task": task_digest, "measure": asked})
+        return digest(
+            {
+                "version": VERSION,
+                "gpus": list(gpus),
+                "kind": self.kind,
+                "config": _by_content(self.config),
+                "task": task_digest,
+                "measure": asked,
+            }
+        )
 
 
 def _by_content(value: Any) -> Any:
@@ -46,7 +58,7 @@ def _by_content(value: Any) -> Any:
 def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = None) -> list[Cell]:
     """Every system with every seed that can change it, in the order of the spec. Raises UserError."""
     known = dict(lines or {})
-    spec = locate(spec, where, known)
+    places = Places(spec.folder, where, known)
     configs: dict[str, tuple[kinds.Kind, SystemConfig]] = {}
     waiting = [
         (i, entry, raw)
@@ -80,7 +92,7 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
     _same_trials(configs, where)
     return [
         Cell(id=f"{name}-s{seed}", system=name, kind=configs[name][0].name, seed=seed,
-             config=configs[name][1].model_copy(update={"seed": seed}).model_dump(mode="json"))
+             config=places.models(configs[name][1].model_copy(update={"seed": seed}).model_dump(mode="json")))
         for name in order
         for seed in (spec.seeds if configs[name][0].Config.tuned else spec.seeds[:1])
     ]  # fmt: skip
@@ -96,7 +108,7 @@ def _expanded(spec: Spec, entry: Entry, place: str) -> Iterator[dict[str, Any]]:
         suffix = []
         for key, value in zip(axes, values, strict=True):
             put(raw, key.split("."), value, f"matrix of {entry.name}")
-            suffix.append(f"{key.split('.')[-1]}={value}")
+            suffix.append(re.sub(r"[^\w.=-]+", "-", f"{key.split('.')[-1]}={value}"))
         yield raw | {"name": "+".join([entry.name, *suffix])}
 
 
@@ -154,7 +166,7 @@ def _missing(system: str, key: str, name: Any, every: set[str], kind: kinds.Kind
 def _same_trials(configs: Mapping[str, tuple[kinds.Kind, SystemConfig]], where: str) -> None:
     """An arm that searches longer wins by that alone, so all tuned systems search alike."""
     trials = {
-        n: t.search.trials if t.search else 0
+        n: t.search.count if t.search else 0
         for n, (_, c) in configs.items()
         if isinstance(t := getattr(c, "tuning", None), Tuning)
     }

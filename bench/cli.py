@@ -217,6 +217,7 @@ def main() -> None:
     """Exit codes: 0 done, 1 a cell failed, 2 the user's mistake, 130 interrupted."""
     from bench.errors import UserError
 
+    sys.path.append(str(Path.cwd()))  # a kind may be a module of the folder that ragtune is run in
     try:
         app(standalone_mode=True)
     except UserError as e:

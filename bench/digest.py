@@ -37,9 +37,12 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
+def visible(path: Path, root: Path) -> bool:
+    """Whether no part of the path below the root is hidden."""
+    return not any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
 def tree_digest(folder: Path) -> str:
     """Of every file below a folder, by relative path. Hidden files do not count."""
-    files = sorted(
-        p for p in folder.rglob("*") if p.is_file() and not any(s[0] == "." for s in p.relative_to(folder).parts)
-    )
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and visible(p, folder))
     return digest({p.relative_to(folder).as_posix(): file_digest(p) for p in files})

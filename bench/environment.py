@@ -23,18 +23,21 @@ SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
     "TOKENIZERS_PARALLELISM": "false",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    "OMP_WAIT_POLICY": "PASSIVE",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "RAGAS_DO_NOT_TRACK": "true",
 }
 
 
 def for_cells(threads: int | None) -> dict[str, str]:
-    """The environment that cells run in. `threads` is of every numeric library; None: one for each core."""
+    """The environment that cells run in. `threads` is of every numeric library; None: one for each core.
+
+    Cells see one GPU: with several, the Trainer would split batches of some systems and not of others.
+    """
     count = str(
         threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
     )
-    return {**os.environ, **SETTINGS, **dict.fromkeys(THREAD_VARIABLES, count)}
+    one_gpu = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
+    return {**os.environ, **SETTINGS, **one_gpu, **dict.fromkeys(THREAD_VARIABLES, count)}
 
 
 def version(package: str) -> str | None:

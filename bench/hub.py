@@ -11,6 +11,7 @@ from huggingface_hub.file_download import repo_folder_name
 
 from bench.digest import tree_digest
 from bench.errors import UserError
+from bench.files import read_json
 
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]  # the hub client's own HTTP library, whichever it is
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
@@ -38,10 +39,21 @@ def _check_folder(folder: Path, *, what: str, key: str) -> None:
             where=str(folder),
             remedy="Copy its model.safetensors beside config.json.",
         )
+    if (folder / "modules.json").is_file():
+        _check_modules(folder / "modules.json")
     config = folder / "config.json"
     if config.is_file() and '"auto_map"' in config.read_text(encoding="utf-8"):
         raise UserError(f"the {what} needs code of its own (`auto_map`), which ragtune never runs.", where=str(config),
                         remedy="Use a model whose architecture transformers has.")  # fmt: skip
+
+
+def _check_modules(file: Path) -> None:
+    """sentence-transformers imports what modules.json names: let it be its own."""
+    foreign = [m["type"] for m in read_json(file) if not str(m["type"]).startswith("sentence_transformers.")]
+    if foreign:
+        raise UserError(
+            f"the embedder names the foreign module {foreign[0]!r}, which ragtune never imports.", where=str(file)
+        )
 
 
 def commit(name: str, revision: str | None, *, what: str, key: str) -> str:

@@ -88,28 +88,37 @@ def _high_water() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmHWM:")), None)
 
 
-@dataclass
+def _cuda() -> Any:
+    """torch.cuda where a system of this process uses it, else None. The harness itself never imports torch."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+
+
+@dataclass(frozen=True)
 class Gpu:
-    """This process on one CUDA device, as NVML sees it. Raises pynvml.NVMLError where there is none."""
+    """This process on the first visible CUDA device, as NVML sees it. What NVML will not tell is None."""
 
-    handle: Any = None
+    handle: Any
 
-    def __post_init__(self) -> None:
+    def bytes(self) -> int | None:
+        """Of this process; None where NVML does not see it, as from inside a container."""
         import pynvml
 
-        pynvml.nvmlInit()
-        self.handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+        try:
+            seen = pynvml.nvmlDeviceGetComputeRunningProcesses(self.handle)
+        except pynvml.NVMLError:
+            return None
+        mine = [p.usedGpuMemory for p in seen if p.pid == os.getpid()]
+        return int(mine[0]) if mine and mine[0] is not None else None
 
-    def bytes(self) -> int:
+    def energy_j(self) -> float | None:
+        """Since the driver was loaded; the counter moves about every 100 ms."""
         import pynvml
 
-        mine = [p for p in pynvml.nvmlDeviceGetComputeRunningProcesses(self.handle) if p.pid == os.getpid()]
-        return sum(int(p.usedGpuMemory or 0) for p in mine)
-
-    def energy_j(self) -> float:
-        import pynvml
-
-        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)) / 1000
+        try:
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(self.handle)) / 1000
+        except pynvml.NVMLError:
+            return None
 
 
 @functools.cache
@@ -117,8 +126,13 @@ def gpu() -> Gpu | None:
     """A GPU meter, or None on a machine without an NVIDIA driver; looked for once."""
     import pynvml
 
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     try:
-        return Gpu()
+        pynvml.nvmlInit()
+        by_index = visible.isdigit()
+        return Gpu(
+            pynvml.nvmlDeviceGetHandleByIndex(int(visible)) if by_index else pynvml.nvmlDeviceGetHandleByUUID(visible)
+        )
     except pynvml.NVMLError:
         return None
 
@@ -127,11 +141,11 @@ def gpu() -> Gpu | None:
 class Memory:
     """Samples resident and GPU memory in a thread, by phase; used as a context manager.
 
-    The thread sleeps `every_s` between samples of some ten microseconds (a few milliseconds of NVML every
+    The thread sleeps `every_s` between samples of a fraction of a millisecond (a few milliseconds of NVML every
     tenth sample), well under 1% of a core.
     """
 
-    every_s: float = 0.02
+    every_s: float = 0.05
     whole_process: bool = True  # the peak since the process began, not only while metering
     start_rss: int = 0
     peak_rss: int = 0
@@ -146,6 +160,8 @@ class Memory:
     def __enter__(self) -> Memory:
         self.start_rss = self.peak_rss = rss_bytes()
         self._gpu = gpu()
+        if (cuda := _cuda()) is not None:
+            cuda.reset_peak_memory_stats()
         self._energy = self._gpu.energy_j() if self._gpu else None
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
@@ -166,14 +182,14 @@ class Memory:
             rss = rss_bytes()
             self.peak_rss = max(self.peak_rss, rss)
             self.by_phase[self._phase] = max(self.by_phase.get(self._phase, 0), rss - self.start_rss)
-            if self._gpu and count % 10 == 0:
-                self.peak_gpu = max(self.peak_gpu or 0, self._gpu.bytes())
+            if self._gpu and count % 10 == 0 and (used := self._gpu.bytes()) is not None:
+                self.peak_gpu = max(self.peak_gpu or 0, used)
             count += 1
 
     def facts(self) -> dict[str, JSON]:
         """Peaks in bytes. GPU figures are None where no GPU was used, never zero."""
-        torch = sys.modules.get("torch")
-        cuda = torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+        cuda = _cuda()
+        energy = self._gpu.energy_j() if cuda and self._gpu else None
         return {
             "start_rss_bytes": self.start_rss,
             "peak_rss_bytes": self.peak_rss - self.start_rss,
@@ -181,7 +197,5 @@ class Memory:
             "peak_gpu_allocated_bytes": int(cuda.max_memory_allocated()) if cuda else None,
             "peak_gpu_reserved_bytes": int(cuda.max_memory_reserved()) if cuda else None,
             "peak_gpu_process_bytes": self.peak_gpu if cuda else None,
-            "gpu_energy_j": self._gpu.energy_j() - self._energy
-            if cuda and self._gpu and self._energy is not None
-            else None,
+            "gpu_energy_j": energy - self._energy if energy is not None and self._energy is not None else None,
         }

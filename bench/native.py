@@ -109,7 +109,7 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
                 strings(row, "gold", where),
                 strings(row, "choices", where),
             ),
-            None if row.get("answers", ()) is None else strings(row, "answers", where),
+            None if row.get("answers", ()) is None else tuple(a for a in strings(row, "answers", where) if a.strip()),
             str(row.get("stratum") or "all"),
             str(row.get("group") or next(iter(strings(row, "gold", where)), row["id"])),
             name,

@@ -13,6 +13,7 @@ from bench import yamls
 from bench.cells import cells
 from bench.errors import UserError
 from bench.explain import at, explain
+from bench.paths import Places
 from bench.spec import Spec
 from bench.trees import put
 from bench.yamls import Loc
@@ -45,6 +46,7 @@ def parse(
                 remedy="Names must be unique.",
             )
     cells(spec, where=where, lines=known)
+    Places(spec.folder, where, known).dataset(spec.dataset)
     return spec
 
 

@@ -4,71 +4,75 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.dataset import AnyDataset, Native
 from bench.errors import UserError
 from bench.explain import at
-from bench.spec import Spec
 from bench.yamls import Loc
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-_PATHS = ("path", "train_path", "test_ids", "questions")
 
 
-def locate(spec: Spec, where: str = "spec", lines: dict[Loc, int] | None = None) -> Spec:
-    """Expand ${NAME:-default} in paths and make them absolute, relative to the spec's folder.
+@dataclass(frozen=True)
+class Places:
+    """Resolves the paths of one spec: ${NAME:-default} expanded, relative to the spec's folder.
 
-    The spec as given stays what is recorded and hashed; the located one is what runs.
+    The spec as given stays what is recorded and hashed; what is located is what runs.
     """
-    folder, known = spec._folder, lines or {}
 
-    def expand(text: str, loc: Loc) -> str:
+    folder: Path
+    where: str = "spec"
+    lines: Mapping[Loc, int] = field(default_factory=dict)
+
+    def expand(self, text: str, loc: Loc) -> str:
+        """Raises UserError for a variable that is not set."""
+
         def value(match: re.Match[str]) -> str:
             found = os.environ.get(match[1], match[2])
             if found is None:
                 raise UserError(
                     f"environment variable {match[1]} is not set.",
-                    where=at(where, known, loc),
+                    where=at(self.where, self.lines, loc),
                     remedy=f"Set it, or write ${{{match[1]}:-default}}.",
                 )
             return found
 
-        return (
-            str(Path(_VARIABLE.sub(value, text)).expanduser()) if text.startswith("~") else _VARIABLE.sub(value, text)
-        )
+        whole = _VARIABLE.sub(value, text)
+        return str(Path(whole).expanduser()) if whole.startswith("~") else whole
 
-    def local(text: str, loc: Loc, *, embedded: bool) -> str:
-        path = expand(text, loc)
-        if embedded and not (folder / path).exists() and (found := embedded_path("datasets", path)):
-            return str(found)
-        return str((folder / path).resolve())
+    def dataset(self, block: AnyDataset) -> AnyDataset:
+        """The dataset block with absolute paths, or that of the embedded dataset which it names."""
+        found: dict[str, str] = {}
+        for key in ("path", "train_path", "test_ids", "questions", "id"):
+            given = getattr(block, key, None)
+            if given is None:
+                continue
+            text = self.expand(given, ("dataset", key))
+            embedded = embedded_path("datasets", text) if isinstance(block, Native) else None
+            path = (self.folder / text).resolve()
+            if key != "id" or path.is_dir():
+                found[key] = str(path if path.exists() or not embedded else embedded)
+        return block.model_copy(update=found)
 
-    def model(name: str, what: str, loc: Loc) -> str:
+    def models(self, config: Any, key: str = "") -> Any:
+        """A config with every model, embedder and reranker located, however deep it stands."""
+        if not isinstance(config, dict):
+            return config
+        inner = {k: self.models(v, k) for k, v in config.items()}
+        if key in ("model", "embedder", "reranker") and inner.get("name") and not inner.get("base_url"):
+            inner["name"] = self.model(inner["name"], key)
+        return inner
+
+    def model(self, name: str, what: str) -> str:
         """An embedded name, a folder, or else a hub id as it stands."""
-        name = expand(name, loc)
-        if (folder / name).is_dir() or re.match(r"[./~]", name):
-            return str((folder / name).resolve())
-        return str(embedded_path(what, name) or name) if name == "micro" else name
-
-    def named(block: Any, key: str) -> None:
-        """Locate the model, embedder and reranker of the spec or of one system's entry."""
-        models = [block.get(k) for k in ("model", "embedder")] + [(block.get("retrieval") or {}).get("reranker")]
-        for found, what in zip(models, ("model", "embedder", "reranker"), strict=True):
-            if found and found.get("name") and not found.get("base_url"):
-                found["name"] = model(found["name"], what, (key, what))
-
-    data = spec.model_dump(exclude_unset=True)
-    source = data["dataset"]
-    for key in _PATHS:
-        if source.get(key):
-            source[key] = local(source[key], ("dataset", key), embedded=key == "path" and source["format"] == "native")
-    if source.get("id"):
-        source["id"] = model(source["id"], "dataset", ("dataset", "id"))
-    data["embedder"] = {"name": spec.embedder.name} | data.get("embedder", {})
-    for block, key in ((data, ""), *((entry, "systems") for entry in data["systems"])):
-        named(block, key)
-    return Spec.model_validate(data)
+        text = self.expand(name, (what, "name"))
+        if (self.folder / text).is_dir() or re.match(r"[./~]", text):
+            return str((self.folder / text).resolve())
+        return str(embedded_path(what, text) or text) if text == "micro" else text
 
 
 def embedded_path(what: str, name: str) -> Path | None:

@@ -29,13 +29,12 @@ from bench.errors import UserError
 from bench.executor import Executor, ServerDied
 from bench.files import read_json, write_json, write_text
 from bench.native import Task
-from bench.paths import locate
+from bench.paths import Places
 from bench.spec import Spec
 from bench.store import Store
 from bench.system import Tuning
 from bench.types import JSON
 from bench.worker import Job
-
 
 PRELOAD = ("systems.parts.reader",)  # what every built-in kind imports when it is built
 
@@ -89,41 +88,54 @@ class Outcome:
 def prepare(spec: Spec, store: Store) -> Prepared:
     """Pin every model and load the task. Raises UserError for what cannot run; writes only to the store."""
     models: dict[str, str] = {}
-    pinned = [c.model_copy(update={"config": _pinned(c.config, models)}) for c in cells(spec)]
-    dataset = locate(spec).dataset
+    known: dict[tuple[str, str | None], str] = {}
+    pinned = [c.model_copy(update={"config": _pinned(c.config, known, models)}) for c in cells(spec)]
+    dataset = Places(spec.folder).dataset(spec.dataset)
     task, origin = tasks.load(dataset, store)
     folder = store.path(tasks.recipe(dataset, origin["source"]))
     _check(spec, pinned, task)
-    identities = {c.id: c.identity(task.digest, spec.measure) for c in pinned}
+    gpus = [g["name"] for g in environment.gpus()]
+    identities = {c.id: c.identity(task.digest, spec.measure, gpus) for c in pinned}
     return Prepared(spec, pinned, identities, task, folder, origin, models)
 
 
-def _pinned(value: Any, models: dict[str, str], key: str = "") -> Any:
+def _pinned(value: Any, known: dict[tuple[str, str | None], str], models: dict[str, str], key: str = "") -> Any:
     """The config with the digest of every model, embedder and reranker filled in."""
     if not isinstance(value, dict):
         return value
-    filled = {k: _pinned(v, models, k) for k, v in value.items()}
-    if "digest" in filled and filled.get("name"):
-        name, what = str(filled["name"]), {"model": "base model"}.get(key, key)
-        if filled.get("base_url"):
-            filled["digest"] = f"endpoint:{name}"
-        else:
-            filled["digest"] = models.get(name) or hub.pin(name, filled.get("revision"), what=what, key=f"{key}.name")
-            if filled["digest"].startswith("hub:"):
-                filled["revision"] = filled["digest"].rpartition("@")[2]
-        models[name] = filled["digest"]
+    filled = {k: _pinned(v, known, models, k) for k, v in value.items()}
+    if "digest" not in filled or not filled.get("name"):
+        return filled
+    name, revision = str(filled["name"]), filled.get("revision")
+    if filled.get("base_url"):
+        filled["digest"] = f"endpoint:{name}"
+    else:
+        if (name, revision) not in known:
+            what = {"model": "base model"}.get(key, key)
+            known[name, revision] = hub.pin(name, revision, what=what, key=f"{key}.name")
+        filled["digest"] = known[name, revision]
+        if filled["digest"].startswith("hub:"):
+            filled["revision"] = filled["digest"].rpartition("@")[2]
+    models[name if revision is None else f"{name}@{revision}"] = filled["digest"]
     return filled
 
 
 def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
     for cell in pinned:
         tuning = Tuning.model_validate(cell.config["tuning"]) if "tuning" in cell.config else None
-        if tuning and not task.train:
-            raise UserError(f"system {cell.system!r} tunes, and the dataset has no training split.", where=spec.name,
-                            remedy="Lower dataset.test_share, or leave the system out.")  # fmt: skip
+        if tuning and not any(e.answers is not None for e in task.train):
+            raise UserError(f"system {cell.system!r} tunes, and no training question has a reference answer.", where=spec.name,
+                            remedy="Give a training split, lower dataset.test_share, or leave the system out.")  # fmt: skip
         if tuning and (tuning.search or tuning.early_stopping) and not task.dev:
             raise UserError(f"system {cell.system!r} selects on dev, and the dataset has no dev split.", where=spec.name,
                             remedy="Set dataset.dev_share, or drop tuning.search and tuning.early_stopping.")  # fmt: skip
+        variable = cell.config["model"].get("api_key_env")
+        if variable and variable not in os.environ:
+            raise UserError(
+                f"environment variable {variable} is not set.",
+                where="model.api_key_env",
+                remedy="Set it to the endpoint's key.",
+            )
         if cell.kind == "oracle" and not any(e.question.gold for e in task.test):
             raise UserError(
                 "an oracle needs gold passages, and no test question has any.", where=spec.name, remedy="Leave it out."
@@ -140,7 +152,12 @@ def run(
     tell = progress or Silent()
     prepared = prepare(spec, Store(store or default_store()))
     folder = out / spec.name
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, PermissionError) as e:
+        raise UserError(
+            f"cannot be made: {e.strerror}.", where=str(folder), remedy="Give another folder with --out."
+        ) from None
     lock = FileLock(folder / ".lock")
     try:
         with lock.acquire(timeout=0), _sigterm_as_interrupt():
@@ -211,8 +228,11 @@ def _about(prepared: Prepared) -> dict[str, JSON]:
 
 
 def _preload(todo: list[Cell]) -> tuple[str, ...]:
-    """Nothing where all kinds are the user's own: the harness does not know what they import."""
-    return PRELOAD if any("." not in c.kind for c in todo) else ()
+    """Nothing where all kinds are the user's own: the harness does not know what they import.
+
+    Nothing on a GPU machine either: bitsandbytes opens the device when it is imported, and CUDA does not survive a fork.
+    """
+    return PRELOAD if any("." not in c.kind for c in todo) and not environment.gpus() else ()
 
 
 def is_done(folder: Path, cell: Cell, identity: str) -> bool:
@@ -235,7 +255,7 @@ def _run_cell(
     (place / "result.json").unlink(missing_ok=True)
     measure = prepared.spec.measure
     job = Job(cell.id, cell.system, cell.kind, cell.seed, identity, cell.config, str(prepared.task_folder.resolve()), str(store.root.resolve()),
-              measure.latency_questions, measure.warmup, [p or str(Path.cwd()) for p in sys.path])  # fmt: skip
+              measure.latency_questions, measure.warmup, [p or str(Path.cwd()) for p in sys.path], _place(environment.describe(measure.threads)))  # fmt: skip
     write_json(before, job)
     begin = time.time()
     try:
@@ -251,6 +271,11 @@ def _run_cell(
         result, {"status": "failed", "identity": identity, "reason": reason, "started": begin, "ended": time.time()}
     )
     return reason
+
+
+def _place(described: dict[str, JSON]) -> dict[str, JSON]:
+    """What two cells must share for their times and memory to be compared."""
+    return {k: described[k] for k in ("cpu", "cores", "threads", "gpus", "versions", "commit")}
 
 
 def _told(prepared: Prepared, folder: Path) -> dict[str, Any]:
@@ -270,7 +295,7 @@ def _gather(prepared: Prepared, folder: Path) -> None:
     for cell in prepared.cells:
         path = folder / "cells" / cell.id / "records.jsonl"
         if path.exists():
-            rows = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+            rows = [line + "\n" for line in path.read_text(encoding="utf-8").split("\n") if line]
             lines += sorted(rows, key=lambda line: order[json.loads(line)["question"]])
     write_text(folder / "records.jsonl", "".join(lines))
 

@@ -21,7 +21,7 @@ from bench.worker import read_record
 if TYPE_CHECKING:
     import pandas
 
-VERSION = 1
+VERSION = 2
 Values = dict[str, float | None]  # metric -> value of one question; None: does not apply
 
 # metric -> (title, whether higher is better)
@@ -71,9 +71,10 @@ def grounded(r: Record, abstain: Sequence[str]) -> Values:
     a = r.answer
     if a.hits is None or a.error or text.abstains(a.text, abstain):
         return {}
-    values: Values = {"k_precision": grounding.k_precision(a.text, [h.text for h in a.hits])}
+    shown = a.hits[: a.shown]
+    values: Values = {"k_precision": grounding.k_precision(a.text, [h.text for h in shown])}
     if r.gold:
-        values["citation_precision"], values["citation_recall"] = grounding.citation(a.text, a.hits, r.gold)
+        values["citation_precision"], values["citation_recall"] = grounding.citation(a.text, shown, r.gold)
     return values
 
 
@@ -147,10 +148,10 @@ def _estimate(column: Column, stratum: str | None) -> dict[str, JSON]:
 
 
 def speed(records: Sequence[Record]) -> dict[str, JSON]:
-    """Latency of the questions answered alone; throughput of those answered in batches, failures left out of neither."""
-    alone = [r.latency_s for r in records if r.latency_s is not None]
-    first = [r.first_token_s for r in records if r.first_token_s is not None]
-    each = [r.per_token_s for r in records if r.per_token_s is not None]
+    """Latency of the questions answered alone, a value a question over all seeds; throughput of those in batches."""
+    alone = _by_question(records, lambda r: r.latency_s)
+    first = _by_question(records, lambda r: r.first_token_s)
+    each = _by_question(records, lambda r: r.per_token_s)
     batched = {(r.cell, r.batch): (r.batch_size, r.batch_s) for r in records if r.latency_s is None}
     seconds = sum(s for _, s in batched.values())
     return {
@@ -158,29 +159,58 @@ def speed(records: Sequence[Record]) -> dict[str, JSON]:
         "p50_interval_s": stats.median_interval(alone), "first_token_s": statistics.median(first) if first else None,
         "per_token_s": statistics.median(each) if each else None,
         "questions_per_s": sum(n for n, _ in batched.values()) / seconds if seconds else None,
-        "batched_n": sum(n for n, _ in batched.values()), "batch_size": max((n for n, _ in batched.values()), default=None),
+        "batched_n": len({r.question for r in records if r.latency_s is None}),
+        "batch_size": max((n for n, _ in batched.values()), default=None),
     }  # fmt: skip
 
 
+def _by_question(records: Sequence[Record], value: Callable[[Record], float | None]) -> list[float]:
+    """One mean a question: the same question under another seed is no further sample."""
+    seen: dict[str, list[float]] = defaultdict(list)
+    for r in records:
+        if (found := value(r)) is not None:
+            seen[r.question].append(found)
+    return [statistics.fmean(v) for v in seen.values()]
+
+
+TRAINED = (
+    "steps",
+    "tokens",
+    "tokens_per_s",
+    "step_s",
+    "trainable_parameters",
+    "trials",
+    "optimiser",
+    "batches_sha256",
+    "dev_loss",
+    "truncated",
+    "skipped",
+)
 STAGES = {"chunks": "chunk_s", "embeddings": "embed_s", "index": "index_s", "adapter": "train_s"}
 
 
 def built(cell: Mapping[str, Any]) -> dict[str, JSON]:
-    """What the cell's artefacts cost when they were built, whoever built them; None for stages that it has not."""
+    """What the cell's artefacts cost when they were built, whoever built them; None for stages that it has not.
+
+    `train_s` is of the training loop alone, over all trials; what surrounds it (loading the model, encoding, saving)
+    is `around_s`. A system that keeps nothing in the store is charged its own build.
+    """
     seconds: dict[str, float | None] = dict.fromkeys(STAGES.values())
     for a in cell["artefacts"]:
         if a["kind"] in STAGES:
-            seconds[STAGES[a["kind"]]] = (seconds[STAGES[a["kind"]]] or 0.0) + a["build_s"]
+            spent = a["facts"]["train_loop_s"] if a["kind"] == "adapter" else a["build_s"]
+            seconds[STAGES[a["kind"]]] = (seconds[STAGES[a["kind"]]] or 0.0) + spent
     adapters = [a for a in cell["artefacts"] if a["kind"] == "adapter"]
-    peaks = [a["memory"] for a in adapters]
     tuning = cell["notes"].get("tuning") or {}
-    known = [s for s in seconds.values() if s is not None]
+    stored = sum(a["build_s"] for a in cell["artefacts"])
     return {
-        **seconds, "total_s": sum(known) if known else 0.0, "artefact_bytes": sum(a["bytes"] for a in cell["artefacts"]),
+        **seconds, "total_s": stored if cell["artefacts"] else cell["load_s"] if "." in cell["kind"] else 0.0,
+        "around_s": sum(a["build_s"] - a["facts"]["train_loop_s"] for a in adapters) if adapters else None,
+        "artefact_bytes": sum(a["bytes"] for a in cell["artefacts"]),
         "reused": sum(bool(a["hit"]) for a in cell["artefacts"]), "artefacts": len(cell["artefacts"]),
-        **{k: tuning.get(k) for k in ("steps", "tokens", "tokens_per_s", "step_s", "trainable_parameters", "trials", "optimiser", "batches_sha256", "dev_loss")},
-        "train_peak_rss_bytes": max((p["peak_rss_bytes"] for p in peaks), default=None),
-        "train_peak_gpu_bytes": max((p["peak_gpu_allocated_bytes"] for p in peaks if p["peak_gpu_allocated_bytes"] is not None), default=None),
+        **{k: tuning.get(k) for k in TRAINED},
+        "train_peak_rss_bytes": _worst(a["memory"]["peak_rss_bytes"] for a in adapters),
+        "train_peak_gpu_bytes": _worst(a["memory"]["peak_gpu_allocated_bytes"] for a in adapters),
     }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.dataset import AnyDataset, Beir, Documents, Fields, Hub, Native, Records, Squad
-from bench.digest import digest, file_digest, tree_digest
+from bench.digest import digest, file_digest, tree_digest, visible
 from bench.errors import UserError
 from bench.files import read_json, read_jsonl
 from bench.native import Task, strings, text_of
@@ -37,8 +37,8 @@ def fingerprint(block: AnyDataset) -> dict[str, JSON]:
     return found
 
 
-def read(block: AnyDataset) -> Task:
-    """The source as a task, not yet split or limited."""
+def read(block: AnyDataset, origin: JSON) -> Task:
+    """The source as a task, not yet split or limited. A hub dataset is read at the commit of its fingerprint."""
     match block:
         case Native():
             return read_native(Path(block.path))
@@ -47,7 +47,7 @@ def read(block: AnyDataset) -> Task:
         case Records():
             return records(block)
         case Hub():
-            return hub(block)
+            return hub(block.model_copy(update={"revision": origin.get("revision")}))
         case Beir():
             return beir(Path(block.path))
         case Documents():
@@ -97,7 +97,7 @@ def records(block: Records) -> Task:
     if unknown:
         raise UserError(f"{len(unknown)} test ids are of no record, such as {min(unknown)!r}.", where=block.test_ids,
                         remedy="Check `fields.id`.")  # fmt: skip
-    return Task(task.name, task.corpus, tuple(e for e in task.test if e.question.id not in official), (),
+    return Task(task.name, task.corpus, (*task.train, *(e for e in task.test if e.question.id not in official)), (),
                 tuple(e for e in task.test if e.question.id in official))  # fmt: skip
 
 
@@ -116,12 +116,23 @@ def _rows(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
                 raise UserError("a record must be an object.", where=f"{path}, record {key!r}")
             yield f"{path}, record {key!r}", str(key), row
     elif suffix == ".csv":
-        with path.open(newline="", encoding="utf-8") as f:
-            yield from ((f"{path}:{n}", str(n - 1), row) for n, row in enumerate(csv.DictReader(f), 2))
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as f:
+                table = list(csv.DictReader(f))
+        except (UnicodeDecodeError, csv.Error) as e:
+            raise UserError(
+                f"not readable as CSV: {e}.", where=str(path), remedy="Save it as UTF-8 with a header line."
+            ) from None
+        yield from ((f"{path}:{n}", str(n - 1), row) for n, row in enumerate(table, 2))
     elif suffix == ".parquet":
-        import pyarrow.parquet as pq
+        import pyarrow
+        import pyarrow.parquet
 
-        yield from ((f"{path}, row {n}", str(n), row) for n, row in enumerate(pq.read_table(path).to_pylist()))
+        try:
+            rows = pyarrow.parquet.read_table(path).to_pylist()
+        except pyarrow.ArrowException as e:
+            raise UserError(f"not readable as Parquet: {e}", where=str(path)) from None
+        yield from ((f"{path}, row {n}", str(n), row) for n, row in enumerate(rows))
     else:
         raise UserError(
             f"unknown kind of records {suffix!r}.", where=str(path), remedy="Use .json, .jsonl, .csv or .parquet."
@@ -153,9 +164,10 @@ def _mapped(name: str, test: Iterable[Row], train: Iterable[Row], fields: Fields
     corpus: dict[str, Passage] = {}
 
     def example(where: str, default_id: str, row: Mapping[str, Any]) -> Example:
-        flat = {n: _at(row, path, where) for n, path in fields.model_dump().items() if path}
+        named = {n: path for n, path in fields.model_dump().items() if path}
+        flat = {n: _at(row, path, where, optional=n == "answers") for n, path in named.items()}
         ident = text_of(flat, "id", where) if fields.id else default_id
-        answers = strings(flat, "answers", where)
+        answers = tuple(a for a in strings(flat, "answers", where) if a.strip())
         outside = [a for a in answers if choices and a not in choices]
         if outside:
             raise UserError(f"answer {outside[0]!r} is not one of the choices {list(choices)}.", where=where)
@@ -181,9 +193,12 @@ def _mapped(name: str, test: Iterable[Row], train: Iterable[Row], fields: Fields
     return Task(name, tuple(corpus.values()), trains, (), tests)
 
 
-def _at(row: Mapping[str, Any], path: str, where: str) -> Any:
+def _at(row: Mapping[str, Any], path: str, where: str, *, optional: bool) -> Any:
+    """The field of a record; None for an optional one that it lacks. Raises UserError naming the fields there are."""
     value: Any = row
     for step in path.split("."):
+        if optional and isinstance(value, Mapping) and step not in value:
+            return None
         if not isinstance(value, Mapping) or step not in value:
             have = ", ".join(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
             raise UserError(f"no field {path!r}.", where=where, remedy=f"There are: {have}.")
@@ -196,7 +211,7 @@ def beir(folder: Path) -> Task:
     corpus = tuple(
         Passage(
             text_of(r, "_id", f"{folder / 'corpus.jsonl'}:{n}"),
-            str(r.get("text", "")),
+            text_of({"text": str(r.get("text") or r.get("title") or "")}, "text", f"{folder / 'corpus.jsonl'}:{n}"),
             str(r.get("title", "")),
             str(r["_id"]),
         )
@@ -233,7 +248,11 @@ def documents(block: Documents) -> Task:
         chunk_size=block.chunking.size, chunk_overlap=block.chunking.overlap, add_start_index=True
     )
     root = Path(block.path)
-    texts = {p.relative_to(root).as_posix(): text(p) for p in sorted(root.rglob("*")) if p.suffix.lower() in READERS}
+    texts = {
+        p.relative_to(root).as_posix(): text(p)
+        for p in sorted(root.rglob("*"))
+        if visible(p, root) and p.suffix.lower() in READERS
+    }
     if not texts:
         raise UserError("no document found.", where=block.path, remedy=f"Supported: {', '.join(sorted(READERS))}.")
     chunks: dict[str, list[tuple[int, Passage]]] = {}

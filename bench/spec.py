@@ -70,5 +70,9 @@ class Spec(Block):
     _folder: Path = PrivateAttr(default_factory=Path.cwd)  # where its relative paths start
 
     @property
+    def folder(self) -> Path:
+        return self._folder
+
+    @property
     def digest(self) -> str:
         return digest(self.model_dump(mode="json"))

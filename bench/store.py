@@ -31,6 +31,7 @@ class Store:
 
     root: Path
     used: list[Artefact] = field(default_factory=list)
+    _nested_s: float = 0.0  # of builds inside the one under way
 
     def path(self, recipe: Mapping[str, JSON]) -> Path:
         return self.root / str(recipe["kind"]) / digest(recipe)[:32]
@@ -55,7 +56,7 @@ class Store:
 
         `make` runs in a temporary folder under a lock that other processes wait for; the result appears
         by one rename. Without the lock two builders would both be right: the later one finds the place
-        taken and uses it.
+        taken and uses what is there.
         """
         target = self.path(recipe)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,10 +73,12 @@ class Store:
         part.mkdir()
         try:
             meters.progress(str(recipe["kind"]), 0, 0)
+            outer, self._nested_s = self._nested_s, 0.0
             with meters.Memory(whole_process=False) as memory:
                 begin = time.perf_counter()
                 facts = dict(make(part))
-                build_s = time.perf_counter() - begin
+                whole_s = time.perf_counter() - begin
+            build_s, self._nested_s = whole_s - self._nested_s, outer + whole_s  # what it built inside is charged there
             files = {
                 p.relative_to(part).as_posix(): {"sha256": file_digest(p), "bytes": p.stat().st_size}
                 for p in sorted(part.rglob("*"))
@@ -86,9 +89,9 @@ class Store:
                 "facts": facts, "memory": memory.facts(),
             }  # fmt: skip
             write_json(part / MANIFEST, manifest)
-            if target.exists():
-                shutil.rmtree(target)
-            os.replace(part, target)
+            if self.find(recipe) is None:
+                shutil.rmtree(target, ignore_errors=True)
+                os.replace(part, target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         found = self.find(recipe)

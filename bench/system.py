@@ -7,8 +7,10 @@ the system's own entry. Nothing here touches a disk, a device or the environment
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -36,6 +38,16 @@ class Model(Block):
     api_key_env: str | None = Field(None, description="Environment variable that holds the endpoint's key.")
     timeout_s: float = Field(60.0, gt=0, description="Of one endpoint request.")
     digest: str | None = Field(None, description="Filled by the run: sha256 of the weights, or the hub commit.")
+
+    @model_validator(mode="after")
+    def _no_secret(self) -> Model:
+        """A spec is published; a key in it would be too."""
+        parts = urlsplit(self.base_url or "")
+        if parts.username or parts.password or parts.query:
+            raise ValueError(
+                "`base_url` must hold no user, password or query; name the key's variable in `api_key_env`"
+            )
+        return self
 
 
 class Embedder(Block):
@@ -126,6 +138,17 @@ class Search(Block):
     learning_rate: tuple[Annotated[float, Field(gt=0)], ...] = ()
     rank: tuple[PositiveInt, ...] = ()
     epochs: tuple[PositiveInt, ...] = ()
+
+    @property
+    def grid(self) -> list[dict[str, float | int]]:
+        """Every combination of the values given; at least one, which changes nothing."""
+        axes = {k: getattr(self, k) for k in ("learning_rate", "rank", "epochs") if getattr(self, k)}
+        return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+    @property
+    def count(self) -> int:
+        """Trials that are run: no more than there are combinations."""
+        return min(self.trials, len(self.grid))
 
 
 class Tuning(Block):

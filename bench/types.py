@@ -57,6 +57,7 @@ class Hit:
     passage_id: str
     text: str
     score: float
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,11 @@ class Answer:
     """What a system says. `error` set means that the question failed and counts as wrong."""
 
     text: str
-    hits: tuple[Hit, ...] | None = None  # None: this kind of system shows no passages
+    hits: tuple[Hit, ...] | None = None  # what was retrieved; None: this kind of system shows no passages
+    shown: int | None = None  # how many of the hits the prompt held; None: all
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    truncated: bool = False  # passages were cut to fit the context window
+    truncated: bool = False  # passages were left out to fit the context window
     error: str | None = None
 
 

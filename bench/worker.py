@@ -39,6 +39,7 @@ class Job:
     latency_questions: int
     warmup: int
     sys_path: list[str]
+    environment: dict[str, Any]
 
 
 def main(path: Path, tell: Tell) -> int:
@@ -62,7 +63,7 @@ def reason(e: BaseException) -> str:
     text = " ".join(str(e).split())[:600] or "no message"
     if isinstance(e, MemoryError) or "out of memory" in text.lower():
         return f"out of memory: {text} Lower the batch size, or use precision nf4."
-    return f"{type(e).__name__}: {text}"
+    return text if isinstance(e, BuildFailed) else f"{type(e).__name__}: {text}"
 
 
 def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
@@ -71,24 +72,57 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     task = native.read(Path(job.task))
     store = Store(Path(job.store))
     meters.listen(_throttled(tell))
+    first = build_apart(kind, config, task, store, path=folder / "built.json") if config.tuned else None
     with meters.Memory() as memory:
         begin = time.perf_counter()
         system = kind.build(config, task.material, store)
-        build_s = time.perf_counter() - begin
+        load_s = time.perf_counter() - begin
         memory.phase("answer")
         answer_all(job, config, system, task, folder)
         memory.phase("audit")
         recall = system.index_recall([e.question for e in task.test])
     return {
-        "status": "done", "build_s": build_s, "memory": memory.facts(), "notes": meters.notes(),
-        "artefacts": plain(_once(store)),
+        "status": "done", "load_s": load_s, "memory": memory.facts(), "notes": meters.notes(),
+        "artefacts": first or _once(store),
         "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True)) if recall is not None else None,
     }  # fmt: skip
 
 
-def _once(store: Store) -> list[Any]:
+def build_apart(kind: kinds.Kind, config: SystemConfig, task: Task, store: Store, *, path: Path) -> list[Any]:
+    """Train in a child of this process, so that what serves afterwards does not carry the memory of training.
+
+    Returns the artefacts as the child met them. Raises RuntimeError with the child's reason.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            kind.build(config, task.material, store)
+            told: dict[str, JSON] = {"artefacts": _once(store)}
+        except Exception as e:  # noqa: BLE001
+            traceback.print_exc()
+            told = {"reason": reason(e)}
+        write_json(path, told)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        os.kill(os.getpid(), -code)  # end as it ended: the run knows how to tell of a signal
+    found = read_json(path)
+    path.unlink()
+    if "reason" in found:
+        raise BuildFailed(found["reason"])
+    return list(found["artefacts"])
+
+
+class BuildFailed(RuntimeError):
+    """The build failed in its own process; the message is its reason."""
+
+
+def _once(store: Store) -> list[JSON]:
     """Each artefact once, as it was first met: the first meeting knows whether this cell built it."""
-    return list({a.digest: a for a in reversed(store.used)}.values())[::-1]
+    return list(plain(list({a.digest: a for a in reversed(store.used)}.values())[::-1]))
 
 
 def _throttled(tell: Tell, every_s: float = 0.2) -> Callable[[str, int, int], None]:

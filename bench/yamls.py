@@ -21,12 +21,14 @@ Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:bool"]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 def value(text: str) -> Any:
     """A YAML text as a value. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader)  # noqa: S506 - a subclass of SafeLoader
+    return yaml.load(text, Loader)
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[Loc, int]]:

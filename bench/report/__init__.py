@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,24 @@ def render(run: Mapping[str, Any], scores: Mapping[str, Any], shown: Sequence[Ma
     environment.filters |= {n: getattr(figures, n) for n in ("interval", "share", "count", "span", "size", "money")}
     done = {n: s for n, s in scores["systems"].items() if s["status"] != "failed"}
     strata = sorted({t for s in done.values() for t in ((s["scores"]["em"] or {}).get("strata") or {})})
+    spec = json.dumps(pinned(run), indent=1, ensure_ascii=False)
     return environment.get_template("page.html.j2").render(
-        run=run, scores=scores["systems"], done=done, titles={m: t for m, (t, _) in METRICS.items()}, strata=strata,
+        run=run, spec=spec, scores=scores["systems"], done=done, titles={m: t for m, (t, _) in METRICS.items()}, strata=strata,
         quality=applying(done, SHOWN), grounds=applying(done, GROUNDS), leader=leader(done), caveats=caveats(run, scores["systems"]),
         examples=shown, failed={c: r for s in scores["systems"].values() for c, r in s["failed"].items()},
         charts=charts.all_of(done), style=Markup((here / "style.css").read_text()), stamp=Markup(stamp),
     )  # fmt: skip
+
+
+def pinned(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec with the hub commits that the run resolved, so that a stranger gets the same weights."""
+    spec: dict[str, Any] = json.loads(json.dumps(run["spec"]))
+    for block in (spec["model"], spec["embedder"], spec["retrieval"].get("reranker") or {}):
+        known = run["models"].get(block.get("name", ""), "")
+        if known.startswith("hub:"):
+            block["revision"] = known.rpartition("@")[2]
+        block.pop("digest", None)
+    return spec
 
 
 def applying(done: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
@@ -95,6 +108,17 @@ def caveats(run: Mapping[str, Any], systems: Mapping[str, Any]) -> list[str]:
             told.append(
                 f"{name}: {s['truncated']} of {s['n'] * s['seeds']} prompts lost passages to the context window."
             )
+        for what, why in (
+            ("truncated", "lost passages to the context window"),
+            ("skipped", "did not fit it, and were left out"),
+        ):
+            if s["build"][what]:
+                told.append(f"{name}: {s['build'][what]} training prompts {why}.")
+    places = {json.dumps(c["environment"], sort_keys=True) for c in run["cells"].values() if c.get("environment")}
+    if len(places) > 1:
+        told.append(
+            "Cells ran in different environments (versions, commit, processor or GPU): times are not comparable."
+        )
     few = [n for n, s in done.items() if s["speed"]["p99_s"] is None]
     if few:
         n = min(done[name]["speed"]["n"] for name in few)

@@ -58,7 +58,8 @@ class Endpoint:
             return Answer("", hits, error=f"endpoint: {type(e).__name__}: {e}"[:300])
         if not finished:
             return Answer("".join(parts), hits, error="endpoint: the answer broke off")
-        return Answer("".join(parts).strip(), hits, usage.get("prompt_tokens"), usage.get("completion_tokens"))
+        counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        return Answer(prompts.said("".join(parts)), hits, prompt_tokens=counts[0], completion_tokens=counts[1])
 
 
 def connect(

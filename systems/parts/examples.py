@@ -43,30 +43,44 @@ def distractors(
     def context(e: Example) -> list[tuple[str, str]]:
         rng = random.Random(f"{seed}/{e.question.id}")
         found = search([e.question.text], count + len(e.question.gold))[0]
-        ids = [i for i in dict.fromkeys(h.passage_id for h in found) if i not in e.question.gold][:count]
+        shown = [(h.title, h.text) for h in found if h.passage_id not in e.question.gold][:count]
         if rng.random() < keep_gold:
-            ids += e.question.gold
-        rng.shuffle(ids)
-        return [(known[i].title, known[i].text) for i in ids]
+            shown += [(known[i].title, known[i].text) for i in e.question.gold]
+        rng.shuffle(shown)
+        return shown
 
     return context
 
 
-def pairs(
-    tokenizer: Any, examples: Sequence[Example], prompt: Prompt, context: Context, *, window: int
-) -> list[Encoded]:
+@dataclass(frozen=True)
+class Pairs:
+    """Training rows, and the ids of the examples that lost passages to the window, or did not fit it at all."""
+
+    rows: list[Encoded]
+    truncated: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+def pairs(tokenizer: Any, examples: Sequence[Example], prompt: Prompt, context: Context, *, window: int) -> Pairs:
     """Question-answer pairs; an unanswerable one learns to abstain. Examples without a reference are left out."""
-    rows = []
+    rows: list[Encoded] = []
+    truncated: list[str] = []
+    skipped: list[str] = []
     for e in examples:
         if e.answers is None:
             continue
         target = e.answers[0] if e.answers else prompt.abstain[0]
         passages = context(e)
-        fitted = prompts.fit(tokenizer, prompt, e.question, passages, window=window)
-        shown = passages[: fitted.shown] if passages is not None else None
-        said = prompts.encode_answer(tokenizer, prompts.messages(prompt, e.question, shown), target)
+        said = prompts.encode_answer(tokenizer, prompts.messages(prompt, e.question, passages), target)
+        try:
+            fitted = prompts.fit(tokenizer, prompt, e.question, passages, window=window - len(said))
+        except prompts.TooLong:
+            skipped.append(e.question.id)
+            continue
+        if fitted.truncated:
+            truncated.append(e.question.id)
         rows.append(Encoded(fitted.ids + said, [IGNORED] * len(fitted.ids) + said))
-    return rows
+    return Pairs(rows, tuple(truncated), tuple(skipped))
 
 
 def plain(tokenizer: Any, corpus: Sequence[Passage], *, window: int) -> list[Encoded]:

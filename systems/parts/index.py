@@ -22,6 +22,7 @@ from bench.system import HNSW, IVF, Retrieval
 from systems.parts.chunk import Chunks
 from systems.parts.embed import Vectors
 
+THREADS = faiss.omp_get_max_threads()  # before anything here changes it
 Ranked = list[list[tuple[int, float]]]  # for each question, (chunk number, score), best first
 
 
@@ -36,7 +37,7 @@ class Faiss:
 
     def search(self, queries: Vectors, k: int) -> Ranked:
         # one query on many threads waits for the slowest of them
-        faiss.omp_set_num_threads(1 if len(queries) == 1 else faiss.omp_get_max_threads())
+        faiss.omp_set_num_threads(1 if len(queries) == 1 else THREADS)
         scores, ids = self.index.search(queries, k, params=self.parameters)
         return _ranked(ids, scores)
 
@@ -82,12 +83,11 @@ def _hnsw(vectors: Vectors, retrieval: Retrieval) -> Any:
 
 def _build_faiss(empty: Callable[[Vectors, Retrieval], Any]) -> Callable[[Vectors, Retrieval, Path], None]:
     def build(vectors: Vectors, retrieval: Retrieval, file: Path) -> None:
-        threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)
         index = empty(vectors, retrieval)
         index.add(vectors)
         faiss.write_index(index, str(file))
-        faiss.omp_set_num_threads(threads)
+        faiss.omp_set_num_threads(THREADS)
 
     return build
 

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from bench import meters
+from systems.parts.prompt import said
 
 transformers_logging.disable_progress_bar()
 
@@ -43,7 +44,7 @@ class LM:
         stop = set(ends if isinstance(ends, list) else [ends]) | {self.tokenizer.eos_token_id}
         cut = next((n for n, i in enumerate(ids) if i in stop), None)
         kept = ids if cut is None else ids[:cut]
-        return self.tokenizer.decode(kept, skip_special_tokens=True).strip(), len(kept) + (cut is not None)
+        return said(self.tokenizer.decode(kept, skip_special_tokens=True)), len(kept) + (cut is not None)
 
 
 class _Tick(StoppingCriteria):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,12 +43,19 @@ def messages(prompt: Prompt, question: Question, passages: Sequence[tuple[str, s
     return [*start, {"role": "user", "content": text}]
 
 
+_THOUGHT = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
+_PLAIN = {"tokenize": True, "return_dict": False, "enable_thinking": False}  # templates that know no thinking ignore it
+
+
+def said(text: str) -> str:
+    """The answer without what a reasoning model thought aloud."""
+    return _THOUGHT.sub("", text).strip()
+
+
 def encode(tokenizer: Any, conversation: Sequence[Message]) -> list[int]:
     """Token ids up to where the answer starts: by the chat template, or as plain text that ends in "Answer:"."""
     if tokenizer.chat_template:
-        ids = tokenizer.apply_chat_template(
-            list(conversation), add_generation_prompt=True, tokenize=True, return_dict=False
-        )
+        ids = tokenizer.apply_chat_template(list(conversation), add_generation_prompt=True, **_PLAIN)
         return list(ids)
     return list(tokenizer.encode("\n\n".join(m["content"] for m in conversation) + "\nAnswer:"))
 
@@ -55,8 +63,8 @@ def encode(tokenizer: Any, conversation: Sequence[Message]) -> list[int]:
 def encode_answer(tokenizer: Any, conversation: Sequence[Message], answer: str) -> list[int]:
     """Token ids of the answer as it follows `encode`, the end mark included."""
     if tokenizer.chat_template:
-        said = [*conversation, {"role": "assistant", "content": answer}]
-        whole = list(tokenizer.apply_chat_template(said, tokenize=True, return_dict=False))
+        whole_talk = [*conversation, {"role": "assistant", "content": answer}]
+        whole = list(tokenizer.apply_chat_template(whole_talk, **_PLAIN))
         start = encode(tokenizer, conversation)
         if whole[: len(start)] == start:
             return whole[len(start) :]

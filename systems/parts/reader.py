@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,7 +38,7 @@ class Gold:
     corpus: dict[str, Passage]
 
     def passages(self, questions: Sequence[Question]) -> list[list[Hit]]:
-        return [[Hit(i, i, self.corpus[i].text, 1.0) for i in q.gold] for q in questions]
+        return [[Hit(i, i, self.corpus[i].text, 1.0, self.corpus[i].title) for i in q.gold] for q in questions]
 
     def recall(self, questions: Sequence[Question]) -> list[float] | None:
         return None
@@ -59,10 +60,11 @@ class Reader:
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         found = self.source.passages(questions) if self.source else [None] * len(questions)
-        titles = [[("", h.text) for h in hits] if hits is not None else None for hits in found]
+        titles = [[(h.title, h.text) for h in hits] if hits is not None else None for hits in found]
         shown = [tuple(hits) if hits is not None else None for hits in found]
         if isinstance(self.model, endpoint.Endpoint):
-            return [self.model.reply(q, t, h) for q, t, h in zip(questions, titles, shown, strict=True)]
+            with ThreadPoolExecutor(len(questions)) as pool:  # a batch is that many requests at once
+                return list(pool.map(self.model.reply, questions, titles, shown))
         fitted = [self._fit(q, t) for q, t in zip(questions, titles, strict=True)]
         ids = [f.ids for f in fitted if isinstance(f, prompt.Fitted)]
         said = iter(self.model.complete(ids) if ids else [])
@@ -79,9 +81,8 @@ class Reader:
         if isinstance(fitted, prompt.TooLong):
             return Answer("", hits, truncated=True, error=str(fitted))
         text, tokens = next(said)  # type: ignore[call-overload]
-        return Answer(
-            text, hits[: fitted.shown] if hits is not None else None, len(fitted.ids), tokens, fitted.truncated
-        )
+        shown = fitted.shown if hits is not None else None
+        return Answer(text, hits, shown, len(fitted.ids), tokens, fitted.truncated)
 
     def refresh(self, material: Material) -> None:
         if self.learns:

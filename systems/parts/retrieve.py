@@ -50,7 +50,7 @@ class Retriever:
 
     def _hit(self, i: int, score: float) -> Hit:
         c = self.chunks.rows[i]
-        return Hit(c.id, c.passage_id, c.text, score)
+        return Hit(c.id, c.passage_id, c.text, score, c.title)
 
     def recall(self, texts: Sequence[str]) -> list[float] | None:
         """Share of the exact top-k in the index's top-k, a question each; None without a vector index."""

@@ -6,8 +6,9 @@ batches; `batches_sha256` among the facts proves it.
 
 from __future__ import annotations
 
+import gc
 import hashlib
-import itertools
+import math
 import random
 import shutil
 import time
@@ -30,7 +31,8 @@ from bench.types import JSON, Material
 from systems.parts import examples, lm, retrieve
 from systems.parts.examples import IGNORED, Encoded
 
-VERSION = 1
+VERSION = 2
+Row = dict[str, list[int]]  # as the Trainer takes it; a dev row is marked, so that the tape leaves it out
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ def _known(raft: dict[str, JSON]) -> dict[str, JSON]:
 def tuned(recipe: Recipe, material: Material, store: Store) -> tuple[Any, Any]:
     """(tuned model, tokenizer). With a search, the trial of the lowest dev loss; every trial is in the accounts."""
     built = [(*store.get(r.json(material), partial(train, r, material, store)), r) for r in trials(recipe)]
-    folder, artefact, best = min(built, key=lambda b: b[1].facts["dev_loss"] or 0.0)
+    folder, artefact, best = min(
+        built, key=lambda b: math.inf if b[1].facts["dev_loss"] is None else float(b[1].facts["dev_loss"])
+    )
     meters.note("tuning", dict(artefact.facts) | {"trials": len(built)})
     return open_tuned(best, folder)
 
@@ -75,10 +79,12 @@ def trials(recipe: Recipe) -> list[Recipe]:
     search = recipe.tuning.search
     if search is None:
         return [recipe]
-    axes = {k: getattr(search, k) for k in ("learning_rate", "rank", "epochs") if getattr(search, k)}
-    grid = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    grid = search.grid
     random.Random(f"{recipe.seed}/search").shuffle(grid)
-    return [replace(recipe, tuning=recipe.tuning.model_copy(update=point)) for point in grid[: search.trials]]
+    return [
+        replace(recipe, tuning=recipe.tuning.model_copy(update=point | {"full_learning_rate": None}))
+        for point in grid[: search.trials]
+    ]
 
 
 def open_tuned(recipe: Recipe, folder: Path) -> tuple[Any, Any]:
@@ -100,7 +106,9 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     set_seed(recipe.seed)
     model, tokenizer = lm.load(recipe.model.name, revision=recipe.model.revision, dtype=recipe.model.dtype,
                                device=recipe.model.device, precision=recipe.precision)  # fmt: skip
-    rows, dev = encoded(recipe, material, store, tokenizer, window=lm.ready(model, tokenizer, max_new_tokens=0).window)
+    rows, dev, pairs = encoded(
+        recipe, material, store, tokenizer, window=lm.ready(model, tokenizer, max_new_tokens=0).window
+    )
     model = wrapped(model, recipe)
     tape = Tape(tokenizer.pad_token_id)
     trainer = Trainer(
@@ -116,54 +124,72 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     if recipe.method == "full":
         tokenizer.save_pretrained(str(folder / "model"))
     shutil.rmtree(folder / "work", ignore_errors=True)  # the Trainer's own checkpoints
+    facts = _facts(trainer, tape, pairs, model, rows=len(rows), seconds=seconds, dev_loss=dev_loss)
+    del trainer, model
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # the next one to load has the card to itself
+    return facts
+
+
+def _facts(
+    trainer: Trainer,
+    tape: Tape,
+    pairs: examples.Pairs,
+    model: Any,
+    *,
+    rows: int,
+    seconds: float,
+    dev_loss: float | None,
+) -> dict[str, JSON]:
+    """What a training took, for the manifest."""
     steps = int(trainer.state.global_step)
-    seen = tape.batches[: steps * recipe.tuning.gradient_accumulation]
+    seen = tape.batches[: steps * trainer.args.gradient_accumulation_steps]
     tokens = sum(n for _, n in seen)
     return {
-        "steps": steps, "examples": len(rows), "tokens": tokens, "train_loop_s": seconds, "tokens_per_s": tokens / seconds,
+        "steps": steps, "examples": rows, "tokens": tokens, "train_loop_s": seconds, "tokens_per_s": tokens / seconds,
         "step_s": seconds / steps, "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "final_loss": float(trainer.state.log_history[-1].get("train_loss", float("nan"))) if not evaluate else None,
-        "dev_loss": dev_loss, "batches_sha256": hashlib.sha256("".join(h for h, _ in seen).encode()).hexdigest(),
+        "final_loss": _finite(trainer.state.log_history[-1].get("train_loss")),
+        "dev_loss": _finite(dev_loss),
+        "truncated": len(pairs.truncated),
+        "skipped": len(pairs.skipped), "batches_sha256": hashlib.sha256("".join(h for h, _ in seen).encode()).hexdigest(),
         "optimiser": trainer.args.optim if isinstance(trainer.args.optim, str) else trainer.args.optim.value,
     }  # fmt: skip
 
 
 def encoded(
     recipe: Recipe, material: Material, store: Store, tokenizer: Any, *, window: int
-) -> tuple[list[dict[str, list[int]]], list[dict[str, list[int]]]]:
-    """(training rows, dev rows) as the Trainer takes them. Raises ValueError without a training pair."""
+) -> tuple[list[Row], list[Row], examples.Pairs]:
+    """(training rows, dev rows, what became of the pairs). Raises ValueError without a training pair."""
     context: examples.Context = examples.no_context
-    if recipe.raft is not None and recipe.raft.embedder is not None and recipe.raft.retrieval is not None:
-        found = retrieve.retriever(
-            material.corpus,
-            recipe.raft.embedder,
-            recipe.raft.retrieval,
-            store,
-            device=lm.device_of(recipe.model.device),
-        )
+    raft = recipe.raft
+    if raft is not None and raft.embedder is not None and raft.retrieval is not None:
+        device = lm.device_of(recipe.model.device)
+        found = retrieve.retriever(material.corpus, raft.embedder, raft.retrieval, store, device=device)
         context = examples.distractors(
-            found.search,
-            material.corpus,
-            count=recipe.raft.distractors,
-            keep_gold=recipe.raft.keep_gold,
-            seed=recipe.seed,
+            found.search, material.corpus, count=raft.distractors, keep_gold=raft.keep_gold, seed=recipe.seed
         )
-    rows = examples.pairs(tokenizer, material.train, recipe.prompt, context, window=window)
-    if not rows:
-        raise ValueError("the training split has no question with a reference answer, so there is nothing to tune on")
-    rows += examples.plain(tokenizer, material.corpus, window=window) if recipe.tuning.passages else []
+    pairs = examples.pairs(tokenizer, material.train, recipe.prompt, context, window=window)
+    if not pairs.rows:
+        raise ValueError("no training question has a reference answer and fits the window: there is nothing to tune on")
+    corpus = examples.plain(tokenizer, material.corpus, window=window) if recipe.tuning.passages else []
     dev = examples.pairs(tokenizer, material.dev, recipe.prompt, context, window=window)
-    return [_row(e) for e in rows], [_row(e) for e in dev]
+    return [_row(e) for e in pairs.rows + corpus], [_row(e) | {"dev": [1]} for e in dev.rows], pairs
 
 
-def _row(e: Encoded) -> dict[str, list[int]]:
+def _row(e: Encoded) -> Row:
     return {"input_ids": e.ids, "labels": e.labels}
+
+
+def _finite(loss: float | None) -> float | None:
+    """A loss that a manifest can hold: one that is no number is no loss."""
+    return loss if loss is not None and math.isfinite(loss) else None
 
 
 def wrapped(model: Any, recipe: Recipe) -> Any:
     """The model with what is trained: a LoRA adapter, or every parameter."""
     if recipe.method == "full":
-        return model.float() if lm.device_of(recipe.model.device) == "cpu" else model
+        return model.float()  # updates this small are lost in 16-bit weights; autocast computes in bf16 on CUDA
     if recipe.precision == "nf4":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=recipe.tuning.gradient_checkpointing)
     t = recipe.tuning
@@ -213,7 +239,8 @@ class Tape:
         ids = _filled([r["input_ids"] for r in rows], longest, self.pad)
         lengths = torch.tensor([[len(r["input_ids"])] for r in rows])
         mask = (torch.arange(longest)[None] < lengths).long()
-        self.batches.append((hashlib.sha256(ids.numpy().tobytes()).hexdigest(), int(mask.sum())))
+        if "dev" not in rows[0]:
+            self.batches.append((hashlib.sha256(ids.numpy().tobytes()).hexdigest(), int(mask.sum())))
         return {
             "input_ids": ids,
             "attention_mask": mask,

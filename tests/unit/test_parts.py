@@ -45,10 +45,15 @@ def test_loss_is_on_the_answer_only() -> None:
     known = Example(Q, ("Lases",), split="train")
     silent = Example(Q, (), split="train")
     without = Example(Q, None, split="train")
-    rows = examples.pairs(TOKENIZER, [known, silent, without], Prompt(system=""), examples.no_context, window=100)
+    found = examples.pairs(TOKENIZER, [known, silent, without], Prompt(system=""), examples.no_context, window=100)
+    rows = found.rows
+    assert not examples.pairs(
+        TOKENIZER, [known], Prompt(), examples.no_context, window=9
+    ).rows  # too long: skipped, and told
+    assert examples.pairs(TOKENIZER, [known], Prompt(), examples.no_context, window=9).skipped == ("q",)
     said = [TOKENIZER.decode([i for i in r.labels if i != examples.IGNORED]) for r in rows]
     assert [s.strip() for s in said] == ["Lases<end>", "unknown<end>"]
-    assert all(r.ids[: len(r.ids) - 3] == r.ids[: len(r.ids) - 3] and len(r.ids) == len(r.labels) for r in rows)
+    assert all(label in (examples.IGNORED, i) for r in rows for i, label in zip(r.ids, r.labels, strict=True))
     assert TOKENIZER.decode(rows[0].ids).startswith("<user> Question: What is the oil")
 
 
