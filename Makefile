@@ -21,7 +21,7 @@ test: setup
 	$(BIN)/python -m pytest tests
 
 test-slow: setup
-	$(BIN)/python -m pytest tests -m "slow or gpu or network" --timeout 3600
+	$(BIN)/python -m pytest tests -m "slow or gpu or network" --timeout 3600 -rs
 
 bench: setup
 	$(BIN)/python -m pytest tests/perf --benchmark-only --benchmark-disable-gc

@@ -134,6 +134,14 @@ def test_search_tries_all_and_keeps_the_best_on_dev(tiny_lm: Path, store: Path) 
     assert len(trials) == 3 and all(a.facts["dev_loss"] > 0 for a in trials)
 
 
+def test_dev_batches_are_no_training_tokens(tiny_lm: Path, tmp_path: Path) -> None:
+    facts = []
+    for changes in ({}, {"early_stopping": 9}):
+        _, used = build("lora", tiny_lm, tmp_path, tuning=TUNING | {"epochs": 2} | changes)
+        facts.append(next(a.facts for a in used.used if a.kind == "adapter"))
+    assert facts[0]["tokens"] == facts[1]["tokens"] and facts[0]["batches_sha256"] == facts[1]["batches_sha256"]
+
+
 def test_early_stopping_stops(tiny_lm: Path, tmp_path: Path) -> None:
     _, used = build(
         "lora", tiny_lm, tmp_path, tuning=TUNING | {"early_stopping": 1, "epochs": 12, "learning_rate": 0.5}

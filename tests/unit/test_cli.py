@@ -152,3 +152,17 @@ def test_doctor_examines_everything() -> None:
     } == {f["what"] for f in findings}
     assert all(f["remedy"] for f in findings if f["state"] != "ok")
     assert done.returncode == any(f["state"] == "broken" for f in findings)
+
+
+def test_a_kind_of_the_working_folder_is_found(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text((ROOT / "tests/kinds/echo.py").read_text())
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "kind.py").write_text((ROOT / "tests/kinds/echo.py").read_text())
+    (tmp_path / "s.yaml").write_text(json.dumps({
+        "name": "t", "dataset": {"path": str(MINI)}, "model": {"name": "micro"}, "systems": [{"name": "a", "kind": "pkg.kind"}],
+    }))  # fmt: skip
+    script = Path(sys.executable).parent / "ragtune"
+    done = subprocess.run(
+        [str(script), "validate", "s.yaml"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -148,3 +148,40 @@ def test_compare_pairs_by_question_and_tells_the_specs_apart(tmp_path: Path) -> 
     assert found["spec"] == {"name": ("a", "b"), "generation.max_new_tokens": (4, 5)}
     em: dict[str, Any] = next(r for r in found["rows"] if r["measure"] == "em")
     assert (em["difference"], em["n"]) == (0.0, 36)
+
+
+def test_line_separators_in_a_corpus_do_not_split_records(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("corpus", "train", "test"):
+        rows = [json.loads(line) for line in (MINI / f"{name}.jsonl").read_text().splitlines()]
+        for r in rows:
+            r.update({k: f"{r[k]} \u2028 \u2029 \x85 {r[k]}" for k in ("text", "question") if k in r})
+        (data / f"{name}.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
+    outcome = run(parse(raw_spec(dataset={"path": str(data)})), out=tmp_path / "r", store=tmp_path / "s")
+    assert score(outcome.folder)["systems"]["echo"]["n"] == 36
+
+
+def test_relevance_is_of_all_that_was_retrieved_and_grounding_of_what_was_shown() -> None:
+    from bench.score import per_question
+    from bench.types import Answer, Hit, Record
+
+    hits = (Hit("a", "a", "nothing", 2.0), Hit("g", "g", "the answer is 14", 1.0))
+    answer = Answer("14", hits, shown=1, truncated=True)
+    record = Record("c", "s", 1, "q", "all", "q", "?", ("14",), ("g",), (), answer, 0, 1, 0.1, 0.1)
+    (values,) = per_question([record], {"prompt": {"abstain": ["unknown"]}, "retrieval": {"k": 2}}, None)
+    assert values["recall_at_k"] == 1.0 and values["mrr"] == 0.5
+    assert values["k_precision"] == 0.0 and values["citation_recall"] == 0.0
+
+
+def test_seeds_are_no_further_latency_samples() -> None:
+    from bench.score import speed
+    from bench.types import Answer, Record
+
+    rows = [
+        Record(f"c{s}", "s", s, f"q{i}", "all", "", "?", (), (), (), Answer("x"), i, 1, 0.1, 0.1 * s)
+        for s in (1, 2, 3)
+        for i in range(64)
+    ]
+    found = speed(rows)
+    assert found["n"] == 64 and found["p95_s"] is None and abs(found["p50_s"] - 0.2) < 1e-9

@@ -70,6 +70,7 @@ systems:
         ("kind: lora}", "kind: lora, precision: nf4}", 8, ["`precision`", "'native'"]),
         ("{name: micro}", "{name: micro, trust_remote_code: true}", 3, ["unknown key `model.trust_remote_code`"]),
         ("{name: micro}", "{name: m, base_url: http://x}", 8, ["needs the model's weights", "an endpoint gives none"]),
+        ("{name: micro}", "{name: m, base_url: 'http://me:secret@x/v1'}", 3, ["must hold no user, password or query"]),
         ("{path: plant-mini}", "{format: squadd, path: x}", 2, ["`dataset`"]),
         ("{path: plant-mini}", "{path: '${NOT_SET_ANYWHERE}'}", 2, ["NOT_SET_ANYWHERE is not set"]),
         ("name: t", "name: [t", 2, ["malformed YAML"]),
@@ -191,3 +192,32 @@ def test_schema_agrees_with_the_model() -> None:
 def test_every_builtin_kind_says_what_it_is() -> None:
     assert set(kinds.builtin()) == {"closed_book", "oracle", "rag", "lora", "qlora", "full", "raft", "hybrid"}
     assert all(kinds.load(n).about for n in kinds.builtin())
+
+
+def test_two_revisions_of_one_model_are_two_models(
+    make_spec: Callable[..., Spec], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from bench import hub
+    from bench.run import prepare
+    from bench.store import Store
+
+    monkeypatch.setattr(hub, "commit", lambda name, revision, **_: f"commit-of-{revision}")
+    systems = [{"name": r, "kind": "closed_book", "model": {"revision": r}} for r in ("v1", "v2")]
+    found = prepare(make_spec(model={"name": "an/id"}, systems=systems), Store(tmp_path)).cells
+    assert [c.config["model"]["revision"] for c in found] == ["commit-of-v1", "commit-of-v2"]
+    assert [c.config["model"]["digest"] for c in found] == ["hub:an/id@commit-of-v1", "hub:an/id@commit-of-v2"]
+
+
+def test_matrix_over_models_is_located_and_named_safely(make_spec: Callable[..., Spec]) -> None:
+    systems = [{"name": "r", "kind": "rag", "matrix": {"embedder.name": ["micro", "org/model"]}}]
+    found = cells(make_spec(systems=systems))
+    assert [c.system for c in found] == ["r+name=micro", "r+name=org-model"]
+    assert found[0].config["embedder"]["name"] == str(ROOT / "systems/micro/embedder")
+
+
+def test_a_grid_smaller_than_the_trials_counts_as_it_is(make_spec: Callable[..., Spec]) -> None:
+    rates = [1e-3, 1e-2]
+    wide, narrow = {"trials": 4, "learning_rate": rates, "rank": [2, 4]}, {"trials": 4, "learning_rate": rates}
+    systems = [{"name": n, "kind": "lora", "tuning": {"search": s}} for n, s in (("a", wide), ("b", narrow))]
+    with pytest.raises(UserError, match=r"different numbers of trials: \{'a': 4, 'b': 2\}"):
+        make_spec(systems=systems)

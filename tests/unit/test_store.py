@@ -98,3 +98,15 @@ def test_killed_builder_is_followed_by_another(tmp_path: Path) -> None:
     process.join(10)
     folder, built = Store(tmp_path / "store").get(RECIPE, make)
     assert not built.hit and (folder / MANIFEST).exists() and not (folder / "half").exists()
+
+
+def test_a_build_inside_a_build_is_charged_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    def outer(folder: Path) -> dict[str, int]:
+        store.get({"kind": "inner"}, lambda folder: time.sleep(0.3) or {})  # type: ignore[func-returns-value]
+        return {}
+
+    store.get({"kind": "outer"}, outer)
+    cost = {a.kind: a.build_s for a in store.used}
+    assert cost["inner"] >= 0.3 > 0.2 > cost["outer"]

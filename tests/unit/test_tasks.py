@@ -224,3 +224,38 @@ def test_xquad_and_pubmedqa(tmp_path: Path, shared_data: Path) -> None:
     assert {e.question.id: e.answers for e in task.test} == {k: (v,) for k, v in official.items()} and len(
         task.train
     ) == 500
+
+
+def test_records_that_share_a_passage_stay_on_one_side(tmp_path: Path) -> None:
+    """r0 and r1 share one passage, r1 and r2 another: all three are one group, whichever passage comes first."""
+    rows = [
+        {"id": f"r{i}", "q": "x?", "a": "y", "ctx": [f"own {i}", f"pair {i // 2}", f"chain {(i + 1) // 2}"]}
+        for i in range(12)
+    ]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    for seed in range(4):
+        task = read(tmp_path, format="records", path=str(tmp_path / "r.jsonl"), fields=FIELDS, seed=seed)
+        sides = [{g for e in side for g in e.question.gold} for side in (task.train, task.test)]
+        assert not sides[0] & sides[1]
+
+
+def test_broken_tables_are_explained(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes("question,answers\nGr\xfc\xdfe?,a\n".encode("latin-1"))
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 no")
+    for name, said in (("x.csv", "not readable as CSV"), ("x.parquet", "not readable as Parquet")):
+        with pytest.raises(UserError, match=said):
+            read(tmp_path, format="records", path=str(tmp_path / name))
+    assert not (tmp_path / "store").exists()
+
+
+def test_missing_and_empty_answers_are_unanswerable(tmp_path: Path) -> None:
+    rows = [{"q": "a?", "ctx": "x", "a": ""}, {"q": "b?", "ctx": "y"}, {"q": "c?", "ctx": "z", "a": "yes"}]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    task = read(
+        tmp_path,
+        format="records",
+        path=str(tmp_path / "r.jsonl"),
+        fields={"question": "q", "answers": "a", "passages": "ctx"},
+        test_share=1.0,
+    )
+    assert [e.answers for e in task.test] == [(), (), ("yes",)]
