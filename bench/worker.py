@@ -126,13 +126,13 @@ def _once(store: Store) -> list[JSON]:
 
 
 def _throttled(tell: Tell, every_s: float = 0.2) -> Callable[[str, int, int], None]:
-    last = [0.0]
+    last, cell = [0.0], os.getpid()  # of the cell, also when its build tells from a child
 
     def progress(stage: str, done: int, total: int) -> None:
         now = time.monotonic()
         if done in (0, total) or now - last[0] > every_s:
             last[0] = now
-            tell(event="progress", pid=os.getpid(), stage=stage, done=done, total=total)
+            tell(event="progress", pid=cell, stage=stage, done=done, total=total)
 
     return progress
 
