@@ -19,8 +19,9 @@ from bench.trees import put
 from bench.yamls import Loc
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Spec:
+def load(path: Path | str, overrides: Sequence[str] = ()) -> Spec:
     """Read, override (`a.b=c`, the value in YAML), check. Raises UserError with file, line and remedy."""
+    path = Path(path)
     raw, lines = yamls.read(path)
     for text in overrides:
         _override(raw, text, lines)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 from bench import kinds
 from bench.cli import app
-from tests.conftest import ROOT
+from tests.conftest import ROOT, raw_spec
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
@@ -31,6 +32,17 @@ def test_every_ragtune_verb_exists() -> None:
 def test_readme_lists_every_kind() -> None:
     table = README.split("## What can be compared")[1].split("\n## ")[0]
     assert {k for k in kinds.builtin() if f"`{k}`" in table} == set(kinds.builtin())
+
+
+def test_python_of_the_readme_runs(tmp_path: Path) -> None:
+    import yaml
+
+    from bench import load, run, scores
+
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(raw_spec()))
+    assert 'scores(run(load("my.yaml")).folder)' in README
+    frame = scores(run(load(str(tmp_path / "my.yaml")), out=tmp_path / "r", store=tmp_path / "s").folder)
+    assert set(frame.system) == {"echo"} and {"mean", "low", "high", "n"} <= set(frame.columns)
 
 
 def test_contributing_names_files_that_exist() -> None:
