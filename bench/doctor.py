@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -25,8 +26,13 @@ def examine() -> list[Finding]:
         _python,
         _versions,
         _compiler,
-        _bitsandbytes,
-        _hnswlib,
+        partial(
+            _module,
+            "bitsandbytes (NF4)",
+            "bitsandbytes",
+            "Leave out qlora and nf4, or install bitsandbytes 0.49 or newer.",
+        ),
+        partial(_module, "hnswlib", "hnswlib", "Install a C++ compiler, then: pip install --no-binary :all: hnswlib."),
         _ragas,
         _gpu,
         _hub,
@@ -72,24 +78,9 @@ def _import(module: str) -> str | None:
     return None
 
 
-def _bitsandbytes() -> Finding:
-    why = _import("bitsandbytes")
-    return _finding(
-        "broken" if why else "ok",
-        "bitsandbytes (NF4)",
-        why or f"{version('bitsandbytes')}",
-        "Leave out qlora and nf4, or install bitsandbytes 0.49 or newer." if why else "",
-    )
-
-
-def _hnswlib() -> Finding:
-    why = _import("hnswlib")
-    return _finding(
-        "broken" if why else "ok",
-        "hnswlib",
-        why or f"{version('hnswlib')}",
-        "Install a C++ compiler, then: pip install --no-binary :all: hnswlib." if why else "",
-    )
+def _module(what: str, module: str, remedy: str) -> Finding:
+    why = _import(module)
+    return _finding("broken" if why else "ok", what, why or str(version(module)), remedy if why else "")
 
 
 def _ragas() -> Finding:

@@ -49,21 +49,21 @@ class Executor:
         process.stdin.flush()
         pid, deadline = 0, time.monotonic() + timeout_s
         try:
-            while True:
+            while time.monotonic() < deadline:
                 for event in self._events(min(1.0, max(0.0, deadline - time.monotonic()))):
                     if event["event"] == "start":
                         pid = event["pid"]
                     elif event["event"] == "progress" and event["pid"] == pid:
                         watch(event["stage"], event["done"], event["total"])
                     elif event["event"] == "exit" and event["pid"] == pid:
+                        pid = 0
                         return _ending(event["code"])
-                if time.monotonic() >= deadline and pid:
-                    kill_group(pid)
-                    return f"timed out after {timeout_s:g} s and was killed. Raise measure.timeout_s, or make the cell smaller."
-        except BaseException:
-            if pid:
+            if not pid:
+                raise ServerDied(f"the cell server started nothing in {timeout_s:g} s; see {self.log}")
+            return f"timed out after {timeout_s:g} s and was killed. Raise measure.timeout_s, or make the cell smaller."
+        finally:
+            if pid:  # it did not end by itself
                 kill_group(pid)
-            raise
 
     def _server(self, watch: Watch) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:

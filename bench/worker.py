@@ -43,19 +43,25 @@ class Job:
 
 
 def main(path: Path, tell: Tell) -> int:
-    """Run the job. 0: result.json says done; 1: it says failed and why. The one broad catch of the project."""
+    """Run the job. 0: result.json says done; 1: it says failed and why."""
     job = Job(**read_json(path))
     sys.path[:] = job.sys_path
     begin = time.time()
-    try:
-        result = run(job, path.parent, tell)
-    except Exception as e:  # noqa: BLE001
-        traceback.print_exc()
-        result = {"status": "failed", "reason": reason(e), "traceback": traceback.format_exc()}
+    result = attempt(lambda: run(job, path.parent, tell))
     write_json(
-        path.parent / "result.json", {"identity": job.identity, "started": begin, "ended": time.time(), **result}
+        path.parent / "result.json",
+        {"identity": job.identity, "started": begin, "ended": time.time(), "environment": job.environment, **result},
     )
     return 0 if result["status"] == "done" else 1
+
+
+def attempt(work: Callable[[], dict[str, JSON]]) -> dict[str, JSON]:
+    """What the work returns, or the reason why it failed: the one broad catch of the project."""
+    try:
+        return work()
+    except Exception as e:  # noqa: BLE001
+        traceback.print_exc()
+        return {"status": "failed", "reason": reason(e), "traceback": traceback.format_exc()}
 
 
 def reason(e: BaseException) -> str:
@@ -95,13 +101,12 @@ def build_apart(kind: kinds.Kind, config: SystemConfig, task: Task, store: Store
     """
     child = os.fork()
     if child == 0:
-        try:
+
+        def build() -> dict[str, JSON]:
             kind.build(config, task.material, store)
-            told: dict[str, JSON] = {"artefacts": _once(store)}
-        except Exception as e:  # noqa: BLE001
-            traceback.print_exc()
-            told = {"reason": reason(e)}
-        write_json(path, told)
+            return {"status": "built", "artefacts": _once(store)}
+
+        write_json(path, attempt(build))
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -111,7 +116,7 @@ def build_apart(kind: kinds.Kind, config: SystemConfig, task: Task, store: Store
         os.kill(os.getpid(), -code)  # end as it ended: the run knows how to tell of a signal
     found = read_json(path)
     path.unlink()
-    if "reason" in found:
+    if found["status"] == "failed":
         raise BuildFailed(found["reason"])
     return list(found["artefacts"])
 
