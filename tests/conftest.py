@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +63,38 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared data: set RAGTUNE_SHARED_DATA to the folder of pubmedqa/ and xquad_en/")
     return folder
+
+
+class Served(BaseHTTPRequestHandler):
+    """An OpenAI-compatible server that does what the model's name says."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if body["model"] == "broken":
+            self.send_error(500, "planted")
+            return
+        self.send_response(200)
+        self.end_headers()
+        words = ["{not json"] if body["model"] == "garbage" else ["four", "teen"]
+        for word in words:
+            event = word if word[0] == "{" else json.dumps({"choices": [{"delta": {"content": word}}]})
+            self.wfile.write(f"data: {event}\n\n".encode())
+        if body["model"] == "half":
+            return
+        self.wfile.write(
+            f"data: {json.dumps({'choices': [], 'usage': {'prompt_tokens': len(str(body['messages'])), 'completion_tokens': 2}})}\n\n".encode()
+        )
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *_: Any) -> None:
+        return None
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Served) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}/v1"
+        http.shutdown()
+        thread.join()

@@ -237,6 +237,9 @@ def test_only_whole_batches_are_kept(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_for_a_bad_spec(tmp_path: Path) -> None:
+    hollow = tmp_path / "hollow"
+    hollow.mkdir()
+    (hollow / "config.json").write_text("{}")
     for changes, said in (
         ({"dataset": {"path": str(tmp_path / "none")}}, "no such file or folder"),
         (
@@ -244,6 +247,7 @@ def test_nothing_is_written_for_a_bad_spec(tmp_path: Path) -> None:
             "NOT_SET_ANYWHERE is not set",
         ),
         ({"model": {"name": str(tmp_path)}, "systems": [{"name": "c", "kind": "closed_book"}]}, "has no config.json"),
+        ({"model": {"name": str(hollow)}, "systems": [{"name": "c", "kind": "closed_book"}]}, "has no weights"),
         ({"model": {"name": "no-such/model"}}, "the hub did not give it"),
         (
             {

@@ -1,0 +1,39 @@
+"""Systems that need no weights, on an OpenAI-compatible endpoint: a real server on loopback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bench import parse
+from bench.run import run
+from bench.score import score
+from tests.conftest import EMBEDDER, raw_spec
+
+SECRET = "sk-planted-secret"
+
+
+def test_closed_book_oracle_and_rag_on_an_endpoint(server: str, tmp_path: Path) -> None:
+    import os
+
+    os.environ["PLANTED_KEY"] = SECRET
+    served = {"name": "good", "base_url": server, "api_key_env": "PLANTED_KEY"}
+    systems = [
+        {"name": "closed", "kind": "closed_book"},
+        {"name": "oracle", "kind": "oracle"},
+        {"name": "rag", "kind": "rag"},
+        {"name": "broken", "kind": "closed_book", "model": {"name": "broken"}},
+    ]
+    try:
+        spec = parse(raw_spec(model=served, embedder={"name": str(EMBEDDER)}, systems=systems))
+        outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    finally:
+        del os.environ["PLANTED_KEY"]
+    assert outcome.status == "complete", outcome.failed
+    found = score(outcome.folder)["systems"]
+    rows = [json.loads(line) for line in (outcome.folder / "records.jsonl").read_text().splitlines()]
+    assert {r["answer"]["text"] for r in rows if r["system"] != "broken"} == {"fourteen"}
+    assert all(r["first_token_s"] for r in rows if r["system"] == "closed" and r["latency_s"])
+    assert found["rag"]["scores"]["recall_at_k"]["mean"] > 0.9 and found["closed"]["errors"] == 0
+    assert found["broken"]["errors"] == 36 and found["broken"]["scores"]["em"]["mean"] == 0.0  # failed is wrong
+    assert not [p for p in tmp_path.rglob("*") if p.is_file() and SECRET in p.read_text(errors="ignore")]
