@@ -74,7 +74,7 @@ def _paired(system: str, values: list[Values]) -> list[dict[str, JSON]]:
     for metric in METRICS:
         a, b = (v[system].get(metric, {}) for v in values)
         common = [q for q in a if q in b]
-        found = stats.estimate([b[q][0] - a[q][0] for q in common], [a[q][1] for q in common])
+        found = stats.difference([b[q][0] - a[q][0] for q in common], [a[q][1] for q in common])
         if found is None:
             continue
         mean = [sum(side[q][0] for q in common) / len(common) for side in (a, b)]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 RESAMPLES = 2000
 SUPPORT = {50: 10, 90: 64, 95: 131, 99: 662}  # fewest samples for a percentile (MLPerf inference, early stopping)
@@ -51,11 +52,36 @@ def estimate(values: Sequence[float], clusters: Sequence[str], seed: int = 0) ->
         (k == n and bool(np.isin(x, (0.0, 1.0)).all())) or (float(np.ptp(x)) == 0.0 and mean in (0.0, 1.0))
     ):
         return Estimate(mean, *wilson(mean, k), n, k, "Wilson")
-    sums, counts = np.bincount(index, x, k), np.bincount(index, minlength=k)
-    drawn = np.random.default_rng(seed).integers(0, k, (RESAMPLES, k))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Estimate(mean, float(low), float(high), n, k, "cluster bootstrap")
+    low, high = _resampled(x, index, k, seed)
+    return Estimate(mean, low, high, n, k, "cluster bootstrap")
+
+
+def difference(values: Sequence[float], clusters: Sequence[str], seed: int = 0) -> Estimate | None:
+    """The mean of paired differences in -1..1, a question each. None without values.
+
+    Where no question differs a bootstrap would claim certainty; the interval is then what the rule of Wilson
+    leaves open for as many clusters, on both sides.
+    """
+    if not values:
+        return None
+    x = np.asarray(values, dtype=np.float64)
+    names, index = np.unique(np.asarray(clusters), return_inverse=True)
+    k = len(names)
+    if not x.any():
+        open_ = wilson(0.0, k)[1]
+        return Estimate(0.0, -open_, open_, len(x), k, "Wilson, both sides")
+    low, high = _resampled(x, index, k, seed)
+    return Estimate(float(x.mean()), low, high, len(x), k, "cluster bootstrap")
+
+
+def _resampled(
+    x: npt.NDArray[np.float64], index: npt.NDArray[np.int64], clusters: int, seed: int
+) -> tuple[float, float]:
+    """Percentiles of the ratio of sums over resampled clusters."""
+    sums, counts = np.bincount(index, x, clusters), np.bincount(index, minlength=clusters)
+    drawn = np.random.default_rng(seed).integers(0, clusters, (RESAMPLES, clusters))
+    low, high = np.quantile(sums[drawn].sum(1) / counts[drawn].sum(1), (0.025, 0.975))
+    return float(low), float(high)
 
 
 def percentile(values: Sequence[float], p: int) -> float | None:

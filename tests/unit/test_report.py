@@ -185,3 +185,11 @@ def test_seeds_are_no_further_latency_samples() -> None:
     ]
     found = speed(rows)
     assert found["n"] == 64 and found["p95_s"] is None and abs(found["p50_s"] - 0.2) < 1e-9
+
+
+def test_a_run_in_which_everything_failed_still_has_its_page(tmp_path: Path) -> None:
+    systems = [{"name": "bad", "kind": ECHO, "fault": "raise", "after": 0}]
+    outcome = run(parse(raw_spec(systems=systems, measure={"warmup": 0})), out=tmp_path, store=tmp_path / "s")
+    score(outcome.folder)
+    report(outcome.folder)
+    assert "No system finished" in parsed(outcome.folder).text and "planted" in parsed(outcome.folder).text
