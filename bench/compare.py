@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import stats
-from bench.files import read_jsonl
-from bench.score import METRICS, averaged, per_question, read_run, score
+from bench.score import METRICS, averaged, per_question, read_run, records_of, score
 from bench.trees import differences
 from bench.types import JSON
-from bench.worker import read_record
 
 SINGLE = {  # one figure a run: shown without an interval
     "p50_s": ("speed", "p50_s"),
@@ -52,9 +50,7 @@ Values = dict[str, dict[str, dict[str, tuple[float, str]]]]  # system -> metric 
 
 
 def _values(folder: Path, run: Mapping[str, Any]) -> Values:
-    by_cell: dict[str, list[Any]] = defaultdict(list)
-    for _, row in read_jsonl(folder / "records.jsonl"):
-        by_cell[row["cell"]].append(read_record(row))
+    by_cell = records_of(folder)
     cells: dict[str, list[Any]] = defaultdict(list)
     for name, cell in run["cells"].items():
         if cell["status"] == "done":

@@ -192,13 +192,14 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
         "environment": environment.describe(spec.measure.threads),
     }
     write_json(folder / "run.json", {**header, "status": "incomplete"})
+    here = _place(header["environment"])
     tell.begin(len(prepared.cells))
     try:
         with Executor(environment.for_cells(spec.measure.threads), folder / "server.log", _preload(todo)) as executor:
             for number, cell in enumerate(prepared.cells, 1):
                 cached = cell not in todo
                 tell.cell(cell.id, number)
-                reason = None if cached else _run_cell(cell, prepared, folder, store, executor, tell)
+                reason = None if cached else _run_cell(cell, prepared, folder, store, executor, tell, here)
                 tell.end(cell.id, reason, cached)
     except KeyboardInterrupt:
         write_json(folder / "run.json", {**header, "status": "incomplete", "cells": _told(prepared, folder)})
@@ -244,7 +245,13 @@ def is_done(folder: Path, cell: Cell, identity: str) -> bool:
 
 
 def _run_cell(
-    cell: Cell, prepared: Prepared, folder: Path, store: Store, executor: Executor, tell: Progress
+    cell: Cell,
+    prepared: Prepared,
+    folder: Path,
+    store: Store,
+    executor: Executor,
+    tell: Progress,
+    here: dict[str, JSON],
 ) -> str | None:
     """The reason why it failed, or None. Records of the same identity that a stop cut short are continued."""
     place, identity = folder / "cells" / cell.id, prepared.identities[cell.id]
@@ -255,7 +262,7 @@ def _run_cell(
     (place / "result.json").unlink(missing_ok=True)
     measure = prepared.spec.measure
     job = Job(cell.id, cell.system, cell.kind, cell.seed, identity, cell.config, str(prepared.task_folder.resolve()), str(store.root.resolve()),
-              measure.latency_questions, measure.warmup, [p or str(Path.cwd()) for p in sys.path], _place(environment.describe(measure.threads)))  # fmt: skip
+              measure.latency_questions, measure.warmup, [p or str(Path.cwd()) for p in sys.path], here)  # fmt: skip
     write_json(before, job)
     begin = time.time()
     try:

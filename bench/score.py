@@ -252,14 +252,14 @@ def score(folder: Path) -> dict[str, JSON]:
     records_path = folder / "records.jsonl"
     if not records_path.exists():
         raise UserError("this run has no records yet.", where=str(folder), remedy="Finish it with `ragtune run`.")
-    source = digest(
-        [VERSION, about["identity"], about.get("cells"), about["spec"]["prices"], file_digest(records_path)]
-    )
+    if "cells" not in about:
+        raise UserError(
+            "this run was stopped before it ended.", where=str(folder), remedy="Finish it with `ragtune run`."
+        )
+    source = digest([VERSION, about["identity"], about["cells"], about["spec"]["prices"], file_digest(records_path)])
     if (folder / "scores.json").exists() and (known := read_json(folder / "scores.json")).get("source") == source:
         return dict(known)
-    by_cell: dict[str, list[Record]] = defaultdict(list)
-    for _, row in read_jsonl(records_path):
-        by_cell[row["cell"]].append(read_record(row))
+    by_cell = records_of(folder)
     systems = {name: _system(name, about, by_cell) for name in about["systems"]}
     scores = {
         "schema_version": 1,
@@ -270,6 +270,14 @@ def score(folder: Path) -> dict[str, JSON]:
     }
     write_json(folder / "scores.json", scores)
     return scores
+
+
+def records_of(folder: Path) -> dict[str, list[Record]]:
+    """The records of a run, by cell."""
+    by_cell: dict[str, list[Record]] = defaultdict(list)
+    for _, row in read_jsonl(folder / "records.jsonl"):
+        by_cell[row["cell"]].append(read_record(row))
+    return by_cell
 
 
 def read_run(folder: Path) -> dict[str, Any]:

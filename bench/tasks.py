@@ -25,20 +25,20 @@ def load(block: AnyDataset, store: Store) -> tuple[Task, dict[str, JSON]]:
     """
     origin = sources.fingerprint(block)
     known = recipe(block, origin)
-    if store.find(known) is None:  # read before the store is touched: a broken source leaves nothing behind
+    artefact = store.find(known)
+    if artefact is None:  # read before the store is touched: a broken source leaves nothing behind
         task = check(limit(split(sources.read(block, origin), block), block))
-        store.get(known, partial(_write, task))
-    folder, artefact = store.get(known, _vanished)
-    return native.read(folder), {"source": origin, "digest": artefact.facts["digest"], "split_seed": block.seed}
+        _, artefact = store.get(known, partial(_write, task))
+    return native.read(store.path(known)), {
+        "source": origin,
+        "digest": artefact.facts["digest"],
+        "split_seed": block.seed,
+    }
 
 
 def _write(task: Task, folder: Path) -> Mapping[str, JSON]:
     native.write(folder, task)
     return {"digest": task.digest}
-
-
-def _vanished(folder: Path) -> Mapping[str, JSON]:
-    raise RuntimeError(f"{folder} was removed while it was read")
 
 
 def recipe(block: AnyDataset, origin: JSON) -> dict[str, JSON]:

@@ -97,7 +97,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
 def build_apart(kind: kinds.Kind, config: SystemConfig, task: Task, store: Store, *, path: Path) -> list[Any]:
     """Train in a child of this process, so that what serves afterwards does not carry the memory of training.
 
-    Returns the artefacts as the child met them. Raises RuntimeError with the child's reason.
+    Returns the artefacts as the child met them. Raises BuildFailed with the child's reason.
     """
     child = os.fork()
     if child == 0:
@@ -187,7 +187,6 @@ def _seen(e: Example, config: SystemConfig) -> Question:
 
 
 def _line(r: Record) -> str:
-
     return json.dumps(plain(r), ensure_ascii=False, allow_nan=False) + "\n"
 
 

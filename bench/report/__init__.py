@@ -64,11 +64,16 @@ def pinned(run: Mapping[str, Any]) -> dict[str, Any]:
     """The spec with the hub commits that the run resolved, so that a stranger gets the same weights."""
     spec: dict[str, Any] = json.loads(json.dumps(run["spec"]))
     for block in (spec["model"], spec["embedder"], spec["retrieval"].get("reranker") or {}):
-        known = run["models"].get(block.get("name", ""), "")
+        known = run["models"].get(_key(block), "")
         if known.startswith("hub:"):
             block["revision"] = known.rpartition("@")[2]
         block.pop("digest", None)
     return spec
+
+
+def _key(block: Mapping[str, Any]) -> str:
+    """A model as run.json lists it."""
+    return "@".join(filter(None, (block.get("name"), block.get("revision"))))
 
 
 def applying(done: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:

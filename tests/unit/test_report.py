@@ -12,6 +12,7 @@ import pytest
 
 from bench import parse
 from bench.compare import compare
+from bench.errors import UserError
 from bench.report import report
 from bench.run import run
 from bench.score import score, scores
@@ -193,3 +194,13 @@ def test_a_run_in_which_everything_failed_still_has_its_page(tmp_path: Path) -> 
     score(outcome.folder)
     report(outcome.folder)
     assert "No system finished" in parsed(outcome.folder).text and "planted" in parsed(outcome.folder).text
+
+
+def test_a_run_that_was_killed_is_no_run_to_score(tmp_path: Path) -> None:
+    """A kill in a second run leaves the records of the first beside a header without cells."""
+    outcome = run(parse(raw_spec()), out=tmp_path, store=tmp_path / "s")
+    about = json.loads((outcome.folder / "run.json").read_text())
+    del about["cells"]
+    (outcome.folder / "run.json").write_text(json.dumps(about | {"status": "incomplete"}))
+    with pytest.raises(UserError, match="stopped before it ended"):
+        score(outcome.folder)
