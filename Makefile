@@ -46,6 +46,7 @@ real-data: setup
 micro: setup
 	$(BIN)/python -m systems.micro.train_lm
 	$(BIN)/python -m systems.micro.train_embedder
+	$(BIN)/python -m systems.micro.card
 
 wheel: setup
 	$(BIN)/python -m build --wheel --no-isolation

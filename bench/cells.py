@@ -21,7 +21,7 @@ from bench.system import Block, SystemConfig, Tuning
 from bench.trees import merge, put
 from bench.yamls import Loc
 
-VERSION = 1  # of the records: raised when cells of an older ragtune must run again
+VERSION = 2  # of the records: raised when cells of an older ragtune must run again
 
 
 class Cell(Block):

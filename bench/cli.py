@@ -184,22 +184,30 @@ def schema() -> None:
 
 @app.command()
 def world(
-    out: Annotated[Path, typer.Argument(help="The dataset folder to write.")], seed: str = "plant-1", pages: int = 400,
-    train: int = 600, dev: int = 60, test: int = 240,
+    out: Annotated[Path, typer.Argument(help="The dataset folder to write.")],
+    seed: Annotated[str, typer.Option(help="Same seed, same bytes.")] = "plant-1",
+    pages: Annotated[int, typer.Option(help="Of the plant, 20 to 1,000,000; a tenth more are of another world.")] = 360,
+    train: int = 600, dev: int = 60, test: int = 400,
+    facts: Annotated[int, typer.Option(help="Stated by each page.")] = 4,
+    wordings: Annotated[int, typer.Option(help="Of each fact in its page.")] = 1,
+    paraphrases: Annotated[int, typer.Option(help="In how many wordings training asks a fact.")] = 3,
+    restated: Annotated[int, typer.Option(help="How often each page is said again, to train on passages.")] = 4,
+    siblings: Annotated[int, typer.Option(help="Machines that share a name: hard distractors.")] = 2,
+    skew: Annotated[float, typer.Option(help="0: every engineer and part is referred to alike; towards 1: a few of them.")] = 0.0,
+    updated: Annotated[float, typer.Option(help="Share of pages that version 2 changes.")] = 0.12,
+    unanswerable: Annotated[float, typer.Option(help="Share of test questions that the corpus does not answer.")] = 0.15,
 ) -> None:  # fmt: skip
     """Generate a fictional plant as a native dataset."""
-    from bench import native
     from bench.errors import UserError
-    from bench.worlds import generate
+    from bench.quiz import Quiz, write
+    from bench.worlds import World
 
     try:
-        w = generate(seed, pages=pages, train=train, dev=dev, test=test)
+        plant = World(seed, pages, facts, wordings, siblings, skew, updated)
+        told = write(out, Quiz(plant, train, dev, test, paraphrases, unanswerable, restated))
     except ValueError as e:
-        raise UserError(f"{e}.") from None
-    task = native.Task(out.name, w.corpus, w.train, w.dev, w.test, w.updates)
-    command = f"ragtune world {out.name} --seed {seed} --pages {pages} --train {train} --dev {dev} --test {test}"
-    native.write(out, task, licence="CC0-1.0", seed=seed, generated_by=command, sha256=task.digest)
-    typer.echo(f"Wrote {out}: {len(w.corpus)} passages, {len(w.train)} training and {len(w.test)} test questions.")
+        raise UserError(f"{e}.", where="ragtune world") from None
+    typer.echo(f"Wrote {out}: {told['passages']:,} passages, {train} training and {test} test questions.")
 
 
 @app.callback(invoke_without_command=True)

@@ -13,12 +13,12 @@ from bench.errors import UserError
 from bench.types import JSON
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write whole or not at all: a reader sees the old file or the new one."""
+def write_text(path: Path, text: str | Iterable[str]) -> None:
+    """Write whole or not at all, a piece at a time: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with part.open("w", encoding="utf-8") as f:
-        f.write(text)
+        f.writelines([text] if isinstance(text, str) else text)
         f.flush()
         os.fsync(f.fileno())
     os.replace(part, path)
@@ -29,7 +29,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
-    write_text(path, "".join(json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    write_text(path, (json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
 def read_json(path: Path) -> JSON:

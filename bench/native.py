@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bench.digest import digest, plain
+from bench.digest import digest, file_digest, plain
 from bench.errors import UserError
 from bench.files import read_jsonl, write_json, write_jsonl
 from bench.types import JSON, Example, Material, Passage, Question
@@ -25,14 +27,21 @@ class Task:
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
     updates: tuple[Passage, ...] = ()
+    paraphrases: tuple[Passage, ...] = ()
 
     @property
     def material(self) -> Material:
-        return Material(self.corpus, self.train, self.dev)
+        return Material(self.corpus, self.train, self.dev, self.paraphrases)
+
+    @property
+    def updated(self) -> Material:
+        """The material once the corpus holds the updates; the training pairs stay."""
+        new = {p.id: p for p in self.updates}
+        return replace(self.material, corpus=tuple(new.get(p.id, p) for p in self.corpus))
 
     @property
     def digest(self) -> str:
-        return digest([self.corpus, self.train, self.dev, self.test, self.updates])
+        return digest([self.corpus, self.train, self.dev, self.test, self.updates, self.paraphrases])
 
 
 SPLITS = ("train", "dev", "test")
@@ -40,21 +49,35 @@ SPLITS = ("train", "dev", "test")
 
 def write(folder: Path, task: Task, **about: JSON) -> None:
     """Write a task as a native folder."""
-    write_jsonl(folder / "corpus.jsonl", task.corpus)
-    for name in SPLITS:
-        rows: tuple[Example, ...] = getattr(task, name)
-        if rows:
-            write_jsonl(folder / f"{name}.jsonl", [line(e) for e in rows])
-    if task.updates:
-        write_jsonl(folder / "updates.jsonl", task.updates)
+    splits = {n: getattr(task, n) for n in SPLITS}
+    write_parts(folder, task.corpus, splits, updates=task.updates, paraphrases=task.paraphrases)
     write_json(folder / "dataset.yaml", {"name": task.name, **about})  # JSON is YAML
+
+
+def write_parts(
+    folder: Path, corpus: Iterable[Passage], splits: Mapping[str, Sequence[Example]], **others: Iterable[Passage]
+) -> dict[str, str]:
+    """Write what a native folder holds, passages one at a time as they come. Returns the sha256 of each file."""
+    parts: dict[str, Iterator[JSON]] = {
+        "corpus.jsonl": iter(corpus),
+        **{f"{name}.jsonl": (line(e) for e in rows) for name, rows in splits.items()},
+        **{f"{name}.jsonl": iter(rows) for name, rows in others.items()},
+    }
+    written = {}
+    for name, rows in parts.items():
+        first = next(rows, None)
+        if first is not None:  # an empty split has no file
+            write_jsonl(folder / name, itertools.chain([first], rows))
+            written[name] = file_digest(folder / name)
+    return written
 
 
 def line(e: Example) -> dict[str, JSON]:
     """An example as a line of a native split file."""
     row: dict[str, JSON] = {"id": e.question.id, "question": e.question.text, "answers": plain(e.answers),
                             "gold": list(e.question.gold), "stratum": e.stratum, "group": e.group}  # fmt: skip
-    return row | ({"choices": list(e.question.choices)} if e.question.choices else {})
+    more = {"choices": e.question.choices, "updated": e.updated, "facts": e.facts}
+    return row | {k: list(v) for k, v in more.items() if v} | ({"form": e.form} if e.form else {})
 
 
 def read(folder: Path) -> Task:
@@ -74,9 +97,8 @@ def read(folder: Path) -> Task:
     splits = {name: _examples(folder / f"{name}.jsonl", name, seen, known) for name in SPLITS}
     if not splits["test"]:
         raise UserError("no such file, or no question in it.", where=str(folder / "test.jsonl"))
-    updates = folder / "updates.jsonl"
-    return Task(str(about.get("name", folder.name)), corpus, splits["train"], splits["dev"], splits["test"],
-                _passages(updates) if updates.exists() else ())  # fmt: skip
+    others = [_passages(p) if p.exists() else () for p in (folder / "updates.jsonl", folder / "paraphrases.jsonl")]
+    return Task(str(about.get("name", folder.name)), corpus, splits["train"], splits["dev"], splits["test"], *others)
 
 
 def _passages(path: Path) -> tuple[Passage, ...]:
@@ -113,6 +135,9 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
             str(row.get("stratum") or "all"),
             str(row.get("group") or next(iter(strings(row, "gold", where)), row["id"])),
             name,
+            strings(row, "updated", where),
+            pattern(row, "form", where),
+            strings(row, "facts", where),
         )
         if e.question.id in seen:
             raise UserError(
@@ -143,6 +168,16 @@ def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
             remedy=f"The line has: {', '.join(map(str, row)) or 'nothing'}.",
         )
     return value
+
+
+def pattern(row: Mapping[str, Any], key: str, where: str) -> str:
+    """A regular expression, or the empty string."""
+    value = row.get(key) or ""
+    try:
+        re.compile(value)
+    except (re.error, TypeError) as e:
+        raise UserError(f"`{key}` is no regular expression: {e}.", where=where) from None
+    return str(value)
 
 
 def strings(row: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:

@@ -67,7 +67,8 @@ def _arithmetic(cell: Cell, task: Task, rate: float) -> tuple[float | None, int 
     if config["model"].get("base_url") or found is None:
         return None, None
     words = sum(len(p.text.split()) for p in task.corpus) / len(task.corpus) * WORD_TOKENS
-    shown = config["retrieval"]["k"] * words if "retrieval" in config else words if cell.kind == "oracle" else 0
+    gold = config.get("distractors")
+    shown = 0 if "retrieval" not in config else words * (config["retrieval"]["k"] if gold is None else 1 + gold)
     asked = len(task.test) * (shown + 20 + config["generation"]["max_new_tokens"])
     seconds = 2 * found * asked / rate
     size = found * (0.6 if config["precision"] == "nf4" else 4)

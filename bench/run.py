@@ -27,7 +27,7 @@ from bench.cells import Cell, cells
 from bench.digest import digest
 from bench.errors import UserError
 from bench.executor import Executor, ServerDied
-from bench.files import read_json, write_json, write_text
+from bench.files import read_json, read_jsonl, write_json, write_text
 from bench.native import Task
 from bench.paths import Places
 from bench.spec import Spec
@@ -129,6 +129,9 @@ def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
         if tuning and (tuning.search or tuning.early_stopping) and not task.dev:
             raise UserError(f"system {cell.system!r} selects on dev, and the dataset has no dev split.", where=spec.name,
                             remedy="Set dataset.dev_share, or drop tuning.search and tuning.early_stopping.")  # fmt: skip
+        if tuning and tuning.paraphrases and not task.paraphrases:
+            raise UserError(f"system {cell.system!r} trains on paraphrases, and the dataset has none.", where=spec.name,
+                            remedy="Put the passages in other words into paraphrases.jsonl, or drop tuning.paraphrases.")  # fmt: skip
         variable = cell.config["model"].get("api_key_env")
         if variable and variable not in os.environ:
             raise UserError(
@@ -136,9 +139,11 @@ def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
                 where="model.api_key_env",
                 remedy="Set it to the endpoint's key.",
             )
-        if cell.kind == "oracle" and not any(e.question.gold for e in task.test):
+        if cell.config.get("distractors") is not None and not any(e.question.gold for e in task.test):
             raise UserError(
-                "an oracle needs gold passages, and no test question has any.", where=spec.name, remedy="Leave it out."
+                f"system {cell.system!r} shows gold passages, and no test question has any.",
+                where=spec.name,
+                remedy="Leave it out.",
             )
 
 
@@ -302,8 +307,12 @@ def _gather(prepared: Prepared, folder: Path) -> None:
     for cell in prepared.cells:
         path = folder / "cells" / cell.id / "records.jsonl"
         if path.exists():
-            rows = [line + "\n" for line in path.read_text(encoding="utf-8").split("\n") if line]
-            lines += sorted(rows, key=lambda line: order[json.loads(line)["question"]])
+            later = path.with_name("later.jsonl")
+            again = {row["question"]: row["answer"] for _, row in read_jsonl(later)} if later.exists() else {}
+            rows = [row for _, row in read_jsonl(path)]
+            rows = [row | {"later": again.get(row["question"])} for row in rows]
+            rows.sort(key=lambda row: order[row["question"]])
+            lines += [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
     write_text(folder / "records.jsonl", "".join(lines))
 
 

@@ -21,7 +21,7 @@ from bench.worker import read_record
 if TYPE_CHECKING:
     import pandas
 
-VERSION = 2
+VERSION = 3
 Values = dict[str, float | None]  # metric -> value of one question; None: does not apply
 
 # metric -> (title, whether higher is better)
@@ -31,6 +31,10 @@ METRICS: dict[str, tuple[str, bool]] = {
     "contains": ("Containment", True),
     "rouge_l": ("ROUGE-L", True),
     "label_accuracy": ("Label accuracy", True),
+    "form": ("House style: form", True),
+    "content": ("House style: content", True),
+    "updated_em": ("Exact match after the update", True),
+    "stale": ("Stale after the update", False),
     "abstains_rightly": ("Abstains when it should", True),
     "abstains_wrongly": ("Abstains when it should not", False),
     "k_precision": ("K-Precision", True),
@@ -63,7 +67,18 @@ def quality(r: Record, abstain: Sequence[str]) -> Values:
     values: Values = {"em": em, "f1": f1, "contains": inside, "rouge_l": rouge, "abstains_wrongly": float(silent)}
     if r.choices:
         values["label_accuracy"] = float(not r.answer.error and text.label(said, r.choices) in r.answers)
+    if r.form:
+        values["form"] = float(not r.answer.error and text.matches(said, r.form))
+        values["content"] = text.holds(said, r.facts)
     return values
+
+
+def fresh(r: Record) -> Values:
+    """What it says once the corpus was updated: the new answer, or still the old one."""
+    if r.later is None or not r.updated or not r.answers:
+        return {}
+    said = "" if r.later.error else r.later.text
+    return {"updated_em": text.squad(said, r.updated)[0], "stale": text.squad(said, r.answers)[0]}
 
 
 def grounded(r: Record, abstain: Sequence[str]) -> Values:
@@ -94,10 +109,11 @@ def per_question(
 ) -> list[Values]:
     """The values of each record of one cell, in order."""
     abstain = config["prompt"]["abstain"]
-    relevant = retrieved(records, config["retrieval"]["k"]) if "retrieval" in config else {}
+    finds = "retrieval" in config and config.get("distractors") is None  # an oracle is given its passages
+    relevant = retrieved(records, config["retrieval"]["k"]) if finds else {}
     rows = []
     for r in records:
-        values = {**quality(r, abstain), **grounded(r, abstain), **relevant.get(r.question, {})}
+        values = {**quality(r, abstain), **fresh(r), **grounded(r, abstain), **relevant.get(r.question, {})}
         if index_recall is not None:
             values["index_recall"] = index_recall[r.question]
         rows.append(values)
@@ -296,7 +312,14 @@ def _system(name: str, about: Mapping[str, Any], by_cell: Mapping[str, list[Reco
     entry = about["systems"][name]
     failed = {c: cell["reason"] for c, cell in mine.items() if cell["status"] != "done"}
     whole = {c: cell for c, cell in mine.items() if c not in failed}
-    head = {"kind": entry["kind"], "precision": entry["config"]["precision"], "seeds": len(whole), "failed": failed}
+    control = entry["kind"] == "closed_book" or entry["config"].get("distractors") is not None
+    head = {
+        "kind": entry["kind"],
+        "control": control,
+        "precision": entry["config"]["precision"],
+        "seeds": len(whole),
+        "failed": failed,
+    }
     if not whole:
         return {**head, "status": "failed", "n": 0}
     scored = [

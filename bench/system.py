@@ -167,6 +167,7 @@ class Tuning(Block):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     gradient_checkpointing: bool = False
     passages: bool = Field(False, description="Train on the corpus too (continued pre-training).")
+    paraphrases: bool = Field(False, description="Train on paraphrases.jsonl too: the passages in other words.")
     early_stopping: PositiveInt | None = Field(None, description="Epochs without a better dev loss before stopping.")
     search: Search | None = None
 
@@ -184,7 +185,6 @@ class SystemConfig(Block):
     """What every kind has. `seed` is set by the cell."""
 
     references: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # entry key -> fields taken from the system it names
-    privileged: ClassVar[bool] = False  # is shown which passages are gold
     needs_weights: ClassVar[bool] = False  # cannot run on an endpoint
     tuned: ClassVar[bool] = False  # the seed changes what is built
 
@@ -193,6 +193,11 @@ class SystemConfig(Block):
     generation: Generation = Generation()
     precision: Precision = "native"
     seed: int = 0
+
+    @property
+    def privileged(self) -> bool:
+        """Whether it is shown which passages are gold: where it has a number of distractors to hide them among."""
+        return getattr(self, "distractors", None) is not None
 
 
 class TunedConfig(SystemConfig):

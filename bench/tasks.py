@@ -15,7 +15,7 @@ from bench.native import Task
 from bench.store import Store
 from bench.types import JSON, Example
 
-VERSION = 1
+VERSION = 2
 
 
 def load(block: AnyDataset, store: Store) -> tuple[Task, dict[str, JSON]]:
@@ -120,9 +120,10 @@ def check(task: Task) -> Task:
         if missing:
             raise UserError(f"question {e.question.id!r} names gold passage {missing[0]!r}, which the corpus does not have.",
                             where=task.name, remedy="Give the id of a line of the corpus.")  # fmt: skip
-    stray = [p.id for p in task.updates if p.id not in known]
-    if stray:
-        raise UserError(f"update {stray[0]!r} is of no passage of the corpus.", where=task.name)
+    for what, ids in (("update", [p.id for p in task.updates]), ("paraphrase", [p.group for p in task.paraphrases])):
+        stray = [i for i in ids if i not in known]
+        if stray:
+            raise UserError(f"{what} {stray[0]!r} is of no passage of the corpus.", where=task.name)
     return task
 
 

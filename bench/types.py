@@ -31,13 +31,20 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question with its truth. `()` as answers: the right answer is to abstain; None: no reference is known."""
+    """A question with its truth. `()` as answers: the right answer is to abstain; None: no reference is known.
+
+    `updated`, where set, are the right answers once the corpus holds the dataset's updates. `form` is a regular
+    expression that the whole answer must match to be in house style, and `facts` what it must then hold.
+    """
 
     question: Question
     answers: tuple[str, ...] | None
     stratum: str = "all"
     group: str = ""
     split: str = "test"
+    updated: tuple[str, ...] = ()
+    form: str = ""
+    facts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class Material:
     corpus: tuple[Passage, ...]
     train: tuple[Example, ...] = ()
     dev: tuple[Example, ...] = ()
+    paraphrases: tuple[Passage, ...] = ()  # passages said again in other words, to train on
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,10 @@ class Record:
     latency_s: float | None  # set when it was answered alone, after warm-up
     first_token_s: float | None = None
     per_token_s: float | None = None
+    updated: tuple[str, ...] = ()
+    form: str = ""
+    facts: tuple[str, ...] = ()
+    later: Answer | None = None  # what the system says once the corpus holds the updates; None: not asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,9 +87,11 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         answer_all(job, config, system, task, folder)
         memory.phase("audit")
         recall = system.index_recall([e.question for e in task.test])
+        memory.phase("refresh")
+        refresh_s = answer_later(config, system, task, folder)
     return {
         "status": "done", "load_s": load_s, "memory": memory.facts(), "notes": meters.notes(),
-        "artefacts": first or _once(store),
+        "artefacts": first or _once(store), "refresh_s": refresh_s,
         "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True)) if recall is not None else None,
     }  # fmt: skip
 
@@ -181,6 +183,24 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
             meters.progress("answer", done, len(task.test))
 
 
+def answer_later(config: SystemConfig, system: System, task: Task, folder: Path) -> float | None:
+    """Update the corpus, and ask again what the updates change: later.jsonl. Returns the seconds of the refresh.
+
+    Training pairs stay as they were: this is the day on which the documents changed and nobody has written new pairs.
+    """
+    asked = [e for e in task.test if e.updated]
+    if not asked or not task.updates:
+        return None
+    _, watch = meters.timed(lambda: system.refresh(task.updated))
+    rows: list[JSON] = []
+    for i in range(0, len(asked), config.generation.batch_size):
+        batch = asked[i : i + config.generation.batch_size]
+        answers = system.answer([_seen(e, config) for e in batch])
+        rows += [{"question": e.question.id, "answer": a} for e, a in zip(batch, answers, strict=True)]
+    write_jsonl(folder / "later.jsonl", rows)
+    return watch.seconds
+
+
 def _seen(e: Example, config: SystemConfig) -> Question:
     """The question as this system may see it."""
     return e.question if config.privileged else replace(e.question, gold=())
@@ -197,6 +217,7 @@ def record(job: Job, e: Example, answer: Answer, number: int, size: int, watch: 
         text=e.question.text, answers=e.answers, gold=e.question.gold, choices=e.question.choices, answer=answer,
         batch=number, batch_size=size, batch_s=watch.seconds, latency_s=watch.seconds if alone else None,
         first_token_s=watch.first_token_s if alone else None, per_token_s=watch.per_token_s if alone else None,
+        updated=e.updated, form=e.form, facts=e.facts,
     )  # fmt: skip
 
 
@@ -220,8 +241,13 @@ def whole_batches(path: Path, plan: Sequence[Sequence[Example]]) -> set[int]:
 
 def read_record(row: dict[str, Any]) -> Record:
     """A Record from its line."""
-    answer = dict(row["answer"])
-    hits = answer["hits"]
-    answer["hits"] = None if hits is None else tuple(Hit(**h) for h in hits)
-    tuples = {k: tuple(row[k]) if row[k] is not None else None for k in ("answers", "gold", "choices")}
-    return Record(**{**row, **tuples, "answer": Answer(**answer)})
+    tuples = {
+        k: tuple(row[k]) if row[k] is not None else None for k in ("answers", "gold", "choices", "updated", "facts")
+    }
+    later = _answer(row["later"]) if row.get("later") else None
+    return Record(**{**row, **tuples, "answer": _answer(row["answer"]), "later": later})
+
+
+def _answer(row: dict[str, Any]) -> Answer:
+    hits = row["hits"]
+    return Answer(**{**row, "hits": None if hits is None else tuple(Hit(**h) for h in hits)})

@@ -1,25 +1,28 @@
 """Fictional worlds: a corpus whose truth is known and that no model can have read.
 
-A world is an invented plant. Each page of its handbook describes one machine ("Resini 63") by a few
-attributes. Names are drawn from two disjoint halves of one syllable space: `reserved` names appear only
-in worlds that are evaluated, the others only in worlds that models are trained on. The same seed gives
-the same bytes on every machine: the generator draws from `random.Random(str)` and nothing else.
+A world is an invented plant: machines, and the people, suppliers, halls, parts and procedures that their
+pages refer to. Entity number `i` follows from the seed and `i` alone, so a world of any size is read in
+any order, in constant memory. Names are drawn from disjoint parts of one syllable space: a word of the
+plant or of the other evaluated world never appears in a world that models are trained on. The same seed
+gives the same bytes on every machine: all chance is `random.Random(str)`.
 
 Follows the idea of PhantomWiki (fictional universes against leakage) and of the synthetic biographies of
-Allen-Zhu & Li, "Physics of Language Models 3.1" (wordings held apart between training and test).
+Allen-Zhu & Li, "Physics of Language Models 3.1" (several wordings of a fact).
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
+import math
 import random
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Literal
 
-from bench.types import Example, Passage, Question
-
-UNKNOWN = "unknown"
+from bench.types import Passage
+from bench.wordings import KINDS, OPENINGS, STATEMENTS, filled, noun, subject
 
 _ONSETS = ["b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"]
 _VOWELS = ["a", "e", "i", "o", "u"]
@@ -30,184 +33,211 @@ TAILS = tuple(
     for v in ["a", "e", "i", "o"]
     for c in ("", "k", "s")
 )
+_SLOTS = ("machine",) * 7 + ("person", "supplier")  # of ten neighbours; the tenth is in turn one of the others
+_OTHERS = ("hall", "part", "procedure")
+
+
+Side = Literal["plant", "elsewhere", "training"]
+
+
+def side(word: str) -> Side:
+    """Which worlds may use a name: by hash, one word in eight the plant, one another evaluated world, six training."""
+    bucket = hashlib.sha256(word.encode()).digest()[0] % 8
+    return "plant" if bucket == 0 else "elsewhere" if bucket == 1 else "training"
+
+
+@cache
+def words(of: Side) -> tuple[str, ...]:
+    """Every name of one side."""
+    return tuple(w for w in (head + tail for head in HEADS for tail in TAILS) if side(w) == of)
+
+
+@cache
+def words_at(of: Side) -> dict[str, int]:
+    """Where each name stands among them."""
+    return {w: n for n, w in enumerate(words(of))}
 
 
 @dataclass(frozen=True)
-class Attribute:
-    """A property of a machine: what it is called, and how its values are written."""
-
-    nouns: tuple[str, ...]
-    unit: str  # "" for a proper name
-
-
-ATTRIBUTES: dict[str, Attribute] = {
-    "torque": Attribute(("tightening torque", "bolt torque"), "Nm"),
-    "pressure": Attribute(("working pressure", "line pressure"), "bar"),
-    "interval": Attribute(("service interval", "maintenance interval"), "days"),
-    "temperature": Attribute(("running temperature", "bearing temperature"), "degrees"),
-    "speed": Attribute(("spindle speed", "drive speed"), "rpm"),
-    "oil": Attribute(("gear oil", "lubricant"), ""),
-    "supplier": Attribute(("supplier", "spare part vendor"), ""),
-    "engineer": Attribute(("lead engineer", "responsible engineer"), ""),
-    "hall": Attribute(("assembly hall", "production hall"), ""),
-}
-
-STATEMENTS = (
-    "The {noun} of the {machine} is {value}.",
-    "On the {machine} the {noun} is {value}.",
-    "For the {machine} the handbook lists {value} as {noun}.",
-    "{machine}, {noun}: {value}.",
-    "The {machine} has {value} as its {noun}.",
-)
-TRAIN_WORDINGS = (
-    "What is the {noun} of the {machine}?",
-    "Name the {noun} of the {machine}.",
-    "Which {noun} does the {machine} have?",
-    "For the {machine}, what is the {noun}?",
-)
-TEST_WORDINGS = (
-    "Tell me the {noun} of the {machine}.",
-    "The {machine} has which {noun}?",
-    "On the {machine}, which {noun} is listed?",
-)
-OPENINGS = ("Handbook page for the {machine}.", "This page covers the {machine}.", "Notes on the {machine}.")
-
-
-@dataclass(frozen=True)
-class Machine:
+class Entity:
     """One entity: the facts its page states, and the attributes that the corpus never mentions."""
 
+    index: int
+    kind: str
     name: str
-    facts: tuple[tuple[str, str], ...]
+    facts: dict[str, str]  # attribute -> value
     missing: tuple[str, ...]
 
+    @property
+    def subject(self) -> str:
+        return subject(self.kind, self.name)
 
-def reserved(name: str) -> bool:
-    """Whether a name belongs to evaluated worlds. One name in eight does, by hash."""
-    return hashlib.sha256(name.encode()).digest()[0] % 8 == 0
-
-
-def name(rng: random.Random, *, evaluated: bool) -> str:
-    while True:
-        word = rng.choice(HEADS) + rng.choice(TAILS)
-        if reserved(word) == evaluated:
-            return word
-
-
-def value(rng: random.Random, attribute: str, *, evaluated: bool) -> str:
-    unit = ATTRIBUTES[attribute].unit
-    return f"{rng.randint(10, 99)} {unit}" if unit else name(rng, evaluated=evaluated)
-
-
-def machines(seed: str, *, evaluated: bool, facts: int = 4, siblings: float = 0.5) -> Iterator[Machine]:
-    """Endless machines of one world; `siblings` is the share that reuses the previous name with another number."""
-    rng = random.Random(seed)
-    seen: set[str] = set()
-    stem = name(rng, evaluated=evaluated)
-    while True:
-        if rng.random() >= siblings:
-            stem = name(rng, evaluated=evaluated)
-        label = f"{stem} {rng.randint(10, 99)}"
-        if label in seen:
-            stem = name(rng, evaluated=evaluated)
-            continue
-        seen.add(label)
-        kinds = rng.sample(list(ATTRIBUTES), len(ATTRIBUTES))
-        chosen = tuple((kind, value(rng, kind, evaluated=evaluated)) for kind in kinds[:facts])
-        yield Machine(label, chosen, tuple(kinds[facts:]))
-
-
-def statement(rng: random.Random, machine: str, attribute: str, fact: str) -> str:
-    noun = rng.choice(ATTRIBUTES[attribute].nouns)
-    text = rng.choice(STATEMENTS).format(noun=noun, machine=machine, value=fact)
-    return text[0].upper() + text[1:]
-
-
-def page(rng: random.Random, machine: Machine) -> str:
-    """The handbook page: an opening, then one sentence a fact, in any order."""
-    facts = rng.sample(machine.facts, len(machine.facts))
-    sentences = [statement(rng, machine.name, *fact) for fact in facts]
-    return " ".join([rng.choice(OPENINGS).format(machine=machine.name), *sentences])
-
-
-def ask(rng: random.Random, machine: str, attribute: str, wordings: Sequence[str]) -> str:
-    return rng.choice(wordings).format(noun=rng.choice(ATTRIBUTES[attribute].nouns), machine=machine)
+    def number(self, attribute: str) -> int:
+        """The number in a value; -1 for a name and for a code, which nothing is higher than."""
+        a = KINDS[self.kind].attributes[attribute]
+        return int(re.sub(r"\D", "", self.facts[attribute])) if a.form.startswith("{n}") else -1
 
 
 @dataclass(frozen=True)
 class World:
-    """A generated dataset, ready to be written as a native folder."""
+    """A world by its parameters; nothing of it is kept.
 
-    corpus: tuple[Passage, ...]
-    train: tuple[Example, ...]
-    dev: tuple[Example, ...]
-    test: tuple[Example, ...]
-    updates: tuple[Passage, ...]
-
-
-def generate(seed: str, *, pages: int, train: int, dev: int, test: int, evaluated: bool = True) -> World:
-    """Generate a world with `pages` passages and splits of the given sizes.
-
-    Test strata, in equal parts: `asked` (the fact was asked in training, in other words), `corpus_only`
-    (it stands in the corpus and was never asked) and `unanswerable` (the corpus does not say).
-    Training asks about the first two thirds of the machines; one training pair in eight is unanswerable.
-    Raises ValueError when the world is too small for the splits asked for.
+    `siblings` machines in a row share a name and differ in the model number: they are each other's hard
+    distractors. `skew` in [0, 1) is how unevenly machines refer to the others: the share of references to the
+    first fraction x of a kind is x^(1 - skew). `updated` is the share of pages of which version 2 changes one fact.
     """
-    rng = random.Random(f"{seed}/text")
-    plant = list(itertools.islice(machines(seed, evaluated=evaluated), pages))
-    corpus = tuple(
-        Passage(id=f"p{i:05d}", title=m.name, text=page(rng, m), group=f"p{i:05d}") for i, m in enumerate(plant)
-    )
-    cut = pages * 2 // 3
-    known = [(i, attribute, fact) for i, m in enumerate(plant[:cut]) for attribute, fact in m.facts]
-    fresh = [(i, attribute, fact) for i, m in enumerate(plant[cut:], cut) for attribute, fact in m.facts]
-    gaps = [(i, attribute, "") for i, m in enumerate(plant) for attribute in m.missing]
-    for pool in (known, fresh, gaps):
-        rng.shuffle(pool)
-    third, silent = test // 3, (train + dev) // 8
-    asked = train + dev - silent
-    if asked > len(known) or third > len(fresh) or silent + third > len(gaps) or third > train - train // 8:
-        raise ValueError(
-            f"{pages} pages are too few for {train} training and {test} test questions; ask for more pages"
-        )
 
-    def example(split: str, number: int, row: tuple[int, str, str], stratum: str) -> Example:
-        index, attribute, fact = row
-        wordings = TEST_WORDINGS if split == "test" else TRAIN_WORDINGS
-        text = ask(rng, plant[index].name, attribute, wordings)
-        gold = (corpus[index].id,) if fact else ()
-        return Example(
-            Question(id=f"{split}-{number:05d}", text=text, gold=gold),
-            answers=(fact,) if fact else (),
-            stratum=stratum,
-            group=corpus[index].group,
-            split=split,
-        )
+    seed: str
+    pages: int
+    facts: int = 4
+    wordings: int = 1  # of each fact in its page
+    siblings: int = 2
+    skew: float = 0.0
+    updated: float = 0.12
+    side: Side = "plant"
 
-    pairs = [(row, "asked") for row in known[:asked]] + [(row, "unanswerable") for row in gaps[:silent]]
-    rng.shuffle(pairs)
-    taught = [row for row, stratum in pairs[:train] if stratum == "asked"]
-    rows = [(row, "asked") for row in rng.sample(taught, third)]
-    rows += [(row, "corpus_only") for row in fresh[: test - 2 * third]]
-    rows += [(row, "unanswerable") for row in gaps[silent : silent + third]]
-    rng.shuffle(rows)
-    changed = rng.sample(range(pages), max(1, pages // 10))
-    updates = tuple(_update(rng, plant[i], corpus[i], evaluated=evaluated) for i in sorted(changed))
-    return World(
-        corpus,
-        tuple(example("train", n, row, stratum) for n, (row, stratum) in enumerate(pairs[:train])),
-        tuple(example("dev", n, row, stratum) for n, (row, stratum) in enumerate(pairs[train:])),
-        tuple(example("test", n, row, stratum) for n, (row, stratum) in enumerate(rows)),
-        updates,
-    )
+    def __post_init__(self) -> None:
+        if not 20 <= self.pages <= 1_000_000:
+            raise ValueError(f"a world has 20 to 1,000,000 pages, not {self.pages}")
+        if not 1 <= self.facts <= 8 or not 1 <= self.wordings <= len(STATEMENTS):
+            raise ValueError(f"a page has 1 to 8 facts in 1 to {len(STATEMENTS)} wordings each")
+        if not (0 <= self.skew < 1 and 0 <= self.updated <= 1 and 1 <= self.siblings <= 40):
+            raise ValueError("skew is in [0, 1), updated in [0, 1], siblings in 1 to 40")
 
+    def rng(self, *key: object) -> random.Random:
+        return random.Random("/".join(map(str, (self.seed, *key))))
 
-def _update(rng: random.Random, machine: Machine, old: Passage, *, evaluated: bool) -> Passage:
-    """The same page after one of its facts changed."""
-    turned = rng.randrange(len(machine.facts))
-    attribute, before = machine.facts[turned]
-    after = before
-    while after == before:
-        after = value(rng, attribute, evaluated=evaluated)
-    facts = (*machine.facts[:turned], (attribute, after), *machine.facts[turned + 1 :])
-    return Passage(old.id, page(rng, Machine(machine.name, facts, machine.missing)), old.title, old.group)
+    @cached_property
+    def _shuffle(self) -> tuple[int, int]:
+        """(step, start) of the walk over the words: coprime with their number, so that none comes twice."""
+        rng, size = self.rng("words"), len(words(self.side))
+        step = rng.randrange(size // 3, size)
+        while math.gcd(step, size) > 1:
+            step += 1
+        return step, rng.randrange(size)
+
+    def kind(self, index: int) -> str:
+        slot = index % 10
+        return _SLOTS[slot] if slot < 9 else _OTHERS[index // 10 % 3]
+
+    def ordinal(self, index: int) -> int:
+        """Number of entity `index` among its kind."""
+        tens, slot = divmod(index, 10)
+        return tens * 7 + slot if slot < 7 else tens if slot < 9 else tens // 3
+
+    def index(self, kind: str, ordinal: int) -> int:
+        """Entity number of the `ordinal`-th of a kind."""
+        if kind == "machine":
+            return ordinal // 7 * 10 + ordinal % 7
+        if kind in _SLOTS:
+            return ordinal * 10 + _SLOTS.index(kind)
+        return ordinal * 30 + _OTHERS.index(kind) * 10 + 9
+
+    def count(self, kind: str) -> int:
+        """Entities of a kind."""
+        low, high = 0, self.pages
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if self.index(kind, middle) < self.pages else (low, middle)
+        return low
+
+    def word(self, kind: str, number: int) -> str:
+        """The `number`-th name of a kind; past the words there are, two of them joined."""
+        known = words(self.side)
+        step, start = self._shuffle
+        offset = start + list(KINDS).index(kind) * (len(known) // len(KINDS))
+        again, within = divmod(number, len(known))
+        word = known[(offset + within * step) % len(known)]
+        return word if not again else f"{word}-{known[(offset + again - 1) % len(known)]}"
+
+    def name(self, index: int) -> str:
+        kind, ordinal = self.kind(index), self.ordinal(index)
+        if kind != "machine":
+            return self.word(kind, ordinal)  # `named` undoes this
+        family, member = divmod(ordinal, self.siblings)
+        first = self.rng("number", family).randrange(90)
+        return f"{self.word(kind, family)} {10 + (first + member * 7) % 90}"  # 7 is coprime with 90
+
+    def entity(self, index: int, *, version: int = 1) -> Entity:
+        """Entity `index` as version 1 or 2 of the world has it. Raises IndexError outside the world."""
+        if not 0 <= index < self.pages:
+            raise IndexError(f"entity {index} of a world of {self.pages}")
+        kind, rng = self.kind(index), self.rng(index)
+        known = list(KINDS[kind].attributes)
+        count = min(self.facts, len(known) - 1)
+        chosen = rng.sample(known, len(known))
+        facts = {a: self._value(rng, kind, a) for a in chosen[:count]}
+        changed = self.change(index)
+        if version == 2 and changed:
+            fresh, before = self.rng("v2", index, "value"), facts[changed]
+            while facts[changed] == before:
+                facts[changed] = self._value(fresh, kind, changed)
+        return Entity(index, kind, self.name(index), facts, tuple(sorted(chosen[count:])))
+
+    def change(self, index: int) -> str | None:
+        """The attribute of entity `index` that version 2 changes, if any."""
+        rng = self.rng("v2", index)
+        if rng.random() >= self.updated:
+            return None
+        known = list(KINDS[self.kind(index)].attributes)
+        count = min(self.facts, len(known) - 1)
+        return rng.choice(self.rng(index).sample(known, len(known))[:count])
+
+    def _value(self, rng: random.Random, kind: str, attribute: str) -> str:
+        a = KINDS[kind].attributes[attribute]
+        if a.link:
+            return self.name(self.target(rng, a.link))
+        if a.form:
+            return a.form.format(n=rng.randint(a.low, a.high))
+        return rng.choice(words(self.side))
+
+    def named(self, kind: str, name: str) -> int | None:
+        """The entity of a kind that has a name, if there is one."""
+        known = words(self.side)
+        first, _, second = name.partition("-")
+        step, start = self._shuffle
+        offset = start + list(KINDS).index(kind) * (len(known) // len(KINDS))
+        place = words_at(self.side)
+        if first not in place or (second and second not in place):
+            return None
+        within = (place[first] - offset) * pow(step, -1, len(known)) % len(known)
+        again = (place[second] - offset + 1) % len(known) if second else 0
+        index = self.index(kind, again * len(known) + within)
+        return index if index < self.pages else None
+
+    def target(self, rng: random.Random, kind: str) -> int:
+        """An entity of a kind to refer to; the first are the more popular under `skew`."""
+        size = max(1, self.count(kind))
+        ordinal: int = min(size - 1, int(size * rng.random() ** (1 / (1 - self.skew))))
+        return self.index(kind, ordinal)
+
+    def text(self, index: int, *, version: int = 1, edition: int = 0) -> str:
+        """The page of an entity: an opening, then every fact in each of its wordings, shuffled; other editions in other words."""
+        e, rng = self.entity(index, version=version), self.rng("page", index, *([edition] if edition else []))
+        stated = [(a, t) for a in e.facts for t in rng.sample(STATEMENTS, self.wordings)]
+        rng.shuffle(stated)
+        opening = filled(rng, OPENINGS, subject=e.subject)
+        lines = [filled(rng, [t], noun=noun(rng, e.kind, a), subject=e.subject, value=e.facts[a]) for a, t in stated]
+        return " ".join([opening, *lines])
+
+    def key(self, index: int, *, prefix: str = "p") -> str:
+        """Id of a page."""
+        return f"{prefix}{index:05d}"
+
+    def passage(self, index: int, *, version: int = 1, prefix: str = "p") -> Passage:
+        key = self.key(index, prefix=prefix)
+        return Passage(key, self.text(index, version=version), self.name(index), key)
+
+    def passages(self, *, prefix: str = "p") -> Iterator[Passage]:
+        """Every page in order, one at a time."""
+        return (self.passage(i, prefix=prefix) for i in range(self.pages))
+
+    def restated(self, times: int) -> Iterator[Passage]:
+        """Every page `times` times again in other words, for training on passages."""
+        for i in range(self.pages):
+            for n in range(1, times + 1):
+                yield Passage(f"{self.key(i)}-{n}", self.text(i, edition=n), self.name(i), self.key(i))
+
+    def updates(self) -> Iterator[Passage]:
+        """The pages that version 2 changes, as it has them."""
+        return (self.passage(i, version=2) for i in range(self.pages) if self.change(i))

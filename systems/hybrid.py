@@ -1,4 +1,4 @@
-"""Both: the retrieval of one system with the tuned model of another, sharing what they built."""
+"""Both: the passages of one system, rag or oracle, with the tuned model of another, sharing what they built."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from bench.types import Material
 
 class Config(TunedConfig):
     references: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "rag": ("embedder", "retrieval"),
+        "rag": ("embedder", "retrieval", "distractors"),
         "adapter": ("method", "precision", "tuning", "raft"),
     }
     tuning: Tuning
     retrieval: Retrieval
     embedder: Embedder
     raft: Raft | None = None
+    distractors: int | None = None  # set where `rag` names an oracle: the tuned model as a reader
 
 
 def build(config: Config, material: Material, store: Store) -> System:
     from systems.parts import reader
 
-    source = reader.searched(config, config.embedder, config.retrieval, store)
+    source = reader.searched(config, config.embedder, config.retrieval, store, distractors=config.distractors)
     return reader.reader(config, material, model=reader.adapted(config, config.raft, store), source=source, learns=True)

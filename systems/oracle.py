@@ -1,19 +1,24 @@
-"""Control: the base model with the gold passages in its prompt, the ceiling of any retrieval."""
+"""Control: the base model with the gold passages in its prompt, alone or among hard distractors: the ceiling of retrieval."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated
+
+from pydantic import Field
 
 from bench.store import Store
-from bench.system import System, SystemConfig
+from bench.system import Embedder, Retrieval, System, SystemConfig
 from bench.types import Material
 
 
 class Config(SystemConfig):
-    privileged: ClassVar[bool] = True
+    distractors: Annotated[int, Field(ge=0)] = 0
+    embedder: Embedder = Embedder()
+    retrieval: Retrieval = Retrieval()
 
 
 def build(config: Config, material: Material, store: Store) -> System:
     from systems.parts import reader
 
-    return reader.reader(config, material, model=reader.base(config), source=reader.gold)
+    source = reader.searched(config, config.embedder, config.retrieval, store, distractors=config.distractors)
+    return reader.reader(config, material, model=reader.base(config), source=source)

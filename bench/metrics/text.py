@@ -57,6 +57,16 @@ def contains(answer: str, references: Sequence[str]) -> float:
     return float(any(f" {normalise(r)} " in said for r in references if normalise(r)))
 
 
+def matches(answer: str, form: str) -> bool:
+    """Whether the whole answer has the form that a regular expression gives."""
+    return re.fullmatch(form, answer.strip(), re.DOTALL) is not None
+
+
+def holds(answer: str, facts: Sequence[str]) -> float:
+    """Share of the facts that stand in the answer, whatever its form."""
+    return sum(contains(answer, [f]) for f in facts) / len(facts) if facts else 0.0
+
+
 def abstains(answer: str, phrases: Sequence[str]) -> bool:
     """Whether the answer is one of the abstaining phrases, or nothing at all."""
     return normalise(answer) in {"", *(normalise(p) for p in phrases)}

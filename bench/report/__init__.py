@@ -13,8 +13,8 @@ from bench.files import read_json, read_jsonl, write_text
 from bench.score import METRICS, read_run
 
 STAMP = "<!-- ragtune scores "
-CONTROLS = ("closed_book", "oracle")
 SHOWN = ("em", "f1", "contains", "rouge_l", "label_accuracy", "abstains_rightly", "abstains_wrongly")
+SPECIAL = ("form", "content", "updated_em", "stale")
 GROUNDS = ("recall_at_k", "mrr", "ndcg", "index_recall", "k_precision", "citation_precision", "citation_recall")
 
 
@@ -54,7 +54,7 @@ def render(run: Mapping[str, Any], scores: Mapping[str, Any], shown: Sequence[Ma
     spec = json.dumps(pinned(run), indent=1, ensure_ascii=False)
     return environment.get_template("page.html.j2").render(
         run=run, spec=spec, scores=scores["systems"], done=done, titles={m: t for m, (t, _) in METRICS.items()}, strata=strata,
-        quality=applying(done, SHOWN), grounds=applying(done, GROUNDS), leader=leader(done), caveats=caveats(run, scores["systems"]),
+        quality=applying(done, SHOWN), special=applying(done, SPECIAL), grounds=applying(done, GROUNDS), leader=leader(done), caveats=caveats(run, scores["systems"]),
         examples=shown, failed={c: r for s in scores["systems"].values() for c, r in s["failed"].items()},
         charts=charts.all_of(done), style=Markup((here / "style.css").read_text()), stamp=Markup(stamp),
     )  # fmt: skip
@@ -91,7 +91,7 @@ def headline(done: Mapping[str, Any]) -> str:
 def leader(done: Mapping[str, Any]) -> dict[str, Any] | None:
     """The best system outside the controls, and those whose intervals reach into its own."""
     metric = headline(done)
-    rivals = {n: s["scores"][metric] for n, s in done.items() if s["kind"] not in CONTROLS and s["scores"][metric]}
+    rivals = {n: s["scores"][metric] for n, s in done.items() if not s["control"] and s["scores"][metric]}
     if not rivals:
         return None
     best = max(rivals, key=lambda n: rivals[n]["mean"])

@@ -13,8 +13,7 @@ from markupsafe import Markup
 FAMILIES = ("control", "retrieval", "tuning", "both")
 COLOURS = ("#6b7280", "#0072b2", "#d55e00", "#009e73")
 SHAPES = ("diamond", "circle", "square", "triangle-up")
-FAMILY = {"closed_book": "control", "oracle": "control", "rag": "retrieval", "lora": "tuning", "qlora": "tuning", "full": "tuning",
-          "raft": "both", "hybrid": "both"}  # fmt: skip
+FAMILY = {"rag": "retrieval", "lora": "tuning", "qlora": "tuning", "full": "tuning", "raft": "both", "hybrid": "both"}
 
 
 def all_of(done: Mapping[str, Any]) -> dict[str, Markup]:
@@ -38,7 +37,7 @@ def all_of(done: Mapping[str, Any]) -> dict[str, Markup]:
 def _row(name: str, s: Mapping[str, Any], metric: str) -> dict[str, Any]:
     e, p50 = s["scores"][metric], s["speed"]["p50_s"]
     return {
-        "system": name, "family": FAMILY.get(s["kind"], "both"), "mean": e["mean"], "low": e["low"], "high": e["high"],
+        "system": name, "family": "control" if s["control"] else FAMILY.get(s["kind"], "both"), "mean": e["mean"], "low": e["low"], "high": e["high"],
         "ms": p50 * 1000 if p50 else None, "build": s["build"]["total_s"] or None,
     }  # fmt: skip
 

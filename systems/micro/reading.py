@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
-from bench import worlds
+from bench.wordings import KINDS, READING, STATEMENTS, UNKNOWN, filled, noun, subject
+from bench.worlds import Entity, World
 
-WORDINGS = worlds.TRAIN_WORDINGS + worlds.TEST_WORDINGS
+PAGES = 300  # of each training world
+Turn = tuple[str, str]  # question, answer
+Asked = tuple[tuple[str, ...], str, str]  # what is asked of what, question, answer
+FORMS = {
+    "single": 56,
+    "missing": 11,
+    "absent": 5,
+    "two_hop": 14,
+    "several": 5,
+    "compare": 5,
+    "collect": 4,
+}  # in percent
 
 
 @dataclass(frozen=True)
@@ -17,28 +30,186 @@ class Exercise:
     """Passages and the questions asked about them, in turn. Every answer stands in a passage, or is "unknown"."""
 
     passages: tuple[str, ...]
-    turns: tuple[tuple[str, str], ...]
+    turns: tuple[Turn, ...]
 
 
-def exercise(seed: str, *, passages: int, turns: int) -> Exercise:
-    """One exercise: half of its machines share a name with another one (hard distractors)."""
-    rng = random.Random(f"{seed}/text")
-    plant = list(itertools.islice(worlds.machines(seed, evaluated=False), max(1, passages)))
-    asked = []
-    for _ in range(turns):
-        machine = rng.choice(plant)
-        if not passages or rng.random() < 0.15:
-            asked.append((worlds.ask(rng, machine.name, rng.choice(machine.missing), WORDINGS), worlds.UNKNOWN))
-        else:
-            attribute, fact = rng.choice(machine.facts)
-            asked.append((worlds.ask(rng, machine.name, attribute, WORDINGS), fact))
-    rng.shuffle(plant)
-    return Exercise(tuple(worlds.page(rng, m) for m in plant[:passages]), tuple(asked))
+def exercise(seed: str, *, passages: int, turns: int, only: str = "", alike: str = "") -> Exercise:
+    """Handbook pages in any order, many of them hard distractors of one another, and questions on them.
+
+    `only` is the one form of question to ask, for probes. `alike` is the seed of a world of which pages are shown
+    that retrieval would confuse: their names share a syllable or a number.
+    """
+    rng = random.Random(f"{seed}/exercise")
+    world = World(alike or seed, PAGES, side="training")
+    shown = lookalikes(rng, world, passages) if alike else neighbours(rng, world, passages)
+    rng.shuffle(shown)
+    desk = Desk(rng, world, [world.entity(i) for i in shown], {only: 1} if only else FORMS)
+    return Exercise(tuple(world.text(i) for i in shown), tuple(desk.turns(turns)))
 
 
-def pages(seed: str) -> Iterator[tuple[str, str]]:
-    """Endless (question, page that answers it) pairs, one a machine."""
-    rng = random.Random(f"{seed}/text")
-    for machine in worlds.machines(seed, evaluated=False):
-        attribute, _ = rng.choice(machine.facts)
-        yield worlds.ask(rng, machine.name, attribute, WORDINGS), worlds.page(rng, machine)
+def loose(seed: str, *, statements: int, turns: int) -> Exercise:
+    """Single statements on few entities with the same attributes, in one passage: the hardest telling apart for its length."""
+    rng = random.Random(f"{seed}/loose")
+    world = World(seed, PAGES, side="training", facts=rng.randint(2, 4))
+    shown = neighbours(rng, world, max(2, statements // 2))
+    entities = [world.entity(i) for i in shown]
+    stated = [(e, a) for e in entities for a in e.facts]
+    stated = rng.sample(stated, min(statements, len(stated)))
+    cut = [Entity(e.index, e.kind, e.name, {a: e.facts[a] for x, a in stated if x is e}, e.missing) for e in entities]
+    lines = [filled(rng, STATEMENTS, noun=noun(rng, e.kind, a), subject=e.subject, value=e.facts[a]) for e, a in stated]
+    return Exercise((" ".join(lines),), tuple(Desk(rng, world, [e for e in cut if e.facts], FORMS).turns(turns)))
+
+
+def neighbours(rng: random.Random, world: World, count: int) -> list[int]:
+    """Entities that are easily mixed up, or that belong together: siblings by name, what a page refers to, strangers."""
+    found: dict[int, None] = {}
+    while len(found) < count:
+        anchor = world.index("machine", rng.randrange(world.count("machine")))
+        drawn = [anchor]
+        if rng.random() < 0.6:
+            drawn.append(world.index("machine", world.ordinal(anchor) ^ 1))
+        drawn += referred(rng, world, anchor)
+        if rng.random() < 0.2:
+            drawn.append(rng.randrange(world.pages))
+        found.update(dict.fromkeys(i for i in drawn if i < world.pages))
+    return list(found)[:count]
+
+
+def referred(rng: random.Random, world: World, index: int) -> list[int]:
+    """What a page refers to, most of it."""
+    kind = KINDS[world.kind(index)]
+    facts = [(kind.attributes[a].link, value) for a, value in world.entity(index).facts.items()]
+    ends = [world.named(link, value) for link, value in facts if link]
+    return [i for i in ends if i is not None and rng.random() < 0.6]
+
+
+def lookalikes(rng: random.Random, world: World, count: int) -> list[int]:
+    """Entities whose names have a syllable or the number in common, and some of what they refer to."""
+    parts = name_parts(world)
+    found: dict[int, None] = {}
+    while len(found) < count:
+        anchor = rng.randrange(PAGES)
+        near = [len(parts[anchor] & other) + 1.2 * rng.random() for other in parts]
+        order = sorted(range(PAGES), key=lambda i: -near[i])
+        drawn = [anchor, *referred(rng, world, anchor), *[i for i in order[:4] if i != anchor][: rng.randint(1, 3)]]
+        found.update(dict.fromkeys(drawn))
+    return list(found)[:count]
+
+
+@lru_cache(4)
+def name_parts(world: World) -> list[frozenset[str]]:
+    """First syllable, second syllable and number of each name."""
+    names = (world.name(i) for i in range(PAGES))
+    split = (re.fullmatch(r"(..[ln]?)([a-z]{2}[ks]?)( \d+)?", n) for n in names)
+    return [frozenset(p for p in m.groups() if p) if m else frozenset() for m in split]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Asks about the entities on it, and knows the right answers."""
+
+    rng: random.Random
+    world: World
+    entities: list[Entity]
+    forms: dict[str, int]  # how often each is asked
+
+    def turns(self, count: int) -> Iterator[Turn]:
+        seen: set[tuple[str, ...]] = set()
+        tries = 0
+        while count and tries < 200:
+            tries += 1
+            found = self._turn()
+            if found and found[0] not in seen:
+                seen.add(found[0])
+                count -= 1
+                yield found[1:]
+
+    def _turn(self) -> Asked | None:
+        if not self.entities:
+            stranger = self.world.entity(self.rng.randrange(PAGES))
+            return self._single(stranger, self.rng.choice([*stranger.facts, *stranger.missing]), UNKNOWN)
+        e = self.rng.choice(self.entities)
+        match self.rng.choices(list(self.forms), list(self.forms.values()))[0]:
+            case "single":
+                a = self.rng.choice(list(e.facts))
+                return self._single(e, a, e.facts[a])
+            case "missing":
+                return self._single(e, self.rng.choice(e.missing), UNKNOWN)
+            case "absent":
+                return self._absent(e)
+            case "two_hop":
+                return self._two_hop()
+            case "several":
+                return self._several(e)
+            case "compare":
+                return self._compare()
+            case _:
+                return self._collect()
+
+    def _ask(self, key: tuple[str, ...], templates: tuple[str, ...], answer: str, **words: str) -> Asked:
+        return key, filled(self.rng, templates, **words), answer
+
+    def _single(self, e: Entity, a: str, answer: str) -> Asked:
+        return self._ask((e.name, a), READING.single, answer, noun=noun(self.rng, e.kind, a), subject=e.subject)
+
+    def _absent(self, e: Entity) -> Asked | None:
+        """A machine of the right name and another number, or of another name; its page is not shown."""
+        name = e.name.split()[0] if self.rng.random() < 0.6 else self.world.word("machine", self.rng.randrange(900))
+        name = f"{name} {self.rng.randint(10, 99)}"
+        if e.kind != "machine" or name in {o.name for o in self.entities}:
+            return None
+        a = self.rng.choice(list(e.facts))
+        return self._ask(
+            (name, a), READING.single, UNKNOWN, noun=noun(self.rng, "machine", a), subject=subject("machine", name)
+        )
+
+    def _two_hop(self) -> Asked | None:
+        on = {(e.kind, e.name): e for e in self.entities}
+        ways = [(e, a, kind) for e in self.entities for a in e.facts if (kind := KINDS[e.kind].attributes[a].link)]
+        whole = [w for w in ways if (w[2], w[0].facts[w[1]]) in on]
+        if not ways or (not whole and self.rng.random() < 0.7):
+            return None
+        e, a, kind = self.rng.choice(whole if whole and self.rng.random() < 0.9 else ways)
+        end = on.get((kind, e.facts[a]))
+        b = self.rng.choice(list(end.facts if end and self.rng.random() < 0.93 else KINDS[kind].attributes))
+        bridge = f"the {noun(self.rng, e.kind, a)} of {e.subject}"
+        answer = end.facts.get(b, UNKNOWN) if end else UNKNOWN
+        return self._ask((e.name, a, b), READING.single, answer, noun=noun(self.rng, kind, b), subject=bridge)
+
+    def _several(self, e: Entity) -> Asked | None:
+        if len(e.facts) < 2:
+            return None
+        a, b = self.rng.sample(list(e.facts), 2)
+        words = {"noun": noun(self.rng, e.kind, a), "other": noun(self.rng, e.kind, b)}
+        return self._ask((e.name, a, b), READING.several, f"{e.facts[a]}, {e.facts[b]}", subject=e.subject, **words)
+
+    def _compare(self) -> Asked | None:
+        ways = [(x, y, a) for x in self.entities for y in self.entities for a in x.facts
+                if x.name != y.name and x.kind == y.kind and a in y.facts and x.number(a) > y.number(a) >= 0]  # fmt: skip
+        if not ways:
+            return None
+        high, low, a = self.rng.choice(ways)
+        first, second = self.rng.sample((high, low), 2)
+        words = {"noun": noun(self.rng, high.kind, a), "subject": first.subject, "rival": second.subject}
+        return self._ask((high.name, low.name, a), READING.compare, high.name, **words)
+
+    def _collect(self) -> Asked | None:
+        machines = [e for e in self.entities if e.kind == "machine"]
+        ways = [(a, v) for e in machines for a, v in e.facts.items()]
+        if not ways:
+            return None
+        a, v = self.rng.choice(ways)
+        named = [e.name for e in machines if e.facts.get(a) == v]
+        return self._ask((a, v), READING.collect, ", ".join(named), noun=noun(self.rng, "machine", a), value=v)
+
+
+def triplets(seed: str, count: int) -> Iterator[tuple[str, str, str]]:
+    """(question, the page that answers it, a page that is easily taken for it) on `count` entities of one world."""
+    rng = random.Random(f"{seed}/triplets")
+    world = World(seed, PAGES, side="training")
+    for i in rng.sample(range(PAGES), count):
+        e = world.entity(i)
+        sibling = world.index("machine", world.ordinal(i) ^ 1) if e.kind == "machine" else PAGES
+        wrong = sibling if sibling < PAGES else (i + rng.randrange(1, PAGES)) % PAGES
+        question = filled(rng, READING.single, noun=noun(rng, e.kind, rng.choice(list(e.facts))), subject=e.subject)
+        yield question, world.text(i), world.text(wrong)

@@ -1,8 +1,9 @@
 """Trains the micro language model from nothing: `python -m systems.micro.train_lm --out systems/micro/lm`.
 
-A 2M-parameter Llama learns to read: it is shown pages of worlds that are never evaluated, and questions on
-them. The loss weighs answer tokens over page tokens; the learning rate decays to zero; the first steps are
-repeated random sequences, which is the quickest way to an induction head.
+A small Llama learns to read: it is shown pages of worlds that are never evaluated, and questions on them. The
+loss weighs answer tokens over page tokens; the learning rate decays to zero. The first steps are repeated random
+sequences, which is the quickest way to an induction head; then come single statements on machines that are easily
+mixed up, so that name and attribute must both count from the start; then whole pages, more and more of them.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import json
 import random
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from systems.micro.reading import Exercise, exercise
+from systems.micro.reading import Exercise, exercise, loose
 
 SPECIAL = ("<pad>", "<user>", "<assistant>", "<end>", "<system>")
 TEMPLATE = (
@@ -28,13 +30,17 @@ TEMPLATE = (
     "{% if m.role == 'assistant' %}{{ '<end>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
 )
+HEAD = Regex(r" ?[BDFGHKLMNPRSTVZ][aeiou][ln]?(?=[bdgklmnprstvz][aeio][ks]?\b)")  # the first syllable of a name
+ALIKE = 1800  # from this step on pages are shown together whose names are alike, as retrieval will
 PAGE_WEIGHT = 0.03  # of a token outside the answers
 
 
-def make_tokenizer(seed: str, *, vocab: int = 1536) -> PreTrainedTokenizerFast:
-    """Byte-level BPE on worlds that are never evaluated; invented names become two or three tokens."""
+def make_tokenizer(seed: str, *, vocab: int = 1280) -> PreTrainedTokenizerFast:
+    """Byte-level BPE on worlds that are never evaluated; an invented name is its two syllables, two tokens."""
     core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(HEAD, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
@@ -66,26 +72,34 @@ def tokens(tokenizer: PreTrainedTokenizerFast, e: Exercise) -> tuple[list[int], 
     return ids, weights
 
 
-def lesson(progress: float, rng: random.Random) -> tuple[int, int]:
-    """(passages, turns) of a batch at this share of the training: one passage first, then up to five."""
-    if progress < 0.25:
-        return 1, 8
-    return rng.choice((0, 1, 1, 2, 2, 3, 4, 4, 5)), 8
+def lesson(step: int, rng: random.Random) -> tuple[str, int, int]:
+    """(form, passages or statements, turns) of a step's batch. What it is to learn grows with the steps."""
+    if step < 900:
+        count = rng.randint(2, 3 + step // 150)
+        return "loose", count, count
+    if rng.random() < 0.25:
+        return "loose", rng.randint(4, 12), 10
+    count = rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6, 8) if step > 2000 else (1, 2, 2, 3, 4))
+    return "pages", count, 4 + 2 * count if count else 1
 
 
-def batch(
-    tokenizer: PreTrainedTokenizerFast, seed: str, *, step: int, progress: float, size: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, weights), each (rows, length), right-padded with weight zero."""
+def batch(tokenizer: PreTrainedTokenizerFast, seed: str, *, step: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(ids, weights), each (rows, length), right-padded with weight zero; about `size` tokens."""
     rng = random.Random(f"{seed}/{step}")
-    if progress < 0.04:
-        half = torch.tensor([rng.sample(range(len(SPECIAL), len(tokenizer)), 48) for _ in range(size)])
+    if step < 150:
+        half = torch.tensor([rng.sample(range(len(SPECIAL), len(tokenizer)), 48) for _ in range(size // 96)])
         return torch.cat([half, half], 1), torch.cat([torch.zeros_like(half), torch.ones_like(half)], 1).float()
-    passages, turns = lesson(progress, rng)
-    rows = [
-        tokens(tokenizer, exercise(f"{seed}/{step}/{n}", passages=passages, turns=turns if passages else 1))
-        for n in range(size)
-    ]
+    form, count, turns = lesson(step, rng)
+    rows: list[tuple[list[int], list[float]]] = []
+    while not rows or sum(len(ids) for ids, _ in rows) < size * (len(rows) - 0.5) / len(rows):
+        key = f"{seed}/{step}/{len(rows)}"
+        alike = f"{seed}/{step}" if step >= ALIKE else ""
+        e = (
+            loose(key, statements=count, turns=turns)
+            if form == "loose"
+            else exercise(key, passages=count, turns=turns, alike=alike)
+        )
+        rows.append(tokens(tokenizer, e))
     length = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([r + [0] * (length - len(r)) for r, _ in rows])
     return ids, torch.tensor([w + [0.0] * (length - len(w)) for _, w in rows])
@@ -98,84 +112,139 @@ def loss_of(model: Callable[..., Any], ids: torch.Tensor, weights: torch.Tensor)
     return (losses * w).sum() / w.sum()
 
 
+PROBES = {  # name -> passages, form of question
+    "em_1": (1, "single"), "em_4": (4, "single"), "em_8": (8, "single"), "two_hop_4": (4, "two_hop"),
+    "missing_4": (4, "missing"), "absent_4": (4, "absent"), "compare_4": (4, "compare"), "several_4": (4, "several"),
+}  # fmt: skip
+
+
 @torch.no_grad()
-def exact_match(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, passages: int, rows: int = 60) -> float:
-    """Share of last answers that greedy decoding gets wholly right, teacher-forced, on held-out worlds."""
-    right = 0
+def exact_match(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, passages: int, form: str, rows: int = 60
+) -> float:
+    """Share of answers that greedy decoding gets wholly right, teacher-forced, on held-out worlds."""
+    right = total = 0
     for n in range(rows):
-        e = exercise(f"probe/{passages}/{n}", passages=passages, turns=1)
-        ids, weights = tokens(tokenizer, e)
-        guess = model(input_ids=torch.tensor([ids])).logits[0, :-1].argmax(-1)
-        said = torch.tensor(weights[1:]) == 1.0
-        right += bool((guess[said] == torch.tensor(ids[1:])[said]).all())
-    return right / rows
+        key = f"probe/{form}/{passages}/{n}"
+        e = exercise(key, passages=passages, turns=1, only=form, alike=key)
+        if e.turns:
+            ids, weights = tokens(tokenizer, e)
+            guess = model(input_ids=torch.tensor([ids])).logits[0, :-1].argmax(-1)
+            said = torch.tensor(weights[1:]) == 1.0
+            right += bool((guess[said] == torch.tensor(ids[1:])[said]).all())
+            total += 1
+    return round(right / max(1, total), 3)
 
 
-def train(
-    out: Path, *, seed: str, steps: int, size: int, peak: float, bf16: bool, every: int
-) -> list[dict[str, float]]:
-    """Trains and writes the model, its tokenizer and its learning curve to `out`."""
-    torch.manual_seed(int.from_bytes(seed.encode()[:4], "little"))
-    tokenizer = make_tokenizer(seed)
+@dataclass(frozen=True)
+class Plan:
+    """A training. The rate is held until step `hold`, then falls to zero at the last."""
+
+    seed: str = "micro-1"
+    steps: int = 4900
+    hold: int = 3300
+    size: int = 4096  # tokens of a batch
+    peak: float = 1.5e-3
+    hidden: int = 192
+    layers: int = 6
+    heads: int = 4
+    bf16: bool = True
+    every: int = 200
+
+    def rate(self, step: int) -> float:
+        """Share of the peak."""
+        return min(1.0, (step + 1) / 100, (self.steps - step) / (self.steps - self.hold))
+
+
+def fresh(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    torch.manual_seed(int.from_bytes(plan.seed.encode()[:4], "little"))
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=192, intermediate_size=512, num_hidden_layers=4,
-        num_attention_heads=4, max_position_embeddings=1024, tie_word_embeddings=True,
+        vocab_size=len(tokenizer), hidden_size=plan.hidden, intermediate_size=plan.hidden * 8 // 3,
+        num_hidden_layers=plan.layers, num_attention_heads=plan.heads, max_position_embeddings=1024, tie_word_embeddings=True,
         pad_token_id=0, bos_token_id=None, eos_token_id=tokenizer.eos_token_id, initializer_range=0.04,
     )  # fmt: skip
-    model = LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
-    compiled = torch.compile(model, dynamic=True)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=peak, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min(1.0, s / 200) * (1 - s / steps))
-    curve: list[dict[str, float]] = []
-    seen, begin = 0, time.perf_counter()
-    for step in range(steps):
-        ids, weights = batch(tokenizer, seed, step=step, progress=step / steps, size=size)
-        with torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext():
-            loss = loss_of(compiled, ids, weights)
+    return LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
+
+
+def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool = True) -> list[dict[str, float]]:
+    """Trains and writes the model, its tokenizer and its learning curve to `out`.
+
+    `resume` names a file that holds the state of the training: it is gone on from there, and kept there. A compiled
+    model trains half as fast again, after a minute of compiling.
+    """
+    tokenizer = make_tokenizer(plan.seed)
+    model = fresh(plan, tokenizer)
+    forward = torch.compile(model, dynamic=True) if compiled else model
+    matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embed" not in n]
+    rest = [p for n, p in model.named_parameters() if p.ndim <= 1 or "embed" in n]
+    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=plan.peak, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, plan.rate)
+    state: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "curve": []}
+    if resume and resume.exists():
+        state = torch.load(resume, weights_only=True)
+        model.load_state_dict(state.pop("model"))
+        optimiser.load_state_dict(state.pop("optimiser"))
+        schedule.last_epoch = state["step"]
+    begin = time.perf_counter() - state["seconds"]
+    for step in range(state["step"], plan.steps):
+        ids, weights = batch(tokenizer, plan.seed, step=step, size=plan.size)
+        with torch.autocast("cpu", torch.bfloat16) if plan.bf16 else contextlib.nullcontext():
+            loss = loss_of(forward, ids, weights)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
         optimiser.zero_grad(set_to_none=True)
-        seen += ids.numel()
-        if (step + 1) % every == 0 or step + 1 == steps:
+        state["tokens"] += ids.numel()
+        if (step + 1) % plan.every == 0 or step + 1 == plan.steps:
+            state["seconds"] = time.perf_counter() - begin
             point = {
                 "step": step + 1,
-                "tokens": seen,
+                "tokens": state["tokens"],
+                "seconds": round(state["seconds"]),
                 "loss": round(loss.item(), 4),
-                "seconds": round(time.perf_counter() - begin),
             }
-            point |= {f"em_{n}": exact_match(model, tokenizer, passages=n) for n in (1, 4)}
-            curve.append(point)
+            point |= {k: exact_match(model, tokenizer, passages=n, form=form) for k, (n, form) in PROBES.items()}
+            state["curve"].append(point)
             print(json.dumps(point), flush=True)
-            save(out, model, tokenizer, curve, seed=seed)
-    return curve
+            save(out, model, tokenizer, plan, state["curve"])
+            if resume:
+                torch.save(
+                    {**state, "step": step + 1, "model": model.state_dict(), "optimiser": optimiser.state_dict()},
+                    resume,
+                )
+    return list(state["curve"])
 
 
 def save(
-    out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, curve: list[dict[str, float]], *, seed: str
+    out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, curve: list[dict[str, float]]
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     model.generation_config.update(pad_token_id=0, eos_token_id=tokenizer.eos_token_id)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    (out / "curve.json").write_text(json.dumps({"seed": seed, "points": curve}, indent=1) + "\n")
+    (out / "curve.json").write_text(json.dumps({"plan": asdict(plan), "points": curve}, indent=1) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "lm")
-    parser.add_argument("--seed", default="micro-1")
-    parser.add_argument("--steps", type=int, default=6500)
-    parser.add_argument("--size", type=int, default=16)
-    parser.add_argument("--peak", type=float, default=2e-3)
-    parser.add_argument("--every", type=int, default=250)
-    parser.add_argument("--fp32", action="store_true", help="for processors without bf16 matrix products")
-    a = parser.parse_args()
-    train(a.out, seed=a.seed, steps=a.steps, size=a.size, peak=a.peak, bf16=not a.fp32, every=a.every)
+    parser.add_argument("--resume", type=Path, help="keep the state of the training in this file, and go on from it")
+    for name, value in asdict(Plan(bf16=bf16_is_fast())).items():
+        parser.add_argument(f"--{name}", type=type(value) if not isinstance(value, bool) else yes, default=value)
+    options = vars(parser.parse_args())
+    out, resume = options.pop("out"), options.pop("resume")
+    train(Plan(**options), out, resume=resume)
+
+
+def yes(text: str) -> bool:
+    return text.lower() in ("1", "true", "yes")
+
+
+def bf16_is_fast() -> bool:
+    """Whether this processor multiplies bf16 matrices itself; without that they are slower than fp32."""
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 if __name__ == "__main__":

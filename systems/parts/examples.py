@@ -10,6 +10,7 @@ from typing import Any
 from bench.system import Prompt
 from bench.types import Example, Hit, Passage
 from systems.parts import prompt as prompts
+from systems.parts import retrieve
 
 IGNORED = -100  # the label that the loss leaves out
 
@@ -42,12 +43,8 @@ def distractors(
 
     def context(e: Example) -> list[tuple[str, str]]:
         rng = random.Random(f"{seed}/{e.question.id}")
-        found = search([e.question.text], count + len(e.question.gold))[0]
-        shown = [(h.title, h.text) for h in found if h.passage_id not in e.question.gold][:count]
-        if rng.random() < keep_gold:
-            shown += [(known[i].title, known[i].text) for i in e.question.gold]
-        rng.shuffle(shown)
-        return shown
+        hits = retrieve.among(search, known, e.question, count=count, rng=rng, keep_gold=keep_gold)
+        return [(h.title, h.text) for h in hits]
 
     return context
 

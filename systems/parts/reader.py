@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Protocol
 
 from bench.store import Store
 from bench.system import Embedder, Raft, Retrieval, SystemConfig, TunedConfig
-from bench.types import Answer, Hit, Material, Passage, Question
+from bench.types import Answer, Example, Hit, Material, Passage, Question
 from systems.parts import endpoint, lm, prompt, retrieve, train
 
 
@@ -33,12 +34,17 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class Gold:
-    """The gold passages of each question, as the harness names them to privileged controls."""
+    """The gold passages of each question, as the harness names them to privileged controls, among hard distractors."""
 
     corpus: dict[str, Passage]
+    search: Callable[[Sequence[str], int], list[list[Hit]]]
+    distractors: int
 
     def passages(self, questions: Sequence[Question]) -> list[list[Hit]]:
-        return [[Hit(i, i, self.corpus[i].text, 1.0, self.corpus[i].title) for i in q.gold] for q in questions]
+        return [
+            retrieve.among(self.search, self.corpus, q, count=self.distractors, rng=random.Random(q.id))
+            for q in questions
+        ]
 
     def recall(self, questions: Sequence[Question]) -> list[float] | None:
         return None
@@ -54,7 +60,7 @@ class Reader:
     config: SystemConfig
     make_model: Callable[[Material], Answerer]
     make_source: Callable[[Material], Source] | None
-    learns: bool  # the model itself depends on the material
+    learned: tuple[Example, ...] | None  # the training pairs that the model depends on, if it does
     model: Answerer
     source: Source | None
 
@@ -85,8 +91,9 @@ class Reader:
         return Answer(text, hits, shown, len(fitted.ids), tokens, fitted.truncated)
 
     def refresh(self, material: Material) -> None:
-        if self.learns:
-            self.model = self.make_model(material)
+        """Index the corpus anew. Weights are trained again only where the training pairs have changed."""
+        if self.learned is not None and self.learned != material.train:
+            self.model, self.learned = self.make_model(material), material.train
         if self.make_source:
             self.source = self.make_source(material)
 
@@ -104,7 +111,7 @@ def reader(
 ) -> Reader:
     """Build both halves on the first material. Indexes come first: memory is freed before a model is loaded."""
     first = source(material) if source else None
-    return Reader(config, model, source, learns, model(material), first)
+    return Reader(config, model, source, material.train if learns else None, model(material), first)
 
 
 def base(config: SystemConfig) -> Callable[[Material], Answerer]:
@@ -143,11 +150,18 @@ def adapted(config: TunedConfig, raft: Raft | None, store: Store) -> Callable[[M
 
 
 def searched(
-    config: SystemConfig, embedder: Embedder, retrieval: Retrieval, store: Store
+    config: SystemConfig, embedder: Embedder, retrieval: Retrieval, store: Store, *, distractors: int | None = None
 ) -> Callable[[Material], Source]:
+    """Where passages come from: what is retrieved, or for a privileged control gold among so many distractors."""
     device = lm.device_of(config.model.device)
-    return lambda material: Retrieved(retrieve.retriever(material.corpus, embedder, retrieval, store, device=device))
 
+    def make(material: Material) -> Source:
+        if distractors is None:
+            return Retrieved(retrieve.retriever(material.corpus, embedder, retrieval, store, device=device))
+        known = {p.id: p for p in material.corpus}
+        if not distractors:
+            return Gold(known, lambda texts, _: [[] for _ in texts], 0)
+        found = retrieve.retriever(material.corpus, embedder, retrieval, store, device=device)
+        return Gold(known, found.search, distractors)
 
-def gold(material: Material) -> Source:
-    return Gold({p.id: p for p in material.corpus})
+    return make

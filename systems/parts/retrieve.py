@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.store import Store
 from bench.system import Embedder, Reranker, Retrieval
-from bench.types import Hit, Passage
+from bench.types import Hit, Passage, Question
 from systems.parts import chunk, embed, index
 
 
@@ -70,6 +71,24 @@ def fuse(rankings: Sequence[Sequence[tuple[int, float]]], rrf_k: int) -> list[tu
         for rank, (i, _) in enumerate(ranking, 1):
             scores[i] = scores.get(i, 0.0) + 1 / (rrf_k + rank)
     return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def among(
+    search: Callable[[Sequence[str], int], list[list[Hit]]],
+    corpus: Mapping[str, Passage],
+    question: Question,
+    *,
+    count: int,
+    rng: random.Random,
+    keep_gold: float = 1.0,
+) -> list[Hit]:
+    """The gold passages, with probability `keep_gold`, shuffled among the `count` best hits that are not gold."""
+    found = search([question.text], count + len(question.gold))[0] if count else []
+    hits = [h for h in found if h.passage_id not in question.gold][:count]
+    if rng.random() < keep_gold:
+        hits += [Hit(i, i, corpus[i].text, 1.0, corpus[i].title) for i in question.gold]
+    rng.shuffle(hits)
+    return hits
 
 
 def retriever(

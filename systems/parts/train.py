@@ -31,7 +31,7 @@ from bench.types import JSON, Material
 from systems.parts import examples, lm, retrieve
 from systems.parts.examples import IGNORED, Encoded
 
-VERSION = 2
+VERSION = 3
 Row = dict[str, list[int]]  # as the Trainer takes it; a dev row is marked, so that the tape leaves it out
 
 
@@ -49,13 +49,14 @@ class Recipe:
 
     def json(self, material: Material) -> dict[str, JSON]:
         uses_corpus = self.tuning.passages or self.raft is not None
+        restated = digest(material.paraphrases) if self.tuning.paraphrases else None
         return {
             "kind": "adapter", "version": VERSION, "method": self.method, "precision": self.precision, "seed": self.seed,
             "base": self.model.digest or self.model.name, "dtype": self.model.dtype, "device": lm.device_of(self.model.device),
             "prompt": self.prompt.model_dump(mode="json"), "tuning": self.tuning.model_dump(mode="json", exclude={"search"}),
             "raft": _known(self.raft.model_dump(mode="json")) if self.raft else None,
             "train": digest(material.train), "dev": digest(material.dev) if self.tuning.early_stopping or self.tuning.search else None,
-            "corpus": digest(material.corpus) if uses_corpus else None,
+            "corpus": digest(material.corpus) if uses_corpus else None, "paraphrases": restated,
         }  # fmt: skip
 
 
@@ -172,7 +173,9 @@ def encoded(
     pairs = examples.pairs(tokenizer, material.train, recipe.prompt, context, window=window)
     if not pairs.rows:
         raise ValueError("no training question has a reference answer and fits the window: there is nothing to tune on")
-    corpus = examples.plain(tokenizer, material.corpus, window=window) if recipe.tuning.passages else []
+    t = recipe.tuning
+    read = (material.corpus if t.passages else ()) + (material.paraphrases if t.paraphrases else ())
+    corpus = examples.plain(tokenizer, read, window=window)
     dev = examples.pairs(tokenizer, material.dev, recipe.prompt, context, window=window)
     return [_row(e) for e in pairs.rows + corpus], [_row(e) | {"dev": [1]} for e in dev.rows], pairs
 

@@ -20,6 +20,7 @@ TASK = native.read(MINI)
 SYSTEMS: list[dict[str, Any]] = [
     {"name": "closed_book", "kind": "closed_book"},
     {"name": "oracle", "kind": "oracle"},
+    {"name": "oracle-of-3", "kind": "oracle", "distractors": 2},
     {"name": "rag", "kind": "rag"},
     {"name": "rag-nf4", "kind": "rag", "precision": "nf4", "retrieval": {"index": "faiss_ivf", "mode": "fused"}},
     {"name": "lora", "kind": "lora"},
@@ -29,10 +30,12 @@ SYSTEMS: list[dict[str, Any]] = [
     {"name": "hybrid-qlora", "kind": "hybrid", "rag": "rag", "adapter": "qlora"},
     {"name": "hybrid-full", "kind": "hybrid", "rag": "rag", "adapter": "full"},
     {"name": "hybrid-raft", "kind": "hybrid", "rag": "rag", "adapter": "raft"},
+    {"name": "reader-qlora", "kind": "hybrid", "rag": "oracle-of-3", "adapter": "qlora"},
     {"name": "echo", "kind": "tests.kinds.echo"},
 ]
-LEARNS = {s["name"] for s in SYSTEMS} - {"closed_book", "oracle", "rag", "rag-nf4", "echo"}
-SHOWS = {s["name"] for s in SYSTEMS if "rag" in s["name"] or "raft" in s["name"] or "hybrid" in s["name"]} | {"oracle"}
+GIVEN = {"oracle", "oracle-of-3", "reader-qlora"}  # are shown the gold passages
+LEARNS = {s["name"] for s in SYSTEMS} - {"closed_book", "oracle", "oracle-of-3", "rag", "rag-nf4", "echo"}
+SHOWS = {s["name"] for s in SYSTEMS if "rag" in s["name"] or "raft" in s["name"] or "hybrid" in s["name"]} | GIVEN
 TUNING = {"rank": 4, "alpha": 8, "epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
 
 
@@ -58,22 +61,27 @@ def test_the_table_holds_every_builtin_kind() -> None:
 def test_contract(name: str, tiny_lm: Path, store: Path) -> None:
     system, used = build(name, tiny_lm, store)
     assert isinstance(system, System)
-    questions = [e.question if name == "oracle" else replace(e.question, gold=()) for e in TASK.test[:5]]
+    questions = [e.question if name in GIVEN else replace(e.question, gold=()) for e in TASK.test[:5]]
     together, alone = system.answer(questions), [system.answer([q])[0] for q in questions]
     assert [type(a) for a in together] == [Answer] * 5
     assert [a.error for a in together] == [None] * 5
     assert all(a.prompt_tokens and a.completion_tokens is not None for a in together)
     assert [a.hits for a in together] == [a.hits for a in alone]
     assert all((a.hits is not None) == (name in SHOWS) for a in together)
-    if name == "oracle":
-        assert [[h.passage_id for h in a.hits or ()] for a in together] == [list(q.gold) for q in questions]
+    assert (
+        all(not set(q.gold) - {h.passage_id for h in a.hits or ()} for q, a in zip(questions, together, strict=True))
+        or name not in GIVEN
+    )
+    if name in GIVEN:
+        more = 0 if name == "oracle" else 2
+        assert [len(a.hits or ()) for a in together] == [len(q.gold) + more for q in questions]
     recall = system.index_recall(questions)
-    assert (recall is not None) == (name in SHOWS - {"oracle"})
+    assert (recall is not None) == (name in SHOWS - GIVEN)
     assert recall is None or all(0 <= r <= 1 for r in recall)
     assert bool([a for a in used.used if a.kind == "adapter"]) == (name in LEARNS)
 
 
-@pytest.mark.parametrize("name", ["rag", "oracle", "lora", "hybrid-qlora", "closed_book"])
+@pytest.mark.parametrize("name", ["rag", "oracle", "oracle-of-3", "lora", "raft", "hybrid-qlora", "closed_book"])
 def test_refresh_absorbs_a_changed_world(name: str, tiny_lm: Path, store: Path) -> None:
     system, used = build(name, tiny_lm, store)
     before = len(used.used)
@@ -83,9 +91,29 @@ def test_refresh_absorbs_a_changed_world(name: str, tiny_lm: Path, store: Path) 
     question = Question("q", "Wholly new words?", gold)
     (answer,) = system.answer([question])
     shown = [h.text for h in answer.hits or ()]
-    assert ("Wholly new words." in shown) == (name in ("rag", "oracle", "hybrid-qlora"))
+    assert ("Wholly new words." in shown) == (name not in ("lora", "closed_book"))
     built = [a.kind for a in used.used[before:] if not a.hit]
     assert "adapter" not in built  # the training pairs did not change, so nothing is trained again
+
+
+def test_a_changed_training_pair_is_learned(tiny_lm: Path, store: Path) -> None:
+    system, used = build("lora", tiny_lm, store)
+    before = len(used.used)
+    first = replace(TASK.train[0], answers=("something else",))
+    system.refresh(replace(TASK.material, train=(first, *TASK.train[1:])))
+    assert [a.kind for a in used.used[before:] if not a.hit] == ["adapter"]
+
+
+def test_gold_stands_anywhere_among_hard_distractors(tiny_lm: Path, store: Path) -> None:
+    system, _ = build("oracle-of-3", tiny_lm, store)
+    asked = [e.question for e in TASK.test if len(e.question.gold) == 1]
+    shown = [[h.passage_id for h in a.hits or ()] for a in system.answer(asked)]
+    places = {ids.index(q.gold[0]) for q, ids in zip(asked, shown, strict=True)}
+    assert places == {0, 1, 2}
+    rag, _ = build("rag", tiny_lm, store)
+    found = [{h.passage_id for h in a.hits or ()} - set(q.gold) for q, a in zip(asked, rag.answer(asked), strict=True)]
+    assert all(near <= set(ids) or len(near) > 1 for near, ids in zip(found, shown, strict=True))
+    assert sum(bool(near & set(ids)) for near, ids in zip(found, shown, strict=True)) > 0.9 * len(asked)
 
 
 def test_hybrid_builds_nothing_twice(tiny_lm: Path, tmp_path: Path) -> None:
@@ -118,13 +146,14 @@ def test_full_tuning_trains_every_parameter(tiny_lm: Path, store: Path) -> None:
 
 def test_passages_are_trained_on_when_asked_and_counted(tiny_lm: Path, store: Path) -> None:
     tokens = []
-    for passages in (False, True):
-        _, used = build("lora", tiny_lm, store, tuning=TUNING | {"passages": passages})
+    for more in ({}, {"passages": True}, {"passages": True, "paraphrases": True}):
+        _, used = build("lora", tiny_lm, store, tuning=TUNING | more)
         tokens.append(next(a.facts for a in used.used if a.kind == "adapter")["tokens"])
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_lm)
-    assert tokens[1] - tokens[0] == sum(len(tokenizer.encode(p.text)) + 1 for p in TASK.corpus)
+    told = [sum(len(tokenizer.encode(p.text)) + 1 for p in rows) for rows in (TASK.corpus, TASK.paraphrases)]
+    assert [tokens[1] - tokens[0], tokens[2] - tokens[1]] == told and min(told) > 0
 
 
 def test_search_tries_all_and_keeps_the_best_on_dev(tiny_lm: Path, store: Path) -> None:

@@ -114,8 +114,8 @@ def test_a_bad_cell_costs_itself_alone(tmp_path: Path, fault: str, said: str) ->
     )
     assert outcome.status == "failed" and list(outcome.failed) == ["bad-s1"] and said in outcome.failed["bad-s1"]
     scores = score(outcome.folder)["systems"]
-    assert scores["bad"]["status"] == "failed" and scores["good"]["status"] == "done" and scores["good"]["n"] == 36
-    assert len([r for r in records(outcome.folder) if r["system"] == "good"]) == 36
+    assert scores["bad"]["status"] == "failed" and scores["good"]["status"] == "done" and scores["good"]["n"] == 40
+    assert len([r for r in records(outcome.folder) if r["system"] == "good"]) == 40
     assert not left_behind(str(tmp_path))
 
 
@@ -192,7 +192,7 @@ def test_two_runs_on_one_store_are_both_right(tmp_path: Path, tiny_lm: Path) -> 
     both = [start(tmp_path, name=name, systems=systems, model={"name": str(tiny_lm)}) for name in ("one", "two")]
     assert [finish(p)[0] for p in both] == [0, 0]
     one, two = records(tmp_path / "r/one"), records(tmp_path / "r/two")
-    assert one == two and len(one) == 72
+    assert one == two and len(one) == 80
     built = [
         json.loads((tmp_path / "r" / n / "run.json").read_text())["cells"]["lora-s1"]["artefacts"]
         for n in ("one", "two")

@@ -43,6 +43,17 @@ def test_abstention_and_labels() -> None:
     assert text.label("yes and no", ["yes", "no"]) is None
 
 
+def test_form_is_of_the_whole_answer_and_content_of_any_answer() -> None:
+    form = r"WO Resini 63 \| DRM [^|]+ \| FREI"
+    assert text.matches("WO Resini 63 | DRM 14 Nm | FREI", form) and text.matches(
+        " WO Resini 63 | DRM 9 | FREI\n", form
+    )
+    assert not text.matches("WO Resini 63 | DRM 14 Nm | FREI thanks", form) and not text.matches("14 Nm", form)
+    assert text.holds("the torque is 14 Nm", ["14 Nm", "Lases"]) == 0.5
+    assert text.holds("WO Resini 63 | DRM 14 Nm | OEL Lases | FREI", ["14 Nm", "Lases"]) == 1.0
+    assert text.holds("114 Nm", ["14 Nm"]) == 0.0
+
+
 HITS = [Hit("c1", "p1", "The torque is 14 Nm.", 2.0), Hit("c2", "p2", "The oil is Lases.", 1.0)]
 
 

@@ -107,7 +107,7 @@ def test_page_is_drawn_once_for_its_scores(hostile: Path) -> None:
 def test_scores_have_intervals_and_three_states(hostile: Path) -> None:
     echo = score(hostile)["systems"]["echo"]
     em = echo["scores"]["em"]
-    assert em["n"] == 36 and 0 <= em["low"] <= em["mean"] <= em["high"] <= 1 and em["strata"]
+    assert em["n"] == 40 and 0 <= em["low"] <= em["mean"] <= em["high"] <= 1 and em["strata"]
     assert echo["scores"]["k_precision"] is None and echo["scores"]["recall_at_k"] is None  # does not apply
     assert echo["scores"]["contains"]["mean"] == 0.0  # applies, and is bad
     assert echo["memory"]["peak_gpu_allocated_bytes"] is None
@@ -117,7 +117,7 @@ def test_scores_have_intervals_and_three_states(hostile: Path) -> None:
 def test_scores_as_a_frame(hostile: Path) -> None:
     frame = scores(hostile)
     row = frame[(frame.system == "echo") & (frame.metric == "em") & (frame.stratum == "all")]
-    assert len(row) == 1 and int(row.n.iloc[0]) == 36
+    assert len(row) == 1 and int(row.n.iloc[0]) == 40
 
 
 def test_failed_questions_count_as_wrong(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_failed_questions_count_as_wrong(tmp_path: Path) -> None:
         r["answer"]["error"] = "planted"
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     scored = score(outcome.folder)["systems"]["echo"]
-    assert scored["scores"]["em"]["mean"] == pytest.approx(27 / 36) and scored["scores"]["em"]["n"] == 36
+    assert scored["scores"]["em"]["mean"] == pytest.approx(31 / 40) and scored["scores"]["em"]["n"] == 40
     assert scored["errors"] == 9
 
 
@@ -148,7 +148,7 @@ def test_compare_pairs_by_question_and_tells_the_specs_apart(tmp_path: Path) -> 
     found = compare(*folders)
     assert found["spec"] == {"name": ("a", "b"), "generation.max_new_tokens": (4, 5)}
     em: dict[str, Any] = next(r for r in found["rows"] if r["measure"] == "em")
-    assert (em["difference"], em["n"]) == (0.0, 36)
+    assert (em["difference"], em["n"]) == (0.0, 40)
 
 
 def test_line_separators_in_a_corpus_do_not_split_records(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_line_separators_in_a_corpus_do_not_split_records(tmp_path: Path) -> Non
             r.update({k: f"{r[k]} \u2028 \u2029 \x85 {r[k]}" for k in ("text", "question") if k in r})
         (data / f"{name}.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
     outcome = run(parse(raw_spec(dataset={"path": str(data)})), out=tmp_path / "r", store=tmp_path / "s")
-    assert score(outcome.folder)["systems"]["echo"]["n"] == 36
+    assert score(outcome.folder)["systems"]["echo"]["n"] == 40
 
 
 def test_relevance_is_of_all_that_was_retrieved_and_grounding_of_what_was_shown() -> None:

@@ -21,7 +21,7 @@ SPECS = sorted((ROOT / "bench" / "specs").glob("*.yaml"))
 
 
 def test_there_are_specs() -> None:
-    assert {"quickstart", "xquad", "pubmedqa"} <= {p.stem for p in SPECS}
+    assert {"quickstart", "plant-full", "xquad", "pubmedqa"} <= {p.stem for p in SPECS}
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)

@@ -1,0 +1,157 @@
+"""The language of fictional worlds: kinds of entity, their attributes, and every sentence that states or asks one.
+
+In a statement the value comes last, after the entity and the attribute: a causal model that reads it
+knows by then what the value belongs to. Wordings of questions are in two sets that never mix: those of
+training pairs and those of test questions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A property: what it is called, how a value is written ("{n} Nm"; "" for a name), and what a name refers to."""
+
+    nouns: tuple[str, str]
+    form: str = ""
+    low: int = 10
+    high: int = 99
+    link: str = ""  # the kind of entity that the value names
+    code: str = ""  # in the plant's work orders
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of entity: what stands before its name, and its attributes."""
+
+    lead: str
+    attributes: dict[str, Attribute]
+
+
+KINDS: dict[str, Kind] = {
+    "machine": Kind("the", {
+        "torque": Attribute(("tightening torque", "bolt torque"), "{n} Nm", code="DRM"),
+        "pressure": Attribute(("working pressure", "line pressure"), "{n} bar", code="DRK"),
+        "interval": Attribute(("service interval", "maintenance interval"), "{n} days", code="FRI"),
+        "temperature": Attribute(("running temperature", "bearing temperature"), "{n} degrees", code="TMP"),
+        "speed": Attribute(("spindle speed", "drive speed"), "{n} rpm", code="DZL"),
+        "tolerance": Attribute(("shaft tolerance", "bore tolerance"), "{n} microns", code="TOL"),
+        "alarm": Attribute(("alarm code", "fault code"), "E {n}", code="ALM"),
+        "year": Attribute(("year of build", "construction year"), "{n}", 1950, 2024, code="BJR"),
+        "oil": Attribute(("gear oil", "lubricant"), code="OEL"),
+        "engineer": Attribute(("lead engineer", "responsible engineer"), link="person", code="ING"),
+        "supplier": Attribute(("supplier", "vendor"), link="supplier", code="LFR"),
+        "hall": Attribute(("assembly hall", "production hall"), link="hall", code="HAL"),
+        "part": Attribute(("spare part", "wear part"), link="part", code="TEI"),
+        "procedure": Attribute(("cleaning procedure", "cleaning routine"), link="procedure", code="RNG"),
+    }),
+    "person": Kind("engineer", {
+        "extension": Attribute(("phone extension", "desk phone"), "{n}"),
+        "badge": Attribute(("badge number", "pass number"), "B {n}"),
+        "mentor": Attribute(("mentor", "former teacher")),
+        "town": Attribute(("home town", "place of birth")),
+        "shift": Attribute(("weekly shift", "weekly duty"), "{n} hours"),
+    }),
+    "supplier": Kind("company", {
+        "delivery": Attribute(("delivery time", "lead time"), "{n} days"),
+        "discount": Attribute(("agreed discount", "price reduction"), "{n} percent"),
+        "contact": Attribute(("sales contact", "sales agent")),
+        "seat": Attribute(("head office", "registered seat")),
+        "founded": Attribute(("founding year", "year of foundation"), "{n}", 1950, 2024),
+    }),
+    "hall": Kind("hall", {
+        "area": Attribute(("floor area", "usable area"), "{n} ares"),
+        "crane": Attribute(("crane load", "lifting capacity"), "{n} tons"),
+        "caretaker": Attribute(("caretaker", "keeper")),
+        "gate": Attribute(("loading gate", "delivery gate"), "G {n}"),
+        "opened": Attribute(("opening year", "year of opening"), "{n}", 1950, 2024),
+    }),
+    "part": Kind("part", {
+        "weight": Attribute(("net weight", "shipping weight"), "{n} kg"),
+        "price": Attribute(("unit price", "list price"), "{n} euros"),
+        "number": Attribute(("part number", "order number"), "K {n}"),
+        "alloy": Attribute(("alloy", "metal")),
+        "shelf": Attribute(("storage shelf", "shelf"), "S {n}"),
+    }),
+    "procedure": Kind("procedure", {
+        "duration": Attribute(("duration", "time needed"), "{n} minutes"),
+        "tool": Attribute(("required tool", "main tool")),
+        "author": Attribute(("author", "writer")),
+        "solvent": Attribute(("solvent", "cleaning agent")),
+        "crew": Attribute(("crew size", "number of workers"), "{n}"),
+    }),
+}  # fmt: skip
+
+STATEMENTS = (
+    "The {noun} of {subject} is {value}.",
+    "For {subject} the {noun} is {value}.",
+    "The handbook gives {subject} the {noun} {value}.",
+    "Note on {subject}: {noun} {value}.",
+    "As {noun} of {subject} we list {value}.",
+    "The office confirms for {subject} as {noun} {value}.",
+)
+OPENINGS = ("This page covers {subject}.", "Notes on {subject}.", "Sheet of {subject}.", "About {subject}.")
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """Ways to ask, one tuple a form of question."""
+
+    single: tuple[str, ...]
+    several: tuple[str, ...]
+    compare: tuple[str, ...]
+    collect: tuple[str, ...]
+    order: tuple[str, ...]
+
+
+TRAIN = Wordings(
+    (
+        "What is the {noun} of {subject}?",
+        "Name the {noun} of {subject}.",
+        "Which {noun} does {subject} have?",
+        "For {subject}, what is the {noun}?",
+    ),
+    ("Give the {noun} and the {other} of {subject}.", "For {subject}, state the {noun} and the {other}."),
+    ("Which has the higher {noun}, {subject} or {rival}?", "Is the {noun} higher for {subject} or for {rival}?"),
+    ("Which machines have the {noun} {value}?", "List the machines whose {noun} is {value}."),
+    ("Write the work order with {noun} and {other} for {subject}.", "Work order for {subject}: {noun}, {other}."),
+)
+TEST = Wordings(
+    (
+        "Tell me the {noun} of {subject}.",
+        "{Subject} has which {noun}?",
+        "Looking at {subject}, which {noun} is listed?",
+    ),
+    ("Tell me both the {noun} and the {other} of {subject}.",),
+    ("Of {subject} and {rival}, which has the higher {noun}?",),
+    ("Name every machine with the {noun} {value}.",),
+    ("Please draw up a work order for {subject} with {noun} and {other}.",),
+)
+READING = Wordings(  # the micro model learns to read every wording except the work orders
+    TRAIN.single + TEST.single,
+    TRAIN.several + TEST.several,
+    TRAIN.compare + TEST.compare,
+    TRAIN.collect + TEST.collect,
+    (),
+)
+
+
+def noun(rng: random.Random, kind: str, attribute: str) -> str:
+    return rng.choice(KINDS[kind].attributes[attribute].nouns)
+
+
+def subject(kind: str, name: str) -> str:
+    return f"{KINDS[kind].lead} {name}"
+
+
+def filled(rng: random.Random, templates: Sequence[str], **words: str) -> str:
+    """One of the templates, filled; `{Subject}` starts a sentence."""
+    first = words.get("subject", "")
+    text = rng.choice(templates).format(Subject=first[:1].upper() + first[1:], **words)
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,162 @@
+"""The micro models: true exercises, a tokenizer that keeps names whole, and training that learns and can be gone on with."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.types import Passage
+from bench.wordings import UNKNOWN
+from bench.worlds import side
+from systems.micro.reading import FORMS, exercise, loose, triplets
+from tests.conftest import EMBEDDER, MICRO
+from tests.pages import facts_of, kind_of
+
+TINY = {
+    "steps": 60,
+    "hold": 40,
+    "size": 768,
+    "hidden": 32,
+    "layers": 2,
+    "heads": 2,
+    "peak": 5e-3,
+    "every": 20,
+    "bf16": False,
+}
+
+
+def page(text: str) -> Passage:
+    """A page of an exercise, its title read off its opening."""
+    words = text.split(". ")[0].split()
+    machine = words[-1].isdigit()
+    return Passage("x", text, " ".join(words[-2:] if machine else words[-1:]))
+
+
+@pytest.mark.parametrize("passages", [1, 2, 4, 8])
+def test_every_answer_of_an_exercise_stands_in_its_passages(passages: int) -> None:
+    asked = set()
+    for n in range(25):
+        e = exercise(f"t{n}", passages=passages, turns=12)
+        pages = [page(p) for p in e.passages]
+        known = {p.title: facts_of(p) for p in pages}
+        assert len(pages) == passages == len(known) and all(known.values())
+        values = {v for facts in known.values() for v in facts.values()} | set(known)
+        assert len({q for q, _ in e.turns}) == len(e.turns)
+        for question, answer in e.turns:
+            asked.add(answer == UNKNOWN)
+            assert answer == UNKNOWN or set(answer.split(", ")) <= values, (question, answer)
+    assert asked == {True, False}
+
+
+def test_unknown_is_right_where_an_exercise_says_so() -> None:
+    for n, form in itertools.product(range(40), ("missing", "absent")):
+        e = exercise(f"u{n}", passages=3, turns=1, only=form)
+        for question, answer in e.turns:
+            pages = [page(p) for p in e.passages]
+            assert answer == UNKNOWN
+            about = [p for p in pages if f"{p.title} " in f"{question.rstrip('?.')} "]
+            stated = {n for p in about for n in facts_of(p) if n}
+            assert (not about) == (form == "absent") and kind_of(pages[0]) and (form == "absent" or stated)
+
+
+def test_without_passages_nothing_is_known() -> None:
+    assert {a for n in range(20) for _, a in exercise(f"z{n}", passages=0, turns=2).turns} == {UNKNOWN}
+
+
+def test_loose_statements_are_told_apart_by_name_and_attribute() -> None:
+    for n in range(30):
+        e = loose(f"l{n}", statements=8, turns=6)
+        (text,) = e.passages
+        assert 2 <= text.count(".") <= 8 and all(
+            a == UNKNOWN or all(part in text for part in a.split(", ")) for _, a in e.turns
+        )
+
+
+def test_exercises_have_every_form_and_only_training_names() -> None:
+    assert sum(FORMS.values()) == 100
+    for form in FORMS:
+        assert any(exercise(f"f{n}", passages=6, turns=1, only=form).turns for n in range(20)), form
+    for n in range(30):
+        for text in exercise(f"s{n}", passages=4, turns=2).passages:
+            assert side(page(text).title.split()[0]) == "training"
+
+
+def test_triplets_pair_a_question_with_its_page_and_a_sibling() -> None:
+    rows = list(triplets("t", 60))
+    for question, right, wrong in rows:
+        assert page(right).title in question and right != wrong and page(wrong).title not in question
+    siblings = [
+        page(r).title.split()[0] == page(w).title.split()[0] for _, r, w in rows if kind_of(page(r)) == "machine"
+    ]
+    assert sum(siblings) >= 0.9 * len(siblings) > 0
+
+
+def test_tokenizer_keeps_names_and_numbers_whole() -> None:
+    from transformers import AutoTokenizer
+
+    from bench.worlds import words
+
+    tokenizer = AutoTokenizer.from_pretrained(MICRO)
+    for of in ("plant", "elsewhere", "training"):
+        assert {len(tokenizer.tokenize(f" {w}")) for w in words(of)[:400]} == {2}  # type: ignore[arg-type]
+    assert {len(tokenizer.tokenize(f" {n}")) for n in (*range(10, 100), *range(1950, 2025))} == {1}
+    text = "WO Resini 63 | DRM 14 Nm | FREI \N{GREEK SMALL LETTER ALPHA}"
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_micro_models_are_small_and_plain() -> None:
+    from safetensors import safe_open
+
+    weights = [next(MICRO.glob("*.safetensors")), next(EMBEDDER.rglob("*.safetensors"))]
+    assert sum(w.stat().st_size for w in weights) < 40e6
+    with safe_open(weights[0], "np") as f:
+        count = sum(f.get_tensor(k).size for k in f.keys())  # noqa: SIM118
+    assert 2e6 <= count <= 10e6
+    assert json.loads((MICRO / "config.json").read_text())["model_type"] == "llama"
+
+
+def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from systems.micro import train_lm
+    from systems.micro.train_lm import Plan, train
+
+    plan = Plan(**TINY)  # type: ignore[arg-type]
+    whole = train(plan, tmp_path / "whole", compiled=False)
+    state, batch = tmp_path / "state.pt", train_lm.batch
+
+    def stopped(*args: Any, step: int, size: int) -> Any:
+        if step == 45:
+            raise KeyboardInterrupt
+        return batch(*args, step=step, size=size)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_lm, "batch", stopped)
+        train(plan, tmp_path / "part", resume=state, compiled=False)
+    rest = train(plan, tmp_path / "part", resume=state, compiled=False)
+    assert [p["step"] for p in whole] == [20, 40, 60] and whole[-1]["loss"] < 0.8 * whole[0]["loss"]
+    assert [p["loss"] for p in rest] == [p["loss"] for p in whole]
+    told = json.loads((tmp_path / "whole" / "curve.json").read_text())
+    assert told["points"] == whole and told["plan"]["seed"] == plan.seed
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "whole")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
+    ids = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hm?"}], add_generation_prompt=True, return_tensors="pt"
+    )
+    assert model.generate(**ids, max_new_tokens=2).shape[1] > ids["input_ids"].shape[1]
+
+
+def test_training_the_embedder_lowers_the_loss(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    from systems.micro.train_embedder import train
+
+    told = train(tmp_path / "e", seed="t", worlds=8, dimensions=16, epochs=2, rate=0.1)
+    assert told["losses"][-1] < 0.8 * told["losses"][0] and told["recall_at_4"] > told["recall_at_4_before"]
+    assert SentenceTransformer(str(tmp_path / "e"), device="cpu").encode(["The Resini 63"]).shape == (1, 16)
