@@ -284,7 +284,7 @@ class Quiz:
             for a in links.keys() & e.facts.keys():
                 if (a, e.facts[a]) in found:
                     found[a, e.facts[a]] = [*(found[a, e.facts[a]] or ()), e]
-        whole = [(key, rows) for key, rows in found.items() if rows and 2 <= len(rows) <= 4]
+        whole = [(key, rows) for key, rows in found.items() if rows and 2 <= len(rows) <= 3]
         rng.shuffle(whole)
         for (a, value), rows in whole:
             if not any(self.taught(e.index) or w.change(e.index) for e in rows):

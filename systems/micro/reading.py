@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,15 +14,12 @@ from bench.worlds import Entity, World
 PAGES = 300  # of each training world
 Turn = tuple[str, str]  # question, answer
 Asked = tuple[tuple[str, ...], str, str]  # what is asked of what, question, answer
-FORMS = {
-    "single": 56,
-    "missing": 11,
-    "absent": 5,
-    "two_hop": 14,
-    "several": 5,
-    "compare": 5,
-    "collect": 4,
-}  # in percent
+FORMS = {  # of questions, in percent
+    "single": 56, "missing": 11, "absent": 5, "two_hop": 14, "several": 5, "compare": 5, "collect": 4,
+}  # fmt: skip
+DOUBTFUL = {  # the same with more of what is to be answered by "unknown"
+    "single": 38, "missing": 24, "absent": 12, "two_hop": 10, "several": 5, "compare": 8, "collect": 3,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,17 +30,17 @@ class Exercise:
     turns: tuple[Turn, ...]
 
 
-def exercise(seed: str, *, passages: int, turns: int, only: str = "", alike: str = "") -> Exercise:
+def exercise(seed: str, *, passages: int, turns: int, forms: Mapping[str, int] = FORMS, alike: str = "") -> Exercise:
     """Handbook pages in any order, many of them hard distractors of one another, and questions on them.
 
-    `only` is the one form of question to ask, for probes. `alike` is the seed of a world of which pages are shown
+    `forms` is how often each form of question is asked. `alike` is the seed of a world of which pages are shown
     that retrieval would confuse: their names share a syllable or a number.
     """
     rng = random.Random(f"{seed}/exercise")
     world = World(alike or seed, PAGES, side="training")
     shown = lookalikes(rng, world, passages) if alike else neighbours(rng, world, passages)
     rng.shuffle(shown)
-    desk = Desk(rng, world, [world.entity(i) for i in shown], {only: 1} if only else FORMS)
+    desk = Desk(rng, world, [world.entity(i) for i in shown], forms)
     return Exercise(tuple(world.text(i) for i in shown), tuple(desk.turns(turns)))
 
 
@@ -111,7 +108,7 @@ class Desk:
     rng: random.Random
     world: World
     entities: list[Entity]
-    forms: dict[str, int]  # how often each is asked
+    forms: Mapping[str, int]  # how often each is asked
 
     def turns(self, count: int) -> Iterator[Turn]:
         seen: set[tuple[str, ...]] = set()

@@ -22,7 +22,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from systems.micro.reading import Exercise, exercise, loose
+from systems.micro.reading import DOUBTFUL, FORMS, Exercise, exercise, loose
 
 SPECIAL = ("<pad>", "<user>", "<assistant>", "<end>", "<system>")
 TEMPLATE = (
@@ -32,6 +32,7 @@ TEMPLATE = (
 )
 HEAD = Regex(r" ?[BDFGHKLMNPRSTVZ][aeiou][ln]?(?=[bdgklmnprstvz][aeio][ks]?\b)")  # the first syllable of a name
 ALIKE = 1800  # from this step on pages are shown together whose names are alike, as retrieval will
+DOUBT = 2800  # from this step on more of the questions have no answer
 PAGE_WEIGHT = 0.03  # of a token outside the answers
 
 
@@ -97,7 +98,7 @@ def batch(tokenizer: PreTrainedTokenizerFast, seed: str, *, step: int, size: int
         e = (
             loose(key, statements=count, turns=turns)
             if form == "loose"
-            else exercise(key, passages=count, turns=turns, alike=alike)
+            else exercise(key, passages=count, turns=turns, forms=DOUBTFUL if step >= DOUBT else FORMS, alike=alike)
         )
         rows.append(tokens(tokenizer, e))
     length = max(len(ids) for ids, _ in rows)
@@ -126,7 +127,7 @@ def exact_match(
     right = total = 0
     for n in range(rows):
         key = f"probe/{form}/{passages}/{n}"
-        e = exercise(key, passages=passages, turns=1, only=form, alike=key)
+        e = exercise(key, passages=passages, turns=1, forms={form: 1}, alike=key)
         if e.turns:
             ids, weights = tokens(tokenizer, e)
             guess = model(input_ids=torch.tensor([ids])).logits[0, :-1].argmax(-1)

@@ -12,7 +12,7 @@ import pytest
 from bench.types import Passage
 from bench.wordings import UNKNOWN
 from bench.worlds import side
-from systems.micro.reading import FORMS, exercise, loose, triplets
+from systems.micro.reading import DOUBTFUL, FORMS, exercise, loose, triplets
 from tests.conftest import EMBEDDER, MICRO
 from tests.pages import facts_of, kind_of
 
@@ -54,7 +54,7 @@ def test_every_answer_of_an_exercise_stands_in_its_passages(passages: int) -> No
 
 def test_unknown_is_right_where_an_exercise_says_so() -> None:
     for n, form in itertools.product(range(40), ("missing", "absent")):
-        e = exercise(f"u{n}", passages=3, turns=1, only=form)
+        e = exercise(f"u{n}", passages=3, turns=1, forms={form: 1})
         for question, answer in e.turns:
             pages = [page(p) for p in e.passages]
             assert answer == UNKNOWN
@@ -77,9 +77,9 @@ def test_loose_statements_are_told_apart_by_name_and_attribute() -> None:
 
 
 def test_exercises_have_every_form_and_only_training_names() -> None:
-    assert sum(FORMS.values()) == 100
+    assert sum(FORMS.values()) == sum(DOUBTFUL.values()) == 100 and list(FORMS) == list(DOUBTFUL)
     for form in FORMS:
-        assert any(exercise(f"f{n}", passages=6, turns=1, only=form).turns for n in range(20)), form
+        assert any(exercise(f"f{n}", passages=6, turns=1, forms={form: 1}).turns for n in range(20)), form
     for n in range(30):
         for text in exercise(f"s{n}", passages=4, turns=2).passages:
             assert side(page(text).title.split()[0]) == "training"
