@@ -194,7 +194,7 @@ def world(
     restated: Annotated[int, typer.Option(help="How often each page is said again, to train on passages.")] = 4,
     siblings: Annotated[int, typer.Option(help="Machines that share a name: hard distractors.")] = 2,
     skew: Annotated[float, typer.Option(help="0: every engineer and part is referred to alike; towards 1: a few of them.")] = 0.0,
-    updated: Annotated[float, typer.Option(help="Share of pages that version 2 changes.")] = 0.12,
+    updated: Annotated[float, typer.Option(help="Share of pages that version 2 changes.")] = 0.15,
     unanswerable: Annotated[float, typer.Option(help="Share of test questions that the corpus does not answer.")] = 0.15,
 ) -> None:  # fmt: skip
     """Generate a fictional plant as a native dataset."""
@@ -207,6 +207,8 @@ def world(
         told = write(out, Quiz(plant, train, dev, test, paraphrases, unanswerable, restated))
     except ValueError as e:
         raise UserError(f"{e}.", where="ragtune world") from None
+    except OSError as e:
+        raise UserError(f"cannot be written: {e.strerror}.", where=str(out), remedy="Give another folder.") from None
     typer.echo(f"Wrote {out}: {told['passages']:,} passages, {train} training and {test} test questions.")
 
 

@@ -66,7 +66,9 @@ def write_parts(
     written = {}
     for name, rows in parts.items():
         first = next(rows, None)
-        if first is not None:  # an empty split has no file
+        if first is None:  # an empty part has no file, nor keeps one of before
+            (folder / name).unlink(missing_ok=True)
+        else:
             write_jsonl(folder / name, itertools.chain([first], rows))
             written[name] = file_digest(folder / name)
     return written
@@ -175,7 +177,7 @@ def pattern(row: Mapping[str, Any], key: str, where: str) -> str:
     value = row.get(key) or ""
     try:
         re.compile(value)
-    except (re.error, TypeError) as e:
+    except (re.error, TypeError, OverflowError, RecursionError) as e:
         raise UserError(f"`{key}` is no regular expression: {e}.", where=where) from None
     return str(value)
 

@@ -10,6 +10,7 @@ import itertools
 import math
 import random
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,11 +75,13 @@ class Quiz:
             )
         if not 0 <= self.unanswerable < 1:
             raise ValueError("the unanswerable share is in [0, 1)")
+        if min(self.train, self.test) < 1 or min(self.dev, self.restated) < 0:
+            raise ValueError("train and test are at least 1, dev and restated at least 0")
         w = self.world
         object.__setattr__(
             self,
             "elsewhere",
-            World(f"{w.seed}/elsewhere", max(20, w.pages // 10), w.facts, w.wordings, side="elsewhere"),
+            World(f"{w.seed}/elsewhere", max(30, w.pages // 10), w.facts, w.wordings, side="elsewhere"),
         )
 
     def corpus(self) -> Iterator[Passage]:
@@ -89,13 +92,11 @@ class Quiz:
     def examples(self) -> tuple[tuple[Example, ...], tuple[Example, ...], tuple[Example, ...]]:
         """(train, dev, test). Raises ValueError where the world is too small for them."""
         tests = self._tests()
-        kept = {row.topic for row in tests}
         asked = [row for row in tests if row.stratum in ("asked", "updated")]
-        pairs = self._pairs(asked, kept)
-        taken = len(pairs) - self.dev
+        train, dev = self._train(asked, {row.topic for row in tests}), self._dev()
         return (
-            tuple(r.example("train", n) for n, r in enumerate(pairs[:taken])),
-            tuple(r.example("dev", n) for n, r in enumerate(pairs[taken:])),
+            tuple(r.example("train", n) for n, r in enumerate(train)),
+            tuple(r.example("dev", n) for n, r in enumerate(dev)),
             tuple(r.example("test", n) for n, r in enumerate(tests)),
         )
 
@@ -103,16 +104,16 @@ class Quiz:
         """Test questions of each stratum."""
         rest = sum(v for k, v in STRATA.items() if k != "unanswerable")
         share = {k: v / rest * (1 - self.unanswerable) for k, v in STRATA.items()} | {"unanswerable": self.unanswerable}
-        found = {k: int(self.test * v) for k, v in share.items()}
+        found = {k: int(self.test * v) if self.world.updated or k != "updated" else 0 for k, v in share.items()}
         return found | {"asked": found["asked"] + self.test - sum(found.values())}
 
     def _tests(self) -> list[Row]:
         sources: dict[str, Callable[[], Iterator[Row]]] = {
-            "asked": lambda: self._single("asked", TEST, taught=True),
-            "corpus_only": lambda: self._single("corpus_only", TEST, taught=False),
+            "asked": lambda: self._single("asked", TEST, role="taught"),
+            "corpus_only": lambda: self._single("corpus_only", TEST, role="fresh"),
             "updated": self._updated, "two_hop": self._two_hop, "comparison": self._comparison, "list": self._list,
-            "unanswerable": lambda: self._silent(TEST, taught=False),
-            "house_style": lambda: self._orders(TEST, taught=False), "general": self._general,
+            "unanswerable": lambda: self._silent(TEST, role="fresh"),
+            "house_style": lambda: self._orders(TEST, role="fresh"), "general": self._general,
         }  # fmt: skip
         rows: list[Row] = []
         seen: set[tuple[object, ...]] = set()
@@ -132,33 +133,39 @@ class Quiz:
                 return found
         if count:
             raise ValueError(
-                f"{self.world.pages} pages hold {len(found)} of {count} {what} questions; ask for more pages or fewer questions"
+                f"{self.world.pages} pages hold {len(found)} of {count} {what} questions; ask for more pages, fewer questions, or less skew and fewer updates"
             )
         return found
 
-    def _pairs(self, asked: list[Row], kept: set[tuple[object, ...]]) -> list[Row]:
-        """Training rows, then dev rows: each asked fact in its paraphrases, unanswerable questions, work orders."""
-        silent, orders = round((self.train + self.dev) * self.unanswerable * 0.8), round((self.train + self.dev) * 0.15)
+    def _others(self, size: int, role: str, what: str, seen: set[tuple[object, ...]]) -> list[Row]:
+        """What a split has besides single facts: unanswerable questions and work orders."""
+        silent, orders = round(size * self.unanswerable * 0.8), round(size * 0.15)
+        rows = self._take(self._silent(TRAIN, role=role), silent, f"unanswerable {what}", seen)
+        return rows + self._take(self._orders(TRAIN, role=role), orders, f"work order {what}", seen)
+
+    def _train(self, asked: list[Row], kept: set[tuple[object, ...]]) -> list[Row]:
+        """Training rows: each asked fact in its paraphrases, unanswerable questions, work orders."""
         seen = set(kept)
-        others = self._take(self._silent(TRAIN, taught=True), silent, "unanswerable training", seen)
-        others += self._take(self._orders(TRAIN, taught=True), orders, "work order training", seen)
-        singles = self.train + self.dev - len(others)
-        devs = round(singles * self.dev / (self.train + self.dev))
-        facts = -(-(singles - devs) // self.paraphrases)
+        others = self._others(self.train, "taught", "training", seen)
+        singles = self.train - len(others)
+        facts = -(-singles // self.paraphrases)
         if facts < len(asked):
             raise ValueError(
                 f"{self.train} training pairs in {self.paraphrases} wordings ask {facts} facts, and the test asks {len(asked)} of them again; ask for more training pairs or fewer paraphrases"
             )
-        more = self._take(self._single("asked", TRAIN, taught=True), facts - len(asked) + devs, "training", seen)
-        taught, held = asked + more[: facts - len(asked)], more[facts - len(asked) :]
+        more = self._take(self._single("asked", TRAIN, role="taught"), facts - len(asked), "training", seen)
         rng = self.world.rng("pairs")
-        told = [r for row in taught for r in self._paraphrased(rng, row)][: singles - devs]
-        cut = round(len(others) * self.train / (self.train + self.dev))
-        rng.shuffle(others)
-        train, dev = told + others[:cut], held + others[cut:]
-        rng.shuffle(train)
-        rng.shuffle(dev)
-        return train + dev
+        rows = [r for row in asked + more for r in self._paraphrased(rng, row)][:singles] + others
+        rng.shuffle(rows)
+        return rows
+
+    def _dev(self) -> list[Row]:
+        """Dev rows are of entities that nothing else asks about."""
+        seen: set[tuple[object, ...]] = set()
+        rows = self._others(self.dev, "held", "dev", seen)
+        rows += self._take(self._single("asked", TRAIN, role="held"), self.dev - len(rows), "dev", seen)
+        self.world.rng("dev").shuffle(rows)
+        return rows
 
     def _paraphrased(self, rng: random.Random, row: Row) -> list[Row]:
         """The same fact in as many training wordings as asked for, all different."""
@@ -181,21 +188,22 @@ class Quiz:
         answers = (answer,) if isinstance(answer, str) and answer else tuple(answer)
         return Row(topic, text, answers, ids if answers else (), stratum, ids[0], **more)  # type: ignore[arg-type]
 
-    def _entities(self, purpose: str, *, taught: bool | None = None, kind: str = "") -> Iterator[Entity]:
-        """Entities that version 2 leaves alone, in an order of this purpose's own."""
+    def _entities(self, purpose: str, *, role: str, kind: str = "") -> Iterator[Entity]:
+        """Entities of a role that version 2 leaves alone, in an order of this purpose's own."""
         rng = self.world.rng("walk", purpose)
         for i in walk(rng, self.world.pages):
-            if taught in (None, self.taught(i)) and kind in ("", self.world.kind(i)) and not self.world.change(i):
+            if self.role(i) == role and kind in ("", self.world.kind(i)) and not self.world.change(i):
                 yield self.world.entity(i)
 
-    def taught(self, index: int) -> bool:
-        """Whether training may ask about an entity: about those that version 2 changes, and a third of the others."""
-        return self.world.change(index) is not None or self.world.rng("taught", index).random() < 1 / 3
+    def role(self, index: int) -> str:
+        """`taught`: training asks about it, as about all that version 2 changes; `held`: dev does; `fresh`: only the test."""
+        drawn = self.world.rng("role", index).random()
+        return "taught" if self.world.change(index) or drawn < 0.32 else "held" if drawn < 0.4 else "fresh"
 
-    def _single(self, stratum: str, wordings: Wordings, *, taught: bool) -> Iterator[Row]:
+    def _single(self, stratum: str, wordings: Wordings, *, role: str) -> Iterator[Row]:
         rng = self.world.rng(stratum, wordings.single[0])
         for turn in range(self.world.facts):
-            for e in self._entities("single", taught=taught):
+            for e in self._entities("single", role=role):
                 if turn < len(e.facts):
                     a = list(e.facts)[turn]
                     text = filled(rng, wordings.single, noun=noun(rng, e.kind, a), subject=e.subject)
@@ -210,11 +218,11 @@ class Quiz:
                 text = filled(rng, TEST.single, noun=noun(rng, old.kind, a), subject=old.subject)
                 yield self._row((i, a), text, old.facts[a], [old], "updated", updated=(new.facts[a],))
 
-    def _silent(self, wordings: Wordings, *, taught: bool) -> Iterator[Row]:
+    def _silent(self, wordings: Wordings, *, role: str) -> Iterator[Row]:
         rng = self.world.rng("silent", wordings.single[0])
         for turn in itertools.count():
             some = False
-            for e in self._entities("silent", taught=taught):
+            for e in self._entities("silent", role=role):
                 if turn < len(e.missing):
                     a, some = e.missing[turn], True
                     text = filled(rng, wordings.single, noun=noun(rng, e.kind, a), subject=e.subject)
@@ -222,11 +230,11 @@ class Quiz:
             if not some:
                 return
 
-    def _orders(self, wordings: Wordings, *, taught: bool) -> Iterator[Row]:
+    def _orders(self, wordings: Wordings, *, role: str) -> Iterator[Row]:
         """Work orders: two facts of a machine in the plant's codes. `form` is a pattern that leaves the values open."""
         rng = self.world.rng("orders", wordings.order[0])
         for turn in range(3):
-            for e in self._entities("orders", taught=taught, kind="machine"):
+            for e in self._entities("orders", role=role, kind="machine"):
                 pairs = list(itertools.permutations(e.facts, 2))
                 if turn < len(pairs):
                     rng.shuffle(pairs)
@@ -242,11 +250,11 @@ class Quiz:
 
     def _two_hop(self) -> Iterator[Row]:
         rng, w = self.world.rng("two hops"), self.world
-        for e in self._entities("two hops", taught=False, kind="machine"):
+        for e in self._entities("two hops", role="fresh", kind="machine"):
             for a, value in e.facts.items():
                 kind = KINDS["machine"].attributes[a].link
                 end = w.named(kind, value) if kind else None
-                if end is None or self.taught(end) or w.change(end):
+                if end is None or self.role(end) != "fresh":
                     continue
                 far = w.entity(end)
                 b = rng.choice(list(far.facts))
@@ -257,7 +265,7 @@ class Quiz:
     def _comparison(self) -> Iterator[Row]:
         rng = self.world.rng("comparison")
         last: dict[str, Entity] = {}  # attribute -> a machine that waits for its rival
-        for e in self._entities("comparison", taught=False, kind="machine"):
+        for e in self._entities("comparison", role="fresh", kind="machine"):
             for a in e.facts:
                 if e.number(a) < 0:
                     continue
@@ -273,24 +281,37 @@ class Quiz:
                     yield self._row((e.index, rival.index, a), text, high.name, [first, second], "comparison")
 
     def _list(self) -> Iterator[Row]:
-        """Machines by what they refer to: the candidates first, then one pass over the plant."""
+        """Machines by a value that two or three of them share: the values first, then one pass over the plant."""
         rng, w = self.world.rng("list"), self.world
-        links = {a: x.link for a, x in KINDS["machine"].attributes.items() if x.link}
-        wanted = [(a, w.name(i)) for a, kind in links.items() for i in itertools.islice(
-            (w.index(kind, n) for n in walk(w.rng("list", a), w.count(kind))), max(40, 8 * self.sizes()["list"]))]  # fmt: skip
-        found: dict[tuple[str, str], list[Entity] | None] = dict.fromkeys(wanted)
+        found: dict[tuple[str, str], list[Entity]] = {}
+        for a, x in KINDS["machine"].attributes.items():
+            some = itertools.islice(
+                walk(w.rng("list", a), w.count(x.link)) if x.link else (), max(40, 8 * self.sizes()["list"])
+            )
+            values = (
+                [w.name(w.index(x.link, n)) for n in some]
+                if x.link
+                else [x.form.format(n=n) for n in range(x.low, x.high + 1)]
+            )
+            found |= {(a, v): [] for v in values if x.link or x.form}
         for n in range(w.count("machine")):
             e = w.entity(w.index("machine", n))
-            for a in links.keys() & e.facts.keys():
-                if (a, e.facts[a]) in found:
-                    found[a, e.facts[a]] = [*(found[a, e.facts[a]] or ()), e]
-        whole = [(key, rows) for key, rows in found.items() if rows and 2 <= len(rows) <= 3]
+            for key in [k for k in e.facts.items() if k in found]:
+                found[key].append(e)
+                if len(found[key]) > 3 or self.role(e.index) != "fresh":
+                    del found[key]  # too many, or not the test's to ask
+            later = w.entity(e.index, version=2).facts if w.change(e.index) else {}
+            for key in [k for k in later.items() if k in found]:
+                del found[key]  # version 2 has one more
+        for i in range(self.elsewhere.pages):
+            for key in self.elsewhere.entity(i).facts.items():
+                found.pop(key, None)  # a machine of the other world has it too
+        whole = [(key, rows) for key, rows in found.items() if len(rows) > 1]
         rng.shuffle(whole)
         for (a, value), rows in whole:
-            if not any(self.taught(e.index) or w.change(e.index) for e in rows):
-                text = filled(rng, TEST.collect, noun=noun(rng, "machine", a), value=value)
-                orders = tuple(", ".join(names) for names in itertools.permutations(e.name for e in rows))
-                yield self._row((a, value), text, orders, rows, "list")
+            text = filled(rng, TEST.collect, noun=noun(rng, "machine", a), value=value)
+            orders = tuple(", ".join(names) for names in itertools.permutations(e.name for e in rows))
+            yield self._row((a, value), text, orders, rows, "list")
 
     def _general(self) -> Iterator[Row]:
         rng, w = self.world.rng("general"), self.elsewhere
@@ -314,8 +335,8 @@ def write(folder: Path, quiz: Quiz) -> dict[str, JSON]:
     options = {k: getattr(w, k) for k in ("seed", "pages", "facts", "wordings", "siblings", "skew", "updated")}
     options |= {k: getattr(quiz, k) for k in ("train", "dev", "test", "paraphrases", "unanswerable", "restated")}
     about: dict[str, JSON] = {
-        "name": folder.name, "licence": "CC0-1.0", "seed": w.seed,
-        "generated_by": " ".join(["ragtune world", folder.name, *(f"--{k} {v}" for k, v in options.items())]),
+        "name": folder.resolve().name, "licence": "CC0-1.0", "seed": w.seed,
+        "generated_by": " ".join(["ragtune world", folder.resolve().name, *(f"--{k} {shlex.quote(str(v))}" for k, v in options.items())]),
         "passages": w.pages + quiz.elsewhere.pages, "sha256": digests,
     }  # fmt: skip
     write_json(folder / "dataset.yaml", about)  # JSON is YAML

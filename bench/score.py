@@ -78,7 +78,8 @@ def fresh(r: Record) -> Values:
     if r.later is None or not r.updated or not r.answers:
         return {}
     said = "" if r.later.error else r.later.text
-    return {"updated_em": text.squad(said, r.updated)[0], "stale": text.squad(said, r.answers)[0]}
+    right = text.squad(said, r.updated)[0]
+    return {"updated_em": right, "stale": text.squad(said, r.answers)[0] if not right else 0.0}
 
 
 def grounded(r: Record, abstain: Sequence[str]) -> Values:
@@ -279,6 +280,7 @@ def score(folder: Path) -> dict[str, JSON]:
     systems = {name: _system(name, about, by_cell) for name in about["systems"]}
     scores = {
         "schema_version": 1,
+        "version": VERSION,
         "source": source,
         "run": about["name"],
         "metrics": {m: t for m, (t, _) in METRICS.items()},
@@ -312,7 +314,7 @@ def _system(name: str, about: Mapping[str, Any], by_cell: Mapping[str, list[Reco
     entry = about["systems"][name]
     failed = {c: cell["reason"] for c, cell in mine.items() if cell["status"] != "done"}
     whole = {c: cell for c, cell in mine.items() if c not in failed}
-    control = entry["kind"] == "closed_book" or entry["config"].get("distractors") is not None
+    control = entry["kind"] in ("closed_book", "oracle") or entry["config"].get("distractors") is not None
     head = {
         "kind": entry["kind"],
         "control": control,
@@ -342,7 +344,7 @@ def _system(name: str, about: Mapping[str, Any], by_cell: Mapping[str, list[Reco
         "memory": {**memory, "weights_bytes": first["notes"].get("weights_bytes"), "parameters": first["notes"].get("parameters")},
         "tokens": {"prompt": _mean(r.answer.prompt_tokens for r in records), "completion": _mean(r.answer.completion_tokens for r in records)},
         "cost": cost(build, quick, records, about["spec"]["prices"], first["notes"].get("device") == "cuda"),
-        "device": first["notes"].get("device"), "cell_s": _middle(cell["ended"] - cell["started"] for cell in whole.values()),
+        "refresh_s": _middle(cell.get("refresh_s") for cell in whole.values()), "device": first["notes"].get("device"), "cell_s": _middle(cell["ended"] - cell["started"] for cell in whole.values()),
     }  # fmt: skip
 
 

@@ -196,8 +196,8 @@ class SystemConfig(Block):
 
     @property
     def privileged(self) -> bool:
-        """Whether it is shown which passages are gold: where it has a number of distractors to hide them among."""
-        return getattr(self, "distractors", None) is not None
+        """Whether it is shown which passages are gold."""
+        return False
 
 
 class TunedConfig(SystemConfig):

@@ -120,6 +120,11 @@ def check(task: Task) -> Task:
         if missing:
             raise UserError(f"question {e.question.id!r} names gold passage {missing[0]!r}, which the corpus does not have.",
                             where=task.name, remedy="Give the id of a line of the corpus.")  # fmt: skip
+    moved = {p.id for p in task.updates}
+    for e in task.test:
+        if e.updated and moved and not moved & {*e.question.gold, e.group}:
+            raise UserError(f"question {e.question.id!r} has `updated` answers, and no passage in updates.jsonl is of its gold ones.",
+                            where=task.name, remedy="Add the passage as it will be, or drop `updated`.")  # fmt: skip
     for what, ids in (("update", [p.id for p in task.updates]), ("paraphrase", [p.group for p in task.paraphrases])):
         stray = [i for i in ids if i not in known]
         if stray:

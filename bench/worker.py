@@ -87,11 +87,11 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         answer_all(job, config, system, task, folder)
         memory.phase("audit")
         recall = system.index_recall([e.question for e in task.test])
-        memory.phase("refresh")
-        refresh_s = answer_later(config, system, task, folder)
+    artefacts, measured = first or _once(store), memory.facts()  # of the world as it was
+    refresh_s = answer_later(config, system, task, folder)
     return {
-        "status": "done", "load_s": load_s, "memory": memory.facts(), "notes": meters.notes(),
-        "artefacts": first or _once(store), "refresh_s": refresh_s,
+        "status": "done", "load_s": load_s, "memory": measured, "notes": meters.notes(),
+        "artefacts": artefacts, "refresh_s": refresh_s,
         "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True)) if recall is not None else None,
     }  # fmt: skip
 
@@ -241,9 +241,8 @@ def whole_batches(path: Path, plan: Sequence[Sequence[Example]]) -> set[int]:
 
 def read_record(row: dict[str, Any]) -> Record:
     """A Record from its line."""
-    tuples = {
-        k: tuple(row[k]) if row[k] is not None else None for k in ("answers", "gold", "choices", "updated", "facts")
-    }
+    tuples = {k: tuple(row[k]) if row[k] is not None else None for k in ("answers", "gold", "choices")}
+    tuples |= {k: tuple(row.get(k) or ()) for k in ("updated", "facts")}  # older runs have none
     later = _answer(row["later"]) if row.get("later") else None
     return Record(**{**row, **tuples, "answer": _answer(row["answer"]), "later": later})
 

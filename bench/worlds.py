@@ -93,14 +93,14 @@ class World:
     wordings: int = 1  # of each fact in its page
     siblings: int = 2
     skew: float = 0.0
-    updated: float = 0.12
+    updated: float = 0.15
     side: Side = "plant"
 
     def __post_init__(self) -> None:
-        if not 20 <= self.pages <= 1_000_000:
-            raise ValueError(f"a world has 20 to 1,000,000 pages, not {self.pages}")
-        if not 1 <= self.facts <= 8 or not 1 <= self.wordings <= len(STATEMENTS):
-            raise ValueError(f"a page has 1 to 8 facts in 1 to {len(STATEMENTS)} wordings each")
+        if not 30 <= self.pages <= 1_000_000:
+            raise ValueError(f"a world has 30 to 1,000,000 pages, not {self.pages}")
+        if not 2 <= self.facts <= 8 or not 1 <= self.wordings <= len(STATEMENTS):
+            raise ValueError(f"a page has 2 to 8 facts in 1 to {len(STATEMENTS)} wordings each")
         if not (0 <= self.skew < 1 and 0 <= self.updated <= 1 and 1 <= self.siblings <= 40):
             raise ValueError("skew is in [0, 1), updated in [0, 1], siblings in 1 to 40")
 
@@ -169,9 +169,7 @@ class World:
         facts = {a: self._value(rng, kind, a) for a in chosen[:count]}
         changed = self.change(index)
         if version == 2 and changed:
-            fresh, before = self.rng("v2", index, "value"), facts[changed]
-            while facts[changed] == before:
-                facts[changed] = self._value(fresh, kind, changed)
+            facts[changed] = self._another(self.rng("v2", index, "value"), kind, changed, facts[changed])
         return Entity(index, kind, self.name(index), facts, tuple(sorted(chosen[count:])))
 
     def change(self, index: int) -> str | None:
@@ -179,9 +177,11 @@ class World:
         rng = self.rng("v2", index)
         if rng.random() >= self.updated:
             return None
-        known = list(KINDS[self.kind(index)].attributes)
-        count = min(self.facts, len(known) - 1)
-        return rng.choice(self.rng(index).sample(known, len(known))[:count])
+        attributes = KINDS[self.kind(index)].attributes
+        count = min(self.facts, len(attributes) - 1)
+        stated = self.rng(index).sample(list(attributes), len(attributes))[:count]
+        able = [a for a in stated if self.count(attributes[a].link or "machine") > 1]
+        return rng.choice(able) if able else None
 
     def _value(self, rng: random.Random, kind: str, attribute: str) -> str:
         a = KINDS[kind].attributes[attribute]
@@ -191,8 +191,19 @@ class World:
             return a.form.format(n=rng.randint(a.low, a.high))
         return rng.choice(words(self.side))
 
+    def _another(self, rng: random.Random, kind: str, attribute: str, before: str) -> str:
+        """A value that is not the one before; whatever it refers to is drawn evenly."""
+        link = KINDS[kind].attributes[attribute].link
+        old = self.named(link, before) if link else None
+        if old is not None:
+            size = self.count(link)
+            return self.name(self.index(link, (self.ordinal(old) + 1 + rng.randrange(size - 1)) % size))
+        while True:
+            if (value := self._value(rng, kind, attribute)) != before:
+                return value
+
     def named(self, kind: str, name: str) -> int | None:
-        """The entity of a kind that has a name, if there is one."""
+        """The entity of a kind that has a name, if there is one. Machines share names, and are not found by them."""
         known = words(self.side)
         first, _, second = name.partition("-")
         step, start = self._shuffle
@@ -213,12 +224,23 @@ class World:
 
     def text(self, index: int, *, version: int = 1, edition: int = 0) -> str:
         """The page of an entity: an opening, then every fact in each of its wordings, shuffled; other editions in other words."""
-        e, rng = self.entity(index, version=version), self.rng("page", index, *([edition] if edition else []))
+        e, rng = self.entity(index, version=version), self.rng("page", index)
         stated = [(a, t) for a in e.facts for t in rng.sample(STATEMENTS, self.wordings)]
+        if edition:
+            rng, first = self.rng("page", index, edition), stated
+            stated = [
+                (a, t) for a in e.facts for t in self._reworded(index, a, [t for b, t in first if b == a], edition)
+            ]
         rng.shuffle(stated)
         opening = filled(rng, OPENINGS, subject=e.subject)
         lines = [filled(rng, [t], noun=noun(rng, e.kind, a), subject=e.subject, value=e.facts[a]) for a, t in stated]
         return " ".join([opening, *lines])
+
+    def _reworded(self, index: int, attribute: str, used: list[str], edition: int) -> list[str]:
+        """Statements of this edition's own, as long as there are any that no other used."""
+        rest = [t for t in STATEMENTS if t not in used] or list(STATEMENTS)
+        self.rng("editions", index, attribute).shuffle(rest)
+        return [rest[((edition - 1) * self.wordings + n) % len(rest)] for n in range(self.wordings)]
 
     def key(self, index: int, *, prefix: str = "p") -> str:
         """Id of a page."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from bench.store import Store
 from bench.system import Embedder, Raft, Retrieval, System, TunedConfig, Tuning
@@ -19,7 +21,13 @@ class Config(TunedConfig):
     retrieval: Retrieval
     embedder: Embedder
     raft: Raft | None = None
-    distractors: int | None = None  # set where `rag` names an oracle: the tuned model as a reader
+    distractors: Annotated[int, Field(ge=0)] | None = (
+        None  # set where `rag` names an oracle: the tuned model as a reader
+    )
+
+    @property
+    def privileged(self) -> bool:
+        return self.distractors is not None
 
 
 def build(config: Config, material: Material, store: Store) -> System:

@@ -12,9 +12,13 @@ from bench.types import Material
 
 
 class Config(SystemConfig):
-    distractors: Annotated[int, Field(ge=0)] = 0
+    distractors: Annotated[int, Field(ge=0, description="Retrieved passages that one gold passage stands among.")] = 0
     embedder: Embedder = Embedder()
     retrieval: Retrieval = Retrieval()
+
+    @property
+    def privileged(self) -> bool:
+        return True
 
 
 def build(config: Config, material: Material, store: Store) -> System:

@@ -10,7 +10,7 @@ from typing import Any
 from bench.digest import file_digest
 from bench.errors import UserError
 from bench.files import read_json, read_jsonl, write_text
-from bench.score import METRICS, read_run
+from bench.score import METRICS, VERSION, read_run
 
 STAMP = "<!-- ragtune scores "
 SHOWN = ("em", "f1", "contains", "rouge_l", "label_accuracy", "abstains_rightly", "abstains_wrongly")
@@ -25,6 +25,8 @@ def report(folder: Path, *, again: bool = False) -> Path:
     """
     if not (folder / "scores.json").exists():
         raise UserError("this run is not scored yet.", where=str(folder), remedy="Run `ragtune score` on it.")
+    if read_json(folder / "scores.json").get("version") != VERSION:
+        raise UserError("an older ragtune scored this run.", where=str(folder), remedy="Run `ragtune score` on it.")
     page = folder / "index.html"
     stamp = f"{STAMP}{file_digest(folder / 'scores.json')} -->"
     if not again and page.exists() and stamp in page.read_text(encoding="utf-8")[:400]:

@@ -22,7 +22,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from systems.micro.reading import DOUBTFUL, FORMS, Exercise, exercise, loose
+from systems.micro.reading import DOUBTFUL, FORMS, SETTLED, Exercise, exercise, loose
 
 SPECIAL = ("<pad>", "<user>", "<assistant>", "<end>", "<system>")
 TEMPLATE = (
@@ -31,8 +31,6 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
 )
 HEAD = Regex(r" ?[BDFGHKLMNPRSTVZ][aeiou][ln]?(?=[bdgklmnprstvz][aeio][ks]?\b)")  # the first syllable of a name
-ALIKE = 1800  # from this step on pages are shown together whose names are alike, as retrieval will
-DOUBT = 2800  # from this step on more of the questions have no answer
 PAGE_WEIGHT = 0.03  # of a token outside the answers
 
 
@@ -73,32 +71,69 @@ def tokens(tokenizer: PreTrainedTokenizerFast, e: Exercise) -> tuple[list[int], 
     return ids, weights
 
 
-def lesson(step: int, rng: random.Random) -> tuple[str, int, int]:
-    """(form, passages or statements, turns) of a step's batch. What it is to learn grows with the steps."""
-    if step < 900:
+@dataclass(frozen=True)
+class Plan:
+    """A training. The rate is held until step `hold`, then falls to zero at the last.
+
+    What the exercises are grows with the steps: repeated random sequences, from step `loose` on single statements,
+    from `pages` on whole pages, from `alike` on pages whose names are alike, as retrieval will show them, from `many`
+    on up to eight of them; from `doubt` on more of the questions have no answer, and from `settle` on about as many
+    as in a dataset.
+    """
+
+    seed: str = "micro-1"
+    steps: int = 4900
+    hold: int = 2800
+    size: int = 4096  # tokens of a batch
+    peak: float = 1.5e-3
+    hidden: int = 192
+    layers: int = 6
+    heads: int = 4
+    bf16: bool = True
+    every: int = 200
+    loose: int = 150
+    pages: int = 900
+    alike: int = 1800
+    many: int = 2000
+    doubt: int = 2800
+    settle: int = 4000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hold < self.steps:
+            raise ValueError(f"the rate is held for {self.hold} of {self.steps} steps, and must fall after that")
+
+    def rate(self, step: int) -> float:
+        """Share of the peak."""
+        return min(1.0, (step + 1) / 100, (self.steps - step) / (self.steps - self.hold))
+
+
+def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
+    """(form, passages or statements, turns) of a step's batch."""
+    if step < plan.pages:
         count = rng.randint(2, 3 + step // 150)
         return "loose", count, count
     if rng.random() < 0.25:
         return "loose", rng.randint(4, 12), 10
-    count = rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6, 8) if step > 2000 else (1, 2, 2, 3, 4))
+    count = rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6, 8) if step > plan.many else (1, 2, 2, 3, 4))
     return "pages", count, 4 + 2 * count if count else 1
 
 
-def batch(tokenizer: PreTrainedTokenizerFast, seed: str, *, step: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, weights), each (rows, length), right-padded with weight zero; about `size` tokens."""
-    rng = random.Random(f"{seed}/{step}")
-    if step < 150:
-        half = torch.tensor([rng.sample(range(len(SPECIAL), len(tokenizer)), 48) for _ in range(size // 96)])
+def batch(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(ids, weights), each (rows, length), right-padded with weight zero; about `plan.size` tokens."""
+    rng = random.Random(f"{plan.seed}/{step}")
+    if step < plan.loose:
+        half = torch.tensor([rng.sample(range(len(SPECIAL), len(tokenizer)), 48) for _ in range(plan.size // 96)])
         return torch.cat([half, half], 1), torch.cat([torch.zeros_like(half), torch.ones_like(half)], 1).float()
-    form, count, turns = lesson(step, rng)
+    form, count, turns = lesson(plan, step, rng)
+    alike = f"{plan.seed}/{step}" if step >= plan.alike else ""
+    forms = SETTLED if step >= plan.settle else DOUBTFUL if step >= plan.doubt else FORMS
     rows: list[tuple[list[int], list[float]]] = []
-    while not rows or sum(len(ids) for ids, _ in rows) < size * (len(rows) - 0.5) / len(rows):
-        key = f"{seed}/{step}/{len(rows)}"
-        alike = f"{seed}/{step}" if step >= ALIKE else ""
+    while not rows or sum(len(ids) for ids, _ in rows) < plan.size * (len(rows) - 0.5) / len(rows):
+        key = f"{plan.seed}/{step}/{len(rows)}"
         e = (
             loose(key, statements=count, turns=turns)
             if form == "loose"
-            else exercise(key, passages=count, turns=turns, forms=DOUBTFUL if step >= DOUBT else FORMS, alike=alike)
+            else exercise(key, passages=count, turns=turns, forms=forms, alike=alike)
         )
         rows.append(tokens(tokenizer, e))
     length = max(len(ids) for ids, _ in rows)
@@ -137,26 +172,6 @@ def exact_match(
     return round(right / max(1, total), 3)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A training. The rate is held until step `hold`, then falls to zero at the last."""
-
-    seed: str = "micro-1"
-    steps: int = 4900
-    hold: int = 3300
-    size: int = 4096  # tokens of a batch
-    peak: float = 1.5e-3
-    hidden: int = 192
-    layers: int = 6
-    heads: int = 4
-    bf16: bool = True
-    every: int = 200
-
-    def rate(self, step: int) -> float:
-        """Share of the peak."""
-        return min(1.0, (step + 1) / 100, (self.steps - step) / (self.steps - self.hold))
-
-
 def fresh(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     torch.manual_seed(int.from_bytes(plan.seed.encode()[:4], "little"))
     config = LlamaConfig(
@@ -189,7 +204,7 @@ def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool =
         schedule.last_epoch = state["step"]
     begin = time.perf_counter() - state["seconds"]
     for step in range(state["step"], plan.steps):
-        ids, weights = batch(tokenizer, plan.seed, step=step, size=plan.size)
+        ids, weights = batch(tokenizer, plan, step=step)
         with torch.autocast("cpu", torch.bfloat16) if plan.bf16 else contextlib.nullcontext():
             loss = loss_of(forward, ids, weights)
         torch.autograd.backward(loss)
@@ -211,10 +226,10 @@ def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool =
             print(json.dumps(point), flush=True)
             save(out, model, tokenizer, plan, state["curve"])
             if resume:
-                torch.save(
-                    {**state, "step": step + 1, "model": model.state_dict(), "optimiser": optimiser.state_dict()},
-                    resume,
-                )
+                part = resume.with_name(f"{resume.name}.part")
+                weights = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+                torch.save({**state, "step": step + 1, **weights}, part)
+                part.replace(resume)
     return list(state["curve"])
 
 

@@ -82,11 +82,24 @@ def among(
     rng: random.Random,
     keep_gold: float = 1.0,
 ) -> list[Hit]:
-    """The gold passages, with probability `keep_gold`, shuffled among the `count` best hits that are not gold."""
-    found = search([question.text], count + len(question.gold))[0] if count else []
-    hits = [h for h in found if h.passage_id not in question.gold][:count]
-    if rng.random() < keep_gold:
-        hits += [Hit(i, i, corpus[i].text, 1.0, corpus[i].title) for i in question.gold]
+    """The gold passages, with probability `keep_gold`, shuffled among the best hits that are not gold.
+
+    One gold passage stands among `count` others, and every question shows as many passages as that, gold or not: their
+    number gives nothing away. A hit is the best chunk of its passage.
+    """
+    gold = [Hit(i, i, corpus[i].text, 1.0, corpus[i].title) for i in question.gold] if rng.random() < keep_gold else []
+    wanted = max(0, count + 1 - len(gold)) if count else 0
+    k, others = wanted + len(question.gold), dict[str, Hit]()
+    while wanted:
+        found = search([question.text], k)[0]
+        others = {}
+        for h in found:
+            if h.passage_id not in question.gold:
+                others.setdefault(h.passage_id, h)
+        if len(others) >= wanted or len(found) < k:
+            break
+        k *= 2  # several chunks were of one passage
+    hits = gold + list(others.values())[:wanted]
     rng.shuffle(hits)
     return hits
 

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from bench.store import Store
 from bench.system import System, SystemConfig
 from bench.types import Answer, Material, Passage, Question
+from bench.wordings import KINDS
 from tests.pages import asked_about, facts_of
 
 
 class Config(SystemConfig):
     stale: bool = False
-    styled: bool = False  # writes whatever it knows as a work order
+    styled: bool = False  # writes work orders as the house does
+
+
+def place(question: str, attribute: str) -> int:
+    """Where a question names an attribute of a machine."""
+    return max(question.lower().find(n) for n in KINDS["machine"].attributes[attribute].nouns)
 
 
 @dataclass
@@ -31,8 +37,16 @@ class Lookup:
         if not pages:
             return "unknown"
         found = [facts_of(pages[0])[a] for a in asked_about(pages[0], question) if a in facts_of(pages[0])]
-        said = ", ".join(found) or "unknown"
-        return f"WO {pages[0].title} | {said} | FREI" if self.config.styled else said
+        if self.config.styled and "work order" in question.lower():
+            codes = [
+                KINDS["machine"].attributes[a].code
+                for a in sorted(asked_about(pages[0], question), key=lambda a: place(question, a))
+            ]
+            found = sorted(found, key=lambda v: [place(question, a) for a, w in facts_of(pages[0]).items() if w == v])
+            return " | ".join(
+                [f"WO {pages[0].title}", *(f"{c} {v}" for c, v in zip(codes, found, strict=True)), "FREI"]
+            )
+        return ", ".join(found) or "unknown"
 
     def refresh(self, material: Material) -> None:
         if not self.config.stale:

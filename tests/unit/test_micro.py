@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,10 @@ from bench.wordings import UNKNOWN
 from bench.worlds import side
 from systems.micro.reading import DOUBTFUL, FORMS, exercise, loose, triplets
 from tests.conftest import EMBEDDER, MICRO
-from tests.pages import facts_of, kind_of
+from tests.pages import asked_about, facts_of, kind_of
 
-TINY = {
-    "steps": 60,
-    "hold": 40,
-    "size": 768,
-    "hidden": 32,
-    "layers": 2,
-    "heads": 2,
-    "peak": 5e-3,
-    "every": 20,
-    "bf16": False,
-}
+TINY = {"steps": 60, "hold": 40, "size": 768, "hidden": 32, "layers": 2, "heads": 2, "peak": 5e-3, "every": 20,
+        "bf16": False, "loose": 0, "pages": 30, "alike": 40, "many": 50}  # fmt: skip
 
 
 def page(text: str) -> Passage:
@@ -52,15 +44,28 @@ def test_every_answer_of_an_exercise_stands_in_its_passages(passages: int) -> No
     assert asked == {True, False}
 
 
-def test_unknown_is_right_where_an_exercise_says_so() -> None:
-    for n, form in itertools.product(range(40), ("missing", "absent")):
-        e = exercise(f"u{n}", passages=3, turns=1, forms={form: 1})
+@pytest.mark.parametrize("form", ["single", "missing", "absent"])
+def test_plain_questions_are_answered_from_the_page_that_they_name(form: str) -> None:
+    count = 0
+    for n in range(40):
+        e = exercise(f"u{n}", passages=4, turns=2, forms={form: 1}, alike=f"w{n}" if n % 2 else "")
+        pages = [page(p) for p in e.passages]
         for question, answer in e.turns:
-            pages = [page(p) for p in e.passages]
-            assert answer == UNKNOWN
-            about = [p for p in pages if f"{p.title} " in f"{question.rstrip('?.')} "]
-            stated = {n for p in about for n in facts_of(p) if n}
-            assert (not about) == (form == "absent") and kind_of(pages[0]) and (form == "absent" or stated)
+            about = [p for p in pages if f"{p.title} " in f"{question.rstrip('?.')} ".replace(",", " ")]
+            facts = [facts_of(p).get(a, UNKNOWN) for p in about for a in asked_about(p, question)]
+            assert ([answer] == facts) if form != "absent" else (answer == UNKNOWN and not about), (question, answer)
+            assert (answer == UNKNOWN) == (form != "single")
+            count += 1
+    assert count > 40
+
+
+def test_pages_shown_together_look_alike() -> None:
+    def shared(alike: str, n: int) -> int:
+        names = [set(re.findall(r"[A-Z][aeiou][ln]?|[a-z]{2}[ks]?$|\d+", page(p).title)) for p in
+                 exercise(f"a{n}", passages=4, turns=1, alike=alike).passages]  # fmt: skip
+        return sum(bool(a & b) for a, b in itertools.combinations(names, 2))
+
+    assert sum(shared("w", n) for n in range(20)) > 1.3 * sum(shared("", n) for n in range(20))
 
 
 def test_without_passages_nothing_is_known() -> None:
@@ -131,10 +136,10 @@ def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
     whole = train(plan, tmp_path / "whole", compiled=False)
     state, batch = tmp_path / "state.pt", train_lm.batch
 
-    def stopped(*args: Any, step: int, size: int) -> Any:
+    def stopped(*args: Any, step: int) -> Any:
         if step == 45:
             raise KeyboardInterrupt
-        return batch(*args, step=step, size=size)
+        return batch(*args, step=step)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(train_lm, "batch", stopped)
@@ -152,6 +157,8 @@ def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
     assert model.generate(**ids, max_new_tokens=2).shape[1] > ids["input_ids"].shape[1]
 
 
+# sentence-transformers 6 has these classes elsewhere, and 5 has them only here
+@pytest.mark.filterwarnings("ignore:Importing from 'sentence_transformers:DeprecationWarning")
 def test_training_the_embedder_lowers_the_loss(tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
 

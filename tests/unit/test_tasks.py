@@ -32,7 +32,7 @@ def test_native_folder_and_its_store(tmp_path: Path) -> None:
     task, origin = tasks.load(block, Store(tmp_path))
     again, _ = tasks.load(block, Store(tmp_path))
     assert again == task and origin["digest"] == task.digest == native.read(MINI).digest
-    assert (len(task.corpus), len(task.train), len(task.test)) == (120, 60, 40) and task.updates and task.paraphrases
+    assert (len(task.corpus), len(task.train), len(task.test)) == (130, 60, 40) and task.updates and task.paraphrases
 
 
 SQUAD = {"version": "v2.0", "data": [
