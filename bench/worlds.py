@@ -95,6 +95,7 @@ class World:
     skew: float = 0.0
     updated: float = 0.15
     side: Side = "plant"
+    attributes: int = 0  # of machines; fewer are shared by more pages; 0: all that there are
 
     def __post_init__(self) -> None:
         if not 30 <= self.pages <= 1_000_000:
@@ -163,7 +164,7 @@ class World:
         if not 0 <= index < self.pages:
             raise IndexError(f"entity {index} of a world of {self.pages}")
         kind, rng = self.kind(index), self.rng(index)
-        known = list(KINDS[kind].attributes)
+        known = self._known(kind)
         count = min(self.facts, len(known) - 1)
         chosen = rng.sample(known, len(known))
         facts = {a: self._value(rng, kind, a) for a in chosen[:count]}
@@ -177,11 +178,17 @@ class World:
         rng = self.rng("v2", index)
         if rng.random() >= self.updated:
             return None
-        attributes = KINDS[self.kind(index)].attributes
-        count = min(self.facts, len(attributes) - 1)
-        stated = self.rng(index).sample(list(attributes), len(attributes))[:count]
+        attributes, known = KINDS[self.kind(index)].attributes, self._known(self.kind(index))
+        count = min(self.facts, len(known) - 1)
+        stated = self.rng(index).sample(known, len(known))[:count]
         able = [a for a in stated if self.count(attributes[a].link or "machine") > 1]
         return rng.choice(able) if able else None
+
+    def _known(self, kind: str) -> list[str]:
+        """The attributes that pages of a kind may state."""
+        known = list(KINDS[kind].attributes)
+        few = self.attributes and kind == "machine"
+        return self.rng("attributes").sample(known, self.attributes) if few else known
 
     def _value(self, rng: random.Random, kind: str, attribute: str) -> str:
         a = KINDS[kind].attributes[attribute]

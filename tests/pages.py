@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from functools import cache
 
 from bench.types import Passage
 from bench.wordings import KINDS
 
 
+@cache
 def facts_of(page: Passage) -> dict[str, str]:
     """What a page states, read from its sentences: noun -> value."""
     found: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,23 @@ import pytest
 from bench.types import Passage
 from bench.wordings import UNKNOWN
 from bench.worlds import side
-from systems.micro.reading import DOUBTFUL, FORMS, exercise, loose, triplets
+from systems.micro.reading import FORMS, exercise, loose, triplets
 from tests.conftest import EMBEDDER, MICRO
 from tests.pages import asked_about, facts_of, kind_of
 
 TINY = {"steps": 60, "hold": 40, "size": 768, "hidden": 32, "layers": 2, "heads": 2, "peak": 5e-3, "every": 20,
-        "bf16": False, "loose": 0, "pages": 30, "alike": 40, "many": 50}  # fmt: skip
+        "bf16": False, "probes": 4, "loose": 0, "pages": 30, "many": 50}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small gain nothing from a second one, and the tests beside them lose it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def page(text: str) -> Passage:
@@ -48,7 +60,7 @@ def test_every_answer_of_an_exercise_stands_in_its_passages(passages: int) -> No
 def test_plain_questions_are_answered_from_the_page_that_they_name(form: str) -> None:
     count = 0
     for n in range(40):
-        e = exercise(f"u{n}", passages=4, turns=2, forms={form: 1}, alike=f"w{n}" if n % 2 else "")
+        e = exercise(f"u{n}", passages=4, turns=2, forms={form: 1}, attributes=14 if n % 2 else 5)
         pages = [page(p) for p in e.passages]
         for question, answer in e.turns:
             about = [p for p in pages if f"{p.title} " in f"{question.rstrip('?.')} ".replace(",", " ")]
@@ -59,13 +71,14 @@ def test_plain_questions_are_answered_from_the_page_that_they_name(form: str) ->
     assert count > 40
 
 
-def test_pages_shown_together_look_alike() -> None:
-    def shared(alike: str, n: int) -> int:
-        names = [set(re.findall(r"[A-Z][aeiou][ln]?|[a-z]{2}[ks]?$|\d+", page(p).title)) for p in
-                 exercise(f"a{n}", passages=4, turns=1, alike=alike).passages]  # fmt: skip
-        return sum(bool(a & b) for a, b in itertools.combinations(names, 2))
-
-    assert sum(shared("w", n) for n in range(20)) > 1.3 * sum(shared("", n) for n in range(20))
+def test_pages_shown_together_state_the_same_attributes_and_have_names_alike() -> None:
+    shared, alike = 0, 0
+    for n in range(30):
+        pages = [page(p) for p in exercise(f"a{n}", passages=4, turns=1).passages]
+        parts = [set(re.findall(r"^..[ln]?(?=[a-z]{2})|[a-z]{2}[ks]?(?= |$)|\d+", p.title)) for p in pages]
+        alike += sum(bool(a & b) for a, b in itertools.combinations(parts, 2))
+        shared += sum(bool(facts_of(a).keys() & facts_of(b).keys()) for a, b in itertools.combinations(pages, 2))
+    assert alike > 0.3 * 180 and shared > 0.4 * 180  # of 30 exercises with six pairs of pages each
 
 
 def test_without_passages_nothing_is_known() -> None:
@@ -82,7 +95,7 @@ def test_loose_statements_are_told_apart_by_name_and_attribute() -> None:
 
 
 def test_exercises_have_every_form_and_only_training_names() -> None:
-    assert sum(FORMS.values()) == sum(DOUBTFUL.values()) == 100 and list(FORMS) == list(DOUBTFUL)
+    assert sum(FORMS.values()) == 100
     for form in FORMS:
         assert any(exercise(f"f{n}", passages=6, turns=1, forms={form: 1}).turns for n in range(20)), form
     for n in range(30):
@@ -145,7 +158,7 @@ def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
         patch.setattr(train_lm, "batch", stopped)
         train(plan, tmp_path / "part", resume=state, compiled=False)
     rest = train(plan, tmp_path / "part", resume=state, compiled=False)
-    assert [p["step"] for p in whole] == [20, 40, 60] and whole[-1]["loss"] < 0.8 * whole[0]["loss"]
+    assert [p["step"] for p in whole] == [20, 40, 60] and whole[-1]["loss"] < whole[0]["loss"] - 0.5
     assert [p["loss"] for p in rest] == [p["loss"] for p in whole]
     told = json.loads((tmp_path / "whole" / "curve.json").read_text())
     assert told["points"] == whole and told["plan"]["seed"] == plan.seed
