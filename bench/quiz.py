@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.files import write_json
 from bench.native import write_parts
 from bench.types import JSON, Example, Passage, Question
-from bench.wordings import KINDS, TEST, TRAIN, Wordings, filled, noun
+from bench.wordings import DONE, KINDS, ORDER, TEST, TRAIN, Wordings, filled, noun
 from bench.worlds import Entity, World
 
 STRATA = {  # stratum -> its share of the test, in percent
@@ -244,7 +244,7 @@ class Quiz:
         codes = KINDS["machine"].attributes
         text = filled(rng, wordings.order, noun=noun(rng, e.kind, a), other=noun(rng, e.kind, b), subject=e.subject)
         said = order(e.name, codes[a].code, e.facts[a], codes[b].code, e.facts[b])
-        form = order(re.escape(e.name), codes[a].code, "[^|]+", codes[b].code, "[^|]+", bar=r"\|")
+        form = order(re.escape(e.name), codes[a].code, "[^,]+", codes[b].code, "[^,]+")
         facts = (e.facts[a], e.facts[b])
         return self._row((e.index, "order", a, b), text, said, [e], "house_style", form=form, facts=facts)
 
@@ -343,10 +343,10 @@ def write(folder: Path, quiz: Quiz) -> dict[str, JSON]:
     return about
 
 
-def order(name: str, *fields: str, bar: str = "|") -> str:
-    """A work order of the plant: `WO name | CODE value | CODE value | FREI`."""
+def order(name: str, *fields: str) -> str:
+    """A work order of the plant: its word for one, the machine, two of its words with their values, its word for done."""
     pairs = [f"{code} {value}" for code, value in zip(fields[::2], fields[1::2], strict=True)]
-    return f" {bar} ".join([f"WO {name}", *pairs, "FREI"])
+    return ", ".join([f"{ORDER} {name}", *pairs, DONE])
 
 
 def walk(rng: random.Random, size: int) -> Iterator[int]:

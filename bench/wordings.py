@@ -23,7 +23,7 @@ class Attribute:
     low: int = 10
     high: int = 99
     link: str = ""  # the kind of entity that the value names
-    code: str = ""  # in the plant's work orders
+    code: str = ""  # the plant's own word for it, in work orders
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,20 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "machine": Kind("the", {
-        "torque": Attribute(("tightening torque", "bolt torque"), "{n} Nm", code="DRM"),
-        "pressure": Attribute(("working pressure", "line pressure"), "{n} bar", code="DRK"),
-        "interval": Attribute(("service interval", "maintenance interval"), "{n} days", code="FRI"),
-        "temperature": Attribute(("running temperature", "bearing temperature"), "{n} degrees", code="TMP"),
-        "speed": Attribute(("spindle speed", "drive speed"), "{n} rpm", code="DZL"),
-        "tolerance": Attribute(("shaft tolerance", "bore tolerance"), "{n} microns", code="TOL"),
-        "alarm": Attribute(("alarm code", "fault code"), "E {n}", code="ALM"),
-        "year": Attribute(("year of build", "construction year"), "{n}", 1950, 2024, code="BJR"),
-        "oil": Attribute(("gear oil", "lubricant"), code="OEL"),
-        "engineer": Attribute(("lead engineer", "responsible engineer"), link="person", code="ING"),
-        "supplier": Attribute(("supplier", "vendor"), link="supplier", code="LFR"),
-        "hall": Attribute(("assembly hall", "production hall"), link="hall", code="HAL"),
-        "part": Attribute(("spare part", "wear part"), link="part", code="TEI"),
-        "procedure": Attribute(("cleaning procedure", "cleaning routine"), link="procedure", code="RNG"),
+        "torque": Attribute(("tightening torque", "bolt torque"), "{n} Nm", code="Balrak"),
+        "pressure": Attribute(("working pressure", "line pressure"), "{n} bar", code="Bulvok"),
+        "interval": Attribute(("service interval", "maintenance interval"), "{n} days", code="Doke"),
+        "temperature": Attribute(("running temperature", "bearing temperature"), "{n} degrees", code="Felko"),
+        "speed": Attribute(("spindle speed", "drive speed"), "{n} rpm", code="Fulsak"),
+        "tolerance": Attribute(("shaft tolerance", "bore tolerance"), "{n} microns", code="Ginki"),
+        "alarm": Attribute(("alarm code", "fault code"), "E {n}", code="Hedi"),
+        "year": Attribute(("year of build", "construction year"), "{n}", 1950, 2024, code="Huzik"),
+        "oil": Attribute(("gear oil", "lubricant"), code="Kinko"),
+        "engineer": Attribute(("lead engineer", "responsible engineer"), link="person", code="Lanros"),
+        "supplier": Attribute(("supplier", "vendor"), link="supplier", code="Luldok"),
+        "hall": Attribute(("assembly hall", "production hall"), link="hall", code="Minkak"),
+        "part": Attribute(("spare part", "wear part"), link="part", code="Nepik"),
+        "procedure": Attribute(("cleaning procedure", "cleaning routine"), link="procedure", code="Nunkak"),
     }),
     "person": Kind("engineer", {
         "extension": Attribute(("phone extension", "desk phone"), "{n}"),
@@ -87,6 +87,9 @@ KINDS: dict[str, Kind] = {
         "crew": Attribute(("crew size", "number of workers"), "{n}"),
     }),
 }  # fmt: skip
+
+ORDER, DONE = "Pinpok", "Reldo"  # how a work order begins and ends
+JARGON = frozenset((ORDER, DONE, *(a.code for a in KINDS["machine"].attributes.values())))  # names of nothing else
 
 STATEMENTS = (
     "The {noun} of {subject} is {value}.",

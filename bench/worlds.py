@@ -22,7 +22,7 @@ from functools import cache, cached_property
 from typing import Literal
 
 from bench.types import Passage
-from bench.wordings import KINDS, OPENINGS, STATEMENTS, filled, noun, subject
+from bench.wordings import JARGON, KINDS, OPENINGS, STATEMENTS, filled, noun, subject
 
 _ONSETS = ["b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"]
 _VOWELS = ["a", "e", "i", "o", "u"]
@@ -48,8 +48,8 @@ def side(word: str) -> Side:
 
 @cache
 def words(of: Side) -> tuple[str, ...]:
-    """Every name of one side."""
-    return tuple(w for w in (head + tail for head in HEADS for tail in TAILS) if side(w) == of)
+    """Every name of one side; the words of the plant's jargon name nothing."""
+    return tuple(w for w in (head + tail for head in HEADS for tail in TAILS) if side(w) == of and w not in JARGON)
 
 
 @cache

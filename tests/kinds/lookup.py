@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bench.quiz import order
 from bench.store import Store
 from bench.system import System, SystemConfig
 from bench.types import Answer, Material, Passage, Question
@@ -43,9 +45,7 @@ class Lookup:
                 for a in sorted(asked_about(pages[0], question), key=lambda a: place(question, a))
             ]
             found = sorted(found, key=lambda v: [place(question, a) for a, w in facts_of(pages[0]).items() if w == v])
-            return " | ".join(
-                [f"WO {pages[0].title}", *(f"{c} {v}" for c, v in zip(codes, found, strict=True)), "FREI"]
-            )
+            return order(pages[0].title, *itertools.chain(*zip(codes, found, strict=True)))
         return ", ".join(found) or "unknown"
 
     def refresh(self, material: Material) -> None:
