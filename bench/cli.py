@@ -186,7 +186,7 @@ def schema() -> None:
 def world(
     out: Annotated[Path, typer.Argument(help="The dataset folder to write.")],
     seed: Annotated[str, typer.Option(help="Same seed, same bytes.")] = "plant-1",
-    pages: Annotated[int, typer.Option(help="Of the plant, 20 to 1,000,000; a tenth more are of another world.")] = 360,
+    pages: Annotated[int, typer.Option(help="Of the plant, 30 to 1,000,000; a tenth more are of another world.")] = 360,
     train: int = 600, dev: int = 60, test: int = 400,
     facts: Annotated[int, typer.Option(help="Stated by each page.")] = 4,
     wordings: Annotated[int, typer.Option(help="Of each fact in its page.")] = 1,

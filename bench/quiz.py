@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.files import write_json
 from bench.native import write_parts
 from bench.types import JSON, Example, Passage, Question
-from bench.wordings import DONE, KINDS, ORDER, TEST, TRAIN, Wordings, filled, noun
+from bench.wordings import DONE, KINDS, ORDER, TEST, TRAIN, Wordings, ask, filled, noun
 from bench.worlds import Entity, World
 
 STRATA = {  # stratum -> its share of the test, in percent
@@ -206,7 +206,7 @@ class Quiz:
             for e in self._entities("single", role=role):
                 if turn < len(e.facts):
                     a = list(e.facts)[turn]
-                    text = filled(rng, wordings.single, noun=noun(rng, e.kind, a), subject=e.subject)
+                    text = ask(rng, wordings.single, e.kind, a, e.subject)
                     yield self._row((e.index, a), text, e.facts[a], [e], stratum)
 
     def _updated(self) -> Iterator[Row]:
@@ -215,7 +215,7 @@ class Quiz:
             a = self.world.change(i)
             if a:
                 old, new = self.world.entity(i), self.world.entity(i, version=2)
-                text = filled(rng, TEST.single, noun=noun(rng, old.kind, a), subject=old.subject)
+                text = ask(rng, TEST.single, old.kind, a, old.subject)
                 yield self._row((i, a), text, old.facts[a], [old], "updated", updated=(new.facts[a],))
 
     def _silent(self, wordings: Wordings, *, role: str) -> Iterator[Row]:
@@ -225,7 +225,7 @@ class Quiz:
             for e in self._entities("silent", role=role):
                 if turn < len(e.missing):
                     a, some = e.missing[turn], True
-                    text = filled(rng, wordings.single, noun=noun(rng, e.kind, a), subject=e.subject)
+                    text = ask(rng, wordings.single, e.kind, a, e.subject)
                     yield self._row((e.index, a), text, "", [e], "unanswerable")
             if not some:
                 return
@@ -259,7 +259,7 @@ class Quiz:
                 far = w.entity(end)
                 b = rng.choice(list(far.facts))
                 bridge = f"the {noun(rng, e.kind, a)} of {e.subject}"
-                text = filled(rng, TEST.single, noun=noun(rng, far.kind, b), subject=bridge)
+                text = ask(rng, TEST.single, far.kind, b, bridge)
                 yield self._row((e.index, a, b), text, far.facts[b], [e, far], "two_hop")
 
     def _comparison(self) -> Iterator[Row]:
@@ -318,7 +318,7 @@ class Quiz:
         for i in walk(rng, w.pages):
             e = w.entity(i)
             a = rng.choice(list(e.facts))
-            text = filled(rng, TEST.single, noun=noun(rng, e.kind, a), subject=e.subject)
+            text = ask(rng, TEST.single, e.kind, a, e.subject)
             key = w.key(i, prefix="g")
             yield Row(("general", i), text, (e.facts[a],), (key,), "general", key)
 

@@ -153,6 +153,11 @@ def subject(kind: str, name: str) -> str:
     return f"{KINDS[kind].lead} {name}"
 
 
+def ask(rng: random.Random, templates: Sequence[str], kind: str, attribute: str, about: str) -> str:
+    """A question on one attribute of what `about` names."""
+    return filled(rng, templates, noun=noun(rng, kind, attribute), subject=about)
+
+
 def filled(rng: random.Random, templates: Sequence[str], **words: str) -> str:
     """One of the templates, filled; `{Subject}` starts a sentence."""
     first = words.get("subject", "")

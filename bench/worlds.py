@@ -108,9 +108,14 @@ class World:
     def rng(self, *key: object) -> random.Random:
         return random.Random("/".join(map(str, (self.seed, *key))))
 
+    def _walk(self, kind: str) -> tuple[int, int]:
+        """(step, start) of a kind's walk over the words."""
+        step, start = self._shuffle
+        return step, start + list(KINDS).index(kind) * (len(words(self.side)) // len(KINDS))
+
     @cached_property
     def _shuffle(self) -> tuple[int, int]:
-        """(step, start) of the walk over the words: coprime with their number, so that none comes twice."""
+        """(step, start) of the first walk: the step is coprime with the number of words, so that none comes twice."""
         rng, size = self.rng("words"), len(words(self.side))
         step = rng.randrange(size // 3, size)
         while math.gcd(step, size) > 1:
@@ -145,8 +150,7 @@ class World:
     def word(self, kind: str, number: int) -> str:
         """The `number`-th name of a kind; past the words there are, two of them joined."""
         known = words(self.side)
-        step, start = self._shuffle
-        offset = start + list(KINDS).index(kind) * (len(known) // len(KINDS))
+        step, offset = self._walk(kind)
         again, within = divmod(number, len(known))
         word = known[(offset + within * step) % len(known)]
         return word if not again else f"{word}-{known[(offset + again - 1) % len(known)]}"
@@ -164,31 +168,30 @@ class World:
         if not 0 <= index < self.pages:
             raise IndexError(f"entity {index} of a world of {self.pages}")
         kind, rng = self.kind(index), self.rng(index)
-        known = self._known(kind)
-        count = min(self.facts, len(known) - 1)
-        chosen = rng.sample(known, len(known))
-        facts = {a: self._value(rng, kind, a) for a in chosen[:count]}
-        changed = self.change(index)
-        if version == 2 and changed:
+        stated, missing = self._split(rng, kind)
+        facts = {a: self._value(rng, kind, a) for a in stated}
+        changed = self.change(index) if version == 2 else None
+        if changed:
             facts[changed] = self._another(self.rng("v2", index, "value"), kind, changed, facts[changed])
-        return Entity(index, kind, self.name(index), facts, tuple(sorted(chosen[count:])))
+        return Entity(index, kind, self.name(index), facts, tuple(sorted(missing)))
 
     def change(self, index: int) -> str | None:
         """The attribute of entity `index` that version 2 changes, if any."""
         rng = self.rng("v2", index)
         if rng.random() >= self.updated:
             return None
-        attributes, known = KINDS[self.kind(index)].attributes, self._known(self.kind(index))
-        count = min(self.facts, len(known) - 1)
-        stated = self.rng(index).sample(known, len(known))[:count]
-        able = [a for a in stated if self.count(attributes[a].link or "machine") > 1]
+        kind = self.kind(index)
+        stated, _ = self._split(self.rng(index), kind)
+        able = [a for a in stated if self.count(KINDS[kind].attributes[a].link or "machine") > 1]
         return rng.choice(able) if able else None
 
-    def _known(self, kind: str) -> list[str]:
-        """The attributes that pages of a kind may state."""
+    def _split(self, rng: random.Random, kind: str) -> tuple[list[str], list[str]]:
+        """(the attributes that a page states, those that the corpus never mentions)."""
         known = list(KINDS[kind].attributes)
-        few = self.attributes and kind == "machine"
-        return self.rng("attributes").sample(known, self.attributes) if few else known
+        if self.attributes and kind == "machine":
+            known = self.rng("attributes").sample(known, self.attributes)
+        chosen, count = rng.sample(known, len(known)), min(self.facts, len(known) - 1)
+        return chosen[:count], chosen[count:]
 
     def _value(self, rng: random.Random, kind: str, attribute: str) -> str:
         a = KINDS[kind].attributes[attribute]
@@ -213,8 +216,7 @@ class World:
         """The entity of a kind that has a name, if there is one. Machines share names, and are not found by them."""
         known = words(self.side)
         first, _, second = name.partition("-")
-        step, start = self._shuffle
-        offset = start + list(KINDS).index(kind) * (len(known) // len(KINDS))
+        step, offset = self._walk(kind)
         place = words_at(self.side)
         if first not in place or (second and second not in place):
             return None

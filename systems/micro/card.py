@@ -1,4 +1,4 @@
-"""Draws the learning curve of the micro models: `python -m systems.micro.card`. Reads their `curve.json`, writes `curve.svg`."""
+"""Draws the learning curve of the language model: `python -m systems.micro.card`. Reads `lm/curve.json`, writes `curve.svg`."""
 
 from __future__ import annotations
 
