@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench import kinds
+from bench import kinds, scenarios
 from bench.digest import digest
 from bench.errors import UserError
 from bench.explain import at, explain
@@ -24,6 +24,15 @@ from bench.yamls import Loc
 VERSION = 2  # of the records: raised when cells of an older ragtune must run again
 
 
+class Scenario(Block):
+    """Why a cell is there that the spec's systems do not name: what was varied, of which system."""
+
+    name: str
+    of: str
+    what: str
+    value: Any
+
+
 class Cell(Block):
     """One system with one seed: what one process runs."""
 
@@ -32,6 +41,7 @@ class Cell(Block):
     kind: str
     seed: int
     config: dict[str, Any]
+    scenario: Scenario | None = None
 
     def identity(self, task_digest: str, measure: Measure, gpus: Sequence[str] = ()) -> str:
         """Two cells of one identity give the same records. Names and prices do not enter it."""
@@ -60,42 +70,62 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
     known = dict(lines or {})
     places = Places(spec.folder, where, known)
     configs: dict[str, tuple[kinds.Kind, SystemConfig]] = {}
-    waiting = [
-        (i, entry, raw)
+    waiting: list[tuple[Loc, dict[str, Any]]] = [
+        (("systems", i), raw)
         for i, entry in enumerate(spec.systems)
         for raw in _expanded(spec, entry, at(where, known, ("systems", i)))
     ]
-    order = [str(raw["name"]) for _, _, raw in waiting]
+    added = _derived(spec, {str(raw["name"]): raw for _, raw in waiting}, where, known)
+    waiting += [(("scenarios", d.scenario), d.entry) for d in added.values()]
+    order = [str(raw["name"]) for _, raw in waiting]
     every = set(order)
     while waiting:
         blocked = []
-        for i, entry, raw in waiting:
-            place = at(where, known, ("systems", i))
-            kind = kinds.load(entry.kind, place)
+        for loc, raw in waiting:
+            place = at(where, known, loc)
+            kind = kinds.load(str(raw["kind"]), place)
             named = {key: raw.get(key) for key in kind.Config.references}
             for key, name in named.items():
                 if name not in every:
                     raise _missing(str(raw["name"]), key, name, every, kind, place)
             if any(name not in configs for name in named.values()):
-                blocked.append((i, entry, raw))
+                blocked.append((loc, raw))
                 continue
-            configs[str(raw["name"])] = (
-                kind,
-                _config(spec, i, raw, kind, {k: configs[str(n)] for k, n in named.items()}, where, known),
-            )
+            others = {k: configs[str(n)] for k, n in named.items()}
+            configs[str(raw["name"])] = (kind, _config(spec, raw, kind, others, loc, where, known))
         if len(blocked) == len(waiting):
             raise UserError(
-                f"system {blocked[0][2]['name']!r} names itself, directly or in a circle.",
-                where=at(where, known, ("systems", blocked[0][0])),
+                f"system {blocked[0][1]['name']!r} names itself, directly or in a circle.",
+                where=at(where, known, blocked[0][0]),
             )
         waiting = blocked
     _same_trials(configs, where)
     return [
         Cell(id=f"{name}-s{seed}", system=name, kind=configs[name][0].name, seed=seed,
-             config=places.models(configs[name][1].model_copy(update={"seed": seed}).model_dump(mode="json")))
+             config=places.models(configs[name][1].model_copy(update={"seed": seed}).model_dump(mode="json")),
+             scenario=_scenario(added.get(name)))
         for name in order
         for seed in (spec.seeds if configs[name][0].Config.tuned else spec.seeds[:1])
     ]  # fmt: skip
+
+
+def _derived(
+    spec: Spec, entries: Mapping[str, Any], where: str, lines: Mapping[Loc, int]
+) -> dict[str, scenarios.Derived]:
+    """name -> what the spec's scenarios add."""
+    try:
+        return {str(d.entry["name"]): d for d in scenarios.derived(spec.scenarios, entries)}
+    except scenarios.Unknown as e:
+        near = difflib.get_close_matches(e.name, sorted(entries), 1)
+        raise UserError(f"`{'.'.join(map(str, e.key))}` names {e.name!r}, and there is no such system.", where=at(where, lines, e.key),
+                        remedy=f"Did you mean {near[0]!r}?" if near else f"Systems: {', '.join(sorted(entries))}.") from None  # fmt: skip
+
+
+def _scenario(found: scenarios.Derived | None) -> Scenario | None:
+    if found is None:
+        return None
+    what, value = found.setting
+    return Scenario(name=found.scenario, of=found.of, what=what, value=value)
 
 
 def _expanded(spec: Spec, entry: Entry, place: str) -> Iterator[dict[str, Any]]:
@@ -114,15 +144,15 @@ def _expanded(spec: Spec, entry: Entry, place: str) -> Iterator[dict[str, Any]]:
 
 def _config(
     spec: Spec,
-    index: int,
     raw: dict[str, Any],
     kind: kinds.Kind,
     named: Mapping[str, tuple[kinds.Kind, SystemConfig]],
+    loc: Loc,
     where: str,
     lines: dict[Loc, int],
 ) -> SystemConfig:
     """The full config of one system: blocks of the spec, fields of what it names, then its own entry."""
-    place = at(where, lines, ("systems", index))
+    place = at(where, lines, loc)
     own = {k: v for k, v in raw.items() if k not in ("name", "kind", *kind.Config.references)}
     full: dict[str, Any] = {}
     for field in kind.Config.model_fields:
@@ -143,7 +173,7 @@ def _config(
     try:
         config = kind.Config.model_validate(merge(full, own))
     except ValidationError as e:
-        raise explain(e, kind.Config, ("systems", index), where, lines) from None
+        raise explain(e, kind.Config, loc, where, lines) from None
     if config.model.base_url and (kind.Config.needs_weights or config.precision != "native"):
         raise UserError(f"system {raw['name']!r} ({kind.name}, {config.precision}) needs the model's weights, and an endpoint gives none.", where=place,
                         remedy="Leave it out, or set `model.name` to a local folder or hub id and drop `model.base_url`.")  # fmt: skip

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import stats
-from bench.score import METRICS, averaged, per_question, read_run, records_of, score
+from bench import pairs, tables
+from bench.grade import METRICS
+from bench.score import Scored, read_run, records_of, score
 from bench.trees import differences
 from bench.types import JSON
 
@@ -39,53 +38,28 @@ def compare(a: Path | str, b: Path | str) -> dict[str, JSON]:
         if same_place
         else ["The runs are of different machines or thread counts: times and memory are not comparable."]
     )
-    values = [_values(f, r) for f, r in zip(folders, runs, strict=True)] if same_data else []
-    rows = [row for n in systems for row in _paired(n, values)] if same_data else []
+    graded = Scored(runs[0], records_of(folders[0])), Scored(runs[1], records_of(folders[1]))
+    rows = [row for n in systems for row in _paired(n, graded)] if same_data else []
     rows += [row for n in systems for row in _single(n, scored)]
     return {"spec": differences(runs[0]["spec"], runs[1]["spec"]), "notes": notes, "rows": rows,
             "only_a": [n for n in runs[0]["systems"] if n not in systems], "only_b": [n for n in runs[1]["systems"] if n not in systems]}  # fmt: skip
 
 
-Values = dict[str, dict[str, dict[str, tuple[float, str]]]]  # system -> metric -> question -> (value, cluster)
-
-
-def _values(folder: Path, run: Mapping[str, Any]) -> Values:
-    by_cell = records_of(folder)
-    cells: dict[str, list[Any]] = defaultdict(list)
-    for name, cell in run["cells"].items():
-        if cell["status"] == "done":
-            config = run["systems"][cell["system"]]["config"]
-            cells[cell["system"]].append((by_cell[name], per_question(by_cell[name], config, cell["index_recall"])))
-    return {
-        system: {
-            m: {q: (v, c) for q, v, c in zip(found.questions, found.values, found.clusters, strict=True)}
-            for m, found in averaged(own).items()
-        }
-        for system, own in cells.items()
-    }
-
-
-def _paired(system: str, values: list[Values]) -> list[dict[str, JSON]]:
+def _paired(system: str, sides: tuple[Scored, Scored]) -> list[dict[str, JSON]]:
     rows = []
     for metric in METRICS:
-        a, b = (v[system].get(metric, {}) for v in values)
-        common = [q for q in a if q in b]
-        found = stats.difference([b[q][0] - a[q][0] for q in common], [a[q][1] for q in common])
-        if found is None:
+        having = {
+            side: s.columns[system][metric] for side, s in zip("AB", sides, strict=True) if metric in s.columns[system]
+        }
+        panel = tables.panel(having) if len(having) == 2 else None
+        if panel is None:
             continue
-        mean = [sum(side[q][0] for q in common) / len(common) for side in (a, b)]
-        rows.append(
-            {
-                "system": system,
-                "measure": metric,
-                "a": mean[0],
-                "b": mean[1],
-                "difference": found.mean,
-                "low": found.low,
-                "high": found.high,
-                "n": found.n,
-            }
-        )
+        found = pairs.compare(pairs.Panel({"B": panel.values["B"], "A": panel.values["A"]}, panel.clusters))[0]
+        mean = {side: float(v.mean()) for side, v in panel.values.items()}
+        rows.append({
+            "system": system, "measure": metric, "a": mean["A"], "b": mean["B"],
+            "difference": found.difference, "low": found.low, "high": found.high, "n": found.n, "p": found.p,
+        })  # fmt: skip
     return rows
 
 

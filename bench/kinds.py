@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bench.errors import UserError
 from bench.store import Store
 from bench.system import System, SystemConfig
-from bench.types import Material
+from bench.types import JSON, Material
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Kind:
     about: str
     Config: type[SystemConfig]
     build: Callable[[SystemConfig, Material, Store], System]
+    measure: Callable[[SystemConfig, Material, Store], dict[str, JSON]] | None  # an experiment has this, and no answers
 
 
 def builtin() -> list[str]:
@@ -46,8 +47,12 @@ def load(name: str, where: str = "") -> Kind:
         raise UserError(
             f"no module {name!r}.", where=where, remedy="Install it, or run from the folder that holds it."
         ) from None
-    config, build = getattr(module, "Config", None), getattr(module, "build", None)
-    if not (isinstance(config, type) and issubclass(config, SystemConfig) and callable(build)):
+    config, build, measure = (getattr(module, name, None) for name in ("Config", "build", "measure"))
+    if not (isinstance(config, type) and issubclass(config, SystemConfig) and (callable(build) or callable(measure))):
         raise UserError(f"module {name!r} is no kind of system.", where=where,
                         remedy="It needs `class Config(bench.system.SystemConfig)` and `build(config, material, store)`.")  # fmt: skip
-    return Kind(name, (module.__doc__ or "").strip().split("\n")[0], config, build)
+    return Kind(name, (module.__doc__ or "").strip().split("\n")[0], config, build or _unbuilt, measure)
+
+
+def _unbuilt(config: SystemConfig, material: Material, store: Store) -> System:
+    raise TypeError("an experiment answers no questions")

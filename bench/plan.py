@@ -69,12 +69,19 @@ def _arithmetic(cell: Cell, task: Task, rate: float) -> tuple[float | None, int 
     words = sum(len(p.text.split()) for p in task.corpus) / len(task.corpus) * WORD_TOKENS
     gold = config.get("distractors")
     shown = 0 if "retrieval" not in config else words * (config["retrieval"]["k"] if gold is None else 1 + gold)
-    asked = len(task.test) * (shown + 20 + config["generation"]["max_new_tokens"])
+    asked = min(len(task.test), (config.get("sample") or {"questions": len(task.test)})["questions"]) * (
+        shown + 20 + config["generation"]["max_new_tokens"]
+    )
     seconds = 2 * found * asked / rate
     size = found * (0.6 if config["precision"] == "nf4" else 4)
     if "tuning" in config:
         t, full = config["tuning"], config["method"] == "full"
-        trained = len(task.train) * 30 * t["epochs"] * (t["search"]["trials"] if t["search"] else 1)
+        trained = (
+            min(len(task.train), t["examples"] or len(task.train))
+            * 30
+            * t["epochs"]
+            * (t["search"]["trials"] if t["search"] else 1)
+        )
         seconds += (6 if full else 4) * found * trained / rate
         size += found * 12 if full else 0
     return seconds, int(size)

@@ -223,7 +223,10 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
 def _about(prepared: Prepared) -> dict[str, JSON]:
     """What a run is of, apart from when and where."""
     spec = prepared.spec
-    systems = {c.system: {"kind": c.kind, "config": c.config} for c in prepared.cells}
+    systems = {
+        c.system: {"kind": c.kind, "config": c.config, "scenario": c.scenario.model_dump() if c.scenario else None}
+        for c in prepared.cells
+    }
     task = prepared.task
     about: dict[str, JSON] = {
         "schema_version": 1, "name": spec.name, "spec": spec.model_dump(mode="json"), "spec_digest": spec.digest,

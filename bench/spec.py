@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from bench.dataset import AnyDataset
 from bench.digest import digest
+from bench.scenarios import Scenarios
 from bench.system import Block, Embedder, Generation, Model, PositiveInt, Prompt, Retrieval, Tuning
 
 
@@ -28,6 +29,41 @@ class Prices(Block):
     gpu_hour_usd: float | None = Field(None, ge=0)
     prompt_tokens_usd_per_million: float | None = Field(None, ge=0, description="Of an endpoint.")
     completion_tokens_usd_per_million: float | None = Field(None, ge=0)
+    storage_gb_month_usd: float = Field(0.0, ge=0, description="Of what a system keeps: indexes and adapters.")
+
+
+class Volumes(Block):
+    """What the chosen system will have to serve. Money per month follows from it."""
+
+    questions_per_month: float = Field(100_000, ge=0)
+    updates_per_month: float = Field(1, ge=0, description="How often the corpus changes and must be absorbed.")
+    months: float = Field(12, gt=0, description="Over which the cost to build is spread.")
+
+
+class Weights(Block):
+    """What is given up for what: points of the measure (0.02: two) for a figure that is ten times smaller."""
+
+    cost: float = Field(0.0, ge=0, description="Of money per month.")
+    latency: float = Field(0.0, ge=0, description="Of the median latency.")
+    memory: float = Field(0.0, ge=0, description="Of the peak memory while answering.")
+
+
+class Needs(Block):
+    """What the chosen system must meet, and what counts beside its quality. Unset: no constraint."""
+
+    metric: str | None = Field(None, description="The measure of quality; unset: label accuracy, or exact match.")
+    min_quality: float | None = Field(None, ge=0, le=1)
+    p50_latency_s: float | None = Field(None, gt=0, description="At most.")
+    p90_latency_s: float | None = Field(None, gt=0)
+    p95_latency_s: float | None = Field(None, gt=0)
+    memory_bytes: float | None = Field(None, gt=0, description="Peak while answering: of the GPU where one is used.")
+    refresh_s: float | None = Field(
+        None, gt=0, description="To absorb a change of the corpus: index anew, or train anew."
+    )
+    usd_per_month: float | None = Field(None, ge=0)
+    provenance: bool = Field(False, description="The source of each answer can be shown.")
+    data_stays: bool = Field(False, description="No prompt leaves for an endpoint.")
+    weights: Weights = Weights()
 
 
 class Entry(BaseModel):
@@ -57,6 +93,10 @@ class Spec(Block):
     seeds: tuple[int, ...] = Field((1,), min_length=1)
     measure: Measure = Measure()
     prices: Prices = Prices()
+    volumes: Volumes = Volumes()
+    needs: Needs = Needs()
+    margin: float | None = Field(None, gt=0, lt=1, description="Difference that does not matter, set before the run.")
+    scenarios: Scenarios = Scenarios()
     matrix: dict[str, tuple[Any, ...]] = Field({}, description="As a system's, over all systems that it changes.")
 
     @model_validator(mode="before")

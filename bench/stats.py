@@ -1,7 +1,7 @@
 """Intervals and percentiles. Every score that is shown goes through here.
 
 Items in one cluster (a document, a machine) are not independent: intervals resample clusters. Seeds of one
-system are averaged per question first, and never pooled as items.
+system are a second level of sampling, and never pooled as items.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from bench.bootstrap import Array, Interval, studentised, totals, two_level
 
 RESAMPLES = 2000
+FEW = 10  # where fewer clusters than this differ, a bootstrap has too little to draw from
 SUPPORT = {50: 10, 90: 64, 95: 131, 99: 662}  # fewest samples for a percentile (MLPerf inference, early stopping)
 
 
@@ -36,52 +38,37 @@ def wilson(mean: float, n: int, z: float = 1.959963984540054) -> tuple[float, fl
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
-def estimate(values: Sequence[float], clusters: Sequence[str], seed: int = 0) -> Estimate | None:
-    """The mean of per-question values. None without values.
+def estimate(values: Sequence[float] | Array, clusters: Sequence[str], seed: int = 0) -> Estimate | None:
+    """The mean of per-question values: (questions,), or (seeds, questions) of a system trained several times. None
+    without values.
 
-    A proportion of independent questions gets Wilson's interval, everything else a cluster bootstrap
-    (percentiles of the ratio of sums); a constant gets Wilson's too, where a bootstrap would claim certainty.
+    A proportion of independent questions gets Wilson's interval, everything else a studentised cluster bootstrap, over
+    seeds a two-level one. Where few clusters hold anything but 0, or but 1, a bootstrap would claim too much: they get
+    Wilson's with the clusters as its n.
     """
-    if not values:
+    x = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    if not x.size:
         return None
-    x = np.asarray(values, dtype=np.float64)
     names, index = np.unique(np.asarray(clusters), return_inverse=True)
-    mean, n, k = float(x.mean()), len(x), len(names)
+    mean, n, k = float(x.mean()), x.shape[1], len(names)
     bounded = bool(((x >= 0) & (x <= 1)).all())
-    if bounded and (
-        (k == n and bool(np.isin(x, (0.0, 1.0)).all())) or (float(np.ptp(x)) == 0.0 and mean in (0.0, 1.0))
-    ):
-        return Estimate(mean, *wilson(mean, k), n, k, "Wilson")
-    low, high = _resampled(x, index, k, seed)
-    return Estimate(mean, low, high, n, k, "cluster bootstrap")
-
-
-def difference(values: Sequence[float], clusters: Sequence[str], seed: int = 0) -> Estimate | None:
-    """The mean of paired differences in -1..1, a question each. None without values.
-
-    Where no question differs a bootstrap would claim certainty; the interval is then what the rule of Wilson
-    leaves open for as many clusters, on both sides.
-    """
-    if not values:
-        return None
-    x = np.asarray(values, dtype=np.float64)
-    names, index = np.unique(np.asarray(clusters), return_inverse=True)
-    k = len(names)
-    if not x.any():
-        open_ = wilson(0.0, k)[1]
-        return Estimate(0.0, -open_, open_, len(x), k, "Wilson, both sides")
-    low, high = _resampled(x, index, k, seed)
-    return Estimate(float(x.mean()), low, high, len(x), k, "cluster bootstrap")
-
-
-def _resampled(
-    x: npt.NDArray[np.float64], index: npt.NDArray[np.int64], clusters: int, seed: int
-) -> tuple[float, float]:
-    """Percentiles of the ratio of sums over resampled clusters."""
-    sums, counts = np.bincount(index, x, clusters), np.bincount(index, minlength=clusters)
-    drawn = np.random.default_rng(seed).integers(0, clusters, (RESAMPLES, clusters))
-    low, high = np.quantile(sums[drawn].sum(1) / counts[drawn].sum(1), (0.025, 0.975))
-    return float(low), float(high)
+    sums: Array = np.stack([np.bincount(index, row, k) for row in x], 1).astype(np.float64)
+    counts = np.bincount(index, minlength=k).astype(np.float64)
+    ends = min(np.count_nonzero(sums.mean(1)), np.count_nonzero(sums.mean(1) - counts))
+    if bounded and len(x) == 1 and k == n and bool(np.isin(x, (0.0, 1.0)).all()):
+        return Estimate(mean, *wilson(mean, n), n, k, "Wilson")
+    if bounded and ends < FEW:
+        return Estimate(mean, *wilson(mean, k), n, k, "Wilson, by cluster")
+    if k < 2:
+        return Estimate(mean, *((0.0, 1.0) if bounded else (-math.inf, math.inf)), n, k, "one cluster: no interval")
+    found: Interval
+    if len(x) > 1:
+        drawn = totals(np.column_stack([counts, sums]), RESAMPLES, seed)
+        found = two_level(sums, counts, drawn[:, 1:] / drawn[:, :1], seed)
+    else:
+        found = studentised(sums, counts, RESAMPLES, seed)[0]
+    low, high = found.interval()
+    return Estimate(mean, *((max(0.0, low), min(1.0, high)) if bounded else (low, high)), n, k, found.method)
 
 
 def percentile(values: Sequence[float], p: int) -> float | None:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bench.types import Answer, Material, Question
 
 Precision = Literal["native", "nf4"]
+Place = Literal["shuffled", "first", "middle", "last"]  # of the gold passages in a prompt
 PositiveInt = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -157,6 +158,7 @@ class Tuning(Block):
     dropout: Share = 0.0
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     epochs: PositiveInt = 3
+    examples: PositiveInt | None = Field(None, description="Training questions, drawn by the seed; unset: all.")
     max_steps: PositiveInt | None = None
     batch_size: PositiveInt = 8
     gradient_accumulation: PositiveInt = 1
@@ -170,6 +172,13 @@ class Tuning(Block):
     paraphrases: bool = Field(False, description="Train on paraphrases.jsonl too: the passages in other words.")
     early_stopping: PositiveInt | None = Field(None, description="Epochs without a better dev loss before stopping.")
     search: Search | None = None
+
+
+class Sample(Block):
+    """Some of the test questions: what a scenario asks where the whole would take too long."""
+
+    questions: PositiveInt = 100
+    strata: tuple[str, ...] = Field((), description="Of these only; empty: of all.")
 
 
 class Raft(Block):
@@ -192,6 +201,7 @@ class SystemConfig(Block):
     prompt: Prompt = Prompt()
     generation: Generation = Generation()
     precision: Precision = "native"
+    sample: Sample | None = Field(None, description="Unset: the whole test split.")
     seed: int = 0
 
     @property

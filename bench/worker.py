@@ -18,8 +18,8 @@ from bench.digest import plain
 from bench.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.native import Task
 from bench.store import Store
-from bench.system import System, SystemConfig
-from bench.types import JSON, Answer, Example, Hit, Question, Record
+from bench.system import Sample, System, SystemConfig
+from bench.types import JSON, Answer, Example, Hit, Material, Question, Record
 
 Tell = Callable[..., None]
 
@@ -75,9 +75,11 @@ def reason(e: BaseException) -> str:
 def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     kind = kinds.load(job.kind)
     config = kind.Config.model_validate(job.config)
-    task = native.read(Path(job.task))
+    task = sampled(native.read(Path(job.task)), config.sample)
     store = Store(Path(job.store))
     meters.listen(_throttled(tell))
+    if kind.measure is not None:
+        return experiment(kind.measure, config, task, store)
     first = build_apart(kind, config, task, store, path=folder / "built.json") if config.tuned else None
     with meters.Memory() as memory:
         begin = time.perf_counter()
@@ -94,6 +96,28 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         "artefacts": artefacts, "refresh_s": refresh_s,
         "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True)) if recall is not None else None,
     }  # fmt: skip
+
+
+def experiment(
+    measure: Callable[[SystemConfig, Material, Store], dict[str, JSON]], config: SystemConfig, task: Task, store: Store
+) -> dict[str, JSON]:
+    """What an experiment found; it answers no questions."""
+    with meters.Memory() as memory:
+        facts, watch = meters.timed(lambda: measure(config, task.material, store))
+    return {
+        "status": "done", "facts": facts, "load_s": watch.seconds, "memory": memory.facts(), "notes": meters.notes(),
+        "artefacts": _once(store), "refresh_s": None, "index_recall": None,
+    }  # fmt: skip
+
+
+def sampled(task: Task, sample: Sample | None) -> Task:
+    """The task with some of its test questions: the same for every system that is asked so many."""
+    if sample is None:
+        return task
+    fitting = [i for i, e in enumerate(task.test) if not sample.strata or e.stratum in sample.strata]
+    random.Random("sample").shuffle(fitting)
+    kept = set(fitting[: sample.questions])
+    return replace(task, test=tuple(e for i, e in enumerate(task.test) if i in kept))
 
 
 def build_apart(kind: kinds.Kind, config: SystemConfig, task: Task, store: Store, *, path: Path) -> list[Any]:
@@ -184,13 +208,18 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
 
 
 def answer_later(config: SystemConfig, system: System, task: Task, folder: Path) -> float | None:
-    """Update the corpus, and ask again what the updates change: later.jsonl. Returns the seconds of the refresh.
+    """Update the corpus, and ask again: what the updates change, and as much that they leave alone, into later.jsonl.
+    Returns the seconds of the refresh. A scenario's sample is not asked again.
 
     Training pairs stay as they were: this is the day on which the documents changed and nobody has written new pairs.
     """
-    asked = [e for e in task.test if e.updated]
-    if not asked or not task.updates:
+    changed = [e for e in task.test if e.updated]
+    if not changed or not task.updates or config.sample:
         return None
+    moved = {p.id for p in task.updates}
+    kept = [e for e in task.test if e.answers and not e.updated and e.question.gold and not moved & {*e.question.gold}]
+    random.Random("unchanged").shuffle(kept)
+    asked = changed + kept[: len(changed)]
     _, watch = meters.timed(lambda: system.refresh(task.updated))
     rows: list[JSON] = []
     for i in range(0, len(asked), config.generation.batch_size):

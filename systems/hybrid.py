@@ -8,13 +8,13 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from bench.store import Store
-from bench.system import Embedder, Raft, Retrieval, System, TunedConfig, Tuning
+from bench.system import Embedder, Place, Raft, Retrieval, System, TunedConfig, Tuning
 from bench.types import Material
 
 
 class Config(TunedConfig):
     references: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "rag": ("embedder", "retrieval", "distractors"),
+        "rag": ("embedder", "retrieval", "distractors", "place", "gold"),
         "adapter": ("method", "precision", "tuning", "raft"),
     }
     tuning: Tuning
@@ -24,6 +24,8 @@ class Config(TunedConfig):
     distractors: Annotated[int, Field(ge=0)] | None = (
         None  # set where `rag` names an oracle: the tuned model as a reader
     )
+    place: Place = "shuffled"
+    gold: bool = True
 
     @property
     def privileged(self) -> bool:
@@ -33,5 +35,13 @@ class Config(TunedConfig):
 def build(config: Config, material: Material, store: Store) -> System:
     from systems.parts import reader
 
-    source = reader.searched(config, config.embedder, config.retrieval, store, distractors=config.distractors)
+    source = reader.searched(
+        config,
+        config.embedder,
+        config.retrieval,
+        store,
+        distractors=config.distractors,
+        place=config.place,
+        gold=config.gold,
+    )
     return reader.reader(config, material, model=reader.adapted(config, config.raft, store), source=source, learns=True)

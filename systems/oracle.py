@@ -7,12 +7,16 @@ from typing import Annotated
 from pydantic import Field
 
 from bench.store import Store
-from bench.system import Embedder, Retrieval, System, SystemConfig
+from bench.system import Embedder, Place, Retrieval, System, SystemConfig
 from bench.types import Material
 
 
 class Config(SystemConfig):
     distractors: Annotated[int, Field(ge=0, description="Retrieved passages that one gold passage stands among.")] = 0
+    place: Annotated[Place, Field(description="Of the gold passages among the others.")] = "shuffled"
+    gold: Annotated[
+        bool, Field(description="False: the gold passages are left out, and only distractors are shown.")
+    ] = True
     embedder: Embedder = Embedder()
     retrieval: Retrieval = Retrieval()
 
@@ -24,5 +28,13 @@ class Config(SystemConfig):
 def build(config: Config, material: Material, store: Store) -> System:
     from systems.parts import reader
 
-    source = reader.searched(config, config.embedder, config.retrieval, store, distractors=config.distractors)
+    source = reader.searched(
+        config,
+        config.embedder,
+        config.retrieval,
+        store,
+        distractors=config.distractors,
+        place=config.place,
+        gold=config.gold,
+    )
     return reader.reader(config, material, model=reader.base(config), source=source)

@@ -10,7 +10,8 @@ from typing import Any
 from bench.digest import file_digest
 from bench.errors import UserError
 from bench.files import read_json, read_jsonl, write_text
-from bench.score import METRICS, VERSION, read_run
+from bench.grade import METRICS
+from bench.score import VERSION, read_run
 
 STAMP = "<!-- ragtune scores "
 SHOWN = ("em", "f1", "contains", "rouge_l", "label_accuracy", "abstains_rightly", "abstains_wrongly")
@@ -56,7 +57,7 @@ def render(run: Mapping[str, Any], scores: Mapping[str, Any], shown: Sequence[Ma
     spec = json.dumps(pinned(run), indent=1, ensure_ascii=False)
     return environment.get_template("page.html.j2").render(
         run=run, spec=spec, scores=scores["systems"], done=done, titles={m: t for m, (t, _) in METRICS.items()}, strata=strata,
-        quality=applying(done, SHOWN), special=applying(done, SPECIAL), grounds=applying(done, GROUNDS), leader=leader(done), caveats=caveats(run, scores["systems"]),
+        quality=applying(done, SHOWN), special=applying(done, SPECIAL), grounds=applying(done, GROUNDS), caveats=caveats(run, scores["systems"]),
         examples=shown, failed={c: r for s in scores["systems"].values() for c, r in s["failed"].items()},
         charts=charts.all_of(done), style=Markup((here / "style.css").read_text()), stamp=Markup(stamp),
     )  # fmt: skip
@@ -81,24 +82,6 @@ def _key(block: Mapping[str, Any]) -> str:
 def applying(done: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
     """The measures that some system has."""
     return [m for m in metrics if any(s["scores"][m] for s in done.values())]
-
-
-def headline(done: Mapping[str, Any]) -> str:
-    """The measure that leads: exact match, or label accuracy, or recall where there is no reference answer."""
-    return next(
-        (m for m in ("label_accuracy", "em", "recall_at_k") if any(s["scores"][m] for s in done.values())), "em"
-    )
-
-
-def leader(done: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The best system outside the controls, and those whose intervals reach into its own."""
-    metric = headline(done)
-    rivals = {n: s["scores"][metric] for n, s in done.items() if not s["control"] and s["scores"][metric]}
-    if not rivals:
-        return None
-    best = max(rivals, key=lambda n: rivals[n]["mean"])
-    near = [n for n, e in rivals.items() if n != best and e["high"] >= rivals[best]["low"]]
-    return {"metric": METRICS[metric][0].lower(), "name": best, "score": rivals[best], "near": near}
 
 
 def caveats(run: Mapping[str, Any], systems: Mapping[str, Any]) -> list[str]:

@@ -18,10 +18,9 @@ FAMILY = {"rag": "retrieval", "lora": "tuning", "qlora": "tuning", "full": "tuni
 
 def all_of(done: Mapping[str, Any]) -> dict[str, Markup]:
     """The page's charts by name; one that has nothing to show is left out."""
-    from bench.report import headline
-    from bench.score import METRICS
+    from bench.grade import METRICS, headline
 
-    metric = headline(done)
+    metric = headline({n: s["scores"] for n, s in done.items()})
     rows = [_row(n, s, metric) for n, s in done.items() if s["scores"][metric]]
     if not rows:
         return {}

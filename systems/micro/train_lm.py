@@ -80,8 +80,8 @@ class Plan:
     """
 
     seed: str = "micro-1"
-    steps: int = 8000
-    hold: int = 5500
+    steps: int = 6400
+    hold: int = 4300
     size: int = 4096  # tokens of a batch
     peak: float = 1.5e-3
     hidden: int = 192

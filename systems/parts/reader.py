@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.store import Store
-from bench.system import Embedder, Raft, Retrieval, SystemConfig, TunedConfig
+from bench.system import Embedder, Place, Raft, Retrieval, SystemConfig, TunedConfig
 from bench.types import Answer, Example, Hit, Material, Passage, Question
 from systems.parts import endpoint, lm, prompt, retrieve, train
 
@@ -39,10 +39,20 @@ class Gold:
     corpus: dict[str, Passage]
     search: Callable[[Sequence[str], int], list[list[Hit]]]
     distractors: int
+    place: Place
+    gold: bool
 
     def passages(self, questions: Sequence[Question]) -> list[list[Hit]]:
         return [
-            retrieve.among(self.search, self.corpus, q, count=self.distractors, rng=random.Random(q.id))
+            retrieve.among(
+                self.search,
+                self.corpus,
+                q,
+                count=self.distractors,
+                rng=random.Random(q.id),
+                keep_gold=float(self.gold),
+                place=self.place,
+            )
             for q in questions
         ]
 
@@ -150,7 +160,14 @@ def adapted(config: TunedConfig, raft: Raft | None, store: Store) -> Callable[[M
 
 
 def searched(
-    config: SystemConfig, embedder: Embedder, retrieval: Retrieval, store: Store, *, distractors: int | None = None
+    config: SystemConfig,
+    embedder: Embedder,
+    retrieval: Retrieval,
+    store: Store,
+    *,
+    distractors: int | None = None,
+    place: Place = "shuffled",
+    gold: bool = True,
 ) -> Callable[[Material], Source]:
     """Where passages come from: what is retrieved, or for a privileged control gold among so many distractors."""
     device = lm.device_of(config.model.device)
@@ -160,8 +177,8 @@ def searched(
             return Retrieved(retrieve.retriever(material.corpus, embedder, retrieval, store, device=device))
         known = {p.id: p for p in material.corpus}
         if not distractors:
-            return Gold(known, lambda texts, _: [[] for _ in texts], 0)
+            return Gold(known, lambda texts, _: [[] for _ in texts], 0, place, gold)
         found = retrieve.retriever(material.corpus, embedder, retrieval, store, device=device)
-        return Gold(known, found.search, distractors)
+        return Gold(known, found.search, distractors, place, gold)
 
     return make

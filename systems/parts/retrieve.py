@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.store import Store
-from bench.system import Embedder, Reranker, Retrieval
+from bench.system import Embedder, Place, Reranker, Retrieval
 from bench.types import Hit, Passage, Question
 from systems.parts import chunk, embed, index
 
@@ -81,8 +81,9 @@ def among(
     count: int,
     rng: random.Random,
     keep_gold: float = 1.0,
+    place: Place = "shuffled",
 ) -> list[Hit]:
-    """The gold passages, with probability `keep_gold`, shuffled among the best hits that are not gold.
+    """The gold passages, with probability `keep_gold`, at their place among the best hits that are not gold.
 
     One gold passage stands among `count` others, and every question shows as many passages as that, gold or not: their
     number gives nothing away. A hit is the best chunk of its passage.
@@ -99,9 +100,13 @@ def among(
         if len(others) >= wanted or len(found) < k:
             break
         k *= 2  # several chunks were of one passage
-    hits = gold + list(others.values())[:wanted]
-    rng.shuffle(hits)
-    return hits
+    rest = list(others.values())[:wanted]
+    if place == "shuffled":
+        hits = gold + rest
+        rng.shuffle(hits)
+        return hits
+    before = {"first": 0, "middle": len(rest) // 2, "last": len(rest)}[place]
+    return rest[:before] + gold + rest[before:]
 
 
 def retriever(

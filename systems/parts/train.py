@@ -27,7 +27,7 @@ from bench import meters
 from bench.digest import digest
 from bench.store import Store
 from bench.system import Model, Prompt, Raft, Tuning
-from bench.types import JSON, Material
+from bench.types import JSON, Example, Material
 from systems.parts import examples, lm, retrieve
 from systems.parts.examples import IGNORED, Encoded
 
@@ -67,12 +67,23 @@ def _known(raft: dict[str, JSON]) -> dict[str, JSON]:
 
 def tuned(recipe: Recipe, material: Material, store: Store) -> tuple[Any, Any]:
     """(tuned model, tokenizer). With a search, the trial of the lowest dev loss; every trial is in the accounts."""
+    material = replace(material, train=drawn(material.train, recipe.tuning.examples, recipe.seed))
     built = [(*store.get(r.json(material), partial(train, r, material, store)), r) for r in trials(recipe)]
     folder, artefact, best = min(
         built, key=lambda b: math.inf if b[1].facts["dev_loss"] is None else float(b[1].facts["dev_loss"])
     )
     meters.note("tuning", dict(artefact.facts) | {"trials": len(built)})
     return open_tuned(best, folder)
+
+
+def drawn(train: Sequence[Example], count: int | None, seed: int) -> tuple[Example, ...]:
+    """Some of the training questions, in their order; a smaller draw of the same seed is part of a larger one."""
+    if count is None or count >= len(train):
+        return tuple(train)
+    order = list(range(len(train)))
+    random.Random(f"{seed}/examples").shuffle(order)
+    kept = set(order[:count])
+    return tuple(e for i, e in enumerate(train) if i in kept)
 
 
 def trials(recipe: Recipe) -> list[Recipe]:

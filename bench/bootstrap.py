@@ -1,0 +1,149 @@
+"""Resampled clusters: the one engine of every interval.
+
+Questions of one cluster (a document, a machine) are not independent, so whole clusters are drawn. The ratio of sums
+over the drawn clusters is the mean over their questions; its linearised variance studentises it (Efron and Tibshirani
+1993, chapter 12). Draws are counts of how often each cluster was taken, so that one matrix product serves every column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Array = npt.NDArray[np.float64]
+BLOCK = 4_000_000  # draws held at once
+
+
+def totals(columns: Array, resamples: int, seed: int) -> Array:
+    """Sums of each column over the drawn clusters. (clusters, columns) -> (resamples, columns)"""
+    return np.concatenate([w @ columns for w in _draws(len(columns), resamples, seed)])
+
+
+def _draws(clusters: int, resamples: int, seed: int) -> Iterator[Array]:
+    """Blocks of rows, one a resample: how often each cluster was drawn. (rows, clusters)"""
+    if resamples * clusters <= BLOCK:
+        yield _small(clusters, resamples, seed)
+        return
+    rng, rows = np.random.default_rng(seed), max(1, BLOCK // clusters)
+    for first in range(0, resamples, rows):
+        yield _drawn(rng, min(rows, resamples - first), clusters)
+
+
+@lru_cache(16)
+def _small(clusters: int, resamples: int, seed: int) -> Array:
+    return _drawn(np.random.default_rng(seed), resamples, clusters)
+
+
+def _drawn(rng: np.random.Generator, rows: int, clusters: int) -> Array:
+    taken = rng.integers(0, clusters, (rows, clusters), dtype=np.int32)
+    taken += np.arange(rows, dtype=np.int32)[:, None] * clusters
+    return np.bincount(taken.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(np.float64)
+
+
+class Interval(Protocol):
+    @property
+    def method(self) -> str: ...
+    def interval(self, level: float = 0.95) -> tuple[float, float]: ...
+
+
+@dataclass(frozen=True)
+class Studentised:
+    """A mean per question, its cluster-robust standard error, and the bootstrap's studentised deviations."""
+
+    mean: float
+    error: float
+    clusters: int
+    deviations: Array
+    method: str = "studentised cluster bootstrap"
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """A t interval where resamples without any variance reach into the tails, and the bootstrap's own elsewhere."""
+        low, high = np.quantile(self.deviations, ((1 - level) / 2, (1 + level) / 2), method="inverted_cdf")
+        if not (math.isfinite(low) and math.isfinite(high)):
+            high = float(stats.t.ppf((1 + level) / 2, self.clusters - 1))
+            low = -high
+        return self.mean - float(high) * self.error, self.mean - float(low) * self.error
+
+
+def studentised(sums: Array, counts: Array, resamples: int, seed: int) -> list[Studentised]:
+    """One for each column of `sums` (clusters, columns); `counts` (clusters,) are the questions; at least two clusters."""
+    width = sums.shape[1]
+    columns = np.column_stack([counts, counts**2, sums, sums * counts[:, None], sums**2])
+    drawn = totals(columns, resamples, seed)
+    (mean,), (error,) = _linearised(columns.sum(0)[None], width, len(sums))
+    means, errors = _linearised(drawn, width, len(sums))
+    away = np.where(np.abs(means - mean) < 1e-12, 0.0, means - mean)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(away == 0.0, 0.0, away / np.where(errors < 1e-12, 0.0, errors))
+    return [Studentised(float(mean[i]), float(error[i]), len(sums), t[:, i]) for i in range(width)]
+
+
+def _linearised(moments: Array, width: int, clusters: int) -> tuple[Array, Array]:
+    """(means, standard errors) of ratios from the moments over clusters (Cochran 1977, section 6.4).
+
+    `moments`: (rows, 2 + 3 width), of counts, their squares, sums, sums times counts, squares of sums.
+    """
+    c, cc = moments[:, :1], moments[:, 1:2]
+    s, sc, ss = np.split(moments[:, 2:], 3, axis=1)
+    mean = s / c
+    spread = np.maximum(0.0, ss - 2 * mean * sc + mean**2 * cc)
+    return mean, np.sqrt(spread * clusters / max(1, clusters - 1)) / c
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A t interval."""
+
+    mean: float
+    error: float
+    df: float
+    method: str = "two-level bootstrap, t interval"
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.error
+        return self.mean - half, self.mean + half
+
+    @property
+    def p(self) -> float:
+        """Two-sided, of a mean of zero."""
+        return float(2 * stats.t.sf(abs(self.mean) / self.error, self.df)) if self.error else float(self.mean == 0)
+
+
+def two_level(sums: Array, counts: Array, means: Array, seed: int) -> Spread:
+    """Clusters and seeds drawn together; the t of their spread has Satterthwaite's degrees of freedom."""
+    k, s = sums.shape
+    by_seed = sums.sum(0) / counts.sum()
+    seeds, clusters = float(by_seed.var(ddof=1)) / s, cluster_error(sums.mean(1), counts) ** 2
+    bottom = seeds**2 / (s - 1) + clusters**2 / (k - 1)
+    df = (seeds + clusters) ** 2 / bottom if bottom else float(k - 1)
+    return Spread(float(by_seed.mean()), float(over_seeds(means, seed).std(ddof=1)), df)
+
+
+def cluster_error(sums: Array, counts: Array) -> float:
+    """Cluster-robust standard error of the mean per question; infinite for a single cluster."""
+    k = len(sums)
+    if k < 2:
+        return math.inf
+    rest = sums - sums.sum() / counts.sum() * counts
+    return float(np.sqrt((rest**2).sum() * k / (k - 1)) / counts.sum())
+
+
+def over_seeds(means: Array, seed: int) -> Array:
+    """Means of drawn seeds, from each seed's mean in every resample of the clusters. (resamples, seeds) -> (resamples,)
+
+    So few are drawn that their spread is too small by sqrt((S - 1) / S), and is scaled up (Rao and Wu 1988).
+    """
+    rows, s = means.shape
+    middle: Array = means.mean(1)
+    if s == 1:
+        return middle
+    taken = np.random.default_rng([seed, s]).integers(0, s, (rows, s))
+    found: Array = middle + math.sqrt(s / (s - 1)) * (np.take_along_axis(means, taken, 1).mean(1) - middle)
+    return found
