@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bench import stats
 from bench.grade import METRICS
 from bench.pairs import Pair, Panel, compare
 from bench.tables import Evidence, told
@@ -223,16 +223,17 @@ def qlora_70b(e: Evidence) -> Finding | None:
 
 
 def four_bit_slower(e: Evidence) -> Finding | None:
-    """Median over questions of the ratio of latencies, its interval by the ranks of the binomial."""
+    """Median over questions of the ratio of latencies, with the interval of its ranks."""
     four = first(e, "rag", precision="nf4")
     plain = rag(e)
     if not (four and plain):
         return None
     ratios = e.ratios(four, plain)
-    if len(ratios) < 8:
+    interval = stats.median_interval(ratios)
+    if interval is None:
         return None
-    low, high = ranks(ratios)
-    measured = f"latency of {four} over {plain}, question by question: median ratio {statistics.median(ratios):.2f} (95% interval {low:.2f} to {high:.2f}, n = {len(ratios)})"
+    low, high = interval
+    measured = f"latency of {four} over {plain}, question by question: median ratio {stats.median(ratios):.2f} (95% interval {low:.2f} to {high:.2f}, n = {len(ratios)})"
     if low > 1:
         return Finding("confirmed", measured)
     return (
@@ -240,15 +241,6 @@ def four_bit_slower(e: Evidence) -> Finding | None:
         if high < 1
         else Finding("inconclusive", measured, "It takes more questions answered alone (measure.latency_questions).")
     )
-
-
-def ranks(values: Sequence[float]) -> tuple[float, float]:
-    """95% interval of a median by the binomial's ranks (Conover 1999, 3.2); without assumptions on the distribution."""
-    from scipy.stats import binom
-
-    x = sorted(values)
-    k = int(binom.ppf(0.025, len(x), 0.5))
-    return x[max(0, k - 1)], x[min(len(x) - 1, len(x) - k)]
 
 
 def small_data(e: Evidence) -> Finding | None:

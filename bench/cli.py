@@ -65,6 +65,7 @@ def run(
         )
     else:
         show.table(scores)
+        show.verdict(scores)
         for cell, reason in outcome.failed.items():
             typer.echo(f"failed: {cell}: {reason}", err=True)
         typer.echo(f"Report: {page}")
@@ -78,7 +79,11 @@ def score(run: RunPath, as_json: Json = False) -> None:
     from bench.score import score as score_run
 
     scores = score_run(run)
-    print(json.dumps(scores, indent=1)) if as_json else show.table(scores)
+    if as_json:
+        print(json.dumps(scores, indent=1))
+        return
+    show.table(scores)
+    show.verdict(scores)
 
 
 @app.command()
@@ -97,6 +102,26 @@ def compare(a: RunPath, b: RunPath, as_json: Json = False) -> None:
 
     found = compare_runs(a, b)
     print(json.dumps(found, indent=1)) if as_json else show.comparison(found)
+
+
+@app.command()
+def claims(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A run's folder: what it says of each claim.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The ledger of claims about retrieval and fine-tuning, and what would test each; of RUN, what it says."""
+    from bench import claims as ledger
+    from bench import show
+
+    if run:
+        from bench.score import score as score_run
+
+        rows = score_run(run)["claims"]
+    else:
+        rows = [{k: v for k, v in c.items() if k != "test"} for c in ledger.ledger()]
+    print(json.dumps(rows, indent=1)) if as_json else show.claims(rows)
 
 
 @app.command()

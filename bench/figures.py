@@ -47,3 +47,14 @@ def size(count: float | None) -> str:
 
 def money(usd: float | None) -> str:
     return "not priced" if usd is None else "$0" if usd == 0 else f"${usd:.2g}" if usd < 100 else f"${usd:,.0f}"
+
+
+def difference(found: Mapping[str, Any] | None) -> str:
+    """A difference with its 95% interval: `+0.12 (+0.05 to +0.19)`."""
+    return NONE if found is None else f"{found['difference']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
+
+
+def need(value: float, name: str) -> str:
+    """A figure of a need, in the unit that its name says."""
+    how = span if name.endswith("_s") else size if name.endswith("_bytes") else money if "usd" in name else share
+    return how(value)

@@ -22,12 +22,13 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from bench import environment, hub, tasks
+from bench import environment, hub, kinds, tasks
 from bench.cells import Cell, cells
 from bench.digest import digest
 from bench.errors import UserError
 from bench.executor import Executor, ServerDied
 from bench.files import read_json, read_jsonl, write_json, write_text
+from bench.leakage import leaks
 from bench.native import Task
 from bench.paths import Places
 from bench.spec import Spec
@@ -109,6 +110,8 @@ def _pinned(value: Any, known: dict[tuple[str, str | None], str], models: dict[s
     name, revision = str(filled["name"]), filled.get("revision")
     if filled.get("base_url"):
         filled["digest"] = f"endpoint:{name}"
+    elif filled.get("shape"):
+        filled["digest"] = name
     else:
         if (name, revision) not in known:
             what = {"model": "base model"}.get(key, key)
@@ -223,17 +226,20 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
 def _about(prepared: Prepared) -> dict[str, JSON]:
     """What a run is of, apart from when and where."""
     spec = prepared.spec
-    systems = {
-        c.system: {"kind": c.kind, "config": c.config, "scenario": c.scenario.model_dump() if c.scenario else None}
-        for c in prepared.cells
-    }
+    systems = {c.system: _entry(c) for c in prepared.cells}
     task = prepared.task
     about: dict[str, JSON] = {
         "schema_version": 1, "name": spec.name, "spec": spec.model_dump(mode="json"), "spec_digest": spec.digest,
         "dataset": {**prepared.origin, "name": task.name, "passages": len(task.corpus), "train": len(task.train), "dev": len(task.dev), "test": len(task.test)},
-        "models": prepared.models, "systems": systems,
+        "models": prepared.models, "systems": systems, "leaks": leaks(task.train, task.test),
     }  # fmt: skip
     return about | {"identity": digest([about["spec_digest"], prepared.identities])}
+
+
+def _entry(cell: Cell) -> dict[str, JSON]:
+    privileged = kinds.load(cell.kind).Config.model_validate(cell.config).privileged
+    scenario = cell.scenario.model_dump() if cell.scenario else None
+    return {"kind": cell.kind, "config": cell.config, "privileged": privileged, "scenario": scenario}
 
 
 def _preload(todo: list[Cell]) -> tuple[str, ...]:

@@ -5,8 +5,8 @@ Reads the files of a run and nothing else.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -99,7 +99,7 @@ class Scored:
         scenarios = tables.scenarios(evidence)
         return {
             "metrics": {m: t for m, (t, _) in METRICS.items()}, "headline": metric, "systems": systems, "compared": compared,
-            "scenarios": scenarios, "experiments": evidence.experiments, "claims": claims.evaluate(evidence),
+            "leaks": leaked(self.run), "scenarios": scenarios, "experiments": evidence.experiments, "claims": claims.evaluate(evidence),
             "recommendation": verdict.recommend(evidence),
         }  # fmt: skip
 
@@ -130,20 +130,36 @@ def read_run(folder: Path) -> dict[str, Any]:
             remedy="Give a folder that `ragtune run` wrote, such as reports/quickstart.",
         )
     about = dict(read_json(folder / "run.json"))
-    blocks = {"volumes": Volumes().model_dump(), "needs": Needs().model_dump(), "margin": None, "scenarios": Scenarios().model_dump()}
+    blocks = {
+        "volumes": Volumes().model_dump(),
+        "needs": Needs().model_dump(),
+        "margin": None,
+        "scenarios": Scenarios().model_dump(),
+    }
     prices = Prices().model_dump() | about["spec"].get("prices", {})
     return about | {"spec": blocks | about["spec"] | {"prices": prices}}  # an older ragtune's run has not all of them
 
 
-def estimates(found: Mapping[str, Column], questions: int) -> dict[str, JSON]:
+def leaked(run: Mapping[str, Any]) -> dict[str, int]:
+    """How many test questions training has seen, in all and in each way."""
+    found = run.get("leaks") or {}
+    return {"all": len(found), **Counter(how for ways in found.values() for how in ways)}
+
+
+def estimates(found: Mapping[str, Column], questions: int, leaks: Collection[str]) -> dict[str, JSON]:
     """metric -> estimate over all questions, and over each stratum; None where the metric does not apply.
 
-    `coverage` is the share of the questions asked that the metric could score.
+    `coverage` is the share of the questions asked that the metric could score; `clean` is over those that training
+    has not seen, None where it has seen none.
     """
     told: dict[str, JSON] = dict.fromkeys(METRICS)
     for m, column in found.items():
         strata = {s: _estimate(column.of(s)) for s in sorted(set(column.strata))}
-        told[m] = {**_estimate(column), "coverage": len(column.questions) / questions, "strata": strata}
+        clean = column.only([i for i, q in enumerate(column.questions) if q not in leaks]) if leaks else None
+        told[m] = {
+            **_estimate(column), "coverage": len(column.questions) / questions, "strata": strata,
+            "clean": _estimate(clean) if clean and clean.questions else None,
+        }  # fmt: skip
     return told
 
 
@@ -157,7 +173,7 @@ def _system(name: str, scored: Scored) -> dict[str, JSON]:
     run = scored.run
     entry, whole = run["systems"][name], scored.done(name)
     failed = {c: cell["reason"] for c, cell in run["cells"].items() if cell["system"] == name and c not in whole}
-    control = entry["kind"] in ("closed_book", "oracle") or entry["config"].get("distractors") is not None
+    control = entry["kind"] in ("closed_book", "oracle") or entry.get("privileged", False)
     head = {
         "kind": entry["kind"], "control": control, "precision": entry["config"]["precision"], "seeds": len(whole), "failed": failed,
         "trained": "tuning" in entry["config"], "scenario": entry.get("scenario"),
@@ -178,7 +194,7 @@ def _system(name: str, scored: Scored) -> dict[str, JSON]:
     found = scored.columns[name]
     return {
         **head, "status": "partly failed" if failed else "done", "n": n, "errors": sum(bool(r.answer.error) for r in records),
-        "truncated": sum(r.answer.truncated for r in records), "scores": estimates(found, n),
+        "truncated": sum(r.answer.truncated for r in records), "scores": estimates(found, n, run.get("leaks") or {}),
         "seed_em": found["em"].values.mean(1).tolist() if "em" in found else [], "speed": quick, "build": build,
         "memory": {**memory, "weights_bytes": first["notes"].get("weights_bytes"), "parameters": first["notes"].get("parameters")},
         "tokens": {"prompt": spent.mean(r.answer.prompt_tokens for r in records), "completion": spent.mean(r.answer.completion_tokens for r in records)},

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.figures import count, interval, size, span
+from bench.figures import count, difference, interval, size, span
 
 
 def _print(table: Table) -> None:
@@ -42,6 +42,127 @@ def table(scores: Mapping[str, Any]) -> None:
             span(build["total_s"] or None),
             size(s["memory"]["peak_rss_bytes"]),
         )
+    _print(t)
+
+
+def verdict(scores: Mapping[str, Any]) -> None:
+    """The scenarios, the claims that were tested, and the recommendation."""
+    for title, rows in scenario_rows(scores):
+        t = _table(title, *rows[0][1:])
+        for row in rows[1:]:
+            t.add_row(*map(escape, row))
+        _print(t)
+    tested = [c for c in scores["claims"] if c["status"] != "not tested"]
+    if tested:
+        claims(tested)
+    console = Console()
+    console.print(scores["recommendation"]["sentence"], style="bold", markup=False, highlight=False)
+
+
+def scenario_rows(scores: Mapping[str, Any]) -> list[tuple[str, list[list[str]]]]:
+    """(title, rows) of every scenario that was run; the first row is the header."""
+    s, told = scores["scenarios"], []
+    if s["freshness"]:
+        head = ["", "new facts after", "stale after", "unchanged after", "refresh"]
+        told.append(
+            (
+                "freshness",
+                [
+                    head,
+                    *(
+                        [
+                            r["system"],
+                            interval(r["updated_em"]),
+                            interval(r["stale"]),
+                            interval(r["kept_em"]),
+                            span(r["refresh_s"]),
+                        ]
+                        for r in s["freshness"]
+                    ),
+                ],
+            )
+        )
+    if s["style"]:
+        told.append(
+            (
+                "house style",
+                [
+                    ["", "form", "content"],
+                    *([r["system"], interval(r["form"]), interval(r["content"])] for r in s["style"]),
+                ],
+            )
+        )
+    if s["data"]:
+        told.append(
+            (
+                f"data ({s['data']['system']})",
+                [
+                    ["", "score", "minus retrieval"],
+                    *(
+                        [count(r["size"]), interval(r["score"]), difference(r.get("against"))]
+                        for r in s["data"]["rows"]
+                    ),
+                ],
+            )
+        )
+    if s["forgetting"]:
+        told.append(
+            (
+                "forgetting",
+                [
+                    ["", "questions", "untuned", "tuned", "difference"],
+                    *(
+                        [
+                            r["system"],
+                            r["stratum"],
+                            interval(r["before"]),
+                            interval(r["after"]),
+                            difference(r["difference"]),
+                        ]
+                        for r in s["forgetting"]
+                    ),
+                ],
+            )
+        )
+    if s["robustness"]:
+        told.append(
+            (
+                "robustness",
+                [
+                    ["", "varied", "to", "measure", "score"],
+                    *(
+                        [r["reader"], r["what"], str(r["value"]), r["measure"], interval(r["score"])]
+                        for r in s["robustness"]
+                    ),
+                ],
+            )
+        )
+    if s["recall"]:
+        told.append(
+            (
+                "recall",
+                [
+                    ["", "parameter", "index recall", "score"],
+                    *(
+                        [r["system"], f"{r['what']} {r['value']}", interval(r["index_recall"]), interval(r["score"])]
+                        for r in s["recall"]
+                    ),
+                ],
+            )
+        )
+    return told
+
+
+def claims(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The ledger: of a run with what it says, or bare with what would test each."""
+    t = _table("claim", "status", "measured") if "status" in rows[0] else _table("id", "claim", "what tests it")
+    for column in t.columns[1:]:
+        column.justify, column.overflow = "left", "fold"
+    for c in rows:
+        if "status" in c:
+            t.add_row(c["id"], c["status"], escape(" ".join(filter(None, (c["measured"], c["takes"])))))
+        else:
+            t.add_row(c["id"], c["claim"], escape(c["needs"]))
     _print(t)
 
 

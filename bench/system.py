@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -28,10 +28,16 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Shape = Literal["tiny", "100m", "qwen2.5-0.5b", "phi3-mini", "llama3.1-8b", "llama3-70b"]
+
+
 class Model(Block):
     """The base language model: `micro`, a local folder, a hub id, or a name that an endpoint serves."""
 
-    name: str
+    name: str = ""
+    shape: Shape | None = Field(
+        None, description="In place of a name: a model's published dimensions, its weights random."
+    )
     revision: str | None = Field(None, description="Hub revision; resolved to a commit and recorded.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -39,6 +45,18 @@ class Model(Block):
     api_key_env: str | None = Field(None, description="Environment variable that holds the endpoint's key.")
     timeout_s: float = Field(60.0, gt=0, description="Of one endpoint request.")
     digest: str | None = Field(None, description="Filled by the run: sha256 of the weights, or the hub commit.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        """Exactly one of name and shape; a shape's name says what it is."""
+        if isinstance(data, dict) and data.get("shape"):
+            if data.get("name") and not str(data["name"]).startswith("shape:"):
+                raise ValueError("give `name` or `shape`, not both")
+            return data | {"name": f"shape:{data['shape']}"}
+        if isinstance(data, dict) and not data.get("name"):
+            raise ValueError("give `name`: micro, a local folder or a hub id; or `shape`")
+        return data
 
     @model_validator(mode="after")
     def _no_secret(self) -> Model:

@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from bench.metrics.text import contains, normalise
 from bench.types import Hit
 
+BLIND = {  # what counting words cannot tell, for the page
+    "negated": "a fact that is denied shares all but one word with the fact",
+    "paraphrase": "a true statement in other words shares few",
+}
 _MARK = re.compile(r"\[(\d+)\]")
 
 

@@ -11,11 +11,12 @@ from bench.digest import file_digest
 from bench.errors import UserError
 from bench.files import read_json, read_jsonl, write_text
 from bench.grade import METRICS
+from bench.metrics.grounding import BLIND
 from bench.score import VERSION, read_run
 
 STAMP = "<!-- ragtune scores "
 SHOWN = ("em", "f1", "contains", "rouge_l", "label_accuracy", "abstains_rightly", "abstains_wrongly")
-SPECIAL = ("form", "content", "updated_em", "stale")
+SPECIAL = ("form", "content")
 GROUNDS = ("recall_at_k", "mrr", "ndcg", "index_recall", "k_precision", "citation_precision", "citation_recall")
 
 
@@ -51,15 +52,17 @@ def render(run: Mapping[str, Any], scores: Mapping[str, Any], shown: Sequence[Ma
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {n: getattr(figures, n) for n in ("interval", "share", "count", "span", "size", "money")}
+    environment.filters |= {
+        n: getattr(figures, n) for n in ("interval", "share", "count", "span", "size", "money", "difference", "need")
+    }
     done = {n: s for n, s in scores["systems"].items() if s["status"] != "failed"}
     strata = sorted({t for s in done.values() for t in ((s["scores"]["em"] or {}).get("strata") or {})})
     spec = json.dumps(pinned(run), indent=1, ensure_ascii=False)
     return environment.get_template("page.html.j2").render(
-        run=run, spec=spec, scores=scores["systems"], done=done, titles={m: t for m, (t, _) in METRICS.items()}, strata=strata,
-        quality=applying(done, SHOWN), special=applying(done, SPECIAL), grounds=applying(done, GROUNDS), caveats=caveats(run, scores["systems"]),
+        run=run, spec=spec, scores=scores, systems=scores["systems"], done=done, reference=reference(done, scores), many_seeds=len(run["spec"]["seeds"]) > 1, titles={m: t for m, (t, _) in METRICS.items()}, strata=strata,
+        quality=applying(done, SHOWN), special=applying(done, SPECIAL), grounds=applying(done, GROUNDS), caveats=caveats(run, scores),
         examples=shown, failed={c: r for s in scores["systems"].values() for c, r in s["failed"].items()},
-        charts=charts.all_of(done), style=Markup((here / "style.css").read_text()), stamp=Markup(stamp),
+        charts=charts.all_of(done, scores, reference(done, scores)), style=Markup((here / "style.css").read_text()), stamp=Markup(stamp),
     )  # fmt: skip
 
 
@@ -84,13 +87,31 @@ def applying(done: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
     return [m for m in metrics if any(s["scores"][m] for s in done.values())]
 
 
-def caveats(run: Mapping[str, Any], systems: Mapping[str, Any]) -> list[str]:
+def reference(done: Mapping[str, Any], scores: Mapping[str, Any]) -> str | None:
+    """The system that the others are compared with: the first plain retrieval, or whatever is chosen."""
+    plain = next((n for n, s in done.items() if s["kind"] == "rag"), None)
+    return plain or scores["recommendation"]["choice"]
+
+
+def caveats(run: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
     """What a reader must know before quoting a number, written from the data."""
+    from bench import figures
+
     told = []
-    done = {n: s for n, s in systems.items() if s["status"] != "failed"}
+    done = {n: s for n, s in scores["systems"].items() if s["status"] != "failed"}
     seeds = len(run["spec"]["seeds"])
     if seeds < 3 and any(s["build"]["steps"] for s in done.values()):
         told.append(f"Training variance was not measured: {seeds} seed{'s' if seeds > 1 else ''}; three are the least.")
+    if leaked := scores["leaks"]["all"]:
+        ways = ", ".join(f"{n} {how}" for how, n in scores["leaks"].items() if how != "all")
+        told.append(
+            f"Training has seen {leaked} of the {run['dataset']['test']} test questions ({ways}); scores without them:"
+        )
+        told += [
+            f"{n}: {figures.interval(clean)} on the {clean['n']} others, {figures.interval(s['scores'][scores['headline']])} on all."
+            for n, s in done.items()
+            if (clean := (s["scores"][scores["headline"]] or {}).get("clean"))
+        ]
     for name, s in done.items():
         if s["errors"]:
             told.append(f"{name}: {s['errors']} answers failed; they count as wrong.")
@@ -124,7 +145,8 @@ def caveats(run: Mapping[str, Any], systems: Mapping[str, Any]) -> list[str]:
     if any(s["device"] == "cpu" for s in done.values()):
         told.append("GPU memory was not measured: no system ran on a GPU.")
     told.append(
-        "Faithfulness by a language model judge was not measured: no judge is configured. K-Precision and citations need none."
+        "Faithfulness by a language model judge was not measured: no judge is configured. K-Precision and citations need none, "
+        f"and count words: {'; '.join(BLIND.values())}."
     )
     return told
 

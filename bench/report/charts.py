@@ -16,7 +16,7 @@ SHAPES = ("diamond", "circle", "square", "triangle-up")
 FAMILY = {"rag": "retrieval", "lora": "tuning", "qlora": "tuning", "full": "tuning", "raft": "both", "hybrid": "both"}
 
 
-def all_of(done: Mapping[str, Any]) -> dict[str, Markup]:
+def all_of(done: Mapping[str, Any], scores: Mapping[str, Any], reference: str | None) -> dict[str, Markup]:
     """The page's charts by name; one that has nothing to show is left out."""
     from bench.grade import METRICS, headline
 
@@ -30,7 +30,13 @@ def all_of(done: Mapping[str, Any]) -> dict[str, Markup]:
         for field, title in (("ms", "Median latency, ms"), ("build", "Build, s"))
         if any(r[field] for r in rows)
     ]
-    return {"side_by_side": svg(alt.hconcat(*panels, spacing=18))}
+    drawn = {"side_by_side": svg(alt.hconcat(*panels, spacing=18))}
+    pairs = scores["compared"].get(scores["headline"], ())
+    if reference and (against := [p for p in pairs if reference in (p["a"], p["b"])]):
+        drawn["forest"] = svg(forest(against, reference, METRICS[scores["headline"]][0]))
+    if scores["scenarios"]["data"]:
+        drawn["data"] = svg(learning(scores["scenarios"]["data"], METRICS[scores["scenarios"]["data"]["metric"]][0]))
+    return drawn
 
 
 def _row(name: str, s: Mapping[str, Any], metric: str) -> dict[str, Any]:
@@ -81,6 +87,58 @@ def cost(rows: list[dict[str, Any]], field: str, title: str) -> Any:
         .encode(**_scales())
         .properties(width=230, height=26 * len(rows))
     )
+
+
+def forest(pairs: list[Mapping[str, Any]], reference: str, title: str) -> Any:
+    """Differences from the reference, each with its interval."""
+    rows = []
+    for p in pairs:
+        sign, other = (-1, p["b"]) if p["a"] == reference else (1, p["a"])
+        low, high = sorted((sign * p["low"], sign * p["high"]))
+        decided = "decided" if p["verdict"] != "inconclusive" else "inconclusive"
+        rows.append({"system": other, "difference": sign * p["difference"], "low": low, "high": high, "state": decided})
+    base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("system:N", sort=[r["system"] for r in rows], title=None))
+    x = alt.X("low:Q", title=f"{title}, minus {reference}, 95% interval")
+    bars = base.mark_rule(strokeWidth=2, color=COLOURS[1]).encode(x=x, x2="high:Q")
+    fill = alt.Fill(
+        "state:N", scale=alt.Scale(domain=["decided", "inconclusive"], range=[COLOURS[1], "#ffffff"]), legend=None
+    )
+    shape = alt.Shape(
+        "state:N",
+        scale=alt.Scale(domain=["decided", "inconclusive"], range=["circle", "diamond"]),
+        legend=alt.Legend(title=None, orient="top"),
+    )
+    points = base.mark_point(size=80, opacity=1, stroke=COLOURS[1]).encode(x="difference:Q", fill=fill, shape=shape)
+    zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(strokeDash=[4, 3], color="#6b7280").encode(x="x:Q")
+    return (zero + bars + points).properties(width=520, height=26 * len(rows))
+
+
+def learning(data: Mapping[str, Any], title: str) -> Any:
+    """Quality over training questions, beside what retrieval reaches without any."""
+    rows = [
+        {"size": r["size"], **{k: r["score"][k] for k in ("mean", "low", "high")}} for r in data["rows"] if r["score"]
+    ]
+    base = alt.Chart(alt.Data(values=rows)).encode(x=alt.X("size:Q", title="Training questions"))
+    y = alt.Y("low:Q", title=f"{title}, 95% interval", scale=alt.Scale(domain=[0, 1]))
+    layers = [
+        base.mark_rule(strokeWidth=2, color=COLOURS[2]).encode(y=y, y2="high:Q"),
+        base.mark_line(color=COLOURS[2]).encode(y="mean:Q"),
+        base.mark_point(filled=True, size=80, opacity=1, color=COLOURS[2], shape="square").encode(y="mean:Q"),
+    ]
+    if data["retrieval_score"]:
+        level = [{"y": data["retrieval_score"]["mean"], "name": data["retrieval"]}]
+        line = (
+            alt.Chart(alt.Data(values=level))
+            .mark_rule(strokeDash=[6, 4], strokeWidth=2, color=COLOURS[1])
+            .encode(y="y:Q")
+        )
+        text = (
+            alt.Chart(alt.Data(values=level))
+            .mark_text(align="left", dy=-8, dx=4, color=COLOURS[1])
+            .encode(y="y:Q", text="name:N", x=alt.value(0))
+        )
+        layers += [line, text]
+    return alt.layer(*layers).properties(width=420, height=220)
 
 
 def svg(chart: Any) -> Markup:

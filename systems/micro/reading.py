@@ -18,6 +18,15 @@ FORMS = {  # of questions, in percent
     "single": 50, "missing": 14, "absent": 5, "two_hop": 12, "several": 5, "compare": 9, "collect": 5,
 }  # fmt: skip
 
+LATE = {
+    "single": 42, "missing": 13, "absent": 10, "two_hop": 10, "several": 4, "compare": 8, "collect": 4, "named": 9,
+}  # fmt: skip
+NAMED = (
+    "What does the handbook give for {subject}?",
+    "Tell me what is listed of {subject}.",
+    "{Subject}: what is listed?",
+)
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -39,11 +48,23 @@ def exercise(
     of = World(world or seed, PAGES, side="training", attributes=attributes)
     shown = lookalikes(rng, of, passages)
     rng.shuffle(shown)
-    desk = Desk(rng, of, [of.entity(i) for i in shown], forms)
-    return Exercise(tuple(of.text(i) for i in shown), tuple(desk.turns(turns)))
+    texts = {i: of.text(i) for i in shown}
+    desk = Desk(
+        rng,
+        of,
+        [of.entity(i) for i in shown],
+        forms,
+        {of.entity(i).subject: in_order(of.entity(i), texts[i]) for i in shown},
+    )
+    return Exercise(tuple(texts.values()), tuple(desk.turns(turns)))
 
 
-def loose(seed: str, *, statements: int, turns: int, world: str = "") -> Exercise:
+def in_order(e: Entity, text: str) -> list[str]:
+    """What a page states, in its order."""
+    return sorted(e.facts.values(), key=text.find)
+
+
+def loose(seed: str, *, statements: int, turns: int, world: str = "", forms: Mapping[str, int] = FORMS) -> Exercise:
     """Single statements on few entities that have the same attributes, in one passage."""
     rng = random.Random(f"{seed}/loose")
     of = World(world or seed, PAGES, facts=rng.randint(2, 4), side="training", attributes=rng.choice((3, 4, 6)))
@@ -52,7 +73,8 @@ def loose(seed: str, *, statements: int, turns: int, world: str = "") -> Exercis
     stated = rng.sample(stated, min(statements, len(stated)))
     cut = [Entity(e.index, e.kind, e.name, {a: e.facts[a] for x, a in stated if x is e}, e.missing) for e in entities]
     lines = [filled(rng, STATEMENTS, noun=noun(rng, e.kind, a), subject=e.subject, value=e.facts[a]) for e, a in stated]
-    return Exercise((" ".join(lines),), tuple(Desk(rng, of, [e for e in cut if e.facts], FORMS).turns(turns)))
+    told = {e.subject: [x.facts[a] for x, a in stated if x is e] for e in entities}
+    return Exercise((" ".join(lines),), tuple(Desk(rng, of, [e for e in cut if e.facts], forms, told).turns(turns)))
 
 
 def lookalikes(rng: random.Random, world: World, count: int) -> list[int]:
@@ -93,6 +115,7 @@ class Desk:
     world: World
     entities: list[Entity]
     forms: Mapping[str, int]  # how often each is asked
+    told: Mapping[str, list[str]]  # what is shown of each, in order
 
     def turns(self, count: int) -> Iterator[Turn]:
         seen: set[tuple[str, ...]] = set()
@@ -118,6 +141,8 @@ class Desk:
                 return self._single(e, self.rng.choice(e.missing), UNKNOWN)
             case "absent":
                 return self._absent(e)
+            case "named":
+                return self._ask((e.name,), NAMED, ", ".join(self.told[e.subject]), subject=e.subject)
             case "two_hop":
                 return self._two_hop()
             case "several":

@@ -13,7 +13,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from systems.micro.reading import Exercise, exercise, loose
+from systems.micro.reading import FORMS, LATE, Exercise, exercise, loose
 
 SPECIAL = ("<pad>", "<user>", "<assistant>", "<end>", "<system>")
 TEMPLATE = (
@@ -57,13 +57,15 @@ def text(e: Exercise) -> str:
     return "".join(p + "\n" for p in e.passages) + " ".join(f"{q} {a}" for q, a in e.turns)
 
 
-def tokens(tokenizer: PreTrainedTokenizerFast, e: Exercise) -> tuple[list[int], list[float]]:
-    """Ids of the exercise as a conversation, and the loss weight of each."""
+def tokens(tokenizer: PreTrainedTokenizerFast, e: Exercise, *, first: bool = True) -> tuple[list[int], list[float]]:
+    """Ids of the exercise as a conversation, and the loss weight of each. `first`: it is asked before the passages too,
+    so that what is asked for can be marked while it is read."""
     user, assistant, end = (tokenizer.convert_tokens_to_ids(t) for t in ("<user>", "<assistant>", "<end>"))
     ids: list[int] = []
     weights: list[float] = []
     for n, (question, answer) in enumerate(e.turns):
         shown = "".join(p + "\n" for p in e.passages) + "\n" if n == 0 and e.passages else ""
+        shown = f"{question}\n{shown}" if shown and first else shown
         asked = [user, *tokenizer.encode(" " + shown + question, add_special_tokens=False), assistant]
         said = [*tokenizer.encode(" " + answer, add_special_tokens=False), end]
         ids += asked + said
@@ -76,12 +78,14 @@ class Plan:
     """A training. The rate is held until step `hold`, then falls to zero at the last.
 
     What the exercises are grows with the steps: repeated random sequences, from step `loose` on single statements,
-    from `pages` on whole pages, from `many` on up to eight of them.
+    from `pages` on whole pages, from `many` on up to eight of them. Until step `first` several questions follow
+    one context, which teaches the language and to copy; from then on there is one, asked before the passages and again
+    after them: what is asked for can be marked while it is read, where before names were hardly matched at all.
     """
 
     seed: str = "micro-1"
-    steps: int = 6400
-    hold: int = 4300
+    steps: int = 7000
+    hold: int = 5000
     size: int = 4096  # tokens of a batch
     peak: float = 1.5e-3
     hidden: int = 192
@@ -93,6 +97,7 @@ class Plan:
     loose: int = 150
     pages: int = 1200
     many: int = 2200
+    first: int = 3000
 
     def __post_init__(self) -> None:
         if not 0 <= self.hold < self.steps:
@@ -103,8 +108,16 @@ class Plan:
         return min(1.0, (step + 1) / 100, (self.steps - step) / (self.steps - self.hold))
 
 
-def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
-    """(form, passages or statements, turns) of a step's batch."""
+def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int, Mapping[str, int]]:
+    """(form, passages or statements, turns, how often each form of question) of a step's batch."""
+    if step < plan.first:
+        return *early(plan, step, rng), FORMS
+    if rng.random() < (0.7 if step < plan.first + 300 else 0.25):
+        return "loose", rng.randint(3, 10), 1, LATE
+    return "pages", rng.choice((0, 1, 2, 2, 3, 3, 4, 4, 4, 4, 5, 6, 7, 8)), 1, LATE
+
+
+def early(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
     if step < plan.pages:
         count = rng.randint(2, 3 + step // 150)
         return "loose", count, count
@@ -120,17 +133,20 @@ def batch(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, step: int) -> tuple
     if step < plan.loose:
         half = torch.tensor([rng.sample(range(len(SPECIAL), len(tokenizer)), 48) for _ in range(plan.size // 96)])
         return torch.cat([half, half], 1), torch.cat([torch.zeros_like(half), torch.ones_like(half)], 1).float()
-    form, count, turns = lesson(plan, step, rng)
+    form, count, turns, forms = lesson(plan, step, rng)
     world, attributes = f"{plan.seed}/{step}", rng.choice((4, 5, 6, 8, 14))
     rows: list[tuple[list[int], list[float]]] = []
+    tries = 0
     while not rows or sum(len(ids) for ids, _ in rows) < plan.size * (len(rows) - 0.5) / len(rows):
-        key = f"{world}/{len(rows)}"
+        key = f"{world}/{tries}"
+        tries += 1
         e = (
-            loose(key, statements=count, turns=turns, world=world)
+            loose(key, statements=count, turns=turns, world=world, forms=forms)
             if form == "loose"
-            else exercise(key, passages=count, turns=turns, world=world, attributes=attributes)
+            else exercise(key, passages=count, turns=turns, world=world, attributes=attributes, forms=forms)
         )
-        rows.append(tokens(tokenizer, e))
+        if e.turns:
+            rows.append(tokens(tokenizer, e, first=step >= plan.first))
     length = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([r + [0] * (length - len(r)) for r, _ in rows])
     return ids, torch.tensor([w + [0.0] * (length - len(w)) for _, w in rows])
@@ -145,7 +161,7 @@ def loss_of(model: Callable[..., Any], ids: torch.Tensor, weights: torch.Tensor)
 
 PROBES = {  # name -> passages, form of question
     "em_1": (1, "single"), "em_4": (4, "single"), "em_8": (8, "single"), "two_hop_4": (4, "two_hop"),
-    "missing_4": (4, "missing"), "absent_4": (4, "absent"), "compare_4": (4, "compare"), "several_4": (4, "several"),
+    "missing_4": (4, "missing"), "named_4": (4, "named"), "absent_4": (4, "absent"), "compare_4": (4, "compare"), "several_4": (4, "several"),
 }  # fmt: skip
 
 

@@ -196,3 +196,46 @@ def bm25(chunks: Chunks, store: Store) -> BM25:
 
     folder, _ = store.get(recipe, make)
     return BM25(bm25s.BM25.load(str(folder / "bm25")))
+
+
+@dataclass
+class InPlace:
+    """An hnswlib index that is updated in place: a deleted vector's slot is taken by the next that is added."""
+
+    index: Any
+    vectors: Vectors
+    label_of: list[int]  # of each vector
+    vector_of: dict[int, int]
+
+    @classmethod
+    def of(cls, file: Path, retrieval: Retrieval) -> InPlace:
+        vectors: Vectors = np.load(file)
+        made = hnswlib.Index(space="ip", dim=vectors.shape[1])
+        h = retrieval.hnsw
+        made.init_index(
+            max_elements=len(vectors),
+            M=h.m,
+            ef_construction=h.ef_construction,
+            random_seed=100,
+            allow_replace_deleted=True,
+        )
+        made.add_items(vectors, np.arange(len(vectors)), num_threads=1)
+        made.set_ef(max(h.ef_search, retrieval.k))
+        return cls(made, vectors, list(range(len(vectors))), {i: i for i in range(len(vectors))})
+
+    def replace(self, moved: Sequence[int]) -> None:
+        """Delete these vectors, and add them again under labels never used before."""
+        for i in moved:
+            self.index.mark_deleted(self.label_of[i])
+            self.vector_of.pop(self.label_of[i])
+        first = max([*self.vector_of, *self.label_of]) + 1
+        for label, i in enumerate(moved, first):
+            self.label_of[i], self.vector_of[label] = label, i
+        labels = np.array([self.label_of[i] for i in moved])
+        self.index.add_items(self.vectors[list(moved)], labels, num_threads=1, replace_deleted=True)
+
+    def recall(self, queries: Vectors, truth: Sequence[set[int]], k: int) -> float:
+        """Share of the exact top k that is found, over all queries."""
+        labels, _ = self.index.knn_query(queries, k=k)
+        found = [{self.vector_of[int(n)] for n in row} for row in labels]
+        return sum(len(t & f) / len(t) for t, f in zip(truth, found, strict=True)) / len(truth)

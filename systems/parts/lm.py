@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from bench import meters
+from systems.parts import shapes
 from systems.parts.prompt import said
 
 transformers_logging.disable_progress_bar()
@@ -59,6 +60,11 @@ def device_of(device: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
+def describe(device: str) -> str:
+    """The device as a page names it."""
+    return torch.cuda.get_device_name() if device_of(device) == "cuda" else "cpu"
+
+
 def load(name: str, *, revision: str | None, dtype: str, device: str, precision: str) -> tuple[Any, Any]:
     """(model, tokenizer) from a folder or hub id. `precision="nf4"` quantises as QLoRA does.
 
@@ -78,7 +84,10 @@ def load(name: str, *, revision: str | None, dtype: str, device: str, precision:
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
         )
-    model = AutoModelForCausalLM.from_pretrained(name, **options)
+    if name.startswith(shapes.PREFIX):
+        model, name = shapes.model(name, options), str(shapes.TOKENIZER)
+    else:
+        model = AutoModelForCausalLM.from_pretrained(name, **options)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

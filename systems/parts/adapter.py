@@ -1,0 +1,62 @@
+"""One model with a LoRA adapter on it, and one step of its training: what the slowdown experiment times."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers.trainer_utils import set_seed
+
+from bench.system import SystemConfig, Tuning
+from bench.types import JSON
+from systems.parts import lm
+
+
+def recipe(config: Any, *, precision: str) -> dict[str, JSON]:
+    """Everything that a step depends on: two arms of a comparison may differ in the precision of the base alone."""
+    t: Tuning = config.tuning
+    return {
+        "precision": precision, "model": config.model.digest or config.model.name, "dtype": config.model.dtype,
+        "rank": t.rank, "alpha": t.alpha, "targets": t.targets, "dropout": t.dropout, "optimiser": "AdamW",
+        "gradient_checkpointing": t.gradient_checkpointing, "tokens": list(config.tokens), "rows": config.rows,
+    }  # fmt: skip
+
+
+class Trained:
+    """A base in one precision, its adapter, and AdamW on the adapter alone."""
+
+    def __init__(self, config: SystemConfig, *, precision: str) -> None:
+        m = config.model
+        t: Tuning = config.tuning  # type: ignore[attr-defined]
+        base, _ = lm.load(m.name, revision=m.revision, dtype=m.dtype, device=m.device, precision=precision)
+        self.device = lm.device_of(m.device)
+        self.vocab = int(base.config.vocab_size)
+        base.requires_grad_(False)
+        if t.gradient_checkpointing:
+            base.gradient_checkpointing_enable({"use_reentrant": False})
+            base.enable_input_require_grads()
+        set_seed(config.seed)
+        targets = t.targets if isinstance(t.targets, str) else list(t.targets)
+        lora = LoraConfig(
+            r=t.rank, lora_alpha=t.alpha, lora_dropout=t.dropout, target_modules=targets, task_type="CAUSAL_LM"
+        )
+        self.model: Any = get_peft_model(base, lora).train()
+        self.optimiser = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=1e-4)
+
+    def batch(self, tokens: int, rows: int, *, seed: int) -> torch.Tensor:
+        """Random ids. (rows, tokens / rows)"""
+        made = torch.Generator().manual_seed(seed)
+        return torch.randint(0, self.vocab, (rows, max(2, tokens // rows)), generator=made).to(self.device)
+
+    def step(self, ids: torch.Tensor) -> None:
+        """Forward, backward and update; returns when the device is done."""
+        cuda = self.device == "cuda"
+        with torch.autocast("cuda", torch.bfloat16) if cuda else contextlib.nullcontext():
+            loss = self.model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        if cuda:
+            torch.cuda.synchronize()

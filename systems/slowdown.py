@@ -1,0 +1,97 @@
+"""Experiment: QLoRA against LoRA, matched: the same batches, steps in turns in one process, at several tokens a step."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from bench import meters, turns
+from bench.store import Store
+from bench.system import PositiveInt, SystemConfig, Tuning
+from bench.types import JSON, Material
+
+
+class Config(SystemConfig):
+    """`tuning` gives the adapter; its data, epochs and batch size are not used: a step is of random tokens."""
+
+    needs_weights: ClassVar[bool] = True
+
+    tuning: Tuning = Tuning()
+    tokens: tuple[PositiveInt, ...] = Field((128, 512, 2048), min_length=1, description="Of one step.")
+    rows: PositiveInt = Field(1, description="Sequences that they stand in.")
+    pairs: Annotated[int, Field(ge=8, description="Steps of each, timed in turns.")] = 20
+    warmup: PositiveInt = 3
+
+
+def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]:
+    """Ratio of step times with its interval for each number of tokens; peak memory of each from a process of its own."""
+    memory = {arm: _alone(config, precision) for arm, precision in (("lora", "native"), ("qlora", "nf4"))}
+    from systems.parts import adapter, lm
+
+    recipes = {p: adapter.recipe(config, precision=p) for p in ("native", "nf4")}
+    turns.matched(recipes["native"], recipes["nf4"], but="precision")
+    lora, qlora = (adapter.Trained(config, precision=p) for p in ("native", "nf4"))
+    points = []
+    for done, tokens in enumerate(config.tokens):
+        meters.progress("steps", done, len(config.tokens))
+        batch = lora.batch(tokens, config.rows, seed=config.seed)
+        steps = partial(lora.step, batch), partial(qlora.step, batch)
+        pairs = turns.in_turns(*steps, pairs=config.pairs, warmup=config.warmup)
+        found = turns.ratio(pairs)
+        points.append(
+            {**found, "tokens": tokens, "rows": config.rows, "lora_s": found.pop("a_s"), "qlora_s": found.pop("b_s")}
+        )
+    return {
+        "model": config.model.shape or Path(config.model.name).name, "random_weights": config.model.shape is not None,
+        "device": lm.describe(config.model.device), "recipe": recipes["nf4"], "points": points,
+        "memory": {f"{arm}_bytes": m["peak_gpu_allocated_bytes"] or m["peak_rss_bytes"] for arm, m in memory.items()},
+        "memory_of": "GPU allocated" if memory["lora"]["peak_gpu_allocated_bytes"] else "resident above start",
+    }  # fmt: skip
+
+
+def _alone(config: Config, precision: str) -> dict[str, JSON]:
+    """Peak memory of a fresh process that loads one of the two and takes a few steps of the largest batch."""
+
+    def work() -> dict[str, JSON]:
+        from systems.parts import adapter
+
+        with meters.Memory(whole_process=False) as memory:
+            trained = adapter.Trained(config, precision=precision)
+            memory.phase("steps")
+            batch = trained.batch(max(config.tokens), config.rows, seed=config.seed)
+            for _ in range(3):
+                trained.step(batch)
+        return memory.facts()
+
+    return in_child(work)
+
+
+def in_child(work: Callable[[], dict[str, JSON]]) -> dict[str, JSON]:
+    """What `work` returns in a forked process. Raises RuntimeError where it does not end well; its log has the reason."""
+    gc.collect()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "found.json"
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                file.write_text(json.dumps(work()), encoding="utf-8")
+                code = 0
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        if os.waitstatus_to_exitcode(status) or not file.exists():
+            raise RuntimeError(f"a process that measured memory ended with {os.waitstatus_to_exitcode(status)}")
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found

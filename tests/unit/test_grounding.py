@@ -1,0 +1,63 @@
+"""V8: what a measure without a judge can tell of an answer's ground, and what it cannot."""
+
+from __future__ import annotations
+
+import random
+from statistics import fmean
+
+import pytest
+
+from bench.metrics.grounding import BLIND, k_precision
+from bench.wordings import STATEMENTS, filled, noun
+from bench.worlds import World
+
+WORLD = World("grounding", 60)
+
+
+def answers(kind: str) -> list[float | None]:
+    """K-Precision of one sentence on each of 60 pages, shown that page."""
+    scores = []
+    for i in range(60):
+        rng = random.Random(i)
+        e, other = WORLD.entity(i), WORLD.entity((i + 7) % 60)
+        a = rng.choice(list(e.facts))
+        words = {"noun": noun(rng, e.kind, a), "subject": e.subject, "value": e.facts[a]}
+        page = f"{WORLD.text(i)} {filled(rng, STATEMENTS[:1], **words)}"
+        said = {
+            "verbatim": filled(rng, STATEMENTS[:1], **words),
+            "swapped": filled(rng, STATEMENTS[:1], **{**words, "subject": other.subject, "value": "Qorvex 1234"}),
+            "unsupported": "Quarterly turnover rose because customers liked brighter packaging.",
+            "empty": "",
+            "negated": filled(rng, STATEMENTS[:1], **words).replace(" is ", " is not "),
+            "paraphrase": f"Our records put it at {e.facts[a]}, which nobody disputes.",
+        }[kind]
+        scores.append(k_precision(said, [page]))
+    return scores
+
+
+def known(kind: str) -> list[float]:
+    return [s for s in answers(kind) if s is not None]
+
+
+def auc(above: list[float], below: list[float]) -> float:
+    return fmean((a > b) + 0.5 * (a == b) for a in above for b in below)
+
+
+def test_more_ground_is_a_higher_score() -> None:
+    verbatim, swapped, unsupported = known("verbatim"), known("swapped"), known("unsupported")
+    assert fmean(verbatim) == 1.0 > fmean(swapped) > fmean(unsupported)
+    assert auc(verbatim, swapped + unsupported) >= 0.95 and auc(swapped, unsupported) >= 0.95
+
+
+def test_an_empty_answer_is_not_grounded() -> None:
+    assert answers("empty") == [None] * 60
+
+
+@pytest.mark.parametrize("kind", ["negated", "paraphrase"])
+def test_what_words_cannot_tell_is_named(kind: str) -> None:
+    """A denied fact scores as high as a stated one, a true paraphrase lower than a false copy; the page says so."""
+    if kind == "negated":
+        assert fmean(known("negated")) > fmean(known("swapped"))
+    else:
+        assert fmean(known("paraphrase")) < fmean(known("swapped"))
+    assert kind in BLIND

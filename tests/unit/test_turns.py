@@ -1,0 +1,75 @@
+"""V10: slowdowns planted in a stub trainer are measured, and the claim is decided from them."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+import pytest
+
+from bench import claims, turns
+from bench.tables import Evidence
+
+
+def trainer(seconds: float) -> None:
+    """A step that takes this long, awake: what sleeps is woken late."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def measured(slower: float, *, pairs: int = 25, step_s: float = 0.01) -> dict[str, Any]:
+    steps = partial(trainer, step_s), partial(trainer, step_s * (1 + slower))
+    return dict(turns.ratio(turns.in_turns(*steps, pairs=pairs)))
+
+
+def claim(slower: float) -> claims.Finding:
+    """What the ledger says of three sizes with the same slowdown."""
+    points = [{**measured(slower), "tokens": t, "rows": 1} for t in (128, 512, 2048)]
+    facts = {"model": "stub", "device": "cpu", "points": points, "memory": {"lora_bytes": 2e9, "qlora_bytes": 1e9}}
+    evidence = Evidence({"systems": {}, "spec": {}}, {}, {}, {"slowdown": [facts]}, "em", {})
+    found = claims.qlora_slower(evidence)
+    assert found is not None
+    memory = claims.qlora_memory(evidence)
+    assert memory is not None and memory.status == "confirmed"
+    return found
+
+
+@pytest.mark.parametrize(
+    ("slower", "status"), [(0.0, "refuted"), (0.1, "refuted"), (0.3, "confirmed"), (0.6, "refuted")]
+)
+def test_planted_slowdowns(slower: float, status: str) -> None:
+    assert measured(slower)["ratio"] == pytest.approx(1 + slower, abs=0.02)
+    assert claim(slower).status == status
+
+
+def test_who_goes_first_alternates() -> None:
+    order: list[str] = []
+    turns.in_turns(lambda: order.append("a"), lambda: order.append("b"), pairs=4, warmup=1)
+    assert "".join(order) == "ab" + "abba" * 2
+
+
+def test_a_drifting_machine_does_not_bias_the_ratio() -> None:
+    """Steps get slower by half over the run; two separate training times would differ, the ratio of turns does not."""
+    began = time.perf_counter()
+
+    def step(base: float) -> None:
+        trainer(base * (1 + (time.perf_counter() - began)))
+
+    pairs = turns.in_turns(partial(step, 0.004), partial(step, 0.004), pairs=41)
+    assert turns.ratio(pairs)["ratio"] == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_confounded_pair_is_refused() -> None:
+    lora = {"precision": "native", "rank": 16, "rows": 1, "gradient_checkpointing": False}
+    turns.matched(lora, {**lora, "precision": "nf4"}, but="precision")
+    with pytest.raises(ValueError, match="rows \\(1 against 4\\)"):
+        turns.matched(lora, {**lora, "precision": "nf4", "rows": 4}, but="precision")
+    with pytest.raises(ValueError, match="gradient_checkpointing"):
+        turns.matched(lora, {**lora, "gradient_checkpointing": True}, but="precision")
+
+
+def test_few_pairs_have_no_interval() -> None:
+    assert turns.ratio([(1.0, 2.0)] * 7)["low"] is None
+    assert turns.ratio([(1.0, 2.0)] * 8)["low"] == 2.0
