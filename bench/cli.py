@@ -49,6 +49,10 @@ def run(
     except KeyboardInterrupt:
         typer.echo("interrupted; run the same command to go on.", err=True)
         raise typer.Exit(130) from None
+    if spec.judge is not None:
+        from bench.judged import judge_run
+
+        judge_run(outcome.folder)
     scores = score(outcome.folder)
     page = report(outcome.folder)
     if as_json:
@@ -84,6 +88,23 @@ def score(run: RunPath, as_json: Json = False) -> None:
         return
     show.table(scores)
     show.verdict(scores)
+
+
+@app.command()
+def judge(run: RunPath) -> None:
+    """Have RUN's answers judged by the language model that its spec names; score and draw it again."""
+    from bench import judged, show
+    from bench.progress import bar
+    from bench.report import report as draw
+    from bench.score import score as score_run
+
+    with bar("judging") as tell:
+        told = judged.judge_run(run, tell=tell)
+    show.table(score_run(run))
+    typer.echo(
+        f"{told['verdicts']} verdicts by {told['model']}, {told['failed']} failed, {told['cached']} known before."
+    )
+    typer.echo(f"Report: {draw(run, again=True)}")
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -129,3 +129,21 @@ class Live:
         if self.part is not None:
             self.bars.remove_task(self.part)
             self.part = None
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, and a line at every tenth elsewhere."""
+    if sys.stderr.isatty():
+        with Progress(
+            TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
+        ) as live:
+            task = live.add_task(what)
+            yield lambda done, total: live.update(task, completed=done, total=total)
+        return
+
+    def tell(done: int, total: int) -> None:
+        if done == total or done * 10 // total > (done - 1) * 10 // total:
+            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+
+    yield tell

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import claims, pairs, spent, stats, tables, verdict
+from bench import claims, judged, pairs, spent, stats, tables, verdict
 from bench.digest import digest, file_digest
 from bench.errors import UserError
 from bench.files import read_json, read_jsonl, write_json
-from bench.grade import METRICS, Column, columns, headline, per_question
+from bench.grade import METRICS, Column, Values, columns, headline, per_question
 from bench.scenarios import Scenarios
 from bench.spec import Needs, Prices, Volumes
 from bench.types import JSON, Record
@@ -41,11 +41,12 @@ def score(folder: Path) -> dict[str, JSON]:
         raise UserError(
             "this run was stopped before it ended.", where=str(folder), remedy="Finish it with `ragtune run`."
         )
-    asked = [about["spec"].get(k) for k in ("prices", "volumes", "needs", "margin")]
-    source = digest([VERSION, about["identity"], about["cells"], asked, file_digest(records_path)])
+    asked = [about["spec"].get(k) for k in ("prices", "volumes", "needs", "margin", "judge")]
+    files = [file_digest(f) for f in (records_path, folder / "judged.jsonl", folder / "judge.json") if f.exists()]
+    source = digest([VERSION, about["identity"], about["cells"], asked, files])
     if (folder / "scores.json").exists() and (known := read_json(folder / "scores.json")).get("source") == source:
         return dict(known)
-    found = Scored(about, records_of(folder))
+    found = Scored(about, records_of(folder), judged.verdicts(folder), judged.told(folder))
     scores = {"schema_version": 1, "version": VERSION, "source": source, "run": about["name"], **found.everything}
     write_json(folder / "scores.json", scores)
     return scores
@@ -57,6 +58,10 @@ class Scored:
 
     run: Mapping[str, Any]
     records: Mapping[str, list[Record]]  # by cell
+    verdicts: Mapping[tuple[str, str], Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # (cell, question) -> metric -> row
+    judge: Mapping[str, Any] | None = None
 
     @cached_property
     def columns(self) -> dict[str, dict[str, Column]]:
@@ -66,11 +71,22 @@ class Scored:
             cells = {c: cell for c, cell in self.done(name).items() if "facts" not in cell}
             if cells:
                 rows = [
-                    (self.records[c], per_question(self.records[c], entry["config"], cell["index_recall"]))
+                    (self.records[c], self.values(c, entry["config"], cell["index_recall"]))
                     for c, cell in cells.items()
                 ]
                 found[name] = columns(rows)
         return found
+
+    def values(self, cell: str, config: Mapping[str, Any], index_recall: Mapping[str, float] | None) -> list[Values]:
+        """The values of each record of a cell, the judge's among them."""
+        rows = per_question(self.records[cell], config, index_recall)
+        judged = [self.verdicts.get((cell, r.question), {}) for r in self.records[cell]]
+        return [{**row, **{m: v["value"] for m, v in j.items()}} for row, j in zip(rows, judged, strict=True)]
+
+    def failed_verdicts(self, name: str) -> dict[str, int]:
+        """metric -> verdicts that failed, of one system."""
+        mine = self.done(name)
+        return Counter(m for (c, _), j in self.verdicts.items() if c in mine for m, v in j.items() if v["error"])
 
     @cached_property
     def latency(self) -> dict[str, dict[str, float]]:
@@ -99,7 +115,7 @@ class Scored:
         scenarios = tables.scenarios(evidence)
         return {
             "metrics": {m: t for m, (t, _) in METRICS.items()}, "headline": metric, "systems": systems, "compared": compared,
-            "leaks": leaked(self.run), "scenarios": scenarios, "experiments": evidence.experiments, "claims": claims.evaluate(evidence),
+            "leaks": leaked(self.run), "judge": self.judge, "scenarios": scenarios, "experiments": evidence.experiments, "claims": claims.evaluate(evidence),
             "recommendation": verdict.recommend(evidence),
         }  # fmt: skip
 
@@ -163,6 +179,33 @@ def estimates(found: Mapping[str, Column], questions: int, leaks: Collection[str
     return told
 
 
+def doubts(name: str, scored: Scored) -> dict[str, dict[str, JSON]]:
+    """metric -> what a judge's figure rests on: failed verdicts, the bounds they leave, and whether it decides anything.
+
+    At worst every failed verdict is a 0, at best a 1. A metric is not decisive where too many failed, or where its
+    agreement with human labels is too low.
+    """
+    settings = scored.run["spec"].get("judge")
+    if not settings or not scored.judge:
+        return {}
+    told: dict[str, dict[str, JSON]] = {}
+    failed = scored.failed_verdicts(name)
+    for m in settings["metrics"]:
+        column, lost = scored.columns[name].get(m), failed.get(m, 0) / max(1, len(scored.done(name)))
+        kept = len(column.questions) if column else 0
+        if not kept and not lost:
+            continue
+        total = float(column.values.mean()) * kept if column else 0.0
+        calibration = scored.judge["calibration"].get(m)
+        demoted = bool(calibration and calibration["demoted"])
+        many = lost / (kept + lost) > settings["max_failed"]
+        told[m] = {
+            "failed": lost, "bounds": [total / (kept + lost), (total + lost) / (kept + lost)],
+            "demoted": demoted, "decisive": not (demoted or many),
+        }  # fmt: skip
+    return told
+
+
 def _estimate(column: Column) -> dict[str, JSON]:
     found = stats.estimate(column.values, column.clusters)
     return asdict(found) if found else {}
@@ -194,7 +237,7 @@ def _system(name: str, scored: Scored) -> dict[str, JSON]:
     found = scored.columns[name]
     return {
         **head, "status": "partly failed" if failed else "done", "n": n, "errors": sum(bool(r.answer.error) for r in records),
-        "truncated": sum(r.answer.truncated for r in records), "scores": estimates(found, n, run.get("leaks") or {}),
+        "truncated": sum(r.answer.truncated for r in records), "scores": estimates(found, n, run.get("leaks") or {}), "doubts": doubts(name, scored),
         "seed_em": found["em"].values.mean(1).tolist() if "em" in found else [], "speed": quick, "build": build,
         "memory": {**memory, "weights_bytes": first["notes"].get("weights_bytes"), "parameters": first["notes"].get("parameters")},
         "tokens": {"prompt": spent.mean(r.answer.prompt_tokens for r in records), "completion": spent.mean(r.answer.completion_tokens for r in records)},

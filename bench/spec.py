@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from bench.dataset import AnyDataset
 from bench.digest import digest
 from bench.scenarios import Scenarios
-from bench.system import Block, Embedder, Generation, Model, PositiveInt, Prompt, Retrieval, Tuning
+from bench.system import Block, Embedder, Generation, Model, PositiveInt, Prompt, Retrieval, Tuning, without_secret
 
 
 class Measure(Block):
@@ -66,6 +66,40 @@ class Needs(Block):
     weights: Weights = Weights()
 
 
+JudgeMetric = Literal[
+    "faithfulness", "response_groundedness", "answer_accuracy", "factual_correctness", "context_precision",
+    "context_recall", "noise_sensitivity", "response_relevancy",
+]  # fmt: skip
+
+
+class Judging(Block):
+    """A language model that judges the answers, through ragas, over any OpenAI-compatible endpoint."""
+
+    base_url: str
+    model: str
+    api_key_env: str | None = Field(None, description="Environment variable that holds the endpoint's key.")
+    embedding_model: str | None = Field(None, description="Of the same endpoint, for response_relevancy.")
+    metrics: tuple[JudgeMetric, ...] = ("faithfulness", "answer_accuracy")
+    parameters: dict[str, Any] = Field({"temperature": 0}, description="Of every request.")
+    concurrency: PositiveInt = 4
+    timeout_s: float = Field(60.0, gt=0)
+    attempts: PositiveInt = 3
+    wait_s: float = Field(10.0, ge=0, description="The longest between two attempts.")
+    max_failed: float = Field(
+        0.1, ge=0, le=1, description="Share of failed verdicts above which a metric is inconclusive."
+    )
+    labels: str | None = Field(None, description="JSONL of human labels, to calibrate the judge with.")
+    repeats: PositiveInt = Field(3, description="Verdicts on each label, for the flip rate.")
+    min_kappa: float = Field(0.6, ge=-1, le=1, description="Below it a metric decides nothing.")
+    prompt_tokens_usd_per_million: float | None = Field(None, ge=0)
+    completion_tokens_usd_per_million: float | None = Field(None, ge=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        return without_secret(value)
+
+
 class Entry(BaseModel):
     """One system: its name, its kind, and what differs from the spec's blocks."""
 
@@ -97,6 +131,7 @@ class Spec(Block):
     needs: Needs = Needs()
     margin: float | None = Field(None, gt=0, lt=1, description="Difference that does not matter, set before the run.")
     scenarios: Scenarios = Scenarios()
+    judge: Judging | None = None
     matrix: dict[str, tuple[Any, ...]] = Field({}, description="As a system's, over all systems that it changes.")
 
     @model_validator(mode="before")

@@ -31,6 +31,14 @@ class Block(BaseModel):
 Shape = Literal["tiny", "100m", "qwen2.5-0.5b", "phi3-mini", "llama3.1-8b", "llama3-70b"]
 
 
+def without_secret(url: str) -> str:
+    """The URL. Raises ValueError where it holds what could be a secret."""
+    parts = urlsplit(url)
+    if parts.username or parts.password or parts.query:
+        raise ValueError("`base_url` must hold no user, password or query; name the key's variable in `api_key_env`")
+    return url
+
+
 class Model(Block):
     """The base language model: `micro`, a local folder, a hub id, or a name that an endpoint serves."""
 
@@ -61,11 +69,7 @@ class Model(Block):
     @model_validator(mode="after")
     def _no_secret(self) -> Model:
         """A spec is published; a key in it would be too."""
-        parts = urlsplit(self.base_url or "")
-        if parts.username or parts.password or parts.query:
-            raise ValueError(
-                "`base_url` must hold no user, password or query; name the key's variable in `api_key_env`"
-            )
+        without_secret(self.base_url or "")
         return self
 
 

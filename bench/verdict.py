@@ -190,6 +190,11 @@ def lifted(e: Evidence, needs: Mapping[str, Sequence[Mapping[str, Any]]], choice
 
 def caveats(e: Evidence, names: Sequence[str]) -> list[str]:
     told = []
+    for n in names:
+        doubt = e.named[n].get("doubts", {}).get(e.headline)
+        if doubt and not doubt["decisive"]:
+            why = "it agrees too little with human labels" if doubt["demoted"] else "too many of its verdicts failed"
+            told.append(f"{METRICS[e.headline][0]} is not decisive for {n}: {why}.")
     few = [n for n in names if e.named[n]["trained"] and e.named[n]["seeds"] < 3]
     if few:
         told.append(f"Training variance of {', '.join(few)} was not measured: it takes three seeds.")
@@ -201,6 +206,8 @@ def sentence(e: Evidence, r: Mapping[str, Any]) -> str:
     """The verdict as a manager reads it."""
     what = METRICS[r["metric"]][0].lower()
     choice = r["choice"]
+    if any("not decisive" in c for c in r["caveats"]):
+        return f"No verdict: {what} is not decisive here. Set `needs.metric` to another measure, or mend the judge."
     if choice is None:
         return "No verdict: the systems have no question in common."
     found = e.systems[choice]["scores"][r["metric"]]
