@@ -45,7 +45,7 @@ class Cell(Block):
 
     def identity(self, task_digest: str, measure: Measure, gpus: Sequence[str] = ()) -> str:
         """Two cells of one identity give the same records. Names and prices do not enter it."""
-        asked = measure.model_dump(include={"latency_questions", "warmup", "threads"})
+        asked = measure.model_dump(include={"latency_questions", "warmup", "threads", "determinism"})
         return digest(
             {
                 "version": VERSION,

@@ -159,12 +159,23 @@ class Few:
         return max(-1.0, low * self.scale), min(1.0, high * self.scale)
 
 
+@dataclass(frozen=True)
+class Open:
+    """A single cluster says nothing of others: the interval is everything that a difference of shares can be."""
+
+    mean: float
+    method: str = "one cluster: no interval"
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        return -1.0, 1.0
+
+
 def _intervals(sums: Sequence[Array], counts: Array, resamples: int, seed: int) -> list[Interval]:
     """One for each (clusters, seeds) difference, all from the same draws."""
     found: dict[int, Interval] = {}
     for i, s in enumerate(sums):
         if len(counts) < 2:
-            found[i] = Spread(float(s.mean() / counts.sum()), math.inf, 1, "one cluster: no interval")
+            found[i] = Open(float(s.sum(0).mean() / counts.sum()))
         elif s.shape[1] == 1 and np.count_nonzero(s) < FEW and bool((np.abs(s[:, 0]) <= counts).all()):
             found[i] = _few(s[:, 0], counts)
     single = [i for i, s in enumerate(sums) if i not in found and s.shape[1] == 1]

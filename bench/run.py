@@ -276,7 +276,7 @@ def _run_cell(
     (place / "result.json").unlink(missing_ok=True)
     measure = prepared.spec.measure
     job = Job(cell.id, cell.system, cell.kind, cell.seed, identity, cell.config, str(prepared.task_folder.resolve()), str(store.root.resolve()),
-              measure.latency_questions, measure.warmup, [p or str(Path.cwd()) for p in sys.path], here)  # fmt: skip
+              measure.latency_questions, measure.warmup, [p or str(Path.cwd()) for p in sys.path], here, measure.determinism)  # fmt: skip
     write_json(before, job)
     begin = time.time()
     try:

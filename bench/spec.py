@@ -18,6 +18,9 @@ class Measure(Block):
         64, ge=0, description="Answered one at a time, after warm-up; the others in batches."
     )
     warmup: int = Field(4, ge=0, description="Questions answered before any is timed.")
+    determinism: int = Field(
+        0, ge=0, description="Questions asked again, alone and in their batch: how many answers flip."
+    )
     timeout_s: float = Field(3600.0, gt=0, description="Of one cell; past it the cell's processes are killed.")
     threads: PositiveInt | None = Field(None, description="Of every numeric library; unset: one for each core.")
 

@@ -40,6 +40,7 @@ class Job:
     warmup: int
     sys_path: list[str]
     environment: dict[str, Any]
+    determinism: int = 0
 
 
 def main(path: Path, tell: Tell) -> int:
@@ -87,13 +88,15 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         load_s = time.perf_counter() - begin
         memory.phase("answer")
         answer_all(job, config, system, task, folder)
+        memory.phase("again")
+        flips = answer_again(job, config, system, task, folder)
         memory.phase("audit")
         recall = system.index_recall([e.question for e in task.test])
     artefacts, measured = first or _once(store), memory.facts()  # of the world as it was
     refresh_s = answer_later(config, system, task, folder)
     return {
         "status": "done", "load_s": load_s, "memory": measured, "notes": meters.notes(),
-        "artefacts": artefacts, "refresh_s": refresh_s,
+        "artefacts": artefacts, "refresh_s": refresh_s, "flips": flips,
         "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True)) if recall is not None else None,
     }  # fmt: skip
 
@@ -205,6 +208,26 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
             out.flush()
             done += len(batch)
             meters.progress("answer", done, len(task.test))
+
+
+def answer_again(job: Job, config: SystemConfig, system: System, task: Task, folder: Path) -> dict[str, int] | None:
+    """Whether the same question gets the same answer: some of those answered in batches asked again in the same batch,
+    and alone. {n, again, alone}: questions, and answers that were another one; None where it was not asked for."""
+    plan = [b for b in batches(task.test, alone=job.latency_questions, size=config.generation.batch_size) if len(b) > 1]
+    if not job.determinism or not plan:
+        return None
+    said = {row["question"]: row["answer"]["text"] for _, row in read_jsonl(folder / "records.jsonl")}
+    n = again = alone = 0
+    for batch in plan:
+        seen = [_seen(e, config) for e in batch]
+        same = system.answer(seen)
+        for q, a in zip(seen, same, strict=True):
+            if n == job.determinism:
+                return {"n": n, "again": again, "alone": alone}
+            n += 1
+            again += a.text != said[q.id]
+            alone += system.answer([q])[0].text != said[q.id]
+    return {"n": n, "again": again, "alone": alone}
 
 
 def answer_later(config: SystemConfig, system: System, task: Task, folder: Path) -> float | None:

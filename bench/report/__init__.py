@@ -17,7 +17,26 @@ from bench.score import VERSION, read_run
 STAMP = "<!-- ragtune scores "
 SHOWN = ("em", "f1", "contains", "rouge_l", "label_accuracy", "abstains_rightly", "abstains_wrongly")
 SPECIAL = ("form", "content")
-GROUNDS = ("recall_at_k", "mrr", "ndcg", "index_recall", "k_precision", "citation_precision", "citation_recall")
+JUDGED = (
+    "faithfulness",
+    "response_groundedness",
+    "answer_accuracy",
+    "factual_correctness",
+    "context_precision",
+    "context_recall",
+    "noise_sensitivity",
+    "response_relevancy",
+)
+GROUNDS = (
+    "recall_at_k",
+    "mrr",
+    "ndcg",
+    "index_recall",
+    "k_precision",
+    "citation_precision",
+    "citation_recall",
+    *JUDGED,
+)
 
 
 def report(folder: Path, *, again: bool = False) -> Path:
@@ -113,6 +132,10 @@ def caveats(run: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
             if (clean := (s["scores"][scores["headline"]] or {}).get("clean"))
         ]
     for name, s in done.items():
+        if (f := s["flips"]) and (f["again"] or f["alone"]):
+            told.append(
+                f"{name}: of {f['n']} questions asked again {f['again']} got another answer in the same batch, and {f['alone']} alone."
+            )
         if s["errors"]:
             told.append(f"{name}: {s['errors']} answers failed; they count as wrong.")
         if s["truncated"]:
@@ -144,8 +167,25 @@ def caveats(run: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
         )
     if any(s["device"] == "cpu" for s in done.values()):
         told.append("GPU memory was not measured: no system ran on a GPU.")
+    if judge := scores["judge"]:
+        kappas = [
+            f"{m}: kappa {c['kappa']:.2f}" if c["kappa"] is not None else f"{m}: kappa not defined"
+            for m, c in judge["calibration"].items()
+        ]
+        told.append(
+            f"Judged by {judge['model']}, {judge['failed']} of {judge['verdicts']} verdicts failed; "
+            + ("; ".join(kappas) if kappas else "it was not calibrated against human labels")
+            + "."
+        )
+        told += [
+            f"{n}: {METRICS[m][0]} without its failed verdicts; with them between {d['bounds'][0]:.2f} and {d['bounds'][1]:.2f}{'' if d['decisive'] else ', not decisive'}."
+            for n, s in done.items()
+            for m, d in s["doubts"].items()
+            if d["failed"] or not d["decisive"]
+        ]
+        return told
     told.append(
-        "Faithfulness by a language model judge was not measured: no judge is configured. K-Precision and citations need none, "
+        "Faithfulness by a language model judge was not measured: no judge is configured (`judge:` in the spec, with base_url and model). K-Precision and citations need none, "
         f"and count words: {'; '.join(BLIND.values())}."
     )
     return told

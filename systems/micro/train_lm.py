@@ -13,8 +13,9 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,17 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from systems.micro.reading import FORMS, LATE, Exercise, exercise, loose
+from systems.micro.reading import (
+    CROWDED,
+    DOUBTFUL,
+    FORMS,
+    SETTLED,
+    Exercise,
+    crowded,
+    crowded_loose,
+    exercise,
+    loose,
+)
 
 SPECIAL = ("<pad>", "<user>", "<assistant>", "<end>", "<system>")
 TEMPLATE = (
@@ -44,7 +55,7 @@ def make_tokenizer(seed: str, *, vocab: int = 1280) -> PreTrainedTokenizerFast:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
-    exercises = (exercise(f"{seed}/bpe/{n}", passages=2, turns=4, world=f"{seed}/bpe/{n // 50}") for n in range(4000))
+    exercises = (exercise(f"{seed}/bpe/{n}", passages=2, turns=4) for n in range(6000))
     core.train_from_iterator((text(e) for e in exercises), trainer=trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="<pad>", eos_token="<end>", model_max_length=1024, padding_side="left"
@@ -57,15 +68,13 @@ def text(e: Exercise) -> str:
     return "".join(p + "\n" for p in e.passages) + " ".join(f"{q} {a}" for q, a in e.turns)
 
 
-def tokens(tokenizer: PreTrainedTokenizerFast, e: Exercise, *, first: bool = True) -> tuple[list[int], list[float]]:
-    """Ids of the exercise as a conversation, and the loss weight of each. `first`: it is asked before the passages too,
-    so that what is asked for can be marked while it is read."""
+def tokens(tokenizer: PreTrainedTokenizerFast, e: Exercise) -> tuple[list[int], list[float]]:
+    """Ids of the exercise as a conversation, and the loss weight of each."""
     user, assistant, end = (tokenizer.convert_tokens_to_ids(t) for t in ("<user>", "<assistant>", "<end>"))
     ids: list[int] = []
     weights: list[float] = []
     for n, (question, answer) in enumerate(e.turns):
         shown = "".join(p + "\n" for p in e.passages) + "\n" if n == 0 and e.passages else ""
-        shown = f"{question}\n{shown}" if shown and first else shown
         asked = [user, *tokenizer.encode(" " + shown + question, add_special_tokens=False), assistant]
         said = [*tokenizer.encode(" " + answer, add_special_tokens=False), end]
         ids += asked + said
@@ -78,14 +87,15 @@ class Plan:
     """A training. The rate is held until step `hold`, then falls to zero at the last.
 
     What the exercises are grows with the steps: repeated random sequences, from step `loose` on single statements,
-    from `pages` on whole pages, from `many` on up to eight of them. Until step `first` several questions follow
-    one context, which teaches the language and to copy; from then on there is one, asked before the passages and again
-    after them: what is asked for can be marked while it is read, where before names were hardly matched at all.
+    from `pages` on whole pages, from `alike` on pages whose names are alike, as retrieval will show them, from `many`
+    on up to eight of them; from `doubt` on more of the questions have no answer, and from `settle` on about as many
+    as in a dataset. At step `again` the rate starts anew, at the share `second` of the peak, and falls to zero once
+    more, on pages that state the same attributes, so that the name must be read.
     """
 
     seed: str = "micro-1"
-    steps: int = 7000
-    hold: int = 5000
+    steps: int = 6500
+    hold: int = 2800
     size: int = 4096  # tokens of a batch
     peak: float = 1.5e-3
     hidden: int = 192
@@ -95,58 +105,64 @@ class Plan:
     every: int = 200
     probes: int = 60  # questions of each
     loose: int = 150
-    pages: int = 1200
-    many: int = 2200
-    first: int = 3000
+    pages: int = 900
+    alike: int = 1800
+    many: int = 2000
+    doubt: int = 2800
+    settle: int = 4000
+    again: int = 4900
+    second: float = 0.7
 
     def __post_init__(self) -> None:
-        if not 0 <= self.hold < self.steps:
-            raise ValueError(f"the rate is held for {self.hold} of {self.steps} steps, and must fall after that")
+        if not 0 <= self.hold < min(self.again, self.steps):
+            raise ValueError(f"the rate is held for {self.hold} of {self.again} steps, and must fall after that")
 
     def rate(self, step: int) -> float:
         """Share of the peak."""
-        return min(1.0, (step + 1) / 100, (self.steps - step) / (self.steps - self.hold))
+        if step < self.again:
+            return min(1.0, (step + 1) / 100, (self.again - step) / (self.again - self.hold))
+        done = step - self.again
+        return self.second * min((done + 1) / 50, (self.steps - step) / (self.steps - self.again))
 
 
-def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int, Mapping[str, int]]:
-    """(form, passages or statements, turns, how often each form of question) of a step's batch."""
-    if step < plan.first:
-        return *early(plan, step, rng), FORMS
-    if rng.random() < (0.7 if step < plan.first + 300 else 0.25):
-        return "loose", rng.randint(3, 10), 1, LATE
-    return "pages", rng.choice((0, 1, 2, 2, 3, 3, 4, 4, 4, 4, 5, 6, 7, 8)), 1, LATE
-
-
-def early(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
+def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
+    """(form, passages or statements, turns) of a step's batch."""
     if step < plan.pages:
         count = rng.randint(2, 3 + step // 150)
         return "loose", count, count
-    if rng.random() < 0.2:
+    if rng.random() < 0.25:
         return "loose", rng.randint(4, 12), 10
-    count = rng.choice((0, 1, 2, 2, 3, 3, 4, 4, 4, 5, 6, 7, 8) if step >= plan.many else (1, 2, 2, 3, 4))
+    count = rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6, 8) if step > plan.many else (1, 2, 2, 3, 4))
     return "pages", count, 4 + 2 * count if count else 1
 
 
 def batch(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, weights), each (rows, length), right-padded with weight zero; about `plan.size` tokens, all of one world."""
+    """(ids, weights), each (rows, length), right-padded with weight zero; about `plan.size` tokens."""
     rng = random.Random(f"{plan.seed}/{step}")
     if step < plan.loose:
         half = torch.tensor([rng.sample(range(len(SPECIAL), len(tokenizer)), 48) for _ in range(plan.size // 96)])
         return torch.cat([half, half], 1), torch.cat([torch.zeros_like(half), torch.ones_like(half)], 1).float()
-    form, count, turns, forms = lesson(plan, step, rng)
-    world, attributes = f"{plan.seed}/{step}", rng.choice((4, 5, 6, 8, 14))
+    form, count, turns = lesson(plan, step, rng)
+    alike = f"{plan.seed}/{step}" if step >= plan.alike else ""
+    forms = SETTLED if step >= plan.settle else DOUBTFUL if step >= plan.doubt else FORMS
+    crowd: dict[str, Any] = {
+        "turns": turns,
+        "forms": CROWDED,
+        "world": f"{plan.seed}/{step}",
+        "attributes": rng.choice((4, 5, 6, 8)),
+    }
+    if step < plan.again or count == 0 or rng.random() < 0.15:
+        make = {"loose": partial(loose, statements=count, turns=turns),
+                "pages": partial(exercise, passages=count, turns=turns, forms=forms, alike=alike)}[form]  # fmt: skip
+    else:
+        make = {
+            "loose": partial(crowded_loose, statements=count, **crowd),
+            "pages": partial(crowded, passages=count, **crowd),
+        }[form]
     rows: list[tuple[list[int], list[float]]] = []
-    tries = 0
     while not rows or sum(len(ids) for ids, _ in rows) < plan.size * (len(rows) - 0.5) / len(rows):
-        key = f"{world}/{tries}"
-        tries += 1
-        e = (
-            loose(key, statements=count, turns=turns, world=world, forms=forms)
-            if form == "loose"
-            else exercise(key, passages=count, turns=turns, world=world, attributes=attributes, forms=forms)
-        )
-        if e.turns:
-            rows.append(tokens(tokenizer, e, first=step >= plan.first))
+        key = f"{plan.seed}/{step}/{len(rows)}"
+        rows.append(tokens(tokenizer, make(key)))
     length = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([r + [0] * (length - len(r)) for r, _ in rows])
     return ids, torch.tensor([w + [0.0] * (length - len(w)) for _, w in rows])
@@ -161,7 +177,8 @@ def loss_of(model: Callable[..., Any], ids: torch.Tensor, weights: torch.Tensor)
 
 PROBES = {  # name -> passages, form of question
     "em_1": (1, "single"), "em_4": (4, "single"), "em_8": (8, "single"), "two_hop_4": (4, "two_hop"),
-    "missing_4": (4, "missing"), "named_4": (4, "named"), "absent_4": (4, "absent"), "compare_4": (4, "compare"), "several_4": (4, "several"),
+    "missing_4": (4, "missing"), "absent_4": (4, "absent"), "compare_4": (4, "compare"), "several_4": (4, "several"),
+    "crowded_4": (4, "crowded single"), "crowded_8": (8, "crowded single"), "stranger_4": (4, "crowded absent"),
 }  # fmt: skip
 
 
@@ -173,7 +190,12 @@ def exact_match(
     right = total = 0
     for n in range(rows):
         key = f"probe/{form}/{passages}/{n}"
-        e = exercise(key, passages=passages, turns=1, forms={form: 1})
+        forms = {form.removeprefix("crowded "): 1}
+        e = (
+            crowded(key, passages=passages, turns=1, forms=forms, world=key, attributes=6)
+            if form.startswith("crowded ")
+            else exercise(key, passages=passages, turns=1, forms=forms, alike=key)
+        )
         if e.turns:
             ids, weights = tokens(tokenizer, e)
             guess = model(input_ids=torch.tensor([ids])).logits[0, :-1].argmax(-1)
@@ -190,8 +212,7 @@ def fresh(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         num_hidden_layers=plan.layers, num_attention_heads=plan.heads, max_position_embeddings=1024, tie_word_embeddings=True,
         pad_token_id=0, bos_token_id=None, eos_token_id=tokenizer.eos_token_id, initializer_range=0.04,
     )  # fmt: skip
-    model: LlamaForCausalLM = LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
-    return model
+    return LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
 
 
 def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool = True) -> list[dict[str, float]]:
@@ -242,8 +263,8 @@ def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool =
             save(out, model, tokenizer, plan, state["curve"])
             if resume:
                 part = resume.with_name(f"{resume.name}.part")
-                kept = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-                torch.save(state | kept | {"step": step + 1}, part)
+                weights = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+                torch.save({**state, "step": step + 1, **weights}, part)
                 part.replace(resume)
     return list(state["curve"])
 
@@ -275,7 +296,7 @@ def yes(text: str) -> bool:
 
 def bf16_is_fast() -> bool:
     """Whether this processor multiplies bf16 matrices itself; without that they are slower than fp32."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 if __name__ == "__main__":

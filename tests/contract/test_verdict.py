@@ -132,3 +132,11 @@ def test_weights_change_the_choice_where_they_say(tmp_path: Path) -> None:
     for weight, ahead in ((0.14, "good"), (0.16, "light")):  # 30 points for two powers of ten
         off = verdict.offsets(figures, {"cost": weight, "latency": 0.0, "memory": 0.0})
         assert max(figures, key=lambda n: {"good": 0.9, "light": 0.6}[n] + off[n]) == ahead
+
+
+def test_answers_that_flip_are_counted(tmp_path: Path) -> None:
+    systems = [system("steady", "right"), system("moody", "right", moody=True)]
+    measure = {"latency_questions": 8, "warmup": 1, "determinism": 20}
+    found = scored(tmp_path, systems, measure=measure)["systems"]
+    assert found["steady"]["flips"] == {"n": 20, "again": 0, "alone": 0}
+    assert found["moody"]["flips"] == {"n": 20, "again": 0, "alone": 20}

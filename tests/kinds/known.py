@@ -18,6 +18,7 @@ class Config(SystemConfig):
     share: float = 1.0  # of the questions that `chance` gets right
     salt: str = ""  # which ones
     shows: bool = False  # the passage that it read
+    moody: bool = False  # says something else when it is asked alone
 
     @property
     def privileged(self) -> bool:
@@ -30,6 +31,8 @@ class Known:
     material: Material
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        if self.config.moody and len(questions) == 1:
+            return [Answer("nonsense")]
         return [self._answer(q) for q in questions]
 
     def _answer(self, q: Question) -> Answer:

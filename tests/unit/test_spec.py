@@ -21,7 +21,7 @@ SPECS = sorted((ROOT / "bench" / "specs").glob("*.yaml"))
 
 
 def test_there_are_specs() -> None:
-    assert {"quickstart", "plant-full", "xquad", "pubmedqa"} <= {p.stem for p in SPECS}
+    assert {"quickstart", "plant-full", "xquad", "pubmedqa", "qlora-slowdown"} <= {p.stem for p in SPECS}
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
@@ -32,7 +32,8 @@ def test_every_spec_of_the_project_is_valid(path: Path, monkeypatch: pytest.Monk
 
 
 def test_quickstart_compares_the_ten_systems() -> None:
-    found = [(c.system, c.kind, c.config["precision"]) for c in cells(load(ROOT / "bench/specs/quickstart.yaml"))]
+    whole = cells(load(ROOT / "bench/specs/quickstart.yaml"))
+    found = [(c.system, c.kind, c.config["precision"]) for c in whole if c.scenario is None and c.kind != "slowdown"]
     assert [k for _, k, _ in found].count("rag") == 4 and len(found) == 10
     assert ("rag-nf4", "rag", "nf4") in found and ("qlora", "qlora", "nf4") in found
     assert ("hybrid-qlora", "hybrid", "nf4") in found and ("hybrid-lora", "hybrid", "native") in found
@@ -190,7 +191,18 @@ def test_schema_agrees_with_the_model() -> None:
 
 
 def test_every_builtin_kind_says_what_it_is() -> None:
-    assert set(kinds.builtin()) == {"closed_book", "oracle", "rag", "lora", "qlora", "full", "raft", "hybrid"}
+    assert set(kinds.builtin()) == {
+        "closed_book",
+        "oracle",
+        "rag",
+        "lora",
+        "qlora",
+        "full",
+        "raft",
+        "hybrid",
+        "slowdown",
+        "churn",
+    }
     assert all(kinds.load(n).about for n in kinds.builtin())
 
 

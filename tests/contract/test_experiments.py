@@ -1,0 +1,57 @@
+"""The slowdown experiment at its smallest, from its spec to the claims it decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import parse
+from bench.errors import UserError
+from bench.report import report
+from bench.run import run
+from bench.score import score
+from tests.conftest import raw_spec
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    root = tmp_path_factory.mktemp("slowdown")
+    system = {"name": "slowdown", "kind": "slowdown", "tokens": [8, 32], "pairs": 8, "warmup": 1}
+    spec = raw_spec(model={"shape": "tiny"}, systems=[system], tuning={"rank": 4})
+    return run(parse(spec), out=root / "r", store=root / "s")
+
+
+def test_the_pair_is_timed_and_its_memory_taken(outcome: Any) -> None:
+    assert outcome.status == "complete", outcome.failed
+    found = score(outcome.folder)
+    (facts,) = found["experiments"]["slowdown"]
+    assert facts["random_weights"] and facts["device"] == "cpu" and facts["model"] == "tiny"
+    assert [p["tokens"] for p in facts["points"]] == [8, 32]
+    for p in facts["points"]:
+        assert p["pairs"] == 8 and p["low"] <= p["ratio"] <= p["high"] and p["lora_s"] > 0 and p["qlora_s"] > 0
+    assert min(facts["memory"].values()) > 1e6
+    claims = {c["id"]: c["status"] for c in found["claims"]}
+    assert claims["qlora-slower"] != "not tested" and claims["qlora-memory"] != "not tested"
+    assert claims["rag-external"] == claims["qlora-70b"] == "not tested"
+    page = report(outcome.folder).read_text()
+    assert "QLoRA against LoRA, matched" in page and "The weights are random" in page
+
+
+def test_a_shape_is_a_model_of_those_dimensions() -> None:
+    from systems.parts import lm
+
+    native, tokenizer = lm.load("shape:tiny", revision=None, dtype="auto", device="cpu", precision="native")
+    four, _ = lm.load("shape:tiny", revision=None, dtype="auto", device="cpu", precision="nf4")
+    assert native.config.hidden_size == 256 and native.config.num_hidden_layers == 4
+    assert four.get_memory_footprint() < native.get_memory_footprint()
+    assert len(tokenizer) <= native.config.vocab_size
+
+
+@pytest.mark.parametrize(("model", "says"), [
+    ({"name": "micro", "shape": "tiny"}, "not both"), ({"shape": "huge"}, "model.shape"), ({}, "give `name`"),
+])  # fmt: skip
+def test_a_model_is_a_name_or_a_shape(model: dict[str, str], says: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=says):
+        parse(raw_spec(model=model))

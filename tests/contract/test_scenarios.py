@@ -1,0 +1,115 @@
+"""Every scenario at its smallest, from the block of the spec to its table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import parse
+from bench.cells import cells
+from bench.errors import UserError
+from bench.report import report
+from bench.run import run
+from bench.score import score
+from tests.conftest import raw_spec
+
+SYSTEMS = [
+    {"name": "oracle", "kind": "oracle", "distractors": 3}, {"name": "rag", "kind": "rag", "retrieval": {"index": "faiss_ivf"}},
+    {"name": "churned", "kind": "rag", "retrieval": {"index": "hnswlib"}}, {"name": "lora", "kind": "lora"},
+]  # fmt: skip
+SCENARIOS = {
+    "sample": {"questions": 10}, "data": {"system": "lora", "sizes": [4, 8]}, "forgetting": {"reader": "oracle", "adapters": ["lora"]},
+    "robustness": {"reader": "oracle", "adapters": ["lora"], "noise": [0, 2], "places": ["first", "last"]},
+    "recall": [{"system": "rag", "nprobe": [1, 2]}, {"system": "churned", "ef_search": [4]}], "churn": {"system": "churned", "rounds": 3},
+}  # fmt: skip
+
+
+def spec(tiny: Path, **changes: Any) -> dict[str, Any]:
+    tuning = {"epochs": 1, "batch_size": 4, "max_steps": 2}
+    return raw_spec(
+        model={"name": str(tiny)}, systems=SYSTEMS, tuning=tuning, scenarios=SCENARIOS, margin=0.05, **changes
+    )
+
+
+@pytest.fixture(scope="module")
+def outcome(tiny_lm: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    root = tmp_path_factory.mktemp("scenarios")
+    found = run(parse(spec(tiny_lm)), out=root / "r", store=root / "s")
+    assert found.status == "complete", found.failed
+    return found
+
+
+@pytest.fixture(scope="module")
+def tables(outcome: Any) -> dict[str, Any]:
+    return dict(score(outcome.folder))
+
+
+def test_every_scenario_has_its_table(tables: dict[str, Any]) -> None:
+    s = tables["scenarios"]
+    assert all(s.values()), {k for k, v in s.items() if not v}
+    assert [r["size"] for r in s["data"]["rows"]] == [4, 8, 60]
+    assert {r["score"]["n"] for r in s["data"]["rows"]} == {10}
+    assert [(r["reader"], r["value"]) for r in s["robustness"]] == [
+        (reader, value) for value in (0, 2, "first", "last", "absent") for reader in ("oracle", "lora")
+    ]
+    assert {r["stratum"] for r in s["forgetting"]} >= {"all"}
+    assert [(r["system"], r["value"]) for r in s["recall"]] == [("rag", 1), ("rag", 2), ("churned", 4)]
+    assert {r["system"] for r in s["provenance"] if r["shows"]} == {"oracle", "rag", "churned"}
+
+
+def test_their_systems_stay_out_of_the_comparison(tables: dict[str, Any]) -> None:
+    assert list(tables["systems"]) == [s["name"] for s in SYSTEMS]
+    assert {n for p in tables["compared"]["em"] for n in (p["a"], p["b"])} == set(tables["systems"])
+    assert set(tables["recommendation"]["needs"]) == {"rag", "churned", "lora"}
+
+
+def test_an_updated_index_is_measured_against_a_new_one(tables: dict[str, Any]) -> None:
+    churned = tables["scenarios"]["churn"][0]
+    assert churned["rounds"] == 3 and 0 < churned["recall_in_place"] <= churned["recall_rebuilt"] == 1.0
+    assert churned["update_s"] > 0 and churned["rebuild_s"] > 0
+
+
+def test_the_page_shows_them(outcome: Any) -> None:
+    page = report(outcome.folder).read_text()
+    for title in (
+        "Freshness",
+        "How much data",
+        "Forgetting",
+        "How passages are used",
+        "Recall to accuracy",
+        "Provenance",
+        "updated in place",
+    ):
+        assert title in page
+
+
+def test_positions_and_absence_are_what_they_say(outcome: Any) -> None:
+    from bench.score import records_of
+
+    by_cell = records_of(outcome.folder)
+    single = [r for r in by_cell["robustness.gold-first-s1"] if len(r.gold) == 1]
+    assert single and all(r.answer.hits and r.answer.hits[0].passage_id == r.gold[0] for r in single)
+    last = [r for r in by_cell["robustness.gold-last-s1"] if len(r.gold) == 1]
+    assert all(r.answer.hits and r.answer.hits[-1].passage_id == r.gold[0] for r in last)
+    absent = by_cell["robustness.gold-absent-s1"]
+    assert all(not {h.passage_id for h in r.answer.hits or ()} & {*r.gold} for r in absent)
+    assert all(len(r.answer.hits or ()) == 4 for r in absent if len(r.gold) <= 1)
+
+
+def test_a_smaller_draw_is_part_of_a_larger_one() -> None:
+    from bench.types import Example, Question
+    from systems.parts.train import drawn
+
+    train = [Example(Question(f"q{i}", "?"), ("a",)) for i in range(40)]
+    few, many = drawn(train, 5, 1), drawn(train, 20, 1)
+    assert len(few) == 5 and len(many) == 20 and {e.question.id for e in few} <= {e.question.id for e in many}
+    assert drawn(train, 5, 2) != few and drawn(train, None, 1) == tuple(train)
+
+
+def test_a_scenario_of_no_system_is_told(tiny_lm: Path) -> None:
+    wrong = spec(tiny_lm)
+    wrong["scenarios"] = {"data": {"system": "lorra", "sizes": [4]}}
+    with pytest.raises(UserError, match=r"scenarios.data.system.*lorra.*Did you mean 'lora'"):
+        cells(parse(wrong))
