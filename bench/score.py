@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import claims, judged, pairs, spent, stats, tables, verdict
+from bench import claims, judged, pairs, questions, spent, stats, tables, verdict
 from bench.digest import digest, file_digest
 from bench.errors import UserError
 from bench.files import read_json, read_jsonl, write_json
@@ -113,10 +113,13 @@ class Scored:
             self.run, whole, self.columns, {n: f for n, f in experiments.items() if f}, metric, self.latency
         )
         scenarios = tables.scenarios(evidence)
+        first = {n: self.records[next(iter(self.done(n)))] for n in systems if n in self.columns}
+        shown = (first, self.columns, metric, self.run["spec"]["prompt"]["abstain"])
         return {
             "metrics": {m: t for m, (t, _) in METRICS.items()}, "headline": metric, "systems": systems, "compared": compared,
             "leaks": leaked(self.run), "judge": self.judge, "scenarios": scenarios, "experiments": evidence.experiments, "claims": claims.evaluate(evidence),
             "recommendation": verdict.recommend(evidence),
+            "questions": questions.disagreements(*shown), "outcomes": questions.outcomes(*shown),
         }  # fmt: skip
 
 

@@ -208,3 +208,25 @@ def findings(rows: Sequence[Mapping[str, Any]]) -> None:
     for f in rows:
         t.add_row(f["state"], f["what"], escape(str(f["found"])), escape(f["remedy"]))
     _print(t)
+
+
+def gate(results: Sequence[Any]) -> None:
+    from bench.gate_out import change, figure
+
+    t = _table("state", "system", "rule", "before", "now", "change", "why")
+    for column in (t.columns[1], t.columns[2], t.columns[6]):
+        column.justify = "left"
+    for r in results:
+        t.add_row(r.state, escape(r.system), escape(r.rule), figure(r.old), figure(r.new), change(r), escape(r.why))
+    _print(t)
+
+
+def floors(noise: Mapping[str, float], smallest: Mapping[str, float]) -> None:
+    t = _table("metric", "noise of repeats", "smallest change found 9 times in 10")
+    for metric, floor in noise.items():
+        t.add_row(
+            metric,
+            f"{floor:.4f}" if metric in smallest else f"{100 * floor:.1f}%",
+            f"{smallest[metric]:.4f}" if metric in smallest else "",
+        )
+    _print(t)

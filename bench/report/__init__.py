@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from bench.grade import METRICS
 from bench.metrics.grounding import BLIND
 from bench.score import VERSION, read_run
 
+HERE = Path(__file__).parent
+FILTERS = ("interval", "share", "count", "span", "size", "money", "difference", "need")
 STAMP = "<!-- ragtune scores "
 SHOWN = ("em", "f1", "contains", "rouge_l", "label_accuracy", "abstains_rightly", "abstains_wrongly")
 SPECIAL = ("form", "content")
@@ -52,37 +55,108 @@ def report(folder: Path, *, again: bool = False) -> Path:
     stamp = f"{STAMP}{file_digest(folder / 'scores.json')} -->"
     if not again and page.exists() and stamp in page.read_text(encoding="utf-8")[:400]:
         return page
-    write_text(page, render(read_run(folder), read_json(folder / "scores.json"), examples(folder), stamp))
+    write_text(
+        page,
+        render(
+            read_run(folder),
+            read_json(folder / "scores.json"),
+            examples(folder, read_json(folder / "scores.json")["questions"]),
+            stamp,
+        ),
+    )
     return page
 
 
-def render(run: Mapping[str, Any], scores: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], stamp: str) -> str:
-    import jinja2
+def index(folder: Path) -> Path:
+    """Draw `index.html` over the scored runs in a folder, the newest first. Raises UserError where there is none."""
+    from urllib.parse import quote
+
+    found = sorted(
+        {p.parent for p in folder.glob("*/run.json")} | {p.parent for p in folder.glob("published/*/run.json")}
+    )
+    rows = []
+    for place in found:
+        run, scores = read_run(place), read_json(place / "scores.json") if (place / "scores.json").exists() else None
+        drawn = place / "index.html"
+        rows.append({
+            "name": run["name"], "href": quote(drawn.relative_to(folder).as_posix()) if drawn.exists() else None, "started": run.get("started", 0),
+            "sentence": (scores or {}).get("recommendation", {}).get("sentence") or f"{run['status']}, not scored by this version",
+            "dataset": run["dataset"]["name"], "systems": len(run["systems"]), "seeds": len(run["spec"]["seeds"]),
+            "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.get("started", 0))),
+        })  # fmt: skip
+    if not rows:
+        raise UserError(
+            "no run here.",
+            where=str(folder),
+            remedy="Give a run's folder, or the folder that holds runs, such as reports.",
+        )
+    rows.sort(key=lambda r: -float(r["started"]))
+    page = folder / "index.html"
     from markupsafe import Markup
 
-    from bench import figures
-    from bench.report import charts
+    write_text(
+        page,
+        _environment().get_template("index.html.j2").render(runs=rows, style=Markup((HERE / "style.css").read_text())),
+    )
+    return page
 
-    here = Path(__file__).parent
+
+def table(folder: Path, form: str) -> Path:
+    """Write the scores of a run as `scores.<form>`: markdown, csv, json or parquet. Raises UserError for another form."""
+    from bench.score import scores
+
+    frame = scores(folder)
+    path = (
+        folder
+        / {"markdown": "scores.md", "csv": "scores.csv", "json": "scores.table.json", "parquet": "scores.parquet"}[form]
+    )
+    if form == "markdown":
+        rows = [[str(c) for c in frame.columns], ["---"] * len(frame.columns)]
+        rows += [
+            [f"{v:.4g}" if isinstance(v, float) else str(v).replace("|", "\\|") for v in row]
+            for row in frame.itertuples(index=False)
+        ]
+        write_text(path, "".join(f"| {' | '.join(row)} |\n" for row in rows))
+    elif form == "csv":
+        frame.to_csv(path, index=False)
+    elif form == "json":
+        frame.to_json(path, orient="records", indent=1)
+    else:
+        frame.to_parquet(path, index=False)
+    return path
+
+
+def _environment() -> Any:
+    import jinja2
+
+    from bench import figures
+
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here),
+        loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
-        n: getattr(figures, n) for n in ("interval", "share", "count", "span", "size", "money", "difference", "need")
-    }
+    environment.filters |= {n: getattr(figures, n) for n in FILTERS}
+    return environment
+
+
+def render(run: Mapping[str, Any], scores: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], stamp: str) -> str:
+    from markupsafe import Markup
+
+    from bench.report import charts
+
     done = {n: s for n, s in scores["systems"].items() if s["status"] != "failed"}
     strata = sorted({t for s in done.values() for t in ((s["scores"]["em"] or {}).get("strata") or {})})
     spec = json.dumps(pinned(run), indent=1, ensure_ascii=False)
-    return environment.get_template("page.html.j2").render(
+    page: str = _environment().get_template("page.html.j2").render(
         run=run, spec=spec, scores=scores, systems=scores["systems"], done=done, reference=reference(done, scores), many_seeds=len(run["spec"]["seeds"]) > 1, titles={m: t for m, (t, _) in METRICS.items()}, strata=strata,
         quality=applying(done, SHOWN), special=applying(done, SPECIAL), grounds=applying(done, GROUNDS), caveats=caveats(run, scores),
         examples=shown, failed={c: r for s in scores["systems"].values() for c, r in s["failed"].items()},
-        charts=charts.all_of(done, scores, reference(done, scores)), style=Markup((here / "style.css").read_text()), stamp=Markup(stamp),
+        charts=charts.all_of(done, scores, reference(done, scores)), style=Markup((HERE / "style.css").read_text()), stamp=Markup(stamp),
     )  # fmt: skip
+    return page
 
 
 def pinned(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,25 +265,16 @@ def caveats(run: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
     return told
 
 
-def examples(folder: Path, each: int = 2) -> list[dict[str, Any]]:
-    """The first questions of every stratum, with the answer of each system's first seed and the gold passages."""
-    chosen: dict[str, dict[str, Any]] = {}
-    count: dict[str, int] = {}
+def examples(folder: Path, chosen: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The questions on which systems differ most, with the answer of each system's first seed and the gold passages."""
+    found: dict[str, dict[str, Any]] = {c["question"]: {**c, "said": {}} for c in chosen}
     texts: dict[str, str] = {}
     for _, r in read_jsonl(folder / "records.jsonl"):
-        for h in r["answer"]["hits"] or ():
-            if h["passage_id"] in r["gold"]:
-                texts.setdefault(h["passage_id"], h["text"])
-        if r["question"] not in chosen:
-            if count.get(r["stratum"], 0) >= each:
-                continue
-            count[r["stratum"]] = count.get(r["stratum"], 0) + 1
-            chosen[r["question"]] = {
-                "question": r["text"],
-                "stratum": r["stratum"],
-                "answers": r["answers"],
-                "gold": r["gold"],
-                "said": {},
-            }
-        chosen[r["question"]]["said"].setdefault(r["system"], r["answer"])
-    return [{**e, "passages": [(g, texts[g]) for g in e["gold"] if g in texts]} for e in chosen.values()]
+        e = found.get(r["question"])
+        if e is None:
+            continue
+        texts |= {h["passage_id"]: h["text"] for h in r["answer"]["hits"] or () if h["passage_id"] in r["gold"]}
+        e |= {"text": r["text"], "answers": r["answers"], "gold": r["gold"]}
+        if r["system"] in e["outcomes"]:
+            e["said"].setdefault(r["system"], r["answer"])
+    return [{**e, "passages": [(g, texts[g]) for g in e["gold"] if g in texts]} for e in found.values()]

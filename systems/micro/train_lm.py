@@ -212,7 +212,8 @@ def fresh(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         num_hidden_layers=plan.layers, num_attention_heads=plan.heads, max_position_embeddings=1024, tie_word_embeddings=True,
         pad_token_id=0, bos_token_id=None, eos_token_id=tokenizer.eos_token_id, initializer_range=0.04,
     )  # fmt: skip
-    return LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
+    model: LlamaForCausalLM = LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
+    return model
 
 
 def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool = True) -> list[dict[str, float]]:
@@ -263,8 +264,8 @@ def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool =
             save(out, model, tokenizer, plan, state["curve"])
             if resume:
                 part = resume.with_name(f"{resume.name}.part")
-                weights = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
-                torch.save({**state, "step": step + 1, **weights}, part)
+                kept = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+                torch.save(state | kept | {"step": step + 1}, part)
                 part.replace(resume)
     return list(state["curve"])
 
@@ -296,7 +297,7 @@ def yes(text: str) -> bool:
 
 def bf16_is_fast() -> bool:
     """Whether this processor multiplies bf16 matrices itself; without that they are slower than fp32."""
-    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 if __name__ == "__main__":

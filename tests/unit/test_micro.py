@@ -92,7 +92,8 @@ def test_without_passages_nothing_is_known() -> None:
 
 def test_loose_statements_are_told_apart_by_name_and_attribute() -> None:
     for n in range(30):
-        e = loose(f"l{n}", statements=8, turns=6)
+        crowd = {"forms": FORMS, "world": f"w{n}", "attributes": 4}
+        e = crowded_loose(f"l{n}", statements=8, turns=6, **crowd) if n % 2 else loose(f"l{n}", statements=8, turns=6)
         (text,) = e.passages
         assert 2 <= text.count(".") <= 8 and all(
             a == UNKNOWN or all(part in text for part in a.split(", ")) for _, a in e.turns

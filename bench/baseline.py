@@ -1,0 +1,132 @@
+"""What a gate compares: the values of a run, question by question, with where and of what they are.
+
+A baseline is such a snapshot that somebody has looked at and accepted, as one file in reports/baselines/.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.files import write_text
+from bench.grade import METRICS
+from bench.score import Scored, read_run, records_of, score
+from bench.types import JSON
+
+SCHEMA = 1
+PLACE = ("cpu", "cores", "threads", "gpus")
+FIGURES = {  # of each cell: name -> (how one reads it off a system's scores and a cell)
+    "peak_rss_bytes": "memory", "peak_gpu_allocated_bytes": "memory", "train_s": "build", "step_s": "build",
+    "train_peak_rss_bytes": "build", "train_peak_gpu_bytes": "build",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """`systems`: name -> {status, seeds, values, latency_s, figures}; `values`: metric -> {questions, clusters, rows}."""
+
+    name: str
+    dataset: str
+    spec: str
+    place: Mapping[str, JSON]
+    versions: Mapping[str, JSON]
+    headline: str
+    systems: Mapping[str, Mapping[str, Any]]
+    floors: Mapping[str, float]  # metric -> relative noise that A/A repeats showed
+    reason: str = ""
+
+
+def of_run(folder: Path) -> Snapshot:
+    """The snapshot of a finished run. Raises UserError where there is none."""
+    from bench import spent
+
+    scores, run = score(folder), read_run(folder)
+    graded = Scored(run, records_of(folder))
+    systems: dict[str, dict[str, Any]] = {}
+    for name, s in scores["systems"].items():
+        if s["status"] == "failed":
+            systems[name] = {"status": "failed", "seeds": 0, "values": {}, "latency_s": {}, "figures": {}}
+            continue
+        cells = graded.done(name).values()
+        built = [spent.built(c) for c in cells]
+        figures = {
+            k: [b.get(k) for b in built] if part == "build" else [c["memory"].get(k) for c in cells]
+            for k, part in FIGURES.items()
+        }
+        systems[name] = {
+            "status": s["status"], "seeds": s["seeds"], "latency_s": graded.latency[name],
+            "values": {m: {"questions": c.questions, "clusters": c.clusters, "rows": c.values.tolist()} for m, c in graded.columns[name].items()},
+            "figures": {k: known for k, v in figures.items() if (known := [x for x in v if x is not None])},
+        }  # fmt: skip
+    environment = run["environment"]
+    return Snapshot(
+        run["name"], run["dataset"]["digest"], run["spec_digest"], {k: environment[k] for k in PLACE},
+        {k: v for k, v in environment["versions"].items() if v}, scores["headline"], systems, {},
+    )  # fmt: skip
+
+
+def read(path: Path) -> Snapshot:
+    """A snapshot from a run's folder or a baseline's file. Raises UserError for anything else."""
+    if path.is_dir():
+        return of_run(path)
+    if not path.exists():
+        raise UserError(
+            "no run and no baseline here.",
+            where=str(path),
+            remedy="Give a run's folder, or what `ragtune baseline accept` wrote.",
+        )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["schema_version"] != SCHEMA:
+            raise UserError(
+                f"a baseline of schema {found['schema_version']}, and this ragtune reads {SCHEMA}.",
+                where=str(path),
+                remedy="Accept it again.",
+            )
+        keys = ("name", "dataset", "spec", "place", "versions", "headline", "systems", "floors", "reason")
+        return Snapshot(**{k: found[k] for k in keys})
+    except (ValueError, KeyError, TypeError) as e:
+        raise UserError(
+            f"no baseline: {type(e).__name__} {e}.",
+            where=str(path),
+            remedy="Give what `ragtune baseline accept` wrote, whole.",
+        ) from None
+
+
+def accept(
+    folder: Path, *, reason: str, out: Path = Path("reports/baselines"), floors: Mapping[str, float] | None = None
+) -> Path:
+    """Write a run's snapshot as a baseline. Raises UserError without a reason, and for a run that is not whole."""
+    if not reason.strip():
+        raise UserError(
+            "a baseline needs a reason.", where="--reason", remedy="Say why these figures are the ones to hold."
+        )
+    run = read_run(folder)
+    if run["status"] != "complete":
+        raise UserError(
+            f"the run is {run['status']}, and a baseline must be whole.",
+            where=str(folder),
+            remedy="Finish it with `ragtune run`.",
+        )
+    taken = of_run(folder)
+    told = {
+        "schema_version": SCHEMA, "name": taken.name, "reason": reason, "accepted": time.strftime("%Y-%m-%d"), "dataset": taken.dataset,
+        "spec": taken.spec, "place": taken.place, "versions": taken.versions, "headline": taken.headline, "floors": dict(floors or {}), "systems": taken.systems,
+    }  # fmt: skip
+    path = out / f"{taken.name}.json"
+    write_text(path, json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
+    return path
+
+
+def finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def known_metric(name: str) -> bool:
+    return name in METRICS or name in FIGURES or name.endswith("_latency_s")
