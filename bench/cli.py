@@ -115,19 +115,20 @@ def report(
     ] = "html",
 ) -> None:
     """Draw RUN's index.html again from its scores. Of a folder of runs: a page over them."""
-    from bench import report as reports
     from bench.errors import UserError
+    from bench.report import index, table
+    from bench.report import report as draw
 
     if form not in ("html", "markdown", "csv", "json", "parquet"):
         raise UserError(
             f"unknown format {form!r}.", where="--format", remedy="Give html, markdown, csv, json or parquet."
         )
     if run.is_dir() and not (run / "run.json").exists():
-        typer.echo(f"Index: {reports.index(run)}")
+        typer.echo(f"Index: {index(run)}")
     elif form != "html":
-        typer.echo(f"Table: {reports.table(run, form)}")
+        typer.echo(f"Table: {table(run, form)}")
     else:
-        typer.echo(f"Report: {reports.report(run, again=True)}")
+        typer.echo(f"Report: {draw(run, again=True)}")
 
 
 @app.command()

@@ -96,6 +96,13 @@ class Scored:
             for n in self.columns
         }
 
+    @cached_property
+    def shows(self) -> frozenset[str]:
+        """The systems whose answers come with the passages that they were read from."""
+        return frozenset(
+            n for n in self.columns if any(r.answer.hits is not None for c in self.done(n) for r in self.records[c])
+        )
+
     def done(self, name: str) -> dict[str, Any]:
         return {c: cell for c, cell in self.run["cells"].items() if cell["system"] == name and cell["status"] == "done"}
 
@@ -110,7 +117,7 @@ class Scored:
             {n: self.columns[n] for n in systems if n in self.columns}, self.run["spec"].get("margin")
         )
         evidence = tables.Evidence(
-            self.run, whole, self.columns, {n: f for n, f in experiments.items() if f}, metric, self.latency
+            self.run, whole, self.columns, {n: f for n, f in experiments.items() if f}, metric, self.latency, self.shows
         )
         scenarios = tables.scenarios(evidence)
         first = {n: self.records[next(iter(self.done(n)))] for n in systems if n in self.columns}

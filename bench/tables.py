@@ -21,6 +21,7 @@ class Evidence:
     experiments: Mapping[str, list[Mapping[str, Any]]]
     headline: str
     latency: Mapping[str, Mapping[str, float]]  # system -> question -> seconds, of those answered alone
+    shows: frozenset[str] = frozenset()  # the systems whose answers come with passages
 
     @property
     def margin(self) -> float | None:
@@ -160,7 +161,7 @@ def robustness(e: Evidence) -> JSON:
             "measure": "abstains" if absent else METRICS[metric][0], "score": told(e.column(n, metric)),
         })  # fmt: skip
     for n, s in e.named.items():
-        if s["trained"] and e.column(n, "citation_recall") and e.column(n, "updated_em"):
+        if s["trained"] and n in e.shows and e.column(n, "updated_em"):
             rows.append(
                 {
                     "reader": n,
@@ -185,7 +186,7 @@ def robustness(e: Evidence) -> JSON:
 def provenance(e: Evidence) -> JSON:
     """Whether the source of each answer can be shown, and is the right one."""
     return [
-        {"system": n, "shows": "citation_recall" in e.columns[n], "precision": told(e.column(n, "citation_precision")), "recall": told(e.column(n, "citation_recall"))}
+        {"system": n, "shows": n in e.shows, "precision": told(e.column(n, "citation_precision")), "recall": told(e.column(n, "citation_recall"))}
         for n in e.named
     ]  # fmt: skip
 

@@ -38,7 +38,8 @@ def recommend(e: Evidence) -> dict[str, JSON]:
         return told | {"flips": lifted(e, needs, None), "sentence": _nothing(needs), "caveats": []}
     offset = offsets({n: figures[n] for n in feasible}, spec["needs"]["weights"])
     told |= decide({n: e.columns[n][e.headline] for n in feasible}, offset, spent, e.margin)
-    told["flips"] = [*weighed(e, told["choice"], front, figures, offset), *lifted(e, needs, told["choice"])]
+    others = [n for n in front if n not in told.get("equivalent", ())]
+    told["flips"] = [*weighed(e, told["choice"], others, figures, offset), *lifted(e, needs, told["choice"])]
     told["caveats"] = caveats(e, [told["choice"], *told["among"]])
     told["sentence"] = sentence(e, told)
     return told
@@ -68,7 +69,7 @@ def constraints(name: str, e: Evidence, spent: Mapping[str, Any]) -> list[dict[s
             {"need": "min_quality", "limit": needs["min_quality"], "value": value, "met": value >= needs["min_quality"]}
         )
     if needs["provenance"]:
-        shows = "citation_recall" in e.columns[name] or "k_precision" in e.columns[name]
+        shows = name in e.shows
         rows.append({"need": "provenance", "limit": True, "value": shows, "met": shows})
     if needs["data_stays"]:
         rows.append({"need": "data_stays", "limit": True, "value": not s["endpoint"], "met": not s["endpoint"]})

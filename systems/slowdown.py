@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from bench import meters, turns
+from bench import environment, meters, turns
 from bench.store import Store
 from bench.system import PositiveInt, SystemConfig, Tuning
 from bench.types import JSON, Material
@@ -34,6 +35,9 @@ class Config(SystemConfig):
 
 def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]:
     """Ratio of step times with its interval for each number of tokens; peak memory of each from a process of its own."""
+    if not environment.gpus():  # on a GPU each process opens the device for itself; elsewhere the imports are shared
+        importlib.import_module("bitsandbytes")
+        importlib.import_module("systems.parts.adapter")
     memory = {arm: _alone(config, precision) for arm, precision in (("lora", "native"), ("qlora", "nf4"))}
     from systems.parts import adapter, lm
 

@@ -50,13 +50,13 @@ def test_planned_questions_find_the_effect() -> None:
     rng = np.random.default_rng(3)
     clusters = 831 // 3
     found = {1.0: 0, 0.5: 0}
-    for _ in range(600):
+    for _ in range(300):
         for share in found:
             k = int(clusters * share)
             a, b = outcomes(rng, k, 3, 0.0, 0.125, 0.075)
             found[share] += compare(panel(a, b, k), resamples=50)[0].verdict == "better"
-    assert found[1.0] / 600 >= 0.9 - 2 * math.sqrt(0.09 / 600)
-    assert found[0.5] / 600 < 0.75  # half of the questions are too few
+    assert found[1.0] / 300 >= 0.9 - 2 * math.sqrt(0.09 / 300)
+    assert found[0.5] / 300 < 0.75  # half of the questions are too few
 
 
 def test_planned_questions_count_the_clustering() -> None:
@@ -80,9 +80,9 @@ def test_a_difference_at_the_margin_is_not_equivalent(rho: float) -> None:
     wrong = right = 0
     for _ in range(1000):
         a, b = outcomes(rng, 200, 4, rho, 0.125, 0.075)
-        wrong += compare(panel(a, b, 200), margin=0.05, resamples=400)[0].verdict == "equivalent"
+        wrong += compare(panel(a, b, 200), margin=0.05, resamples=200)[0].verdict == "equivalent"
         a, b = outcomes(rng, 200, 4, rho, 0.05, 0.05)
-        right += compare(panel(a, b, 200), margin=0.05, resamples=400)[0].verdict == "equivalent"
+        right += compare(panel(a, b, 200), margin=0.05, resamples=200)[0].verdict == "equivalent"
     assert wrong / 1000 <= 0.065
     assert right / 1000 > 0.4  # the control: equal systems are found equivalent
 

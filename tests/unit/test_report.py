@@ -176,7 +176,7 @@ def test_relevance_is_of_all_that_was_retrieved_and_grounding_of_what_was_shown(
 
 
 def test_seeds_are_no_further_latency_samples() -> None:
-    from bench.score import speed
+    from bench.spent import speed
     from bench.types import Answer, Record
 
     rows = [
@@ -204,3 +204,20 @@ def test_a_run_that_was_killed_is_no_run_to_score(tmp_path: Path) -> None:
     (outcome.folder / "run.json").write_text(json.dumps(about | {"status": "incomplete"}))
     with pytest.raises(UserError, match="stopped before it ended"):
         score(outcome.folder)
+
+
+def test_scores_as_tables_and_a_page_over_the_runs(hostile: Path) -> None:
+    from bench.report import index, table
+
+    for form, start in (("csv", "system,metric,stratum"), ("markdown", "| system | metric |"), ("json", "[")):
+        path = table(hostile, form)
+        assert path.read_text().startswith(start) and "echo" in path.read_text()
+        path.unlink()
+    import pandas
+
+    frame = pandas.read_parquet(table(hostile, "parquet"))
+    assert set(frame.system) == {"echo", "bad"} or set(frame.system) == {"echo"}
+    page = index(hostile.parent)
+    assert HOSTILE not in page.read_text() and 'href="t/index.html"' in page.read_text()
+    with pytest.raises(UserError, match="no run here"):
+        index(hostile)
