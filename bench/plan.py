@@ -75,7 +75,7 @@ def _arithmetic(cell: Cell, task: Task, rate: float) -> tuple[float | None, int 
     seconds = 2 * found * asked / rate
     size = found * (0.6 if config["precision"] == "nf4" else 4)
     if "tuning" in config:
-        t, full = config["tuning"], config["method"] == "full"
+        t, full = config["tuning"], config.get("method") == "full"
         trained = (
             min(len(task.train), t["examples"] or len(task.train))
             * 30

@@ -24,9 +24,6 @@ DOUBTFUL = {  # the same with more of what is to be answered by "unknown"
 SETTLED = {  # and in the end about as much as a dataset has
     "single": 53, "missing": 12, "absent": 3, "two_hop": 12, "several": 5, "compare": 9, "collect": 6,
 }  # fmt: skip
-CROWDED = {  # of pages that state the same attributes
-    "single": 44, "missing": 16, "absent": 12, "two_hop": 9, "several": 4, "compare": 10, "collect": 5,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,44 +48,17 @@ def exercise(seed: str, *, passages: int, turns: int, forms: Mapping[str, int] =
     return Exercise(tuple(world.text(i) for i in shown), tuple(desk.turns(turns)))
 
 
-def crowded(seed: str, *, passages: int, turns: int, forms: Mapping[str, int], world: str, attributes: int) -> Exercise:
-    """Pages as retrieval shows them together: of one kind and alike by name, of a world whose machines have few
-    `attributes` in all, so that they state the same ones and the name must be read."""
-    rng = random.Random(f"{seed}/crowded")
-    of = World(world, PAGES, side="training", attributes=attributes)
-    shown = lookalikes(rng, of, passages, kinds=True)
-    rng.shuffle(shown)
-    desk = Desk(rng, of, [of.entity(i) for i in shown], forms)
-    return Exercise(tuple(of.text(i) for i in shown), tuple(desk.turns(turns)))
-
-
-def crowded_loose(
-    seed: str, *, statements: int, turns: int, forms: Mapping[str, int], world: str, attributes: int
-) -> Exercise:
-    """Single statements on entities alike that have the same attributes, in one passage."""
-    rng = random.Random(f"{seed}/crowded loose")
-    of = World(world, PAGES, facts=min(attributes, rng.randint(2, 4)), side="training", attributes=attributes)
-    entities = [of.entity(i) for i in lookalikes(rng, of, max(2, statements // 2), kinds=True)]
-    return _stated(rng, of, entities, statements, turns, forms)
-
-
 def loose(seed: str, *, statements: int, turns: int) -> Exercise:
     """Single statements on few entities with the same attributes, in one passage: the hardest telling apart for its length."""
     rng = random.Random(f"{seed}/loose")
     world = World(seed, PAGES, side="training", facts=rng.randint(2, 4))
     shown = neighbours(rng, world, max(2, statements // 2))
     entities = [world.entity(i) for i in shown]
-    return _stated(rng, world, entities, statements, turns, FORMS)
-
-
-def _stated(
-    rng: random.Random, world: World, entities: list[Entity], statements: int, turns: int, forms: Mapping[str, int]
-) -> Exercise:
     stated = [(e, a) for e in entities for a in e.facts]
     stated = rng.sample(stated, min(statements, len(stated)))
     cut = [Entity(e.index, e.kind, e.name, {a: e.facts[a] for x, a in stated if x is e}, e.missing) for e in entities]
     lines = [filled(rng, STATEMENTS, noun=noun(rng, e.kind, a), subject=e.subject, value=e.facts[a]) for e, a in stated]
-    return Exercise((" ".join(lines),), tuple(Desk(rng, world, [e for e in cut if e.facts], forms).turns(turns)))
+    return Exercise((" ".join(lines),), tuple(Desk(rng, world, [e for e in cut if e.facts], FORMS).turns(turns)))
 
 
 def neighbours(rng: random.Random, world: World, count: int) -> list[int]:
@@ -114,16 +84,13 @@ def referred(rng: random.Random, world: World, index: int) -> list[int]:
     return [i for i in ends if i is not None and rng.random() < 0.6]
 
 
-def lookalikes(rng: random.Random, world: World, count: int, *, kinds: bool = False) -> list[int]:
-    """Entities whose names have a syllable or the number in common, and some of what they refer to; with `kinds` those
-    of one kind come first."""
+def lookalikes(rng: random.Random, world: World, count: int) -> list[int]:
+    """Entities whose names have a syllable or the number in common, and some of what they refer to."""
     parts = name_parts(world)
     found: dict[int, None] = {}
     while len(found) < count:
         anchor = rng.randrange(PAGES)
         near = [len(parts[anchor] & other) + 1.2 * rng.random() for other in parts]
-        if kinds:
-            near = [n + (world.kind(i) == world.kind(anchor)) for i, n in enumerate(near)]
         order = sorted(range(PAGES), key=lambda i: -near[i])
         drawn = [anchor, *referred(rng, world, anchor), *[i for i in order[:4] if i != anchor][: rng.randint(1, 3)]]
         found.update(dict.fromkeys(drawn))

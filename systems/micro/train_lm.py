@@ -15,7 +15,6 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +22,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from systems.micro.reading import (
-    CROWDED,
-    DOUBTFUL,
-    FORMS,
-    SETTLED,
-    Exercise,
-    crowded,
-    crowded_loose,
-    exercise,
-    loose,
-)
+from systems.micro.reading import DOUBTFUL, FORMS, SETTLED, Exercise, exercise, loose
 
 SPECIAL = ("<pad>", "<user>", "<assistant>", "<end>", "<system>")
 TEMPLATE = (
@@ -89,12 +78,11 @@ class Plan:
     What the exercises are grows with the steps: repeated random sequences, from step `loose` on single statements,
     from `pages` on whole pages, from `alike` on pages whose names are alike, as retrieval will show them, from `many`
     on up to eight of them; from `doubt` on more of the questions have no answer, and from `settle` on about as many
-    as in a dataset. At step `again` the rate starts anew, at the share `second` of the peak, and falls to zero once
-    more, on pages that state the same attributes, so that the name must be read.
+    as in a dataset.
     """
 
     seed: str = "micro-1"
-    steps: int = 6500
+    steps: int = 4900
     hold: int = 2800
     size: int = 4096  # tokens of a batch
     peak: float = 1.5e-3
@@ -110,19 +98,14 @@ class Plan:
     many: int = 2000
     doubt: int = 2800
     settle: int = 4000
-    again: int = 4900
-    second: float = 0.7
 
     def __post_init__(self) -> None:
-        if not 0 <= self.hold < min(self.again, self.steps):
-            raise ValueError(f"the rate is held for {self.hold} of {self.again} steps, and must fall after that")
+        if not 0 <= self.hold < self.steps:
+            raise ValueError(f"the rate is held for {self.hold} of {self.steps} steps, and must fall after that")
 
     def rate(self, step: int) -> float:
         """Share of the peak."""
-        if step < self.again:
-            return min(1.0, (step + 1) / 100, (self.again - step) / (self.again - self.hold))
-        done = step - self.again
-        return self.second * min((done + 1) / 50, (self.steps - step) / (self.steps - self.again))
+        return min(1.0, (step + 1) / 100, (self.steps - step) / (self.steps - self.hold))
 
 
 def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
@@ -145,24 +128,15 @@ def batch(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, step: int) -> tuple
     form, count, turns = lesson(plan, step, rng)
     alike = f"{plan.seed}/{step}" if step >= plan.alike else ""
     forms = SETTLED if step >= plan.settle else DOUBTFUL if step >= plan.doubt else FORMS
-    crowd: dict[str, Any] = {
-        "turns": turns,
-        "forms": CROWDED,
-        "world": f"{plan.seed}/{step}",
-        "attributes": rng.choice((4, 5, 6, 8)),
-    }
-    if step < plan.again or count == 0 or rng.random() < 0.15:
-        make = {"loose": partial(loose, statements=count, turns=turns),
-                "pages": partial(exercise, passages=count, turns=turns, forms=forms, alike=alike)}[form]  # fmt: skip
-    else:
-        make = {
-            "loose": partial(crowded_loose, statements=count, **crowd),
-            "pages": partial(crowded, passages=count, **crowd),
-        }[form]
     rows: list[tuple[list[int], list[float]]] = []
     while not rows or sum(len(ids) for ids, _ in rows) < plan.size * (len(rows) - 0.5) / len(rows):
         key = f"{plan.seed}/{step}/{len(rows)}"
-        rows.append(tokens(tokenizer, make(key)))
+        e = (
+            loose(key, statements=count, turns=turns)
+            if form == "loose"
+            else exercise(key, passages=count, turns=turns, forms=forms, alike=alike)
+        )
+        rows.append(tokens(tokenizer, e))
     length = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([r + [0] * (length - len(r)) for r, _ in rows])
     return ids, torch.tensor([w + [0.0] * (length - len(w)) for _, w in rows])
@@ -178,7 +152,6 @@ def loss_of(model: Callable[..., Any], ids: torch.Tensor, weights: torch.Tensor)
 PROBES = {  # name -> passages, form of question
     "em_1": (1, "single"), "em_4": (4, "single"), "em_8": (8, "single"), "two_hop_4": (4, "two_hop"),
     "missing_4": (4, "missing"), "absent_4": (4, "absent"), "compare_4": (4, "compare"), "several_4": (4, "several"),
-    "crowded_4": (4, "crowded single"), "crowded_8": (8, "crowded single"), "stranger_4": (4, "crowded absent"),
 }  # fmt: skip
 
 
@@ -190,12 +163,7 @@ def exact_match(
     right = total = 0
     for n in range(rows):
         key = f"probe/{form}/{passages}/{n}"
-        forms = {form.removeprefix("crowded "): 1}
-        e = (
-            crowded(key, passages=passages, turns=1, forms=forms, world=key, attributes=6)
-            if form.startswith("crowded ")
-            else exercise(key, passages=passages, turns=1, forms=forms, alike=key)
-        )
+        e = exercise(key, passages=passages, turns=1, forms={form: 1}, alike=key)
         if e.turns:
             ids, weights = tokens(tokenizer, e)
             guess = model(input_ids=torch.tensor([ids])).logits[0, :-1].argmax(-1)

@@ -18,7 +18,7 @@ from tests.conftest import raw_spec
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("slowdown")
-    system = {"name": "slowdown", "kind": "slowdown", "tokens": [8, 32], "pairs": 8, "warmup": 1}
+    system = {"name": "slowdown", "kind": "slowdown", "tokens": [8, 16], "pairs": 8, "warmup": 1}
     spec = raw_spec(model={"shape": "tiny"}, systems=[system], tuning={"rank": 4})
     return run(parse(spec), out=root / "r", store=root / "s")
 
@@ -28,7 +28,7 @@ def test_the_pair_is_timed_and_its_memory_taken(outcome: Any) -> None:
     found = score(outcome.folder)
     (facts,) = found["experiments"]["slowdown"]
     assert facts["random_weights"] and facts["device"] == "cpu" and facts["model"] == "tiny"
-    assert [p["tokens"] for p in facts["points"]] == [8, 32]
+    assert [p["tokens"] for p in facts["points"]] == [8, 16]
     for p in facts["points"]:
         assert p["pairs"] == 8 and p["low"] <= p["ratio"] <= p["high"] and p["lora_s"] > 0 and p["qlora_s"] > 0
     assert min(facts["memory"].values()) > 1e6
