@@ -15,6 +15,7 @@ from bench.types import JSON
 
 Status = Literal["confirmed", "refuted", "inconclusive", "not tested"]
 ABOUT = (1.15, 1.45)  # what "about 30% slower" may mean
+DRIFT = 1.3  # by which latencies of one system differ between two processes of a busy machine
 
 
 @dataclass(frozen=True)
@@ -234,12 +235,14 @@ def four_bit_slower(e: Evidence) -> Finding | None:
         return None
     low, high = interval
     measured = f"latency of {four} over {plain}, question by question: median ratio {stats.median(ratios):.2f} (95% interval {low:.2f} to {high:.2f}, n = {len(ratios)})"
-    if low > 1:
+    if low > DRIFT:
         return Finding("confirmed", measured)
-    return (
-        Finding("refuted", measured)
-        if high < 1
-        else Finding("inconclusive", measured, "It takes more questions answered alone (measure.latency_questions).")
+    if high < 1 / DRIFT:
+        return Finding("refuted", measured)
+    return Finding(
+        "inconclusive",
+        measured,
+        f"Two processes at two times differ by up to {100 * (DRIFT - 1):.0f}% here; it takes a larger effect, or steps in turns.",
     )
 
 

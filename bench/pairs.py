@@ -141,22 +141,21 @@ def _pair(panel: Panel, names: tuple[str, str], d: Array, found: Interval, margi
 class Few:
     """Where few clusters differ: Newcombe's difference of two Wilson intervals (1998, method 10, uncorrelated).
 
-    `up` and `down` are the shares of the clusters that are won and lost, weighted as if all were as large as the
-    largest, which is `scale` times the mean.
+    `up` and `down` are the shares of the questions that are won and lost, `n` how many independent questions the
+    clusters are worth at least: the square of their sizes' sum over the sum of their squares (Kish 1965).
     """
 
     up: float
     down: float
-    clusters: int
-    scale: float
+    n: float
     method: str = "Newcombe, by cluster"
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         z = float(distributions.norm.ppf((1 + level) / 2))
-        (up_low, up_high), (down_low, down_high) = (wilson(p, self.clusters, z) for p in (self.up, self.down))
+        (up_low, up_high), (down_low, down_high) = (wilson(p, self.n, z) for p in (self.up, self.down))
         low = self.up - self.down - math.hypot(self.up - up_low, down_high - self.down)
         high = self.up - self.down + math.hypot(up_high - self.up, self.down - down_low)
-        return max(-1.0, low * self.scale), min(1.0, high * self.scale)
+        return max(-1.0, low), min(1.0, high)
 
 
 @dataclass(frozen=True)
@@ -191,9 +190,9 @@ def _intervals(sums: Sequence[Array], counts: Array, resamples: int, seed: int) 
 
 
 def _few(sums: Array, counts: Array) -> Few:
-    scale = float(counts.max() / counts.mean())
-    up, down = (float(np.maximum(side, 0).sum() / counts.sum() / scale) for side in (sums, -sums))
-    return Few(up, down, len(counts), scale)
+    total = float(counts.sum())
+    up, down = (float(np.maximum(side, 0).sum()) / total for side in (sums, -sums))
+    return Few(up, down, total**2 / float((counts**2).sum()))
 
 
 def exact_or_permuted(d: Array, panel: Panel, seed: int) -> tuple[float, str]:

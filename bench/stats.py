@@ -32,7 +32,7 @@ class Estimate:
     method: str
 
 
-def wilson(mean: float, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
+def wilson(mean: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
     """Wilson's score interval of a proportion (Wilson 1927)."""
     centre, spread = mean + z * z / (2 * n), z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n

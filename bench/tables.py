@@ -116,7 +116,8 @@ def data(e: Evidence) -> JSON:
     crossing = None
     if best:
         for row, n in zip(rows, names, strict=True):
-            found = e.pair(n, best, metric)
+            both = panel({n: e.columns[n][metric].on(asked), best: rivals[best]})
+            found = pairs.compare(both, margin=e.margin)[0] if both else None
             row["against"] = asdict(found) if found else None
             if crossing is None and found and found.difference >= 0:
                 crossing = row["size"]

@@ -73,3 +73,19 @@ def test_a_confounded_pair_is_refused() -> None:
 def test_few_pairs_have_no_interval() -> None:
     assert turns.ratio([(1.0, 2.0)] * 7)["low"] is None
     assert turns.ratio([(1.0, 2.0)] * 8)["low"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("slower", "status"),
+    [(0.8, "inconclusive"), (1.0, "inconclusive"), (1.2, "inconclusive"), (1.7, "confirmed"), (0.5, "refuted")],
+)
+def test_latencies_of_two_processes_decide_only_what_no_drift_explains(slower: float, status: str) -> None:
+    """Cells run one after the other: a machine that got busier in between must not decide a claim."""
+    config = {"kind": "rag", "config": {"precision": "native"}}
+    systems = {"rag": config, "four": {"kind": "rag", "config": {"precision": "nf4"}}}
+    done = {n: {"scenario": None} for n in systems}
+    latency = {"rag": {f"q{i}": 0.1 for i in range(64)}, "four": {f"q{i}": 0.1 * slower for i in range(64)}}
+    found = claims.four_bit_slower(
+        Evidence({"systems": systems, "spec": {}}, done, {n: {} for n in systems}, {}, "em", latency)
+    )
+    assert found is not None and found.status == status
