@@ -49,10 +49,13 @@ def run(
     except KeyboardInterrupt:
         typer.echo("interrupted; run the same command to go on.", err=True)
         raise typer.Exit(130) from None
-    if spec.judge is not None:
-        from bench.judged import judge_run
+    if spec.judge is not None or spec.entailment is not None:
+        from bench import judged
 
-        judge_run(outcome.folder)
+        if spec.entailment is not None:
+            judged.entail_run(outcome.folder)
+        if spec.judge is not None:
+            judged.judge_run(outcome.folder)
     scores = score(outcome.folder)
     page = report(outcome.folder)
     if as_json:
@@ -92,18 +95,24 @@ def score(run: RunPath, as_json: Json = False) -> None:
 
 @app.command()
 def judge(run: RunPath) -> None:
-    """Have RUN's answers judged by the language model that its spec names; score and draw it again."""
+    """Have RUN's answers judged by the models that its spec names (`judge`, `entailment`); score and draw it again."""
     from bench import judged, show
     from bench.progress import bar
     from bench.report import report as draw
+    from bench.score import read_run
     from bench.score import score as score_run
 
-    with bar("judging") as tell:
-        told = judged.judge_run(run, tell=tell)
+    asked = read_run(run)["spec"]
+    if asked.get("entailment"):
+        with bar("entailment") as tell:
+            typer.echo(f"{judged.entail_run(run, tell=tell)} answers held against the passages shown.")
+    if asked.get("judge") or not asked.get("entailment"):
+        with bar("judging") as tell:
+            told = judged.judge_run(run, tell=tell)
+        typer.echo(
+            f"{told['verdicts']} verdicts by {told['model']}, {told['failed']} failed, {told['cached']} known before."
+        )
     show.table(score_run(run))
-    typer.echo(
-        f"{told['verdicts']} verdicts by {told['model']}, {told['failed']} failed, {told['cached']} known before."
-    )
     typer.echo(f"Report: {draw(run, again=True)}")
 
 

@@ -31,6 +31,7 @@ METRICS: dict[str, tuple[str, bool]] = {
     "abstains_rightly": ("Abstains when it should", True),
     "abstains_wrongly": ("Abstains when it should not", False),
     "k_precision": ("K-Precision", True),
+    "entailment": ("Entailment", True),
     "citation_precision": ("Citation precision", True),
     "citation_recall": ("Citation recall", True),
     "faithfulness": ("Faithfulness (judge)", True),

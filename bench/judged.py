@@ -17,7 +17,7 @@ from bench import stats
 from bench.errors import UserError
 from bench.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.metrics import text
-from bench.spec import Judging
+from bench.spec import Entailing, Judging
 from bench.types import JSON, Record
 from bench.worker import read_record
 
@@ -162,12 +162,53 @@ def cohen(a: Any, b: Any) -> float | None:
     return None if chance == 1.0 else (seen - chance) / (1 - chance)
 
 
+def entail_run(folder: Path, *, tell: Tell | None = None) -> int:
+    """Whether the passages shown entail each answer, by the model that the spec names: entailed.jsonl. How many.
+
+    Raises UserError where the run names none, or it cannot be loaded.
+    """
+    from bench.metrics.entail import entailment
+
+    run = read_json(folder / "run.json")
+    if not run["spec"].get("entailment"):
+        raise UserError(
+            "no entailment model is named.",
+            where=str(folder),
+            remedy="Give `entailment:` in the spec, with the name of a folder or hub id.",
+        )
+    settings, abstain = Entailing.model_validate(run["spec"]["entailment"]), run["spec"]["prompt"]["abstain"]
+    records = [read_record(row) for _, row in read_jsonl(folder / "records.jsonl")]
+    kept = [r for r in records if r.answer.hits and not r.answer.error and not text.abstains(r.answer.text, abstain)]
+    pairs = [
+        (" ".join(h.text for h in (r.answer.hits or ())[: r.answer.shown]), f"{r.text} {r.answer.text}") for r in kept
+    ]
+    try:
+        found = entailment(
+            pairs, name=settings.name, revision=settings.revision, batch_size=settings.batch_size, tell=tell
+        )
+    except (OSError, ValueError) as e:
+        raise UserError(
+            f"the entailment model cannot be used: {e}",
+            where="entailment.name",
+            remedy="Name a cross-encoder that transformers loads.",
+        ) from None
+    rows = [
+        {"cell": r.cell, "question": r.question, "metric": "entailment", "value": v, "error": None}
+        for r, v in zip(kept, found, strict=True)
+    ]
+    write_jsonl(folder / "entailed.jsonl", rows)
+    return len(rows)
+
+
+FILES = ("judged.jsonl", "entailed.jsonl")
+
+
 def verdicts(folder: Path) -> dict[tuple[str, str], dict[str, JSON]]:
-    """(cell, question) -> metric -> its row, of a judged run; empty where no judge was asked."""
-    path = folder / "judged.jsonl"
+    """(cell, question) -> metric -> its row, of a judged run; empty where nobody was asked."""
     found: dict[tuple[str, str], dict[str, JSON]] = {}
-    for _, row in read_jsonl(path) if path.exists() else ():
-        found.setdefault((row["cell"], row["question"]), {})[row["metric"]] = row
+    for path in (folder / name for name in FILES):
+        for _, row in read_jsonl(path) if path.exists() else ():
+            found.setdefault((row["cell"], row["question"]), {})[row["metric"]] = row
     return found
 
 

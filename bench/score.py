@@ -42,7 +42,9 @@ def score(folder: Path) -> dict[str, JSON]:
             "this run was stopped before it ended.", where=str(folder), remedy="Finish it with `ragtune run`."
         )
     asked = [about["spec"].get(k) for k in ("prices", "volumes", "needs", "margin", "judge")]
-    files = [file_digest(f) for f in (records_path, folder / "judged.jsonl", folder / "judge.json") if f.exists()]
+    files = [
+        file_digest(f) for f in (records_path, *(folder / n for n in judged.FILES), folder / "judge.json") if f.exists()
+    ]
     source = digest([VERSION, about["identity"], about["cells"], asked, files])
     if (folder / "scores.json").exists() and (known := read_json(folder / "scores.json")).get("source") == source:
         return dict(known)

@@ -103,6 +103,14 @@ class Judging(Block):
         return without_secret(value)
 
 
+class Entailing(Block):
+    """A local model, or one of the hub, that tells whether the passages shown entail the answer; no judge needed."""
+
+    name: str
+    revision: str | None = None
+    batch_size: PositiveInt = 16
+
+
 class Entry(BaseModel):
     """One system: its name, its kind, and what differs from the spec's blocks."""
 
@@ -135,6 +143,7 @@ class Spec(Block):
     margin: float | None = Field(None, gt=0, lt=1, description="Difference that does not matter, set before the run.")
     scenarios: Scenarios = Scenarios()
     judge: Judging | None = None
+    entailment: Entailing | None = None
     matrix: dict[str, tuple[Any, ...]] = Field({}, description="As a system's, over all systems that it changes.")
 
     @model_validator(mode="before")

@@ -36,6 +36,7 @@ GROUNDS = (
     "ndcg",
     "index_recall",
     "k_precision",
+    "entailment",
     "citation_precision",
     "citation_recall",
     *JUDGED,

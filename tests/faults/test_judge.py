@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -53,8 +54,7 @@ class Court(BaseHTTPRequestHandler):
         if behaves == "garbage":
             return "I would rather not."
         if behaves == "moody":  # another verdict each time
-            rating = 4 * (len(Court.requests) // 2 % 2)
-            return json.dumps({"rating": rating})
+            return json.dumps({"rating": random.Random(len(Court.requests)).choice((0, 4))})
         asked, schema = prompt.rsplit("Schema: ", 1)
         own = asked[asked.rindex(OPEN[:7]) - 2000 :] if OPEN[:7] in asked else asked
         material = own.split(OPEN)

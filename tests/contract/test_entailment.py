@@ -1,0 +1,80 @@
+"""An entailment model of the user's, from a folder to the score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import judged, parse
+from bench.errors import UserError
+from bench.metrics.entail import entailment, place
+from bench.run import run
+from bench.score import score
+from tests.conftest import MICRO, raw_spec
+
+LABELS = {0: "contradiction", 1: "neutral", 2: "entailment"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random cross-encoder of one narrow layer."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    out = tmp_path_factory.mktemp("nli")
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(MICRO)
+    config = BertConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+                        max_position_embeddings=256, type_vocab_size=2, pad_token_id=0, id2label=LABELS, label2id={v: k for k, v in LABELS.items()})  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return out
+
+
+def test_it_is_the_softmax_of_the_label(folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    pair = ("The torque of the Mibek 76 is 14 Nm.", "What is the torque? 14 Nm")
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModelForSequenceClassification.from_pretrained(folder).eval(),
+    )
+    with torch.inference_mode():
+        right = model(**tokenizer(*pair, return_tensors="pt")).logits.softmax(-1)[0, 2].item()
+    long = ("The oil is Lases. " * 200, "x")
+    found = entailment([pair, long], name=str(folder), batch_size=1)
+    assert found[0] == pytest.approx(right, abs=1e-5) and 0 < found[1] < 1
+
+
+def test_labels_must_say_entailment() -> None:
+    assert (
+        place(LABELS) == 2
+        and place({0: "LABEL_0", 1: "LABEL_1"}) == 1
+        and place({0: "not_entailment", 1: "entailment"}) == 1
+    )
+    with pytest.raises(ValueError, match="no label"):
+        place({0: "positive", 1: "negative"})
+
+
+def test_answers_with_passages_are_scored(folder: Path, tmp_path: Path) -> None:
+    systems = [{"name": "rag", "kind": "rag"}, {"name": "echo", "kind": "tests.kinds.echo"}]
+    outcome = run(
+        parse(raw_spec(systems=systems, entailment={"name": str(folder)})), out=tmp_path / "r", store=tmp_path / "s"
+    )
+    assert outcome.status == "complete", outcome.failed
+    assert judged.entail_run(outcome.folder) > 0
+    found = score(outcome.folder)["systems"]
+    told = found["rag"]["scores"]["entailment"]
+    assert 0 < told["mean"] < 1 and 0 < told["coverage"] <= 1 and found["echo"]["scores"]["entailment"] is None
+
+
+def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
+    spec = raw_spec(entailment={"name": str(tmp_path / "nothing")})
+    outcome = run(parse(spec), out=tmp_path / "r", store=tmp_path / "s")
+    with pytest.raises(UserError, match="entailment model cannot be used"):
+        judged.entail_run(outcome.folder)
+    plain = run(parse(raw_spec(name="t2")), out=tmp_path / "r", store=tmp_path / "s")
+    with pytest.raises(UserError, match="no entailment model"):
+        judged.entail_run(plain.folder)
