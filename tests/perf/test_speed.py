@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import meters, stats
+from bench import meters, pairs, stats
 from bench.metrics import retrieval, text
 from bench.system import Retrieval
 from systems.parts import index
@@ -40,6 +40,24 @@ def test_retrieval_measures(benchmark: Any) -> None:
 def test_interval(benchmark: Any) -> None:
     values = np.random.default_rng(0).integers(0, 2, 2000).astype(float).tolist()
     assert benchmark(lambda: stats.estimate(values, [f"c{i // 5}" for i in range(2000)])).clusters == 400
+
+
+def test_every_pair_of_ten_systems_on_ten_thousand_questions(benchmark: Any) -> None:
+    """10,000 resamples and 45 pairs within 20 s, and the memory of a few blocks of draws."""
+    rng = np.random.default_rng(0)
+    values = {f"s{i}": (rng.random((1, 10_000)) < 0.5 + 0.01 * i).astype(float) for i in range(10)}
+    panel = pairs.Panel(values, [f"c{i}" for i in range(10_000)])
+
+    def work() -> tuple[int, float]:
+        begin = time.perf_counter()
+        with meters.Memory(whole_process=False) as memory:
+            found = pairs.compare(panel, margin=0.02, resamples=10_000)
+            pairs.joint(panel, resamples=10_000)
+        assert memory.facts()["peak_rss_bytes"] < 2e9
+        return len(found), time.perf_counter() - begin
+
+    count, seconds = benchmark.pedantic(work, rounds=1, iterations=1)
+    assert count == 45 and seconds < 20
 
 
 def test_memory_sampling_costs_under_one_per_cent(benchmark: Any) -> None:
