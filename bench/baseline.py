@@ -9,19 +9,19 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from bench import spent
 from bench.errors import UserError
 from bench.files import write_text
-from bench.grade import METRICS
-from bench.score import Scored, read_run, records_of, score
+from bench.score import graded, read_run, score
 from bench.types import JSON
 
 SCHEMA = 1
 PLACE = ("cpu", "cores", "threads", "gpus")
-FIGURES = {  # of each cell: name -> (how one reads it off a system's scores and a cell)
+FIGURES = {  # one a seed: name -> the part of its cell
     "peak_rss_bytes": "memory", "peak_gpu_allocated_bytes": "memory", "train_s": "build", "step_s": "build",
     "train_peak_rss_bytes": "build", "train_peak_gpu_bytes": "build",
 }  # fmt: skip
@@ -44,24 +44,22 @@ class Snapshot:
 
 def of_run(folder: Path) -> Snapshot:
     """The snapshot of a finished run. Raises UserError where there is none."""
-    from bench import spent
-
     scores, run = score(folder), read_run(folder)
-    graded = Scored(run, records_of(folder))
+    found = graded(folder)
     systems: dict[str, dict[str, Any]] = {}
     for name, s in scores["systems"].items():
         if s["status"] == "failed":
             systems[name] = {"status": "failed", "seeds": 0, "values": {}, "latency_s": {}, "figures": {}}
             continue
-        cells = graded.done(name).values()
+        cells = found.done(name).values()
         built = [spent.built(c) for c in cells]
         figures = {
             k: [b.get(k) for b in built] if part == "build" else [c["memory"].get(k) for c in cells]
             for k, part in FIGURES.items()
         }
         systems[name] = {
-            "status": s["status"], "seeds": s["seeds"], "latency_s": graded.latency[name],
-            "values": {m: {"questions": c.questions, "clusters": c.clusters, "rows": c.values.tolist()} for m, c in graded.columns[name].items()},
+            "status": s["status"], "seeds": s["seeds"], "latency_s": found.latency[name],
+            "values": {m: {"questions": c.questions, "clusters": c.clusters, "rows": c.values.tolist()} for m, c in found.columns[name].items()},
             "figures": {k: known for k, v in figures.items() if (known := [x for x in v if x is not None])},
         }  # fmt: skip
     environment = run["environment"]
@@ -89,8 +87,7 @@ def read(path: Path) -> Snapshot:
                 where=str(path),
                 remedy="Accept it again.",
             )
-        keys = ("name", "dataset", "spec", "place", "versions", "headline", "systems", "floors", "reason")
-        return Snapshot(**{k: found[k] for k in keys})
+        return Snapshot(**{f.name: found[f.name] for f in fields(Snapshot)})
     except (ValueError, KeyError, TypeError) as e:
         raise UserError(
             f"no baseline: {type(e).__name__} {e}.",
@@ -114,11 +111,8 @@ def accept(
             where=str(folder),
             remedy="Finish it with `ragtune run`.",
         )
-    taken = of_run(folder)
-    told = {
-        "schema_version": SCHEMA, "name": taken.name, "reason": reason, "accepted": time.strftime("%Y-%m-%d"), "dataset": taken.dataset,
-        "spec": taken.spec, "place": taken.place, "versions": taken.versions, "headline": taken.headline, "floors": dict(floors or {}), "systems": taken.systems,
-    }  # fmt: skip
+    taken = replace(of_run(folder), reason=reason, floors=dict(floors or {}))
+    told = {"schema_version": SCHEMA, "accepted": time.strftime("%Y-%m-%d"), **asdict(taken)}
     path = out / f"{taken.name}.json"
     write_text(path, json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
     return path
@@ -126,7 +120,3 @@ def accept(
 
 def finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
-
-
-def known_metric(name: str) -> bool:
-    return name in METRICS or name in FIGURES or name.endswith("_latency_s")

@@ -24,15 +24,6 @@ from bench.yamls import Loc
 VERSION = 2  # of the records: raised when cells of an older ragtune must run again
 
 
-class Scenario(Block):
-    """Why a cell is there that the spec's systems do not name: what was varied, of which system."""
-
-    name: str
-    of: str
-    what: str
-    value: Any
-
-
 class Cell(Block):
     """One system with one seed: what one process runs."""
 
@@ -41,7 +32,7 @@ class Cell(Block):
     kind: str
     seed: int
     config: dict[str, Any]
-    scenario: Scenario | None = None
+    scenario: scenarios.Scenario | None = None
 
     def identity(self, task_digest: str, measure: Measure, gpus: Sequence[str] = ()) -> str:
         """Two cells of one identity give the same records. Names and prices do not enter it."""
@@ -76,7 +67,7 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
         for raw in _expanded(spec, entry, at(where, known, ("systems", i)))
     ]
     added = _derived(spec, {str(raw["name"]): raw for _, raw in waiting}, where, known)
-    waiting += [(("scenarios", d.scenario), d.entry) for d in added.values()]
+    waiting += [(("scenarios", d.scenario.name), d.entry) for d in added.values()]
     order = [str(raw["name"]) for _, raw in waiting]
     every = set(order)
     while waiting:
@@ -103,7 +94,7 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
     return [
         Cell(id=f"{name}-s{seed}", system=name, kind=configs[name][0].name, seed=seed,
              config=places.models(configs[name][1].model_copy(update={"seed": seed}).model_dump(mode="json")),
-             scenario=_scenario(added.get(name)))
+             scenario=added[name].scenario if name in added else None)
         for name in order
         for seed in (spec.seeds if configs[name][0].Config.tuned else spec.seeds[:1])
     ]  # fmt: skip
@@ -119,13 +110,6 @@ def _derived(
         near = difflib.get_close_matches(e.name, sorted(entries), 1)
         raise UserError(f"`{'.'.join(map(str, e.key))}` names {e.name!r}, and there is no such system.", where=at(where, lines, e.key),
                         remedy=f"Did you mean {near[0]!r}?" if near else f"Systems: {', '.join(sorted(entries))}.") from None  # fmt: skip
-
-
-def _scenario(found: scenarios.Derived | None) -> Scenario | None:
-    if found is None:
-        return None
-    what, value = found.setting
-    return Scenario(name=found.scenario, of=found.of, what=what, value=value)
 
 
 def _expanded(spec: Spec, entry: Entry, place: str) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any, Literal
 
 from bench import stats
 from bench.grade import METRICS
-from bench.pairs import Pair, Panel, compare
-from bench.tables import Evidence, told
+from bench.pairs import Pair, compare
+from bench.tables import Evidence, panel, told
 from bench.types import JSON
 
 Status = Literal["confirmed", "refuted", "inconclusive", "not tested"]
@@ -234,7 +235,7 @@ def four_bit_slower(e: Evidence) -> Finding | None:
     if interval is None:
         return None
     low, high = interval
-    measured = f"latency of {four} over {plain}, question by question: median ratio {stats.median(ratios):.2f} (95% interval {low:.2f} to {high:.2f}, n = {len(ratios)})"
+    measured = f"latency of {four} over {plain}, question by question: median ratio {statistics.median(ratios):.2f} (95% interval {low:.2f} to {high:.2f}, n = {len(ratios)})"
     if low > DRIFT:
         return Finding("confirmed", measured)
     if high < 1 / DRIFT:
@@ -287,8 +288,8 @@ def rag_multi(e: Evidence) -> Finding | None:
     }
     if len(kept) < 2 or not next(iter(kept.values())).questions:
         return None
-    panel = Panel({n: c.values for n, c in kept.items()}, kept[a].clusters)
-    return ahead([compare(panel, margin=e.margin)[0]], e.headline)
+    both = panel(kept)
+    return ahead([compare(both, margin=e.margin)[0] if both else None], e.headline)
 
 
 def hnsw_recall(e: Evidence) -> Finding | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import pairs, tables
 from bench.grade import METRICS
-from bench.score import Scored, read_run, records_of, score
+from bench.score import Scored, graded, read_run, score
 from bench.trees import differences
 from bench.types import JSON
 
@@ -38,8 +38,8 @@ def compare(a: Path | str, b: Path | str) -> dict[str, JSON]:
         if same_place
         else ["The runs are of different machines or thread counts: times and memory are not comparable."]
     )
-    graded = Scored(runs[0], records_of(folders[0])), Scored(runs[1], records_of(folders[1]))
-    rows = [row for n in systems for row in _paired(n, graded)] if same_data else []
+    sides = graded(folders[0]), graded(folders[1])
+    rows = [row for n in systems for row in _paired(n, sides)] if same_data else []
     rows += [row for n in systems for row in _single(n, scored)]
     return {"spec": differences(runs[0]["spec"], runs[1]["spec"]), "notes": notes, "rows": rows,
             "only_a": [n for n in runs[0]["systems"] if n not in systems], "only_b": [n for n in runs[1]["systems"] if n not in systems]}  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 from scipy import stats as distributions
 
 from bench import pairs
-from bench.baseline import FIGURES, Snapshot, finite, known_metric
+from bench.baseline import FIGURES, Snapshot, finite
 from bench.errors import UserError
 from bench.grade import METRICS, Column
 from bench.system import Block
@@ -46,7 +46,7 @@ class Rule(Block):
 
     @model_validator(mode="after")
     def _one(self) -> Rule:
-        if not known_metric(self.metric):
+        if self.metric not in {*METRICS, *FIGURES, *LATENCY}:
             raise ValueError(f"unknown metric {self.metric!r}; known are {', '.join([*METRICS, *FIGURES, *LATENCY])}")
         if (self.margin is None) == (self.min is None and self.max is None):
             raise ValueError("give `margin`, or `min` or `max`")
@@ -131,8 +131,6 @@ def _has(rule: Rule, system: Mapping[str, Any] | None) -> bool:
 
 
 def _softened(rule: Rule, r: Result) -> Result:
-    from dataclasses import replace
-
     if r.state == "fail" and rule.warns:
         return replace(r, state="warn")
     return (
@@ -240,8 +238,10 @@ def _latency(margin: float, found: Mapping[str, float], before: Mapping[str, flo
     common = [q for q in before if q in found and before[q] > 0 and found[q] > 0]
     if len(common) < 2:
         return told("missing", "fewer than two questions were timed in both")
-    logs = [math.log(found[q] / before[q]) for q in common]
-    return _ratio(margin, logs, [before[q] for q in common], [found[q] for q in common], told)
+    x = np.array([math.log(found[q] / before[q]) for q in common])
+    half = float(distributions.t.ppf(0.975, len(x) - 1)) * float(x.std(ddof=1)) / math.sqrt(len(x))
+    old, new = (statistics.median(side[q] for q in common) for side in (before, found))
+    return _decide(margin, float(x.mean()), half, old, new, told)
 
 
 def _figures(margin: float, found: Sequence[float], before: Sequence[float], told: Told) -> Result:
@@ -257,12 +257,6 @@ def _figures(margin: float, found: Sequence[float], before: Sequence[float], tol
         )
     change = math.log(statistics.median(found) / statistics.median(before))
     return _decide(margin, change, 0.0, statistics.median(before), statistics.median(found), told)
-
-
-def _ratio(margin: float, logs: Sequence[float], before: Sequence[float], found: Sequence[float], told: Told) -> Result:
-    x = np.array(logs)
-    half = float(distributions.t.ppf(0.975, len(x) - 1)) * float(x.std(ddof=1)) / math.sqrt(len(x))
-    return _decide(margin, float(x.mean()), half, statistics.median(before), statistics.median(found), told)
 
 
 def _decide(margin: float, change: float, half: float, old: float, new: float, told: Told) -> Result:

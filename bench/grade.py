@@ -96,7 +96,7 @@ def grounded(r: Record, abstain: Sequence[str]) -> Values:
     a = r.answer
     if a.hits is None or a.error or text.abstains(a.text, abstain):
         return {}
-    shown = a.hits[: a.shown]
+    shown = a.held
     values: Values = {"k_precision": grounding.k_precision(a.text, [h.text for h in shown])}
     if r.gold:
         values["citation_precision"], values["citation_recall"] = grounding.citation(a.text, shown, r.gold)

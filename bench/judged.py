@@ -41,9 +41,7 @@ def judge_run(folder: Path, *, tell: Tell | None = None) -> dict[str, JSON]:
     by, cache = _judge(settings), folder / "judge-cache"
     from bench.metrics import judge
 
-    records = [read_record(row) for _, row in read_jsonl(folder / "records.jsonl")]
-    abstain = run["spec"]["prompt"]["abstain"]
-    judged = [r for r in records if not r.answer.error and not text.abstains(r.answer.text, abstain)]
+    judged = _answers(folder, run["spec"]["prompt"]["abstain"])
     found = judge.judge([_case(r) for r in judged], settings.metrics, by, cache=cache, tell=tell)
     rows = [
         {"cell": r.cell, "question": r.question, "metric": m, **asdict(v)}
@@ -59,6 +57,12 @@ def judge_run(folder: Path, *, tell: Tell | None = None) -> dict[str, JSON]:
     }  # fmt: skip
     write_json(folder / "judge.json", told)
     return told
+
+
+def _answers(folder: Path, abstain: Sequence[str]) -> list[Record]:
+    """The records that say something: neither failed nor abstaining."""
+    records = (read_record(row) for _, row in read_jsonl(folder / "records.jsonl"))
+    return [r for r in records if not r.answer.error and not text.abstains(r.answer.text, abstain)]
 
 
 def _judge(settings: Judging) -> Judge:
@@ -84,9 +88,7 @@ def _judge(settings: Judging) -> Judge:
 def _case(r: Record) -> Case:
     from bench.metrics.judge import Case
 
-    hits = r.answer.hits or ()
-    shown = tuple(h.text for h in hits[: r.answer.shown])
-    return Case(r.text, r.answer.text, r.answers[0] if r.answers else "", shown)
+    return Case(r.text, r.answer.text, r.answers[0] if r.answers else "", tuple(h.text for h in r.answer.held))
 
 
 def _spent(verdicts: Sequence[Verdict], settings: Judging) -> dict[str, JSON]:
@@ -176,12 +178,9 @@ def entail_run(folder: Path, *, tell: Tell | None = None) -> int:
             where=str(folder),
             remedy="Give `entailment:` in the spec, with the name of a folder or hub id.",
         )
-    settings, abstain = Entailing.model_validate(run["spec"]["entailment"]), run["spec"]["prompt"]["abstain"]
-    records = [read_record(row) for _, row in read_jsonl(folder / "records.jsonl")]
-    kept = [r for r in records if r.answer.hits and not r.answer.error and not text.abstains(r.answer.text, abstain)]
-    pairs = [
-        (" ".join(h.text for h in (r.answer.hits or ())[: r.answer.shown]), f"{r.text} {r.answer.text}") for r in kept
-    ]
+    settings = Entailing.model_validate(run["spec"]["entailment"])
+    kept = [r for r in _answers(folder, run["spec"]["prompt"]["abstain"]) if r.answer.hits]
+    pairs = [(" ".join(h.text for h in r.answer.held), f"{r.text} {r.answer.text}") for r in kept]
     try:
         found = entailment(
             pairs, name=settings.name, revision=settings.revision, batch_size=settings.batch_size, tell=tell

@@ -22,7 +22,7 @@ def outcome(r: Record, value: float | None, abstain: Sequence[str]) -> str:
         return "abstained"
     if r.answer.hits is None:
         return "wrong"
-    shown = {h.passage_id for h in r.answer.hits[: r.answer.shown]}
+    shown = {h.passage_id for h in r.answer.held}
     return "misread" if not r.gold or shown & set(r.gold) else "not retrieved"
 
 

@@ -195,6 +195,7 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
         return Outcome(folder, "complete", 0, {})
     header = {
         **about,
+        "leaks": leaks(prepared.task.train, prepared.task.test),
         "started": time.time(),
         "load_start": environment.load(),
         "environment": environment.describe(spec.measure.threads),
@@ -231,7 +232,7 @@ def _about(prepared: Prepared) -> dict[str, JSON]:
     about: dict[str, JSON] = {
         "schema_version": 1, "name": spec.name, "spec": spec.model_dump(mode="json"), "spec_digest": spec.digest,
         "dataset": {**prepared.origin, "name": task.name, "passages": len(task.corpus), "train": len(task.train), "dev": len(task.dev), "test": len(task.test)},
-        "models": prepared.models, "systems": systems, "leaks": leaks(task.train, task.test),
+        "models": prepared.models, "systems": systems,
     }  # fmt: skip
     return about | {"identity": digest([about["spec_digest"], prepared.identities])}
 

@@ -68,14 +68,25 @@ class Scenarios(Block):
     churn: Churn | None = None
 
 
+class Scenario(Block):
+    """Why a system is there that the spec does not name: what was varied, of which system."""
+
+    name: str
+    of: str
+    what: str
+    value: Any
+
+
 @dataclass(frozen=True)
 class Derived:
-    """A system that a scenario adds. `setting`: what was varied, as (name, value)."""
+    """A system that a scenario adds."""
 
-    scenario: str
-    of: str
-    setting: tuple[str, Any]
+    scenario: Scenario
     entry: dict[str, Any]
+
+
+def _derived(name: str, of: str, what: str, value: Any, entry: dict[str, Any]) -> Derived:
+    return Derived(Scenario(name=name, of=of, what=what, value=value), entry)
 
 
 class Unknown(ValueError):
@@ -126,14 +137,14 @@ def _data(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[De
     if s.data:
         for size in s.data.sizes:
             entry = _like(entries[s.data.system], f"data.{s.data.system}-{size}", s.sample, tuning__examples=size)
-            yield Derived("data", s.data.system, ("training questions", size), entry)
+            yield _derived("data", s.data.system, "training questions", size, entry)
 
 
 def _forgetting(s: Scenarios) -> Iterator[Derived]:
     if s.forgetting:
         for name in s.forgetting.adapters:
             entry = {"name": f"forgetting.{name}", "kind": "hybrid", "rag": s.forgetting.reader, "adapter": name}
-            yield Derived("forgetting", name, ("adapter", name), entry | {"sample": s.sample.model_dump()})
+            yield _derived("forgetting", name, "adapter", name, entry | {"sample": s.sample.model_dump()})
 
 
 def _robustness(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
@@ -146,10 +157,10 @@ def _robustness(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Itera
     settings += [("gold passage", "absent", {"distractors": 3, "gold": False})] if r.absent else []
     for what, value, changes in settings:
         name = f"robustness.{what.split()[0]}-{value}"
-        yield Derived("robustness", r.reader, (what, value), _like(entries[r.reader], name, s.sample, **changes))
+        yield _derived("robustness", r.reader, what, value, _like(entries[r.reader], name, s.sample, **changes))
         for adapter in r.adapters:
             entry = {"name": f"{name}+{adapter}", "kind": "hybrid", "rag": name, "adapter": adapter}
-            yield Derived("robustness", adapter, (what, value), entry | {"sample": s.sample.model_dump()})
+            yield _derived("robustness", adapter, what, value, entry | {"sample": s.sample.model_dump()})
 
 
 def _recall(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
@@ -161,9 +172,8 @@ def _recall(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[
         for what, key, values in axes:
             for value in values:
                 name = f"recall.{sweep.system}-{what}-{value}"
-                yield Derived(
-                    "recall", sweep.system, (what, value), _like(entries[sweep.system], name, s.sample, **{key: value})
-                )
+                entry = _like(entries[sweep.system], name, s.sample, **{key: value})
+                yield _derived("recall", sweep.system, what, value, entry)
 
 
 def _churn(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
@@ -175,4 +185,4 @@ def _churn(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[D
             "rounds": s.churn.rounds,
             "share": s.churn.share,
         }
-        yield Derived("churn", s.churn.system, ("rounds", s.churn.rounds), entry)
+        yield _derived("churn", s.churn.system, "rounds", s.churn.rounds, entry)

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import claims, judged, pairs, questions, spent, stats, tables, verdict
+from bench import claims, judged, pairs, questions, spent, tables, verdict
 from bench.digest import digest, file_digest
 from bench.errors import UserError
 from bench.files import read_json, read_jsonl, write_json
@@ -48,10 +48,15 @@ def score(folder: Path) -> dict[str, JSON]:
     source = digest([VERSION, about["identity"], about["cells"], asked, files])
     if (folder / "scores.json").exists() and (known := read_json(folder / "scores.json")).get("source") == source:
         return dict(known)
-    found = Scored(about, records_of(folder), judged.verdicts(folder), judged.told(folder))
+    found = graded(folder)
     scores = {"schema_version": 1, "version": VERSION, "source": source, "run": about["name"], **found.everything}
     write_json(folder / "scores.json", scores)
     return scores
+
+
+def graded(folder: Path) -> Scored:
+    """A run's records graded, with what its judges said. Raises UserError where the folder holds no run."""
+    return Scored(read_run(folder), records_of(folder), judged.verdicts(folder), judged.told(folder))
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,8 @@ class Scored:
 
     run: Mapping[str, Any]
     records: Mapping[str, list[Record]]  # by cell
-    verdicts: Mapping[tuple[str, str], Mapping[str, Any]] = field(
-        default_factory=dict
-    )  # (cell, question) -> metric -> row
-    judge: Mapping[str, Any] | None = None
+    verdicts: Mapping[tuple[str, str], Mapping[str, Any]]  # (cell, question) -> metric -> row
+    judge: Mapping[str, Any] | None
 
     @cached_property
     def columns(self) -> dict[str, dict[str, Column]]:
@@ -114,10 +117,8 @@ class Scored:
         experiments = {n: [c["facts"] for c in self.done(n).values() if "facts" in c] for n in self.run["systems"]}
         whole = {n: _system(n, self) for n in self.run["systems"] if not experiments[n]}
         systems = {n: s for n, s in whole.items() if n in named}
-        metric = self.run["spec"].get("needs", {}).get("metric") or headline(self.columns)
-        compared = comparisons(
-            {n: self.columns[n] for n in systems if n in self.columns}, self.run["spec"].get("margin")
-        )
+        metric = self.run["spec"]["needs"]["metric"] or headline(self.columns)
+        compared = comparisons({n: self.columns[n] for n in systems if n in self.columns}, self.run["spec"]["margin"])
         evidence = tables.Evidence(
             self.run, whole, self.columns, {n: f for n, f in experiments.items() if f}, metric, self.latency, self.shows
         )
@@ -182,11 +183,11 @@ def estimates(found: Mapping[str, Column], questions: int, leaks: Collection[str
     """
     told: dict[str, JSON] = dict.fromkeys(METRICS)
     for m, column in found.items():
-        strata = {s: _estimate(column.of(s)) for s in sorted(set(column.strata))}
+        strata = {s: tables.told(column.of(s)) for s in sorted(set(column.strata))}
         clean = column.only([i for i, q in enumerate(column.questions) if q not in leaks]) if leaks else None
         told[m] = {
-            **_estimate(column), "coverage": len(column.questions) / questions, "strata": strata,
-            "clean": _estimate(clean) if clean and clean.questions else None,
+            **(tables.told(column) or {}), "coverage": len(column.questions) / questions, "strata": strata,
+            "clean": tables.told(clean),
         }  # fmt: skip
     return told
 
@@ -216,11 +217,6 @@ def doubts(name: str, scored: Scored) -> dict[str, dict[str, JSON]]:
             "demoted": demoted, "decisive": not (demoted or many),
         }  # fmt: skip
     return told
-
-
-def _estimate(column: Column) -> dict[str, JSON]:
-    found = stats.estimate(column.values, column.clusters)
-    return asdict(found) if found else {}
 
 
 def _system(name: str, scored: Scored) -> dict[str, JSON]:

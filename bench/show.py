@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -47,11 +47,13 @@ def table(scores: Mapping[str, Any]) -> None:
 
 def verdict(scores: Mapping[str, Any]) -> None:
     """The scenarios, the claims that were tested, and the recommendation."""
-    for title, rows in scenario_rows(scores):
-        t = _table(title, *rows[0][1:])
-        for row in rows[1:]:
-            t.add_row(*map(escape, row))
-        _print(t)
+    for key, (title, header, cells) in SCENARIOS.items():
+        found = scores["scenarios"][key]
+        if found:
+            t = _table(f"{title} ({found['system']})" if key == "data" else title, *header)
+            for row in found["rows"] if key == "data" else found:
+                t.add_row(*map(escape, cells(row)))
+            _print(t)
     tested = [c for c in scores["claims"] if c["status"] != "not tested"]
     if tested:
         claims(tested)
@@ -59,98 +61,15 @@ def verdict(scores: Mapping[str, Any]) -> None:
     console.print(scores["recommendation"]["sentence"], style="bold", markup=False, highlight=False)
 
 
-def scenario_rows(scores: Mapping[str, Any]) -> list[tuple[str, list[list[str]]]]:
-    """(title, rows) of every scenario that was run; the first row is the header."""
-    s, told = scores["scenarios"], []
-    if s["freshness"]:
-        head = ["", "new facts after", "stale after", "unchanged after", "refresh"]
-        told.append(
-            (
-                "freshness",
-                [
-                    head,
-                    *(
-                        [
-                            r["system"],
-                            interval(r["updated_em"]),
-                            interval(r["stale"]),
-                            interval(r["kept_em"]),
-                            span(r["refresh_s"]),
-                        ]
-                        for r in s["freshness"]
-                    ),
-                ],
-            )
-        )
-    if s["style"]:
-        told.append(
-            (
-                "house style",
-                [
-                    ["", "form", "content"],
-                    *([r["system"], interval(r["form"]), interval(r["content"])] for r in s["style"]),
-                ],
-            )
-        )
-    if s["data"]:
-        told.append(
-            (
-                f"data ({s['data']['system']})",
-                [
-                    ["", "score", "minus retrieval"],
-                    *(
-                        [count(r["size"]), interval(r["score"]), difference(r.get("against"))]
-                        for r in s["data"]["rows"]
-                    ),
-                ],
-            )
-        )
-    if s["forgetting"]:
-        told.append(
-            (
-                "forgetting",
-                [
-                    ["", "questions", "untuned", "tuned", "difference"],
-                    *(
-                        [
-                            r["system"],
-                            r["stratum"],
-                            interval(r["before"]),
-                            interval(r["after"]),
-                            difference(r["difference"]),
-                        ]
-                        for r in s["forgetting"]
-                    ),
-                ],
-            )
-        )
-    if s["robustness"]:
-        told.append(
-            (
-                "robustness",
-                [
-                    ["", "varied", "to", "measure", "score"],
-                    *(
-                        [r["reader"], r["what"], str(r["value"]), r["measure"], interval(r["score"])]
-                        for r in s["robustness"]
-                    ),
-                ],
-            )
-        )
-    if s["recall"]:
-        told.append(
-            (
-                "recall",
-                [
-                    ["", "parameter", "index recall", "score"],
-                    *(
-                        [r["system"], f"{r['what']} {r['value']}", interval(r["index_recall"]), interval(r["score"])]
-                        for r in s["recall"]
-                    ),
-                ],
-            )
-        )
-    return told
+Cells = Callable[[Mapping[str, Any]], list[str]]
+SCENARIOS: dict[str, tuple[str, tuple[str, ...], Cells]] = {  # key -> (title, header, cells of a row)
+    "freshness": ("freshness", ("new facts after", "stale after", "unchanged after", "refresh"), lambda r: [r["system"], *map(interval, (r["updated_em"], r["stale"], r["kept_em"])), span(r["refresh_s"])]),
+    "style": ("house style", ("form", "content"), lambda r: [r["system"], interval(r["form"]), interval(r["content"])]),
+    "data": ("data", ("score", "minus retrieval"), lambda r: [count(r["size"]), interval(r["score"]), difference(r.get("against"))]),
+    "forgetting": ("forgetting", ("questions", "untuned", "tuned", "difference"), lambda r: [r["system"], r["stratum"], interval(r["before"]), interval(r["after"]), difference(r["difference"])]),
+    "robustness": ("robustness", ("varied", "to", "measure", "score"), lambda r: [r["reader"], r["what"], str(r["value"]), r["measure"], interval(r["score"])]),
+    "recall": ("recall", ("parameter", "index recall", "score"), lambda r: [r["system"], f"{r['what']} {r['value']}", interval(r["index_recall"]), interval(r["score"])]),
+}  # fmt: skip
 
 
 def claims(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -77,10 +77,6 @@ def percentile(values: Sequence[float], p: int) -> float | None:
     return float(np.percentile(values, p)) if len(values) >= SUPPORT[p] else None
 
 
-def median(values: Sequence[float]) -> float:
-    return float(np.median(values))
-
-
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """95% interval of the median by the binomial's ranks (Conover 1999, section 3.2), which assumes no distribution;
     None below 8 values."""

@@ -163,24 +163,11 @@ def robustness(e: Evidence) -> JSON:
         })  # fmt: skip
     for n, s in e.named.items():
         if s["trained"] and n in e.shows and e.column(n, "updated_em"):
-            rows.append(
-                {
-                    "reader": n,
-                    "what": "counterfactual",
-                    "value": "follows the passage",
-                    "measure": METRICS["updated_em"][0],
-                    "score": told(e.column(n, "updated_em")),
-                }
-            )
-            rows.append(
-                {
-                    "reader": n,
-                    "what": "counterfactual",
-                    "value": "follows its memory",
-                    "measure": METRICS["stale"][0],
-                    "score": told(e.column(n, "stale")),
-                }
-            )
+            for follows, metric in (("the passage", "updated_em"), ("its memory", "stale")):
+                rows.append({
+                    "reader": n, "what": "counterfactual", "value": f"follows {follows}", "measure": METRICS[metric][0],
+                    "score": told(e.column(n, metric)),
+                })  # fmt: skip
     return rows or None
 
 

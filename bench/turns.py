@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -36,9 +37,9 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> dict[str, float | int | None]
     """Median of b over a, pair by pair, with the 95% interval of its ranks; None below eight pairs."""
     ratios = [b / a for a, b in pairs]
     interval = stats.median_interval(ratios)
-    middle = stats.median(ratios)
+    middle = statistics.median(ratios)
     return {"ratio": middle, "low": interval and interval[0], "high": interval and interval[1], "pairs": len(pairs),
-            "a_s": stats.median([a for a, _ in pairs]), "b_s": stats.median([b for _, b in pairs])}  # fmt: skip
+            "a_s": statistics.median([a for a, _ in pairs]), "b_s": statistics.median([b for _, b in pairs])}  # fmt: skip
 
 
 def matched(a: Mapping[str, Any], b: Mapping[str, Any], *, but: str) -> None:

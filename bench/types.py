@@ -80,6 +80,11 @@ class Answer:
     truncated: bool = False  # passages were left out to fit the context window
     error: str | None = None
 
+    @property
+    def held(self) -> tuple[Hit, ...]:
+        """The hits that the prompt held."""
+        return (self.hits or ())[: self.shown]
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,9 @@ def recommend(e: Evidence) -> dict[str, JSON]:
     spec = e.run["spec"]
     spent = money.costs(e.named, spec)
     rivals = {n: s for n, s in e.named.items() if not s["control"] and e.headline in e.columns[n]}
-    needs = {n: constraints(n, e, spent[n]) for n in rivals}
-    feasible = [n for n in rivals if all(c["met"] for c in needs[n])]
     figures = {n: criteria(rivals[n], spent[n]) for n in rivals}
+    needs = {n: constraints(n, e, spent[n], figures[n]["memory"]) for n in rivals}
+    feasible = [n for n in rivals if all(c["met"] for c in needs[n])]
     front = pareto({n: (quality(e, n), figures[n]) for n in feasible})
     told: dict[str, JSON] = {
         "metric": e.headline, "needs": needs, "feasible": feasible, "pareto": front, "costs": spent, "criteria": figures,
@@ -40,7 +40,7 @@ def recommend(e: Evidence) -> dict[str, JSON]:
     told |= decide({n: e.columns[n][e.headline] for n in feasible}, offset, spent, e.margin)
     others = [n for n in front if n not in told.get("equivalent", ())]
     told["flips"] = [*weighed(e, told["choice"], others, figures, offset), *lifted(e, needs, told["choice"])]
-    told["caveats"] = caveats(e, [told["choice"], *told["among"]])
+    told["caveats"] = caveats(e, [n for n in (told["choice"], *told["among"]) if n])
     told["sentence"] = sentence(e, told)
     return told
 
@@ -49,13 +49,12 @@ def quality(e: Evidence, name: str) -> float:
     return float(e.columns[name][e.headline].values.mean())
 
 
-def constraints(name: str, e: Evidence, spent: Mapping[str, Any]) -> list[dict[str, JSON]]:
+def constraints(name: str, e: Evidence, spent: Mapping[str, Any], memory: float | None) -> list[dict[str, JSON]]:
     """Each need of the spec against this system. `met` is None where it cannot be told, which is not met."""
     s, needs = e.named[name], e.run["spec"]["needs"]
-    gpu = s["memory"].get("peak_gpu_allocated_bytes")
     limits: dict[str, float | None] = {
         **{f"{p}_latency_s": s["speed"][f"{p}_s"] for p in ("p50", "p90", "p95")},
-        "memory_bytes": gpu if gpu is not None else s["memory"]["peak_rss_bytes"],
+        "memory_bytes": memory,
         "refresh_s": spent["refresh_s"], "usd_per_month": spent["usd_per_month"],
     }  # fmt: skip
     rows: list[dict[str, JSON]] = [
@@ -148,8 +147,6 @@ def cheapest(names: Sequence[str], spent: Mapping[str, Mapping[str, Any]]) -> st
 
 def _from(p: pairs.Pair, name: str) -> pairs.Pair:
     """The pair seen from one of its sides."""
-    from dataclasses import replace
-
     if p.a == name:
         return p
     flipped: dict[str, pairs.Verdict] = {"better": "worse", "worse": "better"}

@@ -7,13 +7,13 @@ import os
 import random
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench import kinds, meters, native
+from bench.apart import attempt, in_child
 from bench.digest import plain
 from bench.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.native import Task
@@ -54,23 +54,6 @@ def main(path: Path, tell: Tell) -> int:
         {"identity": job.identity, "started": begin, "ended": time.time(), "environment": job.environment, **result},
     )
     return 0 if result["status"] == "done" else 1
-
-
-def attempt(work: Callable[[], dict[str, JSON]]) -> dict[str, JSON]:
-    """What the work returns, or the reason why it failed: the one broad catch of the project."""
-    try:
-        return work()
-    except Exception as e:  # noqa: BLE001
-        traceback.print_exc()
-        return {"status": "failed", "reason": reason(e), "traceback": traceback.format_exc()}
-
-
-def reason(e: BaseException) -> str:
-    """One line that says what happened, with what the user can do where that is known."""
-    text = " ".join(str(e).split())[:600] or "no message"
-    if isinstance(e, MemoryError) or "out of memory" in text.lower():
-        return f"out of memory: {text} Lower the batch size, or use precision nf4."
-    return text if isinstance(e, BuildFailed) else f"{type(e).__name__}: {text}"
 
 
 def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
@@ -126,32 +109,14 @@ def sampled(task: Task, sample: Sample | None) -> Task:
 def build_apart(kind: kinds.Kind, config: SystemConfig, task: Task, store: Store, *, path: Path) -> list[Any]:
     """Train in a child of this process, so that what serves afterwards does not carry the memory of training.
 
-    Returns the artefacts as the child met them. Raises BuildFailed with the child's reason.
+    Returns the artefacts as the child met them. Raises ChildFailed with the child's reason.
     """
-    child = os.fork()
-    if child == 0:
 
-        def build() -> dict[str, JSON]:
-            kind.build(config, task.material, store)
-            return {"status": "built", "artefacts": _once(store)}
+    def build() -> dict[str, JSON]:
+        kind.build(config, task.material, store)
+        return {"artefacts": _once(store)}
 
-        write_json(path, attempt(build))
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if code < 0:
-        os.kill(os.getpid(), -code)  # end as it ended: the run knows how to tell of a signal
-    found = read_json(path)
-    path.unlink()
-    if found["status"] == "failed":
-        raise BuildFailed(found["reason"])
-    return list(found["artefacts"])
-
-
-class BuildFailed(RuntimeError):
-    """The build failed in its own process; the message is its reason."""
+    return list(in_child(build, path=path)["artefacts"])
 
 
 def _once(store: Store) -> list[JSON]:

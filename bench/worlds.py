@@ -95,7 +95,6 @@ class World:
     skew: float = 0.0
     updated: float = 0.15
     side: Side = "plant"
-    attributes: int = 0  # of machines; fewer are shared by more pages; 0: all that there are
 
     def __post_init__(self) -> None:
         if not 30 <= self.pages <= 1_000_000:
@@ -188,8 +187,6 @@ class World:
     def _split(self, rng: random.Random, kind: str) -> tuple[list[str], list[str]]:
         """(the attributes that a page states, those that the corpus never mentions)."""
         known = list(KINDS[kind].attributes)
-        if self.attributes and kind == "machine":
-            known = self.rng("attributes").sample(known, self.attributes)
         chosen, count = rng.sample(known, len(known)), min(self.facts, len(known) - 1)
         return chosen[:count], chosen[count:]
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import gc
 import importlib
-import json
-import os
-import sys
 import tempfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from bench import environment, meters, turns
+from bench.apart import in_child
 from bench.store import Store
 from bench.system import PositiveInt, SystemConfig, Tuning
 from bench.types import JSON, Material
@@ -76,26 +73,6 @@ def _alone(config: Config, precision: str) -> dict[str, JSON]:
                 trained.step(batch)
         return memory.facts()
 
-    return in_child(work)
-
-
-def in_child(work: Callable[[], dict[str, JSON]]) -> dict[str, JSON]:
-    """What `work` returns in a forked process. Raises RuntimeError where it does not end well; its log has the reason."""
     gc.collect()
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "found.json"
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                file.write_text(json.dumps(work()), encoding="utf-8")
-                code = 0
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        _, status = os.waitpid(child, 0)
-        if os.waitstatus_to_exitcode(status) or not file.exists():
-            raise RuntimeError(f"a process that measured memory ended with {os.waitstatus_to_exitcode(status)}")
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found
+        return in_child(work, path=Path(folder) / "found.json")

@@ -18,9 +18,9 @@ FAMILY = {"rag": "retrieval", "lora": "tuning", "qlora": "tuning", "full": "tuni
 
 def all_of(done: Mapping[str, Any], scores: Mapping[str, Any], reference: str | None) -> dict[str, Markup]:
     """The page's charts by name; one that has nothing to show is left out."""
-    from bench.grade import METRICS, headline
+    from bench.grade import METRICS
 
-    metric = headline({n: s["scores"] for n, s in done.items()})
+    metric = scores["headline"]
     rows = [_row(n, s, metric) for n, s in done.items() if s["scores"][metric]]
     if not rows:
         return {}

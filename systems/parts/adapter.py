@@ -1,4 +1,4 @@
-"""One model with a LoRA adapter on it, and one step of its training: what the slowdown experiment times."""
+"""LoRA adapters: their configuration, and a model with one on it whose steps the slowdown experiment times."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def recipe(config: Any, *, precision: str) -> dict[str, JSON]:
     }  # fmt: skip
 
 
+def lora(t: Tuning) -> LoraConfig:
+    """The adapter that a tuning asks for."""
+    targets = t.targets if isinstance(t.targets, str) else list(t.targets)
+    return LoraConfig(
+        r=t.rank, lora_alpha=t.alpha, lora_dropout=t.dropout, target_modules=targets, task_type="CAUSAL_LM"
+    )
+
+
 class Trained:
     """A base in one precision, its adapter, and AdamW on the adapter alone."""
 
@@ -38,11 +46,7 @@ class Trained:
             base.gradient_checkpointing_enable({"use_reentrant": False})
             base.enable_input_require_grads()
         set_seed(config.seed)
-        targets = t.targets if isinstance(t.targets, str) else list(t.targets)
-        lora = LoraConfig(
-            r=t.rank, lora_alpha=t.alpha, lora_dropout=t.dropout, target_modules=targets, task_type="CAUSAL_LM"
-        )
-        self.model: Any = get_peft_model(base, lora).train()
+        self.model: Any = get_peft_model(base, lora(t)).train()
         self.optimiser = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=1e-4)
 
     def batch(self, tokens: int, rows: int, *, seed: int) -> torch.Tensor:

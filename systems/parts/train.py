@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import set_seed
 
@@ -28,7 +28,7 @@ from bench.digest import digest
 from bench.store import Store
 from bench.system import Model, Prompt, Raft, Tuning
 from bench.types import JSON, Example, Material
-from systems.parts import examples, lm, retrieve
+from systems.parts import adapter, examples, lm, retrieve
 from systems.parts.examples import IGNORED, Encoded
 
 VERSION = 3
@@ -206,13 +206,8 @@ def wrapped(model: Any, recipe: Recipe) -> Any:
         return model.float()  # updates this small are lost in 16-bit weights; autocast computes in bf16 on CUDA
     if recipe.precision == "nf4":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=recipe.tuning.gradient_checkpointing)
-    t = recipe.tuning
-    targets = t.targets if isinstance(t.targets, str) else list(t.targets)
-    config = LoraConfig(
-        r=t.rank, lora_alpha=t.alpha, lora_dropout=t.dropout, target_modules=targets, task_type="CAUSAL_LM"
-    )
     set_seed(recipe.seed)  # the same first adapter on every base
-    return get_peft_model(model, config)
+    return get_peft_model(model, adapter.lora(recipe.tuning))
 
 
 def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ from bench import judged, parse
 from bench.metrics.judge import CLOSE, OPEN, Case, Judge, judge
 from bench.run import run
 from bench.score import score
-from tests.conftest import raw_spec
+from tests.conftest import raw_spec, serving
 
 SHOWN = ("The torque of the Mibek 76 is 14 Nm.",)
 CASE = Case("What is the torque of the Mibek 76?", "14 Nm", "14 Nm", SHOWN)
@@ -77,12 +76,8 @@ class Court(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def court() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Court) as http:
-        thread = threading.Thread(target=http.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_port}/v1"
-        http.shutdown()
-        thread.join()
+    with serving(Court) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)
@@ -147,12 +142,8 @@ def test_half_a_verdict_is_none(court: str) -> None:
         def say(self, prompt: str, behaves: str) -> str:
             return "no" if "I will rate the User Answer in comparison" in prompt else super().say(prompt, behaves)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Half) as http:
-        thread = threading.Thread(target=http.serve_forever)
-        thread.start()
-        found = ask(f"http://127.0.0.1:{http.server_port}/v1", "good", attempts=1)[0]
-        http.shutdown()
-        thread.join()
+    with serving(Half) as url:
+        found = ask(url, "good", attempts=1)[0]
     assert found.value is None and "does not fit" in found.error
 
 
