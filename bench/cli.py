@@ -120,22 +120,24 @@ def judge(run: RunPath) -> None:
 def report(
     run: RunPath,
     form: Annotated[
-        str, typer.Option("--format", help="html; or markdown, csv, json, parquet: the scores as a table.")
+        str,
+        typer.Option("--format", help="html; or the scores as markdown, csv, json, parquet, mlflow, every-eval-ever."),
     ] = "html",
 ) -> None:
     """Draw RUN's index.html again from its scores. Of a folder of runs: a page over them."""
     from bench.errors import UserError
-    from bench.report import index, table
+    from bench.export import FORMATS
+    from bench.report import index
     from bench.report import report as draw
 
-    if form not in ("html", "markdown", "csv", "json", "parquet"):
+    if form not in ("html", *FORMATS):
         raise UserError(
-            f"unknown format {form!r}.", where="--format", remedy="Give html, markdown, csv, json or parquet."
+            f"unknown format {form!r}.", where="--format", remedy=f"Give one of html, {', '.join(FORMATS)}."
         )
     if run.is_dir() and not (run / "run.json").exists():
         typer.echo(f"Index: {index(run)}")
     elif form != "html":
-        typer.echo(f"Table: {table(run, form)}")
+        typer.echo(f"{form}: {FORMATS[form](run)}")
     else:
         typer.echo(f"Report: {draw(run, again=True)}")
 

@@ -1,10 +1,13 @@
-"""Where a run happened: versions, commit, processor, threads, GPU, load."""
+"""Where a run happened: versions, commit, processor, threads, GPU, load, and what the machine can do at most."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
@@ -54,6 +57,40 @@ def describe(threads: int | None) -> dict[str, JSON]:
         "commit": commit(), "cpu": processor(), "cores": psutil.cpu_count(logical=False), "threads": int(cells["OMP_NUM_THREADS"]),
         "memory_bytes": psutil.virtual_memory().total, "settings": SETTINGS, "gpus": gpus(),
     }  # fmt: skip
+
+
+def peaks(threads: int) -> dict[str, float]:
+    """What this processor reaches at most with so many threads: float32 operations and bytes of memory a second.
+
+    The best of a few rounds of a matrix product, and of copying what no cache holds; about half a second.
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    side, size = 1024, 64_000_000
+    a = np.ones((side, side), np.float32)
+    source, target = (
+        np.ones((threads, size // 4 // threads), np.float32),
+        np.empty((threads, size // 4 // threads), np.float32),
+    )
+
+    def copy() -> None:
+        list(pool.map(lambda i: np.copyto(target[i], source[i]), range(threads)))
+
+    with threadpool_limits(threads), ThreadPoolExecutor(threads) as pool:
+        return {
+            "flops_per_s": 2 * side**3 / _quickest(lambda: a @ a),
+            "bytes_per_s": 2 * source.nbytes / _quickest(copy),
+        }
+
+
+def _quickest(work: Callable[[], object], rounds: int = 8) -> float:
+    seconds = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds)
 
 
 def load() -> list[float] | None:

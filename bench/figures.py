@@ -17,6 +17,11 @@ def share(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}"
 
 
+def percent(value: float | None) -> str:
+    """A share as a percentage of two digits."""
+    return NONE if value is None else f"{100 * value:.2g}%"
+
+
 def count(value: float | None) -> str:
     if value is None:
         return NONE
@@ -46,7 +51,11 @@ def size(count: float | None) -> str:
 
 
 def money(usd: float | None) -> str:
-    return "not priced" if usd is None else "$0" if usd == 0 else f"${usd:.2g}" if usd < 100 else f"${usd:,.0f}"
+    if usd is None:
+        return "not priced"
+    if 0 < usd < 1e-4:
+        return "under $0.0001"
+    return "$0" if usd == 0 else f"${usd:.2g}" if usd < 100 else f"${usd:,.0f}"
 
 
 def difference(found: Mapping[str, Any] | None) -> str:

@@ -20,6 +20,7 @@ import psutil
 
 from bench.types import JSON
 
+TRACED = 200  # points of a memory trace, whatever its length
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _marks: list[float] = []
 _notes: dict[str, JSON] = {}
@@ -151,6 +152,8 @@ class Memory:
     peak_rss: int = 0
     peak_gpu: int | None = None
     by_phase: dict[str, int] = field(default_factory=dict)
+    trace: list[tuple[float, int, int | None, str]] = field(default_factory=list)  # (s, resident, GPU, phase)
+    _begin: float = 0.0
     _phase: str = "build"
     _gpu: Gpu | None = None
     _energy: float | None = None
@@ -159,6 +162,7 @@ class Memory:
 
     def __enter__(self) -> Memory:
         self.start_rss = self.peak_rss = rss_bytes()
+        self._begin = time.perf_counter()
         self._gpu = gpu()
         if (cuda := _cuda()) is not None:
             cuda.reset_peak_memory_stats()
@@ -177,13 +181,18 @@ class Memory:
         self._phase = name
 
     def _sample(self) -> None:
-        count = 0
+        count, stride, used = 0, 1, None
         while not self._stop.wait(self.every_s):
             rss = rss_bytes()
             self.peak_rss = max(self.peak_rss, rss)
             self.by_phase[self._phase] = max(self.by_phase.get(self._phase, 0), rss - self.start_rss)
             if self._gpu and count % 10 == 0 and (used := self._gpu.bytes()) is not None:
                 self.peak_gpu = max(self.peak_gpu or 0, used)
+            if count % stride == 0:
+                self.trace.append((time.perf_counter() - self._begin, rss - self.start_rss, used, self._phase))
+            if len(self.trace) > TRACED:  # half as often from here on, and as if it had always been
+                del self.trace[1::2]
+                stride *= 2
             count += 1
 
     def facts(self) -> dict[str, JSON]:
@@ -194,6 +203,7 @@ class Memory:
             "start_rss_bytes": self.start_rss,
             "peak_rss_bytes": self.peak_rss - self.start_rss,
             "peak_rss_by_phase_bytes": dict(self.by_phase),
+            "trace": [[round(s, 3), rss, gpu, phase] for s, rss, gpu, phase in self.trace],
             "peak_gpu_allocated_bytes": int(cuda.max_memory_allocated()) if cuda else None,
             "peak_gpu_reserved_bytes": int(cuda.max_memory_reserved()) if cuda else None,
             "peak_gpu_process_bytes": self.peak_gpu if cuda else None,

@@ -41,6 +41,12 @@ def _costs(s: Mapping[str, Any], prices: Mapping[str, Any], volumes: Mapping[str
     }  # fmt: skip
 
 
+def monthly(found: Mapping[str, Any], questions_per_month: float, updates_per_month: float) -> float:
+    """USD a month of a system that is priced, at other volumes than the spec's."""
+    updates = updates_per_month * (found["refresh_usd"] or 0.0)
+    return float(found["fixed_usd_per_month"] + questions_per_month * found["thousand_questions_usd"] / 1000 + updates)
+
+
 def break_even(found: Mapping[str, Mapping[str, Any]], updates_per_month: float) -> list[dict[str, JSON]]:
     """Every two systems: from how many questions a month the one that costs less to ask is the cheaper one.
 

@@ -198,17 +198,18 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
         "leaks": leaks(prepared.task.train, prepared.task.test),
         "started": time.time(),
         "load_start": environment.load(),
-        "environment": environment.describe(spec.measure.threads),
+        "environment": (here := environment.describe(spec.measure.threads)),
+        "peaks": environment.peaks(here["threads"]),
     }
     write_json(folder / "run.json", {**header, "status": "incomplete"})
-    here = _place(header["environment"])
+    place = _place(here)
     tell.begin(len(prepared.cells))
     try:
         with Executor(environment.for_cells(spec.measure.threads), folder / "server.log", _preload(todo)) as executor:
             for number, cell in enumerate(prepared.cells, 1):
                 cached = cell not in todo
                 tell.cell(cell.id, number)
-                reason = None if cached else _run_cell(cell, prepared, folder, store, executor, tell, here)
+                reason = None if cached else _run_cell(cell, prepared, folder, store, executor, tell, place)
                 tell.end(cell.id, reason, cached)
     except KeyboardInterrupt:
         write_json(folder / "run.json", {**header, "status": "incomplete", "cells": _told(prepared, folder)})

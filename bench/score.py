@@ -25,7 +25,7 @@ from bench.worker import read_record
 if TYPE_CHECKING:
     import pandas
 
-VERSION = 4
+VERSION = 5
 
 
 def score(folder: Path) -> dict[str, JSON]:
@@ -250,7 +250,7 @@ def _system(name: str, scored: Scored) -> dict[str, JSON]:
         "memory": {**memory, "weights_bytes": first["notes"].get("weights_bytes"), "parameters": first["notes"].get("parameters")},
         "tokens": {"prompt": spent.mean(r.answer.prompt_tokens for r in records), "completion": spent.mean(r.answer.completion_tokens for r in records)},
         "cost": spent.cost(build, quick, records, run["spec"]["prices"], first["notes"].get("device") == "cuda"),
-        "flips": first.get("flips"), "refresh_s": spent.middle(cell.get("refresh_s") for cell in whole.values()), "device": first["notes"].get("device"),
+        "limits": spent.limits(first, build, quick, run), "flips": first.get("flips"), "refresh_s": spent.middle(cell.get("refresh_s") for cell in whole.values()), "device": first["notes"].get("device"),
         "endpoint": bool(entry["config"]["model"].get("base_url")), "cell_s": spent.middle(cell["ended"] - cell["started"] for cell in whole.values()),
     }  # fmt: skip
 

@@ -78,6 +78,31 @@ def built(cell: Mapping[str, Any]) -> dict[str, JSON]:
     }  # fmt: skip
 
 
+def limits(
+    cell: Mapping[str, Any], build: Mapping[str, Any], quick: Mapping[str, Any], run: Mapping[str, Any]
+) -> dict[str, JSON]:
+    """Shares of what the machine can do at most; None where either was not measured.
+
+    Decoding one answer reads all weights once a token, so bandwidth bounds it. Training an adapter takes about 4
+    floating-point operations a parameter and token (the weights' own gradients are not needed), everything 6, and
+    recomputing activations 2 more.
+    """
+    notes = cell["notes"]
+    peaks = notes.get("peaks") or (run.get("peaks") if notes.get("device") == "cpu" else None)
+    if not peaks:
+        return {"decode": None, "training": None}
+    tuning = run["systems"][cell["system"]]["config"].get("tuning") or {}
+    all_of_them = (build["trainable_parameters"] or 0) >= (notes.get("parameters") or 0)
+    each = (6 if all_of_them else 4) + (2 if tuning.get("gradient_checkpointing") else 0)
+    read, token, speed = notes.get("weights_bytes"), quick["per_token_s"], build["tokens_per_s"]
+    return {
+        "decode": read / token / peaks["bytes_per_s"] if read and token else None,
+        "training": speed * each * notes["parameters"] / peaks["flops_per_s"]
+        if speed and notes.get("parameters")
+        else None,
+    }
+
+
 def cost(
     build: Mapping[str, Any],
     quick: Mapping[str, Any],

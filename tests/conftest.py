@@ -52,6 +52,44 @@ def raw_spec(**changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
+HOSTILE = (
+    "<script>alert('x')</script><img src=x onerror=alert(1)> </style> </script> {{ 7 * 7 }} \u2028 "
+    "<a href='javascript:alert(2)'>here</a> \" onfocus=alert(3) autofocus x=\""
+)
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run over a corpus, questions, names, files and errors that would like to be markup."""
+    from bench.report import report
+    from bench.run import run
+    from bench.score import score
+
+    root = tmp_path_factory.mktemp("hostile")
+    data, model = root / "<img src=x onerror=alert(4)>", root / "<svg onload=alert(5)>"
+    data.mkdir()
+    model.symlink_to(MICRO)
+    for name in ("corpus", "train", "test"):
+        rows = [json.loads(line) for line in (MINI / f"{name}.jsonl").read_text().splitlines()]
+        for r in rows:
+            r.update({k: f"{HOSTILE} {r[k]} {HOSTILE}" for k in ("text", "question", "stratum", "title") if k in r})
+        (data / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (data / "dataset.yaml").write_text(json.dumps({"name": HOSTILE}))
+    systems = [
+        {"name": "echo", "kind": "tests.kinds.echo"},
+        {"name": "other", "kind": "tests.kinds.echo"},
+        {"name": "bad", "kind": "tests.kinds.echo", "fault": "raise", "after": 3},
+    ]
+    raw = raw_spec(
+        dataset={"path": str(data)}, model={"name": str(model)}, systems=systems, description=HOSTILE,
+        prices={"cpu_hour_usd": 0.1}, volumes={"updates_per_month": 0}, measure={"latency_questions": 16, "warmup": 1},
+    )  # fmt: skip
+    outcome = run(parse_spec(raw), out=root / "r", store=root / "s")
+    score(outcome.folder)
+    report(outcome.folder)
+    return outcome.folder
+
+
 @pytest.fixture
 def make_spec() -> Callable[..., Spec]:
     return lambda **changes: parse_spec(raw_spec(**changes))

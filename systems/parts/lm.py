@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from bench import meters
-from systems.parts import shapes
+from systems.parts import peaks, shapes
 from systems.parts.prompt import said
 
 transformers_logging.disable_progress_bar()
@@ -84,6 +84,8 @@ def load(name: str, *, revision: str | None, dtype: str, device: str, precision:
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
         )
+    if where == "cuda" and "peaks" not in meters.notes():
+        meters.note("peaks", peaks.cuda())
     if name.startswith(shapes.PREFIX):
         model, name = shapes.model(name, options), str(shapes.TOKENIZER)
     else:

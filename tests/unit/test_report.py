@@ -16,33 +16,9 @@ from bench.errors import UserError
 from bench.report import report
 from bench.run import run
 from bench.score import score, scores
-from tests.conftest import MINI, raw_spec
+from tests.conftest import HOSTILE, MINI, raw_spec
 
-HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)> </style> {{ 7 * 7 }}"
 ECHO = "tests.kinds.echo"
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run over a corpus, questions, names and errors that would like to be markup."""
-    root = tmp_path_factory.mktemp("hostile")
-    data = root / "data"
-    data.mkdir()
-    for name in ("corpus", "train", "test"):
-        rows = [json.loads(line) for line in (MINI / f"{name}.jsonl").read_text().splitlines()]
-        for r in rows:
-            r.update({k: f"{HOSTILE} {r[k]} {HOSTILE}" for k in ("text", "question", "stratum", "title") if k in r})
-        (data / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    (data / "dataset.yaml").write_text(json.dumps({"name": HOSTILE}))
-    systems = [{"name": "echo", "kind": ECHO}, {"name": "bad", "kind": ECHO, "fault": "raise", "after": 3}]
-    outcome = run(
-        parse(raw_spec(dataset={"path": str(data)}, systems=systems, description=HOSTILE)),
-        out=root / "r",
-        store=root / "s",
-    )
-    score(outcome.folder)
-    report(outcome.folder)
-    return outcome.folder
 
 
 class Tags(HTMLParser):
@@ -67,7 +43,8 @@ def parsed(folder: Path) -> Tags:
 def test_nothing_hostile_is_markup(hostile: Path) -> None:
     found = parsed(hostile)
     names = {t for t, _ in found.tags}
-    assert not names & {"script", "img", "iframe", "link", "object", "embed", "form"}
+    assert not names & {"img", "iframe", "link", "object", "embed", "form"}
+    assert [t for t, _ in found.tags].count("script") == 1  # the page's own
     attributes = [(k, v or "") for _, a in found.tags for k, v in a.items()]
     assert not [k for k, _ in attributes if k.startswith("on")]
     assert not [v for k, v in attributes if k in ("href", "src", "xlink:href") and not v.startswith("#")]
@@ -82,7 +59,7 @@ def test_page_is_one_file_with_a_policy(hostile: Path) -> None:
         for t, a in parsed(hostile).tags
         if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
     )
-    assert policy and policy.startswith("default-src 'none'")
+    assert policy and policy.startswith("default-src 'none'") and "script-src 'sha256-" in policy
     assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", page) and "@import" not in page
     assert len(page) < 3_000_000
 
@@ -111,7 +88,7 @@ def test_scores_have_intervals_and_three_states(hostile: Path) -> None:
     assert echo["scores"]["k_precision"] is None and echo["scores"]["recall_at_k"] is None  # does not apply
     assert echo["scores"]["contains"]["mean"] == 0.0  # applies, and is bad
     assert echo["memory"]["peak_gpu_allocated_bytes"] is None
-    assert echo["speed"]["n"] == 8 and echo["speed"]["p90_s"] is None and echo["speed"]["questions_per_s"] > 0
+    assert echo["speed"]["n"] == 16 and echo["speed"]["p90_s"] is None and echo["speed"]["questions_per_s"] > 0
 
 
 def test_scores_as_a_frame(hostile: Path) -> None:
@@ -207,16 +184,17 @@ def test_a_run_that_was_killed_is_no_run_to_score(tmp_path: Path) -> None:
 
 
 def test_scores_as_tables_and_a_page_over_the_runs(hostile: Path) -> None:
-    from bench.report import index, table
-
-    for form, start in (("csv", "system,metric,stratum"), ("markdown", "| system | metric |"), ("json", "[")):
-        path = table(hostile, form)
-        assert path.read_text().startswith(start) and "echo" in path.read_text()
-        path.unlink()
     import pandas
 
-    frame = pandas.read_parquet(table(hostile, "parquet"))
-    assert set(frame.system) == {"echo", "bad"} or set(frame.system) == {"echo"}
+    from bench.export import FORMATS
+    from bench.report import index
+
+    for form, start in (("csv", "system,metric,stratum"), ("markdown", "| system | metric |"), ("json", "[")):
+        path = FORMATS[form](hostile)
+        assert path.read_text().startswith(start) and "echo" in path.read_text()
+        path.unlink()
+    frame = pandas.read_parquet(FORMATS["parquet"](hostile))
+    assert set(frame.system) == {"echo", "other"}  # the third failed
     page = index(hostile.parent)
     assert HOSTILE not in page.read_text() and 'href="t/index.html"' in page.read_text()
     with pytest.raises(UserError, match="no run here"):

@@ -1,0 +1,66 @@
+"""What every chart shares: a palette, a figure with its data, and the way to SVG. No script reaches the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import vl_convert
+from markupsafe import Markup
+
+# Okabe and Ito's colour-blind-safe palette; shape says the same again
+FAMILIES = ("control", "retrieval", "tuning", "both")
+COLOURS = ("#6b7280", "#0072b2", "#d55e00", "#009e73")
+SHAPES = ("diamond", "circle", "square", "triangle-up")
+FAMILY = {"rag": "retrieval", "lora": "tuning", "qlora": "tuning", "full": "tuning", "raft": "both", "hybrid": "both"}
+SEVERAL = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6b7280", "#000000")
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3], [10, 4], [3, 6])
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart under the sentence that it shows, and the figures that it is drawn from."""
+
+    title: str
+    svg: Markup
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def family(s: Mapping[str, Any]) -> str:
+    return "control" if s["control"] else FAMILY.get(s["kind"], "both")
+
+
+def data(rows: Sequence[Mapping[str, Any]]) -> Any:
+    return alt.Chart(alt.Data(values=[dict(r) for r in rows]))
+
+
+def colour() -> Any:
+    return alt.Color(
+        "family:N", scale=alt.Scale(domain=FAMILIES, range=COLOURS), legend=alt.Legend(title=None, orient="top")
+    )
+
+
+def shape() -> Any:
+    return alt.Shape(
+        "family:N", scale=alt.Scale(domain=FAMILIES, range=SHAPES), legend=alt.Legend(title=None, orient="top")
+    )
+
+
+def lines(names: Sequence[str], title: str | None = None) -> Any:
+    """The systems down the page, in the order of the spec."""
+    return alt.Y("system:N", sort=list(names), scale=alt.Scale(domain=list(names)), title=title)
+
+
+def svg(chart: Any) -> Markup:
+    """The chart as an SVG element, silent to a screen reader: its title and table say it better, mark by mark.
+    vl-convert escapes every text in it."""
+    styled = (
+        chart.configure(background="transparent", aria=False)
+        .configure_axis(labelFontSize=12, titleFontSize=12, labelLimit=220, gridOpacity=0.4)
+        .configure_legend(labelFontSize=12, titleFontSize=12, labelLimit=220, symbolOpacity=1)
+        .configure_view(stroke=None)
+    )
+    return Markup(vl_convert.vegalite_to_svg(styled.to_json()).replace("<svg ", '<svg aria-hidden="true" ', 1))
