@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bench import spent
+from bench import judged, spent
 from bench.errors import UserError
 from bench.files import write_text
 from bench.score import graded, read_run, score
@@ -42,10 +42,13 @@ class Snapshot:
     reason: str = ""
 
 
-def of_run(folder: Path) -> Snapshot:
-    """The snapshot of a finished run. Raises UserError where there is none."""
+def of_run(folder: Path, *, again: Mapping[str, Collection[str]] | None = None) -> Snapshot:
+    """The snapshot of a finished run; `again`: system -> metrics that its judge is asked for once more, and that stand
+    in the place of what it said. Raises UserError where there is no run, or no judge to ask."""
     scores, run = score(folder), read_run(folder)
     found = graded(folder)
+    if again:
+        found = replace(found, verdicts=judged.renewed(folder, found.verdicts, again))
     systems: dict[str, dict[str, Any]] = {}
     for name, s in scores["systems"].items():
         if s["status"] == "failed":

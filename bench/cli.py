@@ -5,30 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from bench import cli_gate
+from bench.arguments import Json, RunPath, Set, SpecPath, Store, load
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Retrieve, fine-tune, or both? One spec in, one measured comparison out.",
 )  # fmt: skip
-
-Set = Annotated[
-    list[str], typer.Option("--set", metavar="A.B=C", help="Override a key of the spec; may be given again.")
-]
-SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec; `quickstart` is the embedded one.")]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as reports/quickstart.")]
-Store = Annotated[Path | None, typer.Option(help="Folder of artefacts.  [default: $RAGTUNE_STORE or .ragtune/store]")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
-
-
-def _load(path: Path, overrides: list[str]) -> Any:
-    from bench import paths
-    from bench.parse import load
-
-    embedded = paths.embedded_path("specs", str(path)) if not path.exists() and not path.suffix else None
-    return load(embedded or path, overrides)
 
 
 @app.command()
@@ -42,7 +29,7 @@ def run(
     from bench.run import run as run_spec
     from bench.score import score
 
-    spec = _load(path, overrides)
+    spec = load(path, overrides)
     try:
         with progress.progress(as_json) as tell:
             outcome = run_spec(spec, out=out, store=store, progress=tell)
@@ -172,112 +159,8 @@ def claims(
     print(json.dumps(rows, indent=1)) if as_json else show.claims(rows)
 
 
-@app.command()
-def gate(
-    runs: Annotated[
-        list[str], typer.Argument(metavar="RUN", help="A run's folder; or `calibrate` and a SPEC or three runs.")
-    ],
-    baseline: Annotated[Path | None, typer.Option(help="A baseline's file, or another run.")] = None,
-    rules: Annotated[
-        Path | None, typer.Option(help="YAML of rules.  [default: 2 points of quality, 10% of time, 5% of memory]")
-    ] = None,
-    inconclusive: Annotated[
-        str, typer.Option(help="What an inconclusive gate exits with: its own 3, pass or fail.")
-    ] = "3",
-    junit: Annotated[Path | None, typer.Option(help="JUnit XML to write.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Markdown to write, under 64 kB.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="JSON to write.")] = None,
-    repeats: Annotated[int, typer.Option(help="Of the SPEC, to calibrate with.")] = 3,
-) -> None:
-    """Compare RUN with a baseline, rule by rule. Exits 0: pass, 1: regression, 2: usage, 3: inconclusive.
-
-    `ragtune gate calibrate SPEC` repeats one run and measures the noise, below which no margin can be held.
-    """
-    import os
-
-    from bench import baseline as baselines
-    from bench import gate as gates
-    from bench import gate_out, show
-    from bench.errors import UserError
-
-    if inconclusive not in ("3", "pass", "fail"):
-        raise UserError(f"--inconclusive {inconclusive!r}: give pass or fail, or leave it out.", where="ragtune gate")
-    if runs[0] == "calibrate":
-        _calibrate(runs[1:], rules, repeats)
-        return
-    if baseline is None or len(runs) > 1:
-        raise UserError(
-            "a gate takes one run and `--baseline`.",
-            where="ragtune gate",
-            remedy="ragtune gate reports/mine --baseline reports/baselines/mine.json",
-        )
-    given = gates.load(rules)
-    new, old = baselines.read(Path(runs[0])), baselines.read(baseline)
-    gates.check_margins(given, old.floors)
-    results = gates.gate(new, old, given)
-    for path, text in (
-        (junit, gate_out.junit(results, name=new.name)),
-        (markdown, gate_out.markdown(results, name=new.name)),
-        (json_file, gate_out.as_json(results)),
-    ):
-        if path:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    show.gate(results)
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in gate_out.workflow_commands(results):
-            typer.echo(line)
-    outcome = gates.verdict(results)
-    typer.echo(f"gate: {outcome}")
-    raise typer.Exit({"pass": 0, "fail": 1, "inconclusive": {"3": 3, "pass": 0, "fail": 1}[inconclusive]}[outcome])
-
-
-def _calibrate(given: list[str], rules: Path | None, repeats: int) -> None:
-    import tempfile
-
-    from bench import baseline as baselines
-    from bench import gate as gates
-    from bench import progress, show
-    from bench.run import run as run_spec
-
-    if len(given) == 1 and not (Path(given[0]) / "run.json").exists():
-        spec = _load(Path(given[0]), [])
-        with tempfile.TemporaryDirectory() as place:
-            folders = []
-            for n in range(repeats):  # each with a store of its own: what is found there is not measured again
-                with progress.progress(False) as tell:
-                    folders.append(
-                        run_spec(spec, out=Path(place) / str(n), store=Path(place) / f"store-{n}", progress=tell).folder
-                    )
-            snapshots = [baselines.of_run(f) for f in folders]
-    else:
-        snapshots = [baselines.of_run(Path(g)) for g in given]
-    noise = gates.floors(snapshots)
-    show.floors(noise, gates.detectable(snapshots[0], snapshots[1]))
-    gates.check_margins(gates.load(rules), noise)
-
-
-@app.command()
-def baseline(
-    verb: Annotated[str, typer.Argument(metavar="accept")],
-    run: RunPath,
-    reason: Annotated[str, typer.Option(help="Why these figures are the ones to hold.")] = "",
-    out: Annotated[Path, typer.Option(help="Where baselines are kept.")] = Path("reports/baselines"),
-    repeats: Annotated[
-        list[Path], typer.Option("--repeat", help="Further runs of the same spec: the noise is stored too.")
-    ] = [],  # noqa: B006
-) -> None:
-    """`ragtune baseline accept RUN --reason "..."`: keep a run's figures as what later runs are held to."""
-    from bench import baseline as baselines
-    from bench import gate as gates
-    from bench.errors import UserError
-
-    if verb != "accept":
-        raise UserError(
-            f"unknown verb {verb!r}.", where="ragtune baseline", remedy='ragtune baseline accept RUN --reason "..."'
-        )
-    noise = gates.floors([baselines.of_run(f) for f in (run, *repeats)]) if repeats else {}
-    typer.echo(f"Wrote {baselines.accept(run, reason=reason, out=out, floors=noise)}.")
+app.command()(cli_gate.gate)
+app.command()(cli_gate.baseline)
 
 
 @app.command()
@@ -289,7 +172,7 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
     from bench.store import Store as Artefacts
 
     with tempfile.TemporaryDirectory() as nowhere:
-        prepared = prepare(_load(path, overrides), Artefacts(Path(nowhere)))
+        prepared = prepare(load(path, overrides), Artefacts(Path(nowhere)))
     task = prepared.task
     typer.echo(
         f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, {len(task.train)} training and {len(task.test)} test questions."
@@ -308,7 +191,7 @@ def plan(
     from bench import show
     from bench.plan import plan as plan_run
 
-    rows = plan_run(_load(path, overrides), out=out, store=store)
+    rows = plan_run(load(path, overrides), out=out, store=store)
     print(json.dumps(rows, indent=1)) if as_json else show.plan(rows)
 
 

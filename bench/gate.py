@@ -126,6 +126,32 @@ def gate(new: Snapshot, old: Snapshot, rules: Rules = DEFAULT) -> list[Result]:
     return results
 
 
+def judged(results: Sequence[Result]) -> dict[str, set[str]]:
+    """system -> the judge's metrics that fail it or warn of it."""
+    found: dict[str, set[str]] = {}
+    for r in results:
+        metric = r.rule.split(" ")[0]
+        if metric in JUDGED and r.state in ("fail", "warn"):
+            found.setdefault(r.system, set()).add(metric)
+    return found
+
+
+def confirmed(results: Sequence[Result], again: Sequence[Result]) -> list[Result]:
+    """The results after a repeat of the judge: what it does not fail a second time is inconclusive, a warning passes."""
+    second = {(r.rule, r.system): r for r in again}
+    told = []
+    for r in results:
+        twin = second.get((r.rule, r.system))
+        if twin is None or r.system not in judged([r]):
+            told.append(r)
+        elif twin.state in ("fail", "warn"):
+            told.append(replace(r, why=f"{r.why}; the judge says so again"))
+        else:
+            state: State = "inconclusive" if r.state == "fail" else "pass"
+            told.append(replace(r, state=state, why=f"{r.why}; asked again the judge says {twin.state}"))
+    return told
+
+
 def _has(rule: Rule, system: Mapping[str, Any] | None) -> bool:
     return system is not None and _samples(rule.metric, system) is not None
 

@@ -6,7 +6,7 @@ Writes judged.jsonl, a line for each answer and metric, and judge.json: what it 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,36 @@ def judge_run(folder: Path, *, tell: Tell | None = None) -> dict[str, JSON]:
         "calibration": calibrate(settings, by, cache),
     }  # fmt: skip
     write_json(folder / "judge.json", told)
+    return told
+
+
+def renewed(
+    folder: Path, known: Mapping[tuple[str, str], Mapping[str, JSON]], wanted: Mapping[str, Collection[str]]
+) -> dict[tuple[str, str], dict[str, JSON]]:
+    """The verdicts with those of some systems' metrics asked for a second time, apart from the first in the cache.
+
+    Raises UserError where the run's spec has no judge, or its key is missing.
+    """
+    run = read_json(folder / "run.json")
+    if not run["spec"].get("judge"):
+        raise UserError("the run's spec has no judge.", where=str(folder))
+    from bench.metrics import judge
+
+    by = _judge(Judging.model_validate(run["spec"]["judge"]))
+    answers = _answers(folder, run["spec"]["prompt"]["abstain"])
+    told = {key: dict(row) for key, row in known.items()}
+    for system, metrics in wanted.items():
+        mine = [r for r in answers if r.system == system]
+        found = judge.judge([_case(r) for r in mine], sorted(metrics), by, cache=folder / "judge-cache", repeat=1)
+        for r, verdicts in zip(mine, found, strict=True):
+            for m, v in verdicts.items():
+                if v.value is not None or v.error:
+                    told.setdefault((r.cell, r.question), {})[m] = {
+                        "cell": r.cell,
+                        "question": r.question,
+                        "metric": m,
+                        **asdict(v),
+                    }
     return told
 
 

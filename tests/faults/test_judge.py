@@ -28,6 +28,7 @@ class Court(BaseHTTPRequestHandler):
     """Answers each schema by looking at the material; how it behaves is in the model's name."""
 
     requests: ClassVar[list[dict[str, Any]]] = []
+    stern: ClassVar[bool] = True  # how the judge of this name is disposed just now
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -52,6 +53,8 @@ class Court(BaseHTTPRequestHandler):
     def say(self, prompt: str, behaves: str) -> str:
         if behaves == "garbage":
             return "I would rather not."
+        if behaves == "stern":
+            return json.dumps({"rating": 0 if Court.stern else 4})
         if behaves == "moody":  # another verdict each time
             return json.dumps({"rating": random.Random(len(Court.requests)).choice((0, 4))})
         asked, schema = prompt.rsplit("Schema: ", 1)
@@ -213,3 +216,43 @@ def test_agreement_golden() -> None:
     assert (
         found["kappa"] == pytest.approx(0.4) and found["agreement"]["mean"] == pytest.approx(0.7) and found["demoted"]
     )
+
+
+@pytest.mark.parametrize(
+    ("still_stern", "exit_code", "says"), [(True, 1, "says so again"), (False, 3, "asked again the judge says pass")]
+)
+def test_a_gate_asks_a_failing_judge_again(
+    court: str, tmp_path: Path, still_stern: bool, exit_code: int, says: str
+) -> None:
+    from typer.testing import CliRunner
+
+    from bench.cli import app
+
+    judged_run(court, tmp_path, "stern")
+    folder = tmp_path / "r" / "t"
+    strict = (folder / "judged.jsonl").read_text()
+    (folder / "judged.jsonl").write_text(strict.replace('"value": 0.0', '"value": 1.0'))
+    made = CliRunner().invoke(
+        app, ["baseline", "accept", str(folder), "--reason", "all was well", "--out", str(tmp_path / "b")]
+    )
+    assert made.exit_code == 0, made.output
+    (folder / "judged.jsonl").write_text(strict)
+    rules, found = tmp_path / "rules.yaml", tmp_path / "gate.json"
+    rules.write_text("rules:\n- {metric: answer_accuracy, margin: 0.1, warn: false}\n")
+    Court.stern = still_stern
+    told = CliRunner().invoke(
+        app,
+        [
+            "gate",
+            str(folder),
+            "--baseline",
+            str(tmp_path / "b" / "t.json"),
+            "--rules",
+            str(rules),
+            "--json",
+            str(found),
+        ],
+    )
+    Court.stern = True
+    assert told.exit_code == exit_code, told.output
+    assert says in json.loads(found.read_text())["results"][0]["why"]
