@@ -17,6 +17,7 @@ from bench import stats
 from bench.errors import UserError
 from bench.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.metrics import text
+from bench.redact import hide
 from bench.spec import Entailing, Judging
 from bench.types import JSON, Record
 from bench.worker import read_record
@@ -109,6 +110,7 @@ def _judge(settings: Judging) -> Judge:
             f"the judge needs ragas ({e}).", where="judge", remedy="Install it: pip install 'ragtune[judge]'."
         ) from e
     key = os.environ[settings.api_key_env] if settings.api_key_env else None
+    hide(settings.api_key_env or "")
     return Judge(
         settings.base_url, settings.model, key, settings.embedding_model, dict(settings.parameters), settings.timeout_s, settings.attempts,
         settings.concurrency, settings.wait_s,

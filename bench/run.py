@@ -31,6 +31,7 @@ from bench.files import read_json, read_jsonl, write_json, write_text
 from bench.leakage import leaks
 from bench.native import Task
 from bench.paths import Places
+from bench.redact import clean, hide
 from bench.spec import Spec
 from bench.store import Store
 from bench.system import Tuning
@@ -136,6 +137,7 @@ def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
             raise UserError(f"system {cell.system!r} trains on paraphrases, and the dataset has none.", where=spec.name,
                             remedy="Put the passages in other words into paraphrases.jsonl, or drop tuning.paraphrases.")  # fmt: skip
         variable = cell.config["model"].get("api_key_env")
+        hide(variable or "")
         if variable and variable not in os.environ:
             raise UserError(
                 f"environment variable {variable} is not set.",
@@ -212,8 +214,10 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
                 reason = None if cached else _run_cell(cell, prepared, folder, store, executor, tell, place)
                 tell.end(cell.id, reason, cached)
     except KeyboardInterrupt:
+        clean(folder / "server.log")
         write_json(folder / "run.json", {**header, "status": "incomplete", "cells": _told(prepared, folder)})
         raise
+    clean(folder / "server.log")
     told = _told(prepared, folder)
     failed = {c: str(r["reason"]) for c, r in told.items() if r["status"] != "done"}
     _gather(prepared, folder)
@@ -285,6 +289,8 @@ def _run_cell(
         reason = executor.run(before.resolve(), timeout_s=measure.timeout_s, watch=tell.stage)
     except ServerDied as e:
         reason = str(e)
+    finally:
+        clean(place / "log.txt")
     result = place / "result.json"
     if reason is None and result.exists():
         found = read_json(result)

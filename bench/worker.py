@@ -17,6 +17,7 @@ from bench.apart import attempt, in_child
 from bench.digest import plain
 from bench.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.native import Task
+from bench.redact import redacted
 from bench.store import Store
 from bench.system import Sample, System, SystemConfig
 from bench.types import JSON, Answer, Example, Hit, Material, Question, Record
@@ -224,7 +225,7 @@ def _seen(e: Example, config: SystemConfig) -> Question:
 
 
 def _line(r: Record) -> str:
-    return json.dumps(plain(r), ensure_ascii=False, allow_nan=False) + "\n"
+    return redacted(json.dumps(plain(r), ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def record(job: Job, e: Example, answer: Answer, number: int, size: int, watch: meters.Stopwatch) -> Record:

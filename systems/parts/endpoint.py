@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import httpx
 
 from bench import meters
+from bench.redact import hide, redacted
 from bench.system import Prompt
 from bench.types import Answer, Hit, Question
 from systems.parts import prompt as prompts
@@ -38,7 +39,9 @@ class Endpoint:
             with self.client.stream("POST", "chat/completions", json=body) as response:
                 if response.status_code != 200:
                     response.read()
-                    return Answer("", hits, error=f"endpoint answered {response.status_code}: {response.text[:200]}")
+                    return Answer(
+                        "", hits, error=f"endpoint answered {response.status_code}: {redacted(response.text)[:200]}"
+                    )
                 finished = False
                 for line in response.iter_lines():
                     if not line.startswith("data:"):
@@ -55,7 +58,7 @@ class Endpoint:
                             parts.append(piece)
                         finished = finished or bool(choice.get("finish_reason"))
         except (httpx.HTTPError, ValueError, AttributeError, TypeError) as e:
-            return Answer("", hits, error=f"endpoint: {type(e).__name__}: {e}"[:300])
+            return Answer("", hits, error=redacted(f"endpoint: {type(e).__name__}: {e}")[:300])
         if not finished:
             return Answer("".join(parts), hits, error="endpoint: the answer broke off")
         counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
@@ -66,6 +69,7 @@ def connect(
     base_url: str, name: str, *, api_key_env: str | None, timeout_s: float, max_new_tokens: int, prompt: Prompt
 ) -> Endpoint:
     """Raises KeyError when the named environment variable is not set."""
+    hide(api_key_env or "")
     headers = {"Authorization": f"Bearer {os.environ[api_key_env]}"} if api_key_env else {}
     client = httpx.Client(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=timeout_s)
     meters.note("device", "endpoint")

@@ -17,7 +17,7 @@ from bench.types import Answer, Material, Question
 
 
 class Config(SystemConfig):
-    fault: Literal["none", "raise", "kill", "hang", "memory", "short"] = "none"
+    fault: Literal["none", "raise", "kill", "hang", "memory", "short", "tell"] = "none"
     after: int = 10  # questions before the fault
     delay_s: float = 0.0  # of each question
     tally: str | None = None  # file that gets a line for each question answered
@@ -53,6 +53,9 @@ class Echo:
             case "hang":
                 subprocess.Popen(["sleep", "600"])  # a grandchild that must go too
                 time.sleep(600)
+            case "tell":
+                print("the password is", os.environ["PLANTED_PASSWORD"], flush=True)
+                raise ValueError(f"the password is {os.environ['PLANTED_PASSWORD']}")
             case "memory":
                 raise MemoryError("planted")
 
