@@ -17,14 +17,14 @@ KNOWN = "tests.kinds.known"
 N, TAUGHT = 300, 60
 
 
-def dataset(folder: Path) -> Path:
-    """A page and a test question on each of N items; training asks the first TAUGHT in the very words of the test."""
+def dataset(folder: Path, n: int = N, taught: int = TAUGHT) -> Path:
+    """A page and a test question on each of `n` items; training asks the first ones in the very words of the test."""
     folder.mkdir()
 
     def write(name: str, rows: list[dict[str, Any]]) -> None:
         (folder / name).write_text("".join(json.dumps(r) + "\n" for r in rows))
 
-    ids = range(1000, 1000 + N)
+    ids = range(1000, 1000 + n)
     write("corpus.jsonl", [{"id": f"p{i}", "text": f"item {i} is ruby {i * 7}."} for i in ids])
     write("updates.jsonl", [{"id": f"p{i}", "text": f"item {i} is jade {i * 7}."} for i in ids if i % 10 == 0])
     test = [
@@ -33,7 +33,7 @@ def dataset(folder: Path) -> Path:
         for i in ids
     ]  # fmt: skip
     write("test.jsonl", test)
-    write("train.jsonl", [{**t, "id": f"train-{t['id']}", "updated": []} for t in test[:TAUGHT]])
+    write("train.jsonl", [{**t, "id": f"train-{t['id']}", "updated": []} for t in test[:taught]])
     return folder
 
 

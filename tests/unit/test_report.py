@@ -199,3 +199,71 @@ def test_scores_as_tables_and_a_page_over_the_runs(hostile: Path) -> None:
     assert HOSTILE not in page.read_text() and 'href="t/index.html"' in page.read_text()
     with pytest.raises(UserError, match="no run here"):
         index(hostile)
+
+
+def test_every_eval_ever(hostile: Path) -> None:
+    """Against the fields that its schema 0.2.1 requires, stated anew."""
+    import jsonschema
+
+    from bench.export import FORMATS
+
+    text, number = {"type": "string"}, {"type": "number"}
+    strings = {"type": "object", "additionalProperties": text}
+    details = {
+        "type": "object", "required": ["score"],
+        "properties": {"score": number, "uncertainty": {"type": "object", "properties": {
+            "confidence_interval": {"type": "object", "required": ["lower", "upper"], "properties": {"lower": number, "upper": number, "confidence_level": number, "method": text}},
+            "num_samples": {"type": "integer"},
+        }, "additionalProperties": False}},
+    }  # fmt: skip
+    result = {
+        "type": "object", "required": ["evaluation_name", "source_data", "metric_config", "score_details"],
+        "properties": {
+            "evaluation_name": text, "score_details": details,
+            "source_data": {"type": "object", "required": ["dataset_name", "source_type"], "properties": {"source_type": {"const": "other"}, "additional_details": strings}},
+            "metric_config": {"type": "object", "required": ["lower_is_better", "min_score", "max_score"], "properties": {"lower_is_better": {"type": "boolean"}, "score_type": {"const": "continuous"}}},
+            "generation_config": {"type": "object", "properties": {"additional_details": strings, "generation_args": {
+                "type": "object", "additionalProperties": False, "properties": {"temperature": number, "max_tokens": {"type": "integer"}}}}},
+        },
+    }  # fmt: skip
+    required = [
+        "schema_version",
+        "evaluation_id",
+        "retrieved_timestamp",
+        "source_metadata",
+        "model_info",
+        "eval_library",
+        "evaluation_results",
+    ]
+    schema = {
+        "type": "object", "required": required, "additionalProperties": False,
+        "properties": {
+            **dict.fromkeys(("schema_version", "evaluation_id", "retrieved_timestamp", "evaluation_timestamp"), text),
+            "source_metadata": {"type": "object", "required": ["source_type", "source_organization_name", "evaluator_relationship"],
+                                "properties": {"source_type": {"enum": ["documentation", "evaluation_run"]}, "evaluator_relationship": {"enum": ["first_party", "third_party", "collaborative", "other"]}, "additional_details": strings}},
+            "eval_library": {"type": "object", "required": ["name", "version"]},
+            "model_info": {"type": "object", "required": ["name", "id"], "properties": {"additional_details": strings}},
+            "evaluation_results": {"type": "array", "minItems": 1, "items": result},
+        },
+    }  # fmt: skip
+    files = sorted(FORMATS["every-eval-ever"](hostile).iterdir())
+    assert [f.stem for f in files] == ["echo", "other"]
+    for file in files:
+        found = json.loads(file.read_text())
+        jsonschema.validate(found, schema)
+        em = next(r for r in found["evaluation_results"] if r["evaluation_name"].endswith("Exact match"))
+        assert em["score_details"]["score"] == score(hostile)["systems"][file.stem]["scores"]["em"]["mean"]
+
+
+def test_mlflow(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="the mlflow extra is not installed")
+    from bench.export import FORMATS
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri((tmp_path / "runs").as_uri())
+    parent = FORMATS["mlflow"](hostile)
+    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    nested = {r.info.run_name: r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent}
+    assert set(nested) == {"echo", "other"} and nested["echo"].data.params["kind"] == "tests.kinds.echo"
+    assert nested["echo"].data.metrics["em.mean"] == score(hostile)["systems"]["echo"]["scores"]["em"]["mean"]
