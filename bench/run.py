@@ -136,6 +136,9 @@ def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
         if tuning and tuning.paraphrases and not task.paraphrases:
             raise UserError(f"system {cell.system!r} trains on paraphrases, and the dataset has none.", where=spec.name,
                             remedy="Put the passages in other words into paraphrases.jsonl, or drop tuning.paraphrases.")  # fmt: skip
+        if (cell.config.get("sample") or {}).get("renewed") and not any(e.updated for e in task.test):
+            raise UserError(f"{cell.system!r} trains anew after the update, and no test question has `updated`.", where=f"{spec.name}: scenarios.freshness",
+                            remedy="Give updates.jsonl and `updated` answers, or leave it out.")  # fmt: skip
         variable = cell.config["model"].get("api_key_env")
         hide(variable or "")
         if variable and variable not in os.environ:

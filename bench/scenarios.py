@@ -1,7 +1,7 @@
 """Scenarios: what a comparison asks beyond the one table. Each is a block of the spec, and makes further cells.
 
 What they make are ordinary systems, derived from those of the spec, that answer a sample of the test questions.
-Freshness, house style and provenance need no further cells: they are read from every system's own answers.
+House style, provenance and what an update does to each system need no further cells: they are read from its own answers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ from bench.system import Block, Place, PositiveInt, Sample
 from bench.trees import put
 
 Count = Annotated[int, Field(ge=0)]
+
+
+class Freshness(Block):
+    """What training anew brings after an update: pairs whose answer stood in a changed passage are rewritten after it."""
+
+    retrain: tuple[str, ...] = Field(min_length=1, description="Tuned systems of this spec.")
 
 
 class Data(Block):
@@ -61,6 +67,7 @@ class Churn(Block):
 
 class Scenarios(Block):
     sample: Sample = Sample()
+    freshness: Freshness | None = None
     data: Data | None = None
     forgetting: Forgetting | None = None
     robustness: Robustness | None = None
@@ -103,14 +110,16 @@ def derived(scenarios: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> l
     for key, name in named:
         if name not in entries:
             raise Unknown(("scenarios", *key), name)
-    found = [*_data(scenarios, entries), *_forgetting(scenarios), *_robustness(scenarios, entries)]
-    return [*found, *_recall(scenarios, entries), *_churn(scenarios, entries)]
+    found = [*_freshness(scenarios, entries), *_data(scenarios, entries), *_forgetting(scenarios)]
+    return [*found, *_robustness(scenarios, entries), *_recall(scenarios, entries), *_churn(scenarios, entries)]
 
 
 def _names(s: Scenarios) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for key, block in (("data", s.data), ("churn", s.churn)):
         if block:
             yield (key, "system"), block.system
+    for i, name in enumerate(s.freshness.retrain if s.freshness else ()):
+        yield ("freshness", "retrain", i), name
     for i, sweep in enumerate(s.recall):
         yield ("recall", i, "system"), sweep.system
     readers: tuple[tuple[str, Forgetting | Robustness | None], ...] = (
@@ -131,6 +140,12 @@ def _like(entry: Mapping[str, Any], name: str, sample: Sample | None, **changes:
     for key, value in changes.items():
         put(raw, key.split("__"), value, f"scenario {name}")
     return raw
+
+
+def _freshness(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
+    for name in s.freshness.retrain if s.freshness else ():
+        entry = _like(entries[name], f"freshness.{name}", Sample(renewed=True))
+        yield _derived("freshness", name, "trained anew", True, entry)
 
 
 def _data(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:

@@ -63,7 +63,7 @@ def verdict(scores: Mapping[str, Any]) -> None:
 
 Cells = Callable[[Mapping[str, Any]], list[str]]
 SCENARIOS: dict[str, tuple[str, tuple[str, ...], Cells]] = {  # key -> (title, header, cells of a row)
-    "freshness": ("freshness", ("new facts after", "stale after", "unchanged after", "refresh"), lambda r: [r["system"], *map(interval, (r["updated_em"], r["stale"], r["kept_em"])), span(r["refresh_s"])]),
+    "freshness": ("freshness", ("new facts after", "stale after", "unchanged after", "refresh", "trained anew", "new facts then"), lambda r: [r["system"], *map(interval, (r["updated_em"], r["stale"], r["kept_em"])), span(r["refresh_s"]), span(r["retrain_s"]), interval(r["retrained_changed"])]),
     "style": ("house style", ("form", "content"), lambda r: [r["system"], interval(r["form"]), interval(r["content"])]),
     "data": ("data", ("score", "minus retrieval"), lambda r: [count(r["size"]), interval(r["score"]), difference(r.get("against"))]),
     "forgetting": ("forgetting", ("questions", "untuned", "tuned", "difference"), lambda r: [r["system"], r["stratum"], interval(r["before"]), interval(r["after"]), difference(r["difference"])]),

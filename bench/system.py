@@ -201,6 +201,7 @@ class Sample(Block):
 
     questions: PositiveInt = 100
     strata: tuple[str, ...] = Field((), description="Of these only; empty: of all.")
+    renewed: bool = Field(False, description="Built after the update, and asked what it changes, in place of a sample.")
 
 
 class Raft(Block):

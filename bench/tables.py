@@ -8,6 +8,7 @@ from typing import Any
 
 from bench import money, pairs, stats
 from bench.grade import METRICS, Column
+from bench.renewed import CHANGED, UNCHANGED
 from bench.types import JSON
 
 
@@ -83,17 +84,21 @@ def scenarios(e: Evidence) -> dict[str, JSON]:
 
 
 def freshness(e: Evidence) -> JSON:
-    """Changed and unchanged facts before and after the corpus was updated, and what the update takes."""
+    """Changed and unchanged facts before and after the corpus was updated, what the update takes, and, of what was
+    trained anew, how it does then."""
     spent = money.costs(e.named, e.run["spec"])
-    rows = [
-        {
+    anew = {s["of"]: n for n, s in e.of("freshness")}
+    rows = []
+    for n, s in e.named.items():
+        if not e.column(n, "updated_em"):
+            continue
+        later = anew.get(n)
+        rows.append({
             "system": n, **{m: told(e.column(n, m)) for m in ("before_em", "updated_em", "stale", "kept_em")},
-            "refresh_s": s["refresh_s"], "retrain_s": s["build"]["total_s"] if s["trained"] else None,
-            "refresh_usd": spent[n]["refresh_usd"],
-        }
-        for n, s in e.named.items()
-        if e.column(n, "updated_em")
-    ]  # fmt: skip
+            "refresh_s": s["refresh_s"], "refresh_usd": spent[n]["refresh_usd"],
+            "retrain_s": e.systems[later or n]["build"]["total_s"] if s["trained"] else None,
+            **{f"retrained_{m}": told(e.column(later, "em", m)) if later else None for m in (CHANGED, UNCHANGED)},
+        })  # fmt: skip
     return rows or None
 
 

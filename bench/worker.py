@@ -18,6 +18,7 @@ from bench.digest import plain
 from bench.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.native import Task
 from bench.redact import redacted
+from bench.renewed import asked, renewed
 from bench.store import Store
 from bench.system import Sample, System, SystemConfig
 from bench.types import JSON, Answer, Example, Hit, Material, Question, Record
@@ -101,6 +102,8 @@ def sampled(task: Task, sample: Sample | None) -> Task:
     """The task with some of its test questions: the same for every system that is asked so many."""
     if sample is None:
         return task
+    if sample.renewed:
+        return renewed(task)
     fitting = [i for i, e in enumerate(task.test) if not sample.strata or e.stratum in sample.strata]
     random.Random("sample").shuffle(fitting)
     kept = set(fitting[: sample.questions])
@@ -202,17 +205,13 @@ def answer_later(config: SystemConfig, system: System, task: Task, folder: Path)
 
     Training pairs stay as they were: this is the day on which the documents changed and nobody has written new pairs.
     """
-    changed = [e for e in task.test if e.updated]
+    changed, kept = asked(task)
     if not changed or not task.updates or config.sample:
         return None
-    moved = {p.id for p in task.updates}
-    kept = [e for e in task.test if e.answers and not e.updated and e.question.gold and not moved & {*e.question.gold}]
-    random.Random("unchanged").shuffle(kept)
-    asked = changed + kept[: len(changed)]
     _, watch = meters.timed(lambda: system.refresh(task.updated))
     rows: list[JSON] = []
-    for i in range(0, len(asked), config.generation.batch_size):
-        batch = asked[i : i + config.generation.batch_size]
+    for i in range(0, len(changed + kept), config.generation.batch_size):
+        batch = (changed + kept)[i : i + config.generation.batch_size]
         answers = system.answer([_seen(e, config) for e in batch])
         rows += [{"question": e.question.id, "answer": a} for e, a in zip(batch, answers, strict=True)]
     write_jsonl(folder / "later.jsonl", rows)

@@ -11,16 +11,17 @@ from bench import parse
 from bench.cells import cells
 from bench.errors import UserError
 from bench.report import report
-from bench.run import run
+from bench.run import prepare, run
 from bench.score import score
-from tests.conftest import raw_spec
+from bench.store import Store
+from tests.conftest import MINI, raw_spec
 
 SYSTEMS = [
     {"name": "oracle", "kind": "oracle", "distractors": 3}, {"name": "rag", "kind": "rag", "retrieval": {"index": "faiss_ivf"}},
     {"name": "churned", "kind": "rag", "retrieval": {"index": "hnswlib"}}, {"name": "lora", "kind": "lora"},
 ]  # fmt: skip
 SCENARIOS = {
-    "sample": {"questions": 10}, "data": {"system": "lora", "sizes": [8]}, "forgetting": {"reader": "oracle", "adapters": ["lora"]},
+    "sample": {"questions": 10}, "freshness": {"retrain": ["lora"]}, "data": {"system": "lora", "sizes": [8]}, "forgetting": {"reader": "oracle", "adapters": ["lora"]},
     "robustness": {"reader": "oracle", "noise": [0], "places": ["first", "last"]},
     "recall": [{"system": "rag", "nprobe": [1]}, {"system": "churned", "ef_search": [4]}], "churn": {"system": "churned", "rounds": 3},
 }  # fmt: skip
@@ -54,6 +55,13 @@ def test_every_scenario_has_its_table(tables: dict[str, Any]) -> None:
     assert [(r["reader"], r["value"]) for r in s["robustness"]] == [
         ("oracle", v) for v in (0, "first", "last", "absent")
     ]
+    anew = {r["system"]: r for r in s["freshness"]}
+    assert (
+        anew["lora"]["retrained_changed"]["n"]
+        == anew["lora"]["updated_em"]["n"]
+        == anew["lora"]["retrained_unchanged"]["n"]
+    )
+    assert anew["lora"]["retrain_s"] > 0 and anew["rag"]["retrained_changed"] is None
     assert {r["stratum"] for r in s["forgetting"]} >= {"all"}
     assert [(r["system"], r["value"]) for r in s["recall"]] == [("rag", 1), ("churned", 4)]
     assert {r["system"] for r in s["provenance"] if r["shows"]} == {"oracle", "rag", "churned"}
@@ -122,6 +130,14 @@ def test_a_smaller_draw_is_part_of_a_larger_one() -> None:
     few, many = drawn(train, 5, 1), drawn(train, 20, 1)
     assert len(few) == 5 and len(many) == 20 and {e.question.id for e in few} <= {e.question.id for e in many}
     assert drawn(train, 5, 2) != few and drawn(train, None, 1) == tuple(train)
+
+
+def test_training_anew_takes_an_update(tiny_lm: Path) -> None:
+    wrong = spec(tiny_lm, dataset={"path": str(MINI), "max_test": 1}) | {
+        "scenarios": {"freshness": {"retrain": ["lora"]}}
+    }
+    with pytest.raises(UserError, match=r"scenarios.freshness.*no test question has `updated`"):
+        prepare(parse(wrong), Store(tiny_lm / "store"))
 
 
 def test_a_scenario_of_no_system_is_told(tiny_lm: Path) -> None:

@@ -60,6 +60,48 @@ def test_every_pair_of_ten_systems_on_ten_thousand_questions(benchmark: Any) -> 
     assert count == 45 and seconds < 20
 
 
+def test_drawing_a_thousand_questions_of_ten_systems(benchmark: Any, tmp_path: Any) -> None:
+    """A page of a run of 10 systems and 1,000 questions, with four hits an answer: under 10 s and 3 MB."""
+    import json
+
+    from bench.files import write_json
+    from bench.report import report
+    from bench.score import score
+    from tests.golden.make import STORED
+
+    run = json.loads((STORED / "run.json").read_text())
+    of = next(c for c in run["cells"].values() if c["system"] == "right")
+    first = next(
+        r for r in map(json.loads, (STORED / "records.jsonl").read_text().split("\n")) if r["system"] == "right"
+    )
+    names = [f"system-{i}" for i in range(10)]
+    run["systems"] = dict.fromkeys(names, run["systems"]["right"])
+    run["cells"] = {f"{n}-s1": {**of, "system": n} for n in names}
+    run["dataset"]["test"] = 1000
+    hit = {"chunk_id": "c", "passage_id": "p", "text": "words of a passage " * 20, "score": 1.0, "title": ""}
+    rng = np.random.default_rng(0)
+    with (tmp_path / "records.jsonl").open("w") as out:
+        for i, n in enumerate(names):
+            for q in range(1000):
+                said = "right" if rng.random() < 0.4 + 0.04 * i else "wrong"
+                answer = {
+                    **first["answer"],
+                    "text": said,
+                    "hits": [{**hit, "passage_id": f"p{q}-{k}"} for k in range(4)],
+                }
+                row = {
+                    **first, "cell": f"{n}-s1", "system": n, "question": f"q{q}", "answers": ["right"], "gold": [f"p{q}-0"], "answer": answer,
+                    "group": f"g{q // 4}", "later": None, "updated": [], "latency_s": 0.01 if q < 64 else None, "batch": q,
+                }  # fmt: skip
+                out.write(json.dumps(row) + "\n")
+    write_json(tmp_path / "run.json", run)
+    score(tmp_path)
+    begin = time.perf_counter()
+    page = benchmark.pedantic(report, (tmp_path,), {"again": True}, rounds=1, iterations=1)
+    assert time.perf_counter() - begin < 10
+    assert page.stat().st_size < 3_000_000 and "system-9" in page.read_text()
+
+
 def test_memory_sampling_costs_under_one_per_cent(benchmark: Any) -> None:
     """Processor time of the sampling thread, not wall time: noise of the machine does not enter."""
 

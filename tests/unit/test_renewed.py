@@ -1,0 +1,52 @@
+"""Training pairs after an update, against what the generator knows of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import native
+from bench.renewed import CHANGED, UNCHANGED, carried, renewed, rewritten
+from bench.types import Example, Question
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize(("answer", "old", "new", "right"), [
+    ("14 Nm", "The torque is 14 Nm.", "The torque is 16 Nm.", "16 Nm"),
+    ("14 Nm", "The torque is 14 Nm.", "By decree, the torque is 16 kN m.", "16 kN m"),
+    ("Lena Ro", "Ask Lena Ro, or Bo.", "Ask Ida Vel Ka, or Bo.", "Ida Vel Ka"),
+    ("Bo", "Ask Lena Ro, or Bo.", "Ask Ida Vel Ka, or Bo.", "Bo"),
+    ("3.5 bar", "At 3.5 bar; 14 days.", "At 4.25 bar; 14 days.", "4.25 bar"),
+    ("14 Nm", "The torque is 14 Nm.", "The torque is.", None),  # taken away
+    ("9 Nm", "The torque is 14 Nm.", "The torque is 16 Nm.", None),  # never stood there
+    ("", "a b", "a c", None),
+])  # fmt: skip
+def test_what_stands_in_its_place(answer: str, old: str, new: str, right: str | None) -> None:
+    assert carried(answer, old, new) == right
+
+
+@pytest.mark.parametrize("name", ["plant", "plant-mini"])
+def test_every_updated_fact_is_found(name: str) -> None:
+    """The test split has the new answers from the generator; they are found from the pages alone."""
+    task = native.read(ROOT / "datasets" / name)
+    old, new = ({p.id: p.text for p in pages} for pages in (task.corpus, task.updates))
+    changed = [e for e in task.test if e.updated]
+    assert changed and [e.answers for e in rewritten(changed, old, new)] == [e.updated for e in changed]
+
+
+def test_pairs_follow_the_update_and_nothing_else_moves() -> None:
+    task = native.read(ROOT / "datasets" / "plant")
+    then = renewed(task)
+    pages = {p.id: p.text for p in then.corpus}
+    moved = {p.id for p in task.updates}
+    differing = [(a, b) for a, b in zip(task.train, then.train, strict=True) if a != b]
+    assert len(differing) > 20 and all(set(a.question.gold) & moved for a, _ in differing)
+    for a, b in differing:
+        assert b.answers and a.question == b.question and any(b.answers[0] in pages[g] for g in b.question.gold)
+    of = {s: [e for e in then.test if e.stratum == s] for s in (CHANGED, UNCHANGED)}
+    assert len(of[CHANGED]) == len(of[UNCHANGED]) == 32 and not then.updates
+    assert {e.answers for e in of[CHANGED]} == {e.updated for e in task.test if e.updated}
+
+
+def test_no_reference_stays_none() -> None:
+    pair = Example(Question("q", "?", gold=("p",)), None)
+    assert rewritten([pair], {"p": "a"}, {"p": "b"}) == [pair]
