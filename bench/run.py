@@ -222,6 +222,7 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
         raise
     clean(folder / "server.log")
     told = _told(prepared, folder)
+    header["leaks"] = _leaks(header["leaks"], told)
     failed = {c: str(r["reason"]) for c, r in told.items() if r["status"] != "done"}
     _gather(prepared, folder)
     status = "failed" if failed else "complete"
@@ -230,6 +231,12 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
         {**header, "status": status, "ended": time.time(), "load_end": environment.load(), "cells": told},
     )
     return Outcome(folder, status, len(todo), failed)
+
+
+def _leaks(found: dict[str, list[str]], told: dict[str, JSON]) -> dict[str, list[str]]:
+    """What the texts told of leaks, with what the cells' embedders add."""
+    near = sorted({q for cell in told.values() for q in cell.get("near") or ()})
+    return {**found, **{q: [*found.get(q, ()), "near in meaning"] for q in near}}
 
 
 def _about(prepared: Prepared) -> dict[str, JSON]:

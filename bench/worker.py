@@ -16,6 +16,7 @@ from bench import kinds, meters, native
 from bench.apart import attempt, in_child
 from bench.digest import plain
 from bench.files import read_json, read_jsonl, write_json, write_jsonl
+from bench.leakage import alike
 from bench.native import Task
 from bench.redact import redacted
 from bench.renewed import asked, renewed
@@ -78,10 +79,13 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         memory.phase("audit")
         recall = system.index_recall([e.question for e in task.test])
     artefacts, measured = first or _once(store), memory.facts()  # of the world as it was
+    embedder = getattr(config, "embedder", None)
+    embeds = config.sample is None and any(a["kind"] == "embeddings" for a in _once(store))
+    near = alike(embedder, task.train, task.test, Store(store.root)) if embeds and embedder else None
     refresh_s = answer_later(config, system, task, folder)
     return {
         "status": "done", "load_s": load_s, "memory": measured, "notes": meters.notes(),
-        "artefacts": artefacts, "refresh_s": refresh_s, "flips": flips,
+        "artefacts": artefacts, "refresh_s": refresh_s, "flips": flips, "near": near,
         "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True)) if recall is not None else None,
     }  # fmt: skip
 
