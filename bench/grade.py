@@ -18,6 +18,7 @@ Values = dict[str, float | None]  # metric -> value of one question; None: does 
 # metric -> (title, whether higher is better)
 METRICS: dict[str, tuple[str, bool]] = {
     "em": ("Exact match", True),
+    "answerable_em": ("Exact match, answerable", True),
     "f1": ("F1", True),
     "contains": ("Containment", True),
     "rouge_l": ("ROUGE-L", True),
@@ -66,7 +67,14 @@ def quality(r: Record, abstain: Sequence[str]) -> Values:
             text.rouge_l(said, r.answers),
             text.contains(said, r.answers),
         )
-    values: Values = {"em": em, "f1": f1, "contains": inside, "rouge_l": rouge, "abstains_wrongly": float(silent)}
+    values: Values = {
+        "em": em,
+        "answerable_em": em,
+        "f1": f1,
+        "contains": inside,
+        "rouge_l": rouge,
+        "abstains_wrongly": float(silent),
+    }
     if r.choices:
         values["label_accuracy"] = float(not r.answer.error and text.label(said, r.choices) in r.answers)
     if r.form:

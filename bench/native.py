@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Task:
     test: tuple[Example, ...]
     updates: tuple[Passage, ...] = ()
     paraphrases: tuple[Passage, ...] = ()
+    strata: Mapping[str, str] = field(default_factory=dict)  # what each stratum asks, where the dataset says
 
     @property
     def material(self) -> Material:
@@ -51,7 +52,8 @@ def write(folder: Path, task: Task, **about: JSON) -> None:
     """Write a task as a native folder."""
     splits = {n: getattr(task, n) for n in SPLITS}
     write_parts(folder, task.corpus, splits, updates=task.updates, paraphrases=task.paraphrases)
-    write_json(folder / "dataset.yaml", {"name": task.name, **about})  # JSON is YAML
+    strata = {"strata": dict(task.strata)} if task.strata else {}
+    write_json(folder / "dataset.yaml", {"name": task.name, **strata, **about})  # JSON is YAML
 
 
 def write_parts(
@@ -91,6 +93,9 @@ def read(folder: Path) -> Task:
         raise UserError(f"malformed YAML: {e}", where=str(about_path)) from None
     if not isinstance(about, dict):
         raise UserError("expected a mapping such as `name: my-data`.", where=str(about_path))
+    strata = about.get("strata") or {}
+    if not isinstance(strata, dict):
+        raise UserError("`strata` must be a mapping from a stratum to what it asks.", where=str(about_path))
     corpus = _passages(folder / "corpus.jsonl")
     if not corpus:
         raise UserError("the corpus is empty.", where=str(folder / "corpus.jsonl"), remedy="Write one passage a line.")
@@ -100,7 +105,9 @@ def read(folder: Path) -> Task:
     if not splits["test"]:
         raise UserError("no such file, or no question in it.", where=str(folder / "test.jsonl"))
     others = [_passages(p) if p.exists() else () for p in (folder / "updates.jsonl", folder / "paraphrases.jsonl")]
-    return Task(str(about.get("name", folder.name)), corpus, splits["train"], splits["dev"], splits["test"], *others)
+    told = {str(k): str(v) for k, v in strata.items()}
+    name = str(about.get("name", folder.name))
+    return Task(name, corpus, splits["train"], splits["dev"], splits["test"], others[0], others[1], told)
 
 
 def _passages(path: Path) -> tuple[Passage, ...]:

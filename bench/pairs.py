@@ -92,7 +92,7 @@ def compare(panel: Panel, *, margin: float | None = None, resamples: int = RESAM
     d = [_differences(panel.values[a], panel.values[b]) for a, b in names]
     sums = [panel.sums(x) for x in d]
     found = _intervals(sums, panel.counts, resamples, seed)
-    pairs = [_pair(panel, n, x, i, margin, seed) for n, x, i in zip(names, d, found, strict=True)]
+    pairs = [_pair(panel, n, x, i, margin, seed, len(names)) for n, x, i in zip(names, d, found, strict=True)]
     return [_decided(p, h) for p, h in zip(pairs, holm([p.p for p in pairs]), strict=True)]
 
 
@@ -118,7 +118,9 @@ def _differences(a: Array, b: Array) -> Array:
     return a - b if len(a) == len(b) or 1 in (len(a), len(b)) else a.mean(0, keepdims=True) - b.mean(0, keepdims=True)
 
 
-def _pair(panel: Panel, names: tuple[str, str], d: Array, found: Interval, margin: float | None, seed: int) -> Pair:
+def _pair(
+    panel: Panel, names: tuple[str, str], d: Array, found: Interval, margin: float | None, seed: int, family: int
+) -> Pair:
     n, mean = d.shape[1], float(d.mean())
     spread = float(d.mean(0).std(ddof=1)) if n > 1 else 0.0
     if isinstance(found, Spread):
@@ -132,7 +134,7 @@ def _pair(panel: Panel, names: tuple[str, str], d: Array, found: Interval, margi
         *names, mean, low, high, n, len(panel.counts), len(d), p, p, test, found.method,
         won=float(np.maximum(d, 0).sum(1).mean()), lost=float(np.maximum(-d, 0).sum(1).mean()),
         effect=mean / spread if spread else None,
-        n80=needed(mean, n * error**2, power=0.8), n90=needed(mean, n * error**2, power=0.9), margin=margin,
+        n80=needed(mean, n * error**2, power=0.8, family=family), n90=needed(mean, n * error**2, power=0.9, family=family), margin=margin,
         non_inferior=None if margin is None else inner[0] > -margin, verdict="equivalent" if same else "inconclusive",
     )  # fmt: skip
 
@@ -237,11 +239,12 @@ def mcnemar(won: int, lost: int) -> float:
     return float(distributions.binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
 
 
-def needed(difference: float, variance: float, *, power: float) -> int | None:
-    """Questions to find a mean paired difference with this power; `variance` is of one question's difference."""
+def needed(difference: float, variance: float, *, power: float, family: int = 1) -> int | None:
+    """Questions to find a mean paired difference with this power; `variance` is of one question's difference, and
+    `family` the number of comparisons that it is corrected with (by Bonferroni, which asks for no less than Holm)."""
     if not difference or not math.isfinite(variance):
         return None
-    z = float(distributions.norm.ppf(1 - ALPHA / 2) + distributions.norm.ppf(power))
+    z = float(distributions.norm.ppf(1 - ALPHA / 2 / family) + distributions.norm.ppf(power))
     return math.ceil(z * z * variance / difference**2 - 1e-9)
 
 

@@ -13,17 +13,20 @@ MOST = 40
 
 
 def outcome(r: Record, value: float | None, abstain: Sequence[str]) -> str:
-    """`right`, `failed`, `abstained`, `not retrieved` (no gold passage was shown), `misread` (one was), or `wrong`."""
+    """`right`; `failed`; `abstained`; `should have abstained`; `not retrieved`, `partly retrieved` (none or not all of the
+    gold passages were shown); `misread` (all were); or `wrong`, of a system that shows no passages."""
     if r.answer.error:
         return "failed"
     if value is not None and value >= 1.0:
         return "right"
-    if r.answers and text.abstains(r.answer.text, abstain):
+    if r.answers is not None and not r.answers:
+        return "should have abstained"
+    if text.abstains(r.answer.text, abstain):
         return "abstained"
     if r.answer.hits is None:
         return "wrong"
-    shown = {h.passage_id for h in r.answer.held}
-    return "misread" if not r.gold or shown & set(r.gold) else "not retrieved"
+    gold, shown = set(r.gold), {h.passage_id for h in r.answer.held}
+    return "misread" if gold <= shown else "partly retrieved" if gold & shown else "not retrieved"
 
 
 def disagreements(

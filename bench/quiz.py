@@ -22,15 +22,19 @@ from bench.wordings import DONE, KINDS, ORDER, TEST, TRAIN, Wordings, ask, fille
 from bench.worlds import Entity, World
 
 STRATA = {  # stratum -> its share of the test, in percent
-    "asked": 21,  # the fact was asked in training, in other words
-    "corpus_only": 21,  # the fact stands in the corpus and was never asked
-    "updated": 8,  # asked in training, and version 2 says something else
-    "two_hop": 10,  # needs a page and the page that it refers to
-    "comparison": 9,  # which of two is higher
-    "list": 3,  # every machine that refers to one entity
-    "unanswerable": 15,  # the corpus does not say
-    "house_style": 8,  # a work order: its form only in training, its facts only in the corpus
-    "general": 5,  # read from another world, for forgetting
+    "asked": 21, "corpus_only": 21, "updated": 8, "two_hop": 10, "comparison": 9, "list": 3, "unanswerable": 15,
+    "house_style": 8, "general": 5,
+}  # fmt: skip
+MEANT = {  # stratum -> what it asks, for dataset.yaml and from there the page
+    "asked": "a fact that training asked too, in other words",
+    "corpus_only": "a fact that stands in the corpus and that training never asked",
+    "updated": "as asked, and a later version of the corpus says something else",
+    "two_hop": "needs a page and the page that it refers to",
+    "comparison": "which of two is higher",
+    "list": "every machine that has a value",
+    "unanswerable": "the corpus does not say: right is to abstain",
+    "house_style": "a work order: its form stands only in training, its facts only in the corpus",
+    "general": "a fact of another world, for forgetting",
 }
 
 
@@ -337,7 +341,7 @@ def write(folder: Path, quiz: Quiz) -> dict[str, JSON]:
     about: dict[str, JSON] = {
         "name": folder.resolve().name, "licence": "CC0-1.0", "seed": w.seed,
         "generated_by": " ".join(["ragtune world", folder.resolve().name, *(f"--{k} {shlex.quote(str(v))}" for k, v in options.items())]),
-        "passages": w.pages + quiz.elsewhere.pages, "sha256": digests,
+        "passages": w.pages + quiz.elsewhere.pages, "strata": MEANT, "sha256": digests,
     }  # fmt: skip
     write_json(folder / "dataset.yaml", about)  # JSON is YAML
     return about

@@ -246,7 +246,7 @@ def _about(prepared: Prepared) -> dict[str, JSON]:
     task = prepared.task
     about: dict[str, JSON] = {
         "schema_version": 1, "name": spec.name, "spec": spec.model_dump(mode="json"), "spec_digest": spec.digest,
-        "dataset": {**prepared.origin, "name": task.name, "passages": len(task.corpus), "train": len(task.train), "dev": len(task.dev), "test": len(task.test)},
+        "dataset": {**prepared.origin, "name": task.name, "passages": len(task.corpus), "train": len(task.train), "dev": len(task.dev), "test": len(task.test), "strata": dict(task.strata)},
         "models": prepared.models, "systems": systems,
     }  # fmt: skip
     return about | {"identity": digest([about["spec_digest"], prepared.identities])}

@@ -25,7 +25,7 @@ from bench.worker import read_record
 if TYPE_CHECKING:
     import pandas
 
-VERSION = 5
+VERSION = 6
 
 
 def score(folder: Path) -> dict[str, JSON]:

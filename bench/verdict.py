@@ -34,12 +34,20 @@ def recommend(e: Evidence) -> dict[str, JSON]:
         "break_even": money.break_even({n: spent[n] for n in feasible}, spec["volumes"]["updates_per_month"]),
     }  # fmt: skip
     if not feasible:
-        told |= {"outcome": "nothing feasible", "choice": None, "among": [], "probability": None, "questions": None}
+        told |= {
+            "split": [],
+            "outcome": "nothing feasible",
+            "choice": None,
+            "among": [],
+            "probability": None,
+            "questions": None,
+        }
         return told | {"flips": lifted(e, needs, None), "sentence": _nothing(needs), "caveats": []}
     offset = offsets({n: figures[n] for n in feasible}, spec["needs"]["weights"])
     told |= decide({n: e.columns[n][e.headline] for n in feasible}, offset, spent, e.margin)
     others = [n for n in front if n not in told.get("equivalent", ())]
     told["flips"] = [*weighed(e, told["choice"], others, figures, offset), *lifted(e, needs, told["choice"])]
+    told["split"] = split(e, told.get("best"), told["among"])
     told["caveats"] = caveats(e, [n for n in (told["choice"], *told["among"]) if n])
     told["sentence"] = sentence(e, told)
     return told
@@ -136,6 +144,7 @@ def decide(
     }  # fmt: skip
 
 
+WORTH = 1.3  # times smaller, below which two runs of one system may differ as much
 ALIKE = 1.2  # costs of two runs of one system differ by as much
 
 
@@ -169,7 +178,13 @@ def weighed(
         ahead = quality(e, choice) + offset[choice] - quality(e, other) - offset[other]
         for k in LOG:
             mine, its = figures[choice][k], figures[other][k]
-            if ahead > 0 and mine and its and its < mine * 0.98:
+            if (
+                ahead > 0
+                and mine
+                and its
+                and its * WORTH < mine
+                and ahead / math.log10(mine / its) < quality(e, choice)
+            ):
                 rows.append({"kind": "weight", "criterion": k, "to": other, "threshold": ahead / math.log10(mine / its),
                              "saves": mine / its, "loses": ahead})  # fmt: skip
     return sorted(rows, key=lambda r: r["threshold"])
@@ -184,6 +199,18 @@ def lifted(e: Evidence, needs: Mapping[str, Sequence[Mapping[str, Any]]], choice
         if failing and quality(e, n) > own:
             out.append({"kind": "need", "to": n, "needs": failing, "gains": quality(e, n) - own if choice else None})
     return out
+
+
+def split(e: Evidence, best: str | None, others: Sequence[str]) -> list[dict[str, JSON]]:
+    """Where a level whole hides two opposite halves: of the answerable questions and of those where abstaining is right,
+    the difference of the best from another one. Only where both halves differ, in opposite ways, each by itself."""
+    rows: list[dict[str, JSON]] = []
+    for other in others if best else ():
+        halves = [e.pair(str(best), other, m) for m in ("answerable_em", "abstains_rightly")]
+        one, two = (p if p and (p.low > 0 or p.high < 0) else None for p in halves)
+        if one and two and one.difference * two.difference < 0:
+            rows.append({"to": other, "answerable": asdict(one), "unanswerable": asdict(two)})
+    return rows
 
 
 def caveats(e: Evidence, names: Sequence[str]) -> list[str]:
@@ -225,7 +252,7 @@ def sentence(e: Evidence, r: Mapping[str, Any]) -> str:
             else "they answered alike, and no margin says when that is enough"
         )
         return f"No clear winner between {r['best']} and {_list(r['among'], 'or')}; {more}. Highest so far: {score}." if choice == r["best"] else \
-            f"No clear winner between {r['best']} and {_list(r['among'], 'or')}; {more}. The cheapest of the leaders is {choice}: {score}."  # fmt: skip
+            f"No clear winner between {r['best']} and {_list(r['among'], 'or')}; {more}. Until then {choice}, the cheapest of those equivalent to {r['best']}: {score}."  # fmt: skip
     if not r["against"]:
         return f"Use {choice}: {score}. No other system meets the needs."
     if r["outcome"] == "equivalent":

@@ -20,14 +20,16 @@ from bench.report.seen import Seen
 
 HERE = Path(__file__).parent
 FILTERS = ("interval", "share", "count", "span", "size", "money", "difference", "need", "percent")
-OUTCOMES = ("right", "misread", "not retrieved", "wrong", "abstained", "failed")
+OUTCOMES = (
+    "right", "misread", "partly retrieved", "not retrieved", "wrong", "abstained", "should have abstained", "failed",
+)  # fmt: skip
 JUDGED = (
     "faithfulness", "response_groundedness", "answer_accuracy", "factual_correctness", "context_precision",
     "context_recall", "noise_sensitivity", "response_relevancy",
 )  # fmt: skip
 # title, note, measures
 TABLES = {
-    "Answers": ("", ("em", "f1", "contains", "rouge_l", "label_accuracy", "abstains_rightly", "abstains_wrongly")),
+    "Answers": ("", ("em", "answerable_em", "f1", "contains", "rouge_l", "label_accuracy", "abstains_rightly", "abstains_wrongly")),
     "House style": (
         "Form: the whole answer is written as the house writes. Content: share of the asked facts that stand in it, whatever its form.",
         ("form", "content"),
@@ -49,11 +51,13 @@ def render(run: Mapping[str, Any], scores: Mapping[str, Any], shown: Seen, stamp
         spec=json.dumps(pinned(run), indent=1, ensure_ascii=False), titles={m: t for m, (t, _) in METRICS.items()},
         many_seeds=len(run["spec"]["seeds"]) > 1, caveats=caveats(run, scores), outcomes=OUTCOMES,
         tables=[(t, note, found) for t, (note, names) in TABLES.items() if (found := applying(done, names))],
+        described={n: describe(e) for n, e in run["systems"].items() if n in scores["systems"]}, meant=run["dataset"].get("strata") or {},
+        size=next((s["memory"]["parameters"] for s in done.values() if s["memory"]["parameters"]), None),
         strata=sorted({t for s in done.values() for t in ((s["scores"]["em"] or {}).get("strata") or {})}),
         marks={m: marks(scores, m) for m in METRICS}, cited=citation(run),
         failed={c: r for s in scores["systems"].values() for c, r in s["failed"].items()},
         charts=charts.all_of(done, scores, run["spec"]["volumes"], plain, shown.latencies, {n: t for n, t in shown.traces.items() if n in done}),
-        stamp=Markup(stamp),
+        measured=lambda part, keys: [k for k in keys if any(s[part][k] is not None for s in done.values())], stamp=Markup(stamp),
     )  # fmt: skip
 
 
@@ -106,9 +110,41 @@ def _tex(text: str) -> str:
     return "".join(" " if c in "{}\\%#$&~^" else c for c in text)
 
 
+KINDS = {
+    "closed_book": "the base model alone", "oracle": "given the gold passages", "rag": "retrieval", "lora": "tuned, LoRA",
+    "qlora": "tuned, LoRA on 4-bit weights", "full": "tuned, every parameter", "raft": "retrieval, tuned with distractors in its prompts",
+    "hybrid": "retrieval with a tuned adapter",
+}  # fmt: skip
+
+
+def describe(entry: Mapping[str, Any]) -> str:
+    """A system in a line: what it is, and the settings that make it this one."""
+    config, kind = entry["config"], entry["kind"]
+    told = [KINDS.get(kind, kind)]
+    if config.get("distractors") is not None:
+        told.append(
+            f"the gold passages and {config['distractors']} distractors"
+            if config["distractors"]
+            else "the gold passages alone"
+        )
+    elif (retrieval := config.get("retrieval")) and kind in ("rag", "raft", "hybrid"):
+        told.append(
+            f"{retrieval['index'] if retrieval['mode'] != 'bm25' else ''} {retrieval['mode']}, k = {retrieval['k']}".strip()
+        )
+    if tuning := config.get("tuning"):
+        rank = f"rank {tuning['rank']}, " if config.get("method") == "lora" else ""
+        told.append(f"{rank}{tuning['epochs']} epochs" + (", on the passages too" if tuning["passages"] else ""))
+    told.append("4-bit weights (NF4)" if entry["config"]["precision"] == "nf4" else "weights as they are")
+    return "; ".join(told)
+
+
 def applying(done: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
-    """The measures that some system has."""
-    return [m for m in metrics if any(s["scores"][m] for s in done.values())]
+    """The measures that some system has; exact match of answerable questions only where it is not that of all."""
+    found = [m for m in metrics if any(s["scores"][m] for s in done.values())]
+    same = all(
+        (s["scores"]["em"] or {}).get("n") == (s["scores"].get("answerable_em") or {}).get("n") for s in done.values()
+    )
+    return [m for m in found if m != "answerable_em" or not same]
 
 
 def marks(scores: Mapping[str, Any], metric: str) -> dict[str, str]:
@@ -123,10 +159,9 @@ def marks(scores: Mapping[str, Any], metric: str) -> dict[str, str]:
         return {}
     best = max(rivals, key=lambda n: rivals[n])
     pairs = [p for p in scores["compared"].get(metric, ()) if best in (p["a"], p["b"])]
-    level = {
-        n for p in pairs for n in (p["a"], p["b"]) if p["verdict"] in ("inconclusive", "equivalent") and n in rivals
-    }
-    return {**dict.fromkeys(level, "level"), best: "best"}
+    found = {n for p in pairs for n in (p["a"], p["b"]) if p["verdict"] in ("inconclusive", "equivalent")}
+    level = (found & set(rivals)) - {best}
+    return {**dict.fromkeys(level, "level"), best: "best"} if len(level) + 1 < len(rivals) else {}  # or it says nothing
 
 
 def reference(done: Mapping[str, Any], scores: Mapping[str, Any]) -> str | None:

@@ -92,6 +92,6 @@ def test_quickstart_twice(tmp_path: Path) -> None:
     )
     assert '"computed": 24' in first and '"computed": 0' in second
     scored = score(tmp_path / "r" / "quickstart")["systems"]
-    assert scored["oracle"]["scores"]["em"]["low"] > scored["closed-book"]["scores"]["em"]["high"]
+    assert scored["oracle-of-4"]["scores"]["em"]["low"] > scored["closed-book"]["scores"]["em"]["high"]
     tokens = {n: scored[n]["build"]["batches_sha256"] for n in ("lora", "qlora")}
     assert tokens["lora"] == tokens["qlora"] is not None

@@ -27,7 +27,7 @@ def all_of(
         "tradeoff": quality.tradeoff(done, scores["recommendation"], title),
         "forest": quality.forest(against, reference, title) if reference and against else None,
         "data": quality.learning(growth, METRICS[growth["metric"]][0]) if growth else None,
-        "break_even": costs.break_even(scores["recommendation"], volumes),
+        "break_even": costs.break_even(done, scores["recommendation"], volumes),
         "latencies": machine.latencies(done, seconds),
         "memory": machine.memory(traces),
         "build": machine.build(done),

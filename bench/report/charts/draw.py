@@ -19,6 +19,12 @@ SEVERAL = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3], [10, 4], [3, 6])
 
 
+SHADES = {  # of a family, for its second and third system
+    "control": ("#6b7280", "#9aa2ad", "#3f454e"), "retrieval": ("#0072b2", "#56b4e9", "#003f63"),
+    "tuning": ("#d55e00", "#e69f00", "#8f3f00"), "both": ("#009e73", "#66c2a5", "#00543d"),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Figure:
     """A chart under the sentence that it shows, and the figures that it is drawn from."""
@@ -31,6 +37,16 @@ class Figure:
 
 def family(s: Mapping[str, Any]) -> str:
     return "control" if s["control"] else FAMILY.get(s["kind"], "both")
+
+
+def shades(families: Mapping[str, str]) -> list[str]:
+    """A colour a system, of its family; from the fourth of a family on they come again, and the dash tells them apart."""
+    seen: dict[str, int] = {}
+    colours = []
+    for name in families.values():
+        colours.append(SHADES[name][seen.get(name, 0) % 3])
+        seen[name] = seen.get(name, 0) + 1
+    return colours
 
 
 def data(rows: Sequence[Mapping[str, Any]]) -> Any:

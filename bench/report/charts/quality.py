@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 
 from bench.figures import count, difference, interval, money, size, span
-from bench.report.charts.draw import COLOURS, Figure, colour, data, family, lines, shape, svg
+from bench.report.charts.draw import COLOURS, SHADES, Figure, colour, data, family, lines, shape, svg
 
 ROW = 26  # pixels a system
 
@@ -84,7 +84,11 @@ def tradeoff(done: Mapping[str, Any], recommendation: Mapping[str, Any], title: 
     if not panels:
         return None
     front = ", ".join(recommendation["pareto"])
-    told = f"On the front, where nothing is better in every respect: {front}" if front else "No system meets the needs"
+    told = (
+        f"On the front, where no other is as good in every respect and better in one: {front}"
+        if front
+        else "No system meets the needs"
+    )
     return Figure(
         told, svg(alt.hconcat(*panels, spacing=18)), ("System", title, "A month", "Median latency", "Peak memory", "Front"),
         [
@@ -116,32 +120,29 @@ def _against(rows: list[dict[str, Any]], label: str, title: str | None, feasible
 
 def forest(pairs: Sequence[Mapping[str, Any]], reference: str, title: str) -> Figure:
     """Differences from the reference, each with its interval."""
-    rows, ahead, behind = [], 0, 0
+    rows: list[dict[str, Any]] = []
     for p in pairs:
         sign, other = (-1, p["b"]) if p["a"] == reference else (1, p["a"])
         low, high = sorted((sign * p["low"], sign * p["high"]))
-        decided = p["verdict"] in ("better", "worse")
-        ahead, behind = (
-            ahead + (decided and sign * p["difference"] > 0),
-            behind + (decided and sign * p["difference"] < 0),
-        )
-        rows.append({
-            "system": other, "difference": sign * p["difference"], "low": low, "high": high,
-            "state": "inconclusive" if p["verdict"] == "inconclusive" else "decided",
-        })  # fmt: skip
+        state = "different" if p["verdict"] in ("better", "worse") else p["verdict"]
+        rows.append({"system": other, "difference": sign * p["difference"], "low": low, "high": high, "state": state})
+    margin = pairs[0]["margin"]
     base = data(rows).encode(y=lines([r["system"] for r in rows]))
-    x = alt.X("low:Q", title=f"{title}, minus {reference}, 95% interval")
+    x = alt.X("low:Q", title=f"{title}, minus {reference}, 95% interval", axis=alt.Axis(tickCount=9))
     bars = base.mark_rule(strokeWidth=2, color=COLOURS[1]).encode(x=x, x2="high:Q")
-    domain = ["decided", "inconclusive"]
-    fill = alt.Fill("state:N", scale=alt.Scale(domain=domain, range=[COLOURS[1], "#ffffff"]), legend=None)
-    mark = alt.Shape(
-        "state:N", scale=alt.Scale(domain=domain, range=["circle", "diamond"]), legend=alt.Legend(title=None, orient="top")
-    )  # fmt: skip
+    states, fills = ["different", "equivalent", "inconclusive"], [COLOURS[1], SHADES["retrieval"][1], "#ffffff"]
+    fill = alt.Fill("state:N", scale=alt.Scale(domain=states, range=fills), legend=None)
+    shapes = alt.Scale(domain=states, range=["circle", "square", "diamond"])
+    mark = alt.Shape("state:N", scale=shapes, legend=alt.Legend(title=None, orient="top"))
     points = base.mark_point(size=80, opacity=1, stroke=COLOURS[1]).encode(x="difference:Q", fill=fill, shape=mark)
-    zero = data([{"x": 0}]).mark_rule(strokeDash=[4, 3], color="#6b7280").encode(x="x:Q")
-    told = f"{ahead} above {reference}, {behind} below it, {len(rows) - ahead - behind} level or undecided"
+    layers = [data([{"x": 0}]).mark_rule(strokeDash=[4, 3], color="#6b7280").encode(x="x:Q"), bars, points]
+    if margin:
+        layers.insert(0, data([{"a": -margin, "b": margin}]).mark_rect(color="#eceff3").encode(x="a:Q", x2="b:Q"))
+    count_of = {s: sum(r["state"] == s for r in rows) for s in states}
+    above = sum(r["state"] == "different" and r["difference"] > 0 for r in rows)
+    told = f"{above} above {reference}, {count_of['different'] - above} below it, {count_of['equivalent']} equivalent, {count_of['inconclusive']} undecided"
     return Figure(
-        told, svg((zero + bars + points).properties(width=640, height=ROW * len(rows))),
+        told, svg(alt.layer(*layers).properties(width=640, height=ROW * len(rows))),
         ("System", f"Minus {reference}", "State"), [(r["system"], difference(r), r["state"]) for r in rows],
     )  # fmt: skip
 
@@ -151,7 +152,7 @@ def learning(found: Mapping[str, Any], title: str) -> Figure:
     rows = [
         {"size": r["size"], **{k: r["score"][k] for k in ("mean", "low", "high")}} for r in found["rows"] if r["score"]
     ]
-    base = data(rows).encode(x=alt.X("size:Q", title="Training questions"))
+    base = data(rows).encode(x=alt.X("size:Q", title="Training questions", scale=alt.Scale(padding=14)))
     y = alt.Y("low:Q", title=f"{title}, 95% interval", scale=alt.Scale(domain=[0, 1]))
     layers = [
         base.mark_rule(strokeWidth=2, color=COLOURS[2]).encode(y=y, y2="high:Q"),
@@ -160,8 +161,9 @@ def learning(found: Mapping[str, Any], title: str) -> Figure:
     ]
     level = found["retrieval_score"]
     if level:
-        drawn = data([{"y": level["mean"], "name": found["retrieval"]}])
+        drawn = data([{"y": level["mean"], "low": level["low"], "high": level["high"], "name": found["retrieval"]}])
         layers += [
+            drawn.mark_rect(color=COLOURS[1], opacity=0.1).encode(y="low:Q", y2="high:Q"),
             drawn.mark_rule(strokeDash=[6, 4], strokeWidth=2, color=COLOURS[1]).encode(y="y:Q"),
             drawn.mark_text(align="left", dy=-8, dx=4, color=COLOURS[1]).encode(y="y:Q", text="name:N", x=alt.value(0)),
         ]
