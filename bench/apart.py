@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import read_json, write_json
+from bench.redact import redacted, scrubbed
 from bench.types import JSON
 
 
@@ -28,7 +29,7 @@ def attempt(work: Callable[[], dict[str, JSON]]) -> dict[str, JSON]:
 
 def reason(e: BaseException) -> str:
     """One line that says what happened, with what the user can do where that is known."""
-    text = " ".join(str(e).split())[:600] or "no message"
+    text = redacted(" ".join(str(e).split()))[:600] or "no message"
     if isinstance(e, MemoryError) or "out of memory" in text.lower():
         return f"out of memory: {text} Lower the batch size, or use precision nf4."
     return text if isinstance(e, ChildFailed) else f"{type(e).__name__}: {text}"
@@ -41,7 +42,7 @@ def in_child(work: Callable[[], dict[str, JSON]], *, path: Path) -> dict[str, An
     """
     child = os.fork()
     if child == 0:
-        write_json(path, attempt(work))
+        write_json(path, scrubbed(attempt(work)))
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

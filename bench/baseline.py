@@ -29,7 +29,7 @@ FIGURES = {  # one a seed: name -> the part of its cell
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`systems`: name -> {status, seeds, values, latency_s, figures}; `values`: metric -> {questions, clusters, rows}."""
+    """`systems`: name -> {status, seeds, values, latency_s, figures}; `values`: metric -> {questions, clusters, strata, rows}."""
 
     name: str
     dataset: str
@@ -62,7 +62,7 @@ def of_run(folder: Path, *, again: Mapping[str, Collection[str]] | None = None) 
         }
         systems[name] = {
             "status": s["status"], "seeds": s["seeds"], "latency_s": found.latency[name],
-            "values": {m: {"questions": c.questions, "clusters": c.clusters, "rows": c.values.tolist()} for m, c in found.columns[name].items()},
+            "values": {m: {"questions": c.questions, "clusters": c.clusters, "strata": c.strata, "rows": c.values.tolist()} for m, c in found.columns[name].items()},
             "figures": {k: known for k, v in figures.items() if (known := [x for x in v if x is not None])},
         }  # fmt: skip
     environment = run["environment"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -50,8 +51,10 @@ def every_eval_ever(folder: Path) -> Path:
     """One JSON file a system in `every_eval_ever/`, of the schema's version 0.2.1. Returns the folder."""
     run, found = read_run(folder), score(folder)
     place = folder / "every_eval_ever"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
     for name, s in found["systems"].items():
-        if s["status"] != "failed":
+        if s["status"] != "failed" and any(s["scores"].values()):
             write_json(place / f"{name}.json", _evaluation(name, s, run))
     return place
 
@@ -96,7 +99,7 @@ def _evaluation(name: str, s: JSON, run: JSON) -> dict[str, JSON]:
         "eval_library": {"name": "ragtune", "version": versions.get("ragtune") or "unknown"},
         "model_info": {
             "name": name, "id": model, "inference_platform": "endpoint" if s["endpoint"] else "local",
-            "inference_engine": {"name": "transformers", "version": versions.get("transformers") or "unknown"},
+            **({} if s["endpoint"] else {"inference_engine": {"name": "transformers", "version": versions.get("transformers") or "unknown"}}),
             "additional_details": {"kind": s["kind"], "seeds": str(s["seeds"]), "digest": str(config["model"].get("digest"))},
         },
         "evaluation_results": results,

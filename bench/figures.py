@@ -19,7 +19,12 @@ def share(value: float | None) -> str:
 
 def percent(value: float | None) -> str:
     """A share as a percentage of two digits."""
-    return NONE if value is None else f"{100 * value:.2g}%"
+    return NONE if value is None else f"{100 * value:.2g}%" if value < 0.0995 else f"{100 * value:.0f}%"
+
+
+def _three(value: float) -> str:
+    """Three digits, and no power of ten."""
+    return f"{value:.3g}" if abs(value) < 99.95 else f"{value:.0f}"
 
 
 def count(value: float | None) -> str:
@@ -32,11 +37,11 @@ def span(seconds: float | None) -> str:
     """A time in the unit that suits it."""
     if seconds is None:
         return NONE
-    if seconds < 1e-3:
+    if seconds < 0.9995e-3:
         return f"{seconds * 1e6:.0f} \N{MICRO SIGN}s"
-    if seconds < 1:
-        return f"{seconds * 1e3:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 600 else f"{seconds / 60:.3g} min"
+    if seconds < 0.9995:
+        return f"{_three(seconds * 1e3)} ms"
+    return f"{_three(seconds)} s" if seconds < 600 else f"{_three(seconds / 60)} min"
 
 
 def size(count: float | None) -> str:
@@ -44,10 +49,10 @@ def size(count: float | None) -> str:
     if count is None:
         return NONE
     for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.3g} {unit}"
+        if abs(count) < 999.5:
+            return f"{_three(count)} {unit}"
         count /= 1000
-    return f"{count:.3g} TB"
+    return f"{_three(count)} TB"
 
 
 def money(usd: float | None) -> str:
@@ -55,7 +60,7 @@ def money(usd: float | None) -> str:
         return "not priced"
     if 0 < usd < 1e-4:
         return "under $0.0001"
-    return "$0" if usd == 0 else f"${usd:.2g}" if usd < 100 else f"${usd:,.0f}"
+    return "$0" if usd == 0 else f"${usd:.2g}" if usd < 99.5 else f"${usd:,.0f}"
 
 
 def difference(found: Mapping[str, Any] | None) -> str:

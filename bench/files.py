@@ -10,16 +10,15 @@ from typing import Any
 
 from bench.digest import plain
 from bench.errors import UserError
-from bench.redact import redacted
 from bench.types import JSON
 
 
 def write_text(path: Path, text: str | Iterable[str]) -> None:
-    """Write whole or not at all, a piece at a time: a reader sees the old file or the new one. Secrets stay out."""
+    """Write whole or not at all, a piece at a time: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with part.open("w", encoding="utf-8") as f:
-        f.writelines(redacted(piece) for piece in ([text] if isinstance(text, str) else text))
+        f.writelines([text] if isinstance(text, str) else text)
         f.flush()
         os.fsync(f.fileno())
     os.replace(part, path)

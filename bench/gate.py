@@ -48,6 +48,8 @@ class Rule(Block):
     def _one(self) -> Rule:
         if self.metric not in {*METRICS, *FIGURES, *LATENCY}:
             raise ValueError(f"unknown metric {self.metric!r}; known are {', '.join([*METRICS, *FIGURES, *LATENCY])}")
+        if self.stratum and self.metric not in METRICS:
+            raise ValueError(f"`stratum` is of questions, and {self.metric} has none")
         if (self.margin is None) == (self.min is None and self.max is None):
             raise ValueError("give `margin`, or `min` or `max`")
         return self
@@ -146,6 +148,8 @@ def confirmed(results: Sequence[Result], again: Sequence[Result]) -> list[Result
             told.append(r)
         elif twin.state in ("fail", "warn"):
             told.append(replace(r, why=f"{r.why}; the judge says so again"))
+        elif twin.state not in ("pass", "improved", "inconclusive"):
+            told.append(replace(r, why=f"{r.why}; asked again, the judge did not answer: {twin.why}"))
         else:
             state: State = "inconclusive" if r.state == "fail" else "pass"
             told.append(replace(r, state=state, why=f"{r.why}; asked again the judge says {twin.state}"))
@@ -166,10 +170,18 @@ def _softened(rule: Rule, r: Result) -> Result:
     )
 
 
-def _samples(metric: str, system: Mapping[str, Any]) -> Any:
+def _samples(metric: str, system: Mapping[str, Any], stratum: str | None = None) -> Any:
     if metric in LATENCY:
         return system["latency_s"] or None
-    return system["figures"].get(metric) if metric in FIGURES else system["values"].get(metric)
+    found = system["figures"].get(metric) if metric in FIGURES else system["values"].get(metric)
+    return _of(found, stratum) if found and stratum else found
+
+
+def _of(found: Mapping[str, Any], stratum: str) -> dict[str, Any] | None:
+    """The values of one stratum; None where there are none, or an older baseline does not say."""
+    kept = [i for i, s in enumerate(found.get("strata") or ()) if s == stratum]
+    one = {k: [found[k][i] for i in kept] for k in ("questions", "clusters", "strata")} if kept else {}
+    return {**one, "rows": [[row[i] for i in kept] for row in found["rows"]]} if kept else None
 
 
 def _result(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Result:
@@ -180,9 +192,9 @@ def _result(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Result:
     mine = new.systems.get(name)
     if mine is None or mine["status"] == "failed":
         return told("missing", "the run has no such system" if mine is None else "the system failed in this run")
-    found = _samples(rule.metric, mine)
+    found = _samples(rule.metric, mine, rule.stratum)
     if found is None:
-        return told("missing", f"the run has no {rule.metric} of it")
+        return told("missing", f"the run has no {rule.metric} of it{f' on {rule.stratum}' if rule.stratum else ''}")
     if not _whole(found):
         return told("errored", f"{rule.metric} holds what is no number")
     if rule.margin is None:
@@ -193,7 +205,7 @@ def _result(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Result:
         return told("pass" if inside else "fail", "budget", new=value)
     if rule.metric not in METRICS and new.place != old.place:
         return told("not comparable", "other hardware or thread count than the baseline's")
-    before = _samples(rule.metric, old.systems[name]) if name in old.systems else None
+    before = _samples(rule.metric, old.systems[name], rule.stratum) if name in old.systems else None
     if before is None:
         return told("missing", f"the baseline has no {rule.metric} of it")
     if not _whole(before):

@@ -17,7 +17,7 @@ from bench import stats
 from bench.errors import UserError
 from bench.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.metrics import text
-from bench.redact import hide
+from bench.redact import hide, scrubbed
 from bench.spec import Entailing, Judging
 from bench.types import JSON, Record
 from bench.worker import read_record
@@ -50,7 +50,7 @@ def judge_run(folder: Path, *, tell: Tell | None = None) -> dict[str, JSON]:
         for m, v in verdicts.items()
         if v.value is not None or v.error
     ]
-    write_jsonl(folder / "judged.jsonl", rows)
+    write_jsonl(folder / "judged.jsonl", scrubbed(rows))
     told = {
         "model": settings.model, "metrics": list(settings.metrics), "verdicts": len(rows), "failed": sum(r["error"] is not None for r in rows),
         **_spent([v for verdicts in found for v in verdicts.values()], settings),

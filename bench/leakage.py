@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from bench.digest import digest
 from bench.metrics.text import normalise
@@ -16,6 +19,7 @@ from bench.types import JSON, Example
 GRAM = 13  # words in a row that two texts hardly share by chance (Brown et al. 2005.14165, appendix C)
 NEAR = 0.95  # cosine, of TF-IDF over character 3- to 5-grams or of embeddings, from which two questions are near
 BLOCK = 512
+MOST = 20_000  # questions that a cell embeds to look for near ones
 
 
 def leaks(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[str]]:
@@ -28,46 +32,46 @@ def leaks(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[s
     grams = {g for e in train for g in _grams(f"{e.question.text} {' '.join(e.answers or ())}")}
     near = _near([e.question.text for e in train], [e.question.text for e in test])
     found: dict[str, list[str]] = {}
-    for e, alike in zip(test, near, strict=True):
+    for e, close in zip(test, near, strict=True):
         text = f"{e.question.text} {' '.join(e.answers or ())}"
         seen = {
             "exact": normalise(e.question.text) in asked,
             "13-gram": any(g in grams for g in _grams(text)),
-            "near in letters": alike >= NEAR,
+            "near in letters": any(_same(e, train[i]) for i in close),
         }
         if any(seen.values()):
             found[e.question.id] = [how for how, is_so in seen.items() if is_so]
     return found
 
 
-def alike(embedder: Embedder, train: Sequence[Example], test: Sequence[Example], store: Store) -> list[str]:
-    """The test questions whose embedding has a cosine of at least NEAR with that of a training question.
+def _same(a: Example, b: Example) -> bool:
+    """Whether two questions that are near also have an answer in common: pump 7 and pump 8 do not, as a rule."""
+    mine, other = ({normalise(x) for x in e.answers or ()} for e in (a, b))
+    return bool(mine & other) or mine == other
 
-    Kept in the store: the cells of a run that share an embedder look once.
+
+def alike(embedder: Embedder, train: Sequence[Example], test: Sequence[Example], store: Store) -> list[str] | None:
+    """The test questions whose embedding has a cosine of at least NEAR with that of a training question of the same answer.
+
+    Kept in the store: the cells of a run that share an embedder look once. None where there are too many to look at.
     """
     asked, known = ([e.question.text for e in split] for split in (test, train))
     if not asked or not known:
         return []
+    if len(asked) + len(known) > MOST:
+        return None
 
     def make(folder: Path) -> dict[str, JSON]:
         encoder = importlib.import_module("systems.parts.embed").load(embedder, device="cpu")
         a, b = encoder.questions(asked), encoder.questions(known)
-        highest = [c for i in range(0, len(a), BLOCK) for c in (a[i : i + BLOCK] @ b.T).max(1).tolist()]
-        (folder / "cosines.json").write_text(json.dumps(highest))
-        return {"questions": len(highest)}
+        close = [np.flatnonzero(row @ b.T >= NEAR).tolist() for row in a]
+        (folder / "near.json").write_text(json.dumps(close))
+        return {"questions": len(close)}
 
-    texts = digest([asked, known])
-    recipe = {
-        "kind": "cosines",
-        "version": 1,
-        "embedder": embedder.digest or embedder.name,
-        "revision": embedder.revision,
-        "prefix": embedder.query_prefix,
-        "texts": texts,
-    }
-    folder, _ = store.get(recipe, make)
-    found = json.loads((folder / "cosines.json").read_text())
-    return [e.question.id for e, cosine in zip(test, found, strict=True) if cosine >= NEAR]
+    of = {"embedder": embedder.digest or embedder.name, "revision": embedder.revision, "prefix": embedder.query_prefix}
+    folder, _ = store.get({"kind": "near", "version": 1, "texts": digest([asked, known]), "cosine": NEAR, **of}, make)
+    found = json.loads((folder / "near.json").read_text())
+    return [e.question.id for e, close in zip(test, found, strict=True) if any(_same(e, train[i]) for i in close)]
 
 
 def _grams(text: str) -> Iterator[tuple[str, ...]]:
@@ -75,15 +79,18 @@ def _grams(text: str) -> Iterator[tuple[str, ...]]:
     return (tuple(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1))
 
 
-def _near(train: Sequence[str], test: Sequence[str]) -> list[float]:
-    """The highest cosine of each test question with a training question."""
+def _near(train: Sequence[str], test: Sequence[str]) -> list[list[int]]:
+    """The training questions that are near in letters, for each test question."""
     if not train or not test:
-        return [0.0] * len(test)
+        return [[] for _ in test]
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5)).fit([*train, *test])
     known, asked = vectors.transform(train), vectors.transform(test)
-    found: list[float] = []
+    found: list[list[int]] = []
     for i in range(0, len(test), BLOCK):
-        found += (asked[i : i + BLOCK] @ known.T).max(axis=1).toarray().ravel().tolist()
+        block = (asked[i : i + BLOCK] @ known.T).tocsr()
+        found += [
+            block.indices[a:b][block.data[a:b] >= NEAR].tolist() for a, b in itertools.pairwise(block.indptr.tolist())
+        ]
     return found

@@ -25,7 +25,7 @@ def renewed(task: Task) -> Task:
     pages = {p.id: p.text for p in task.corpus}, {p.id: p.text for p in task.updates}
     return replace(
         task, corpus=task.updated.corpus, updates=(), test=tuple(test), train=tuple(rewritten(task.train, *pages)),
-        dev=tuple(rewritten(task.dev, *pages)),
+        dev=tuple(rewritten(task.dev, *pages)), paraphrases=tuple(p for p in task.paraphrases if p.group not in pages[1]),
     )  # fmt: skip
 
 
@@ -39,34 +39,42 @@ def asked(task: Task) -> tuple[list[Example], list[Example]]:
 
 
 def rewritten(pairs: Sequence[Example], before: Mapping[str, str], after: Mapping[str, str]) -> list[Example]:
-    """The pairs with each answer that stands in a passage that changed replaced by what now stands in its place.
+    """The pairs whose gold passages stayed, and those whose answer can be carried over to the new text.
 
-    An answer that the passage does not hold in its words, such as a composed one, stays; a person would write it anew.
+    What cannot be carried, such as a composed answer, a choice, or a word that stands in several places, is left out:
+    somebody would write it anew.
     """
     found = []
     for e in pairs:
         moved = [(before[g], after[g]) for g in e.question.gold if g in before and g in after]
-        answers = tuple(next((n for o, w in moved if (n := carried(a, o, w)) is not None), a) for a in e.answers or ())
-        found.append(replace(e, answers=answers if e.answers is not None else None))
+        if not moved or not e.answers:
+            found.append(e)
+        elif not e.question.choices:
+            new = [{n for o, w in moved if (n := carried(a, o, w)) is not None} for a in e.answers]
+            if all(len(n) == 1 for n in new):
+                found.append(replace(e, answers=tuple(n.pop() for n in new)))
     return found
 
 
 def carried(answer: str, old: str, new: str) -> str | None:
-    """What stands in `new` where `answer` stands in `old`; None where it does not, or was taken away."""
+    """What stands in `new` where `answer` stands in `old`; None where it does not, was taken away, or where it stands in
+    several places that became different things."""
     a, (before, _), (after, places) = _words(answer)[0], _words(old), _words(new)
-    start = next((i for i in range(len(before) - len(a) + 1) if a and before[i : i + len(a)] == a), None)
-    if start is None:
-        return None
-    first = last = None
-    for _, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        same = i2 - i1 == j2 - j1
-        if i1 <= start < i2:
-            first = j1 + start - i1 if same else j1
-        if i1 < start + len(a) <= i2:
-            last = j1 + start + len(a) - i1 if same else j2
-    return (
-        new[places[first][0] : places[last - 1][1]] if first is not None and last is not None and first < last else None
-    )
+    turns = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    found = set()
+    for start in (i for i in range(len(before) - len(a) + 1) if a and before[i : i + len(a)] == a):
+        first, last = _mapped(turns, start, end=False), _mapped(turns, start + len(a), end=True)
+        taken = first is None or last is None or first >= last
+        found.add(None if taken else new[places[first or 0][0] : places[(last or 0) - 1][1]])
+    return found.pop() if len(found) == 1 else None
+
+
+def _mapped(turns: Sequence[tuple[str, int, int, int, int]], place: int, *, end: bool) -> int | None:
+    """A boundary between words of the old text, in the new one: of the word after it, or with `end` before it."""
+    for _, i1, i2, j1, j2 in turns:
+        if (i1 < place <= i2) if end else (i1 <= place < i2):
+            return j1 + place - i1 if i2 - i1 == j2 - j1 else j2 if end else j1
+    return None
 
 
 def _words(text: str) -> tuple[list[str], list[tuple[int, int]]]:

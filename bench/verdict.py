@@ -42,7 +42,8 @@ def recommend(e: Evidence) -> dict[str, JSON]:
             "probability": None,
             "questions": None,
         }
-        return told | {"flips": lifted(e, needs, None), "sentence": _nothing(needs), "caveats": []}
+        scored = any(not s["control"] for s in e.named.values())
+        return told | {"flips": lifted(e, needs, None), "sentence": _nothing(needs, scored), "caveats": []}
     offset = offsets({n: figures[n] for n in feasible}, spec["needs"]["weights"])
     told |= decide({n: e.columns[n][e.headline] for n in feasible}, offset, spent, e.margin)
     others = [n for n in front if n not in told.get("equivalent", ())]
@@ -265,7 +266,9 @@ def _list(names: Sequence[str], word: str = "and") -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
-def _nothing(needs: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def _nothing(needs: Mapping[str, Sequence[Mapping[str, Any]]], finished: bool) -> str:
+    if not needs and finished:
+        return "No verdict: no question has a reference answer that the measure could be scored on."
     if not needs:
         return "No verdict: no system outside the controls finished."
     failing = {n: [c["need"] for c in rows if not c["met"]] for n, rows in needs.items()}

@@ -18,7 +18,7 @@ from bench.digest import plain
 from bench.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.leakage import alike
 from bench.native import Task
-from bench.redact import redacted
+from bench.redact import scrubbed
 from bench.renewed import asked, renewed
 from bench.store import Store
 from bench.system import Sample, System, SystemConfig
@@ -54,7 +54,9 @@ def main(path: Path, tell: Tell) -> int:
     result = attempt(lambda: run(job, path.parent, tell))
     write_json(
         path.parent / "result.json",
-        {"identity": job.identity, "started": begin, "ended": time.time(), "environment": job.environment, **result},
+        scrubbed(
+            {"identity": job.identity, "started": begin, "ended": time.time(), "environment": job.environment, **result}
+        ),
     )
     return 0 if result["status"] == "done" else 1
 
@@ -218,7 +220,7 @@ def answer_later(config: SystemConfig, system: System, task: Task, folder: Path)
         batch = (changed + kept)[i : i + config.generation.batch_size]
         answers = system.answer([_seen(e, config) for e in batch])
         rows += [{"question": e.question.id, "answer": a} for e, a in zip(batch, answers, strict=True)]
-    write_jsonl(folder / "later.jsonl", rows)
+    write_jsonl(folder / "later.jsonl", scrubbed(rows))
     return watch.seconds
 
 
@@ -228,7 +230,7 @@ def _seen(e: Example, config: SystemConfig) -> Question:
 
 
 def _line(r: Record) -> str:
-    return redacted(json.dumps(plain(r), ensure_ascii=False, allow_nan=False)) + "\n"
+    return json.dumps(scrubbed(r), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def record(job: Job, e: Example, answer: Answer, number: int, size: int, watch: meters.Stopwatch) -> Record:

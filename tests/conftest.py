@@ -69,7 +69,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data, model = root / "<img src=x onerror=alert(4)>", root / "<svg onload=alert(5)>"
     data.mkdir()
     model.symlink_to(MICRO)
-    for name in ("corpus", "train", "test"):
+    for name in ("corpus", "train", "test", "updates"):
         rows = [json.loads(line) for line in (MINI / f"{name}.jsonl").read_text().splitlines()]
         for r in rows:
             r.update({k: f"{HOSTILE} {r[k]} {HOSTILE}" for k in ("text", "question", "stratum", "title") if k in r})
@@ -82,7 +82,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     raw = raw_spec(
         dataset={"path": str(data)}, model={"name": str(model)}, systems=systems, description=HOSTILE,
-        prices={"cpu_hour_usd": 0.1}, volumes={"updates_per_month": 0}, measure={"latency_questions": 16, "warmup": 1},
+        prices={"cpu_hour_usd": 1e7}, volumes={"updates_per_month": 5}, measure={"latency_questions": 16, "warmup": 1},
     )  # fmt: skip
     outcome = run(parse_spec(raw), out=root / "r", store=root / "s")
     score(outcome.folder)

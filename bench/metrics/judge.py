@@ -29,6 +29,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from bench.digest import digest
 from bench.files import read_json, write_json
+from bench.redact import redacted, scrubbed
 from bench.types import JSON
 
 PROMPT_VERSION = 1  # of what stands around ragas' prompts here
@@ -169,7 +170,7 @@ async def _verdict(
     verdict = Verdict(None if error else value, error, line.prompt_tokens, line.completion_tokens)
     if known and error is None:  # a failure is asked again the next time
         known.parent.mkdir(parents=True, exist_ok=True)
-        write_json(known, asdict(verdict))
+        write_json(known, scrubbed(verdict))
     return verdict
 
 
@@ -231,7 +232,7 @@ class Line(InstructorBaseRagasLLM):
         if response.status_code == 429 or response.status_code >= 500:
             raise Transient(f"the judge's endpoint answered {response.status_code}")
         if response.status_code != 200:
-            raise Refused(f"the judge's endpoint answered {response.status_code}: {response.text[:200]}")
+            raise Refused(f"the judge's endpoint answered {response.status_code}: {redacted(response.text)[:200]}")
         try:
             found: dict[str, Any] = response.json()
             usage = found.get("usage") or {}

@@ -30,7 +30,7 @@ def _leaks(run: Mapping[str, Any], scores: Mapping[str, Any], done: Mapping[str,
     if not (leaked := scores["leaks"]["all"]):
         return
     ways = ", ".join(f"{n} {how}" for how, n in scores["leaks"].items() if how != "all")
-    yield f"Training has seen {leaked} of the {run['dataset']['test']} test questions ({ways}); scores without them:"
+    yield f"Training has seen, in these or in near words, {leaked} of the {run['dataset']['test']} test questions ({ways}); scores without them:"
     for n, s in done.items():
         found = s["scores"][scores["headline"]] or {}
         if clean := found.get("clean"):
@@ -67,7 +67,7 @@ def _times(run: Mapping[str, Any], done: Mapping[str, Any]) -> Iterator[str]:
     before, cores = run.get("load_start"), run["environment"]["cores"] or 1
     if before and before[0] > 0.5 * cores:
         yield f"The machine was busy when the run began (load {before[0]} on {cores} cores): times are less certain."
-    if any(s["device"] == "cpu" for s in done.values()):
+    if not any(str(s["device"]).startswith("cuda") for s in done.values()):
         yield "GPU memory was not measured: no system ran on a GPU."
 
 

@@ -10,7 +10,8 @@
   // the number that a cell begins with, in its unit; null where it has none, which sorts last
   const UNITS = { "µs": 1e-6, ms: 1e-3, s: 1, min: 60, B: 1, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
   const number = (cell) => {
-    const text = cell.innerText.replaceAll(",", "").replace("−", "-").replace(/^[▲≈]/, "");
+    if (/^\s*\d{4}-\d\d-\d\d/.test(cell.innerText)) return Date.parse(cell.innerText.trim().replace(" ", "T"));
+    const text = cell.innerText.replaceAll(",", "").replace("−", "-").replace(/^[▲≈]|under /, "");
     const found = text.match(/^\s*\$?([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*(µs|ms|min|kB|MB|GB|TB|s|B)?/);
     return found ? Number(found[1]) * (UNITS[found[2]] ?? 1) : null;
   };
@@ -77,7 +78,7 @@
   }
 
   // the same sum as the page's: fixed + questions + updates
-  const money = (usd) => (usd === 0 ? "$0" : usd < 1e-4 ? "under $0.0001" : usd < 100 ? "$" + Number(usd.toPrecision(2)) : "$" + Math.round(usd).toLocaleString("en"));
+  const money = (usd) => (usd === 0 ? "$0" : usd < 1e-4 ? "under $0.0001" : usd < 99.5 ? "$" + Number(usd.toPrecision(2)) : "$" + Math.round(usd).toLocaleString("en"));
   const priced = [...document.querySelectorAll("td[data-fixed]")];
   if (priced.length) {
     const box = document.querySelector(".money");
@@ -97,7 +98,8 @@
       fields.forEach(([input, place]) => (place.textContent = Number(input.value).toLocaleString("en")));
       for (const cell of priced) {
         const { fixed, thousand, refresh } = cell.dataset;
-        cell.textContent = money(Number(fixed) + (questions * Number(thousand)) / 1000 + updates * Number(refresh));
+        const unknown = updates > 0 && refresh === undefined;
+        cell.textContent = unknown ? "not priced" : money(Number(fixed) + (questions * Number(thousand)) / 1000 + updates * Number(refresh ?? 0));
       }
     }
   }

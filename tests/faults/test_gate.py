@@ -15,7 +15,7 @@ from bench import baseline as baselines
 from bench import gate_out, parse
 from bench.baseline import Snapshot
 from bench.errors import UserError
-from bench.gate import DEFAULT, Rule, Rules, check_margins, floors, gate, load, verdict
+from bench.gate import DEFAULT, Result, Rule, Rules, check_margins, confirmed, floors, gate, load, verdict
 from bench.run import run
 from tests.conftest import raw_spec
 
@@ -163,6 +163,31 @@ def test_judges_warn_unless_told_otherwise() -> None:
     rule = Rule(metric="faithfulness", margin=0.02)
     assert state(judged(0.0), judged(1.0), Rules(rules=(rule,))) == "warn"
     assert state(judged(0.0), judged(1.0), Rules(rules=(rule.model_copy(update={"warn": False}),))) == "fail"
+
+
+@pytest.mark.parametrize(("again", "after"), [
+    ("fail", "fail"), ("warn", "fail"), ("missing", "fail"), ("errored", "fail"), ("pass", "inconclusive"), ("inconclusive", "inconclusive"),
+])  # fmt: skip
+def test_a_judge_that_does_not_answer_again_acquits_nobody(again: Any, after: str) -> None:
+    first = Result("faithfulness within 0.020", "rag", "fail", 1.0, 0.5, -0.5, None, None, "p")
+    assert [r.state for r in confirmed([first], [replace(first, state=again)])] == [after]
+    warned = replace(first, state="warn")
+    assert confirmed([warned], [replace(first, state=again)])[0].state == ("warn" if after == "fail" else "pass")
+
+
+def test_a_stratum_is_all_that_its_rule_looks_at() -> None:
+    strata = ["easy"] * 200 + ["hard"] * 200
+    old, new = (snapshot(em=[1.0] * 200 + hard) for hard in ([1.0] * 200, [0.0] * 200))
+    for s in (old, new):
+        s.systems["rag"]["values"]["em"]["strata"] = strata
+    found = {
+        t: state(new, old, Rules(rules=(Rule(metric="em", margin=0.02, stratum=t),))) for t in ("easy", "hard", "none")
+    }
+    assert found == {"easy": "pass", "hard": "fail", "none": "missing"}
+    del old.systems["rag"]["values"]["em"]["strata"]  # an older baseline
+    assert state(new, old, Rules(rules=(Rule(metric="em", margin=0.02, stratum="easy"),))) == "missing"
+    with pytest.raises(ValueError, match="of questions"):
+        Rule(metric="p50_latency_s", margin=0.1, stratum="easy")
 
 
 def test_margins_below_the_noise_are_refused() -> None:

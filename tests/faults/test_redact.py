@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench import parse
-from bench.redact import HIDDEN, redacted
+from bench.redact import HIDDEN, redacted, scrubbed
 from bench.report import report
 from bench.run import run
 from bench.score import score
@@ -61,11 +61,41 @@ def test_no_file_of_a_run_holds_a_secret(tmp_path: Path, monkeypatch: pytest.Mon
     assert HIDDEN in log and HIDDEN in files[outcome.folder / "run.json"]
 
 
-def test_what_looks_like_a_secret_by_name_alone_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "parallel")  # TOKEN is no word of its name
-    monkeypatch.setenv("SHORT_KEY", "abc")
-    monkeypatch.setenv("SSH_AUTH_SOCK", "/tmp/agent.1234")
-    monkeypatch.setenv("HF_TOKEN", "hf_planted1")
-    text = "parallel abc /tmp/agent.1234 hf_planted1 " + base64.b64encode(b"hf_planted1").decode()
-    assert redacted(text) == f"parallel abc /tmp/agent.1234 {HIDDEN} {HIDDEN}"
-    assert redacted("see http://example.org/a:b@c and a@b.example") == "see http://example.org/a:b@c and a@b.example"
+def test_what_is_no_secret_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in (
+        ("TOKENIZERS_PARALLELISM", "parallel1"), ("SHORT_KEY", "abc"), ("SSH_AUTH_SOCK", str(tmp_path)), ("PIN_KEY", "00000000"),
+        ("POSTGRES_PASSWORD", "password"),
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    text = f"parallel1 abc {tmp_path} 0.30000000000000004 To change the password press F2."
+    assert redacted(text) == text
+    for url in ("http://example.org/a:b@c", "a@b.example", "https://x.example?mail=me@b.example"):
+        assert redacted(f"see {url}") == f"see {url}"
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("AWS_SECRET_ACCESS_KEY", "/planted+base64/secret=="), ("PGPASSWORD", "hunter22"), ("OPENAI_APIKEY", "sk-planted1"),
+    ("DB_PASS", "hunter22"), ("GH_PAT", "ghp_planted1"), ("HF_TOKEN", "hf_planted1"),
+])  # fmt: skip
+def test_what_is_one_goes(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    text = f"a {value} b {base64.b64encode(value.encode()).decode()} c"
+    assert redacted(text) == f"a {HIDDEN} b {HIDDEN} c"
+    assert scrubbed({"x": [value, 1.5, None]}) == {"x": [HIDDEN, 1.5, None]}
+
+
+@pytest.mark.parametrize("user", ["me:hunter22", ":hunter3333", "ghp_token123", "me:p@ss"])
+def test_urls_lose_who_asks(user: str) -> None:
+    assert redacted(f"at redis://{user}@host:1/x") == f"at redis://{HIDDEN}@host:1/x"
+
+
+def test_inputs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A corpus that holds somebody's secret is still that corpus: it is trained on and searched as it is."""
+    from bench import native
+    from bench.types import Example, Passage, Question
+
+    monkeypatch.setenv("MY_TOKEN", "tok-1234")
+    task = native.Task("t", (Passage("p", "tok-1234 is it"),), (), (), (Example(Question("q", "?"), ("tok-1234",)),))
+    native.write(tmp_path, task)
+    again = native.read(tmp_path)
+    assert again.corpus[0].text == "tok-1234 is it" and again.test[0].answers == ("tok-1234",)

@@ -62,7 +62,7 @@ def test_an_embedder_of_the_run_sees_it(tmp_path: Path, tiny_lm: Path) -> None:
     about = json.loads((outcome.folder / "run.json").read_text())
     assert set(about["leaks"]) == {"q0", "q1"} and about["cells"]["closed-s1"]["near"] is None
     kinds = [json.loads(p.read_text())["recipe"]["kind"] for p in (tmp_path / "s").rglob("manifest.json")]
-    assert kinds.count("cosines") == 1  # looked once
+    assert kinds.count("near") == 1  # looked once
     assert {a["kind"] for a in about["cells"]["again-s1"]["artefacts"]} == {
         "chunks",
         "embeddings",

@@ -19,6 +19,8 @@ from tests.conftest import ROOT
     ("14 Nm", "The torque is 14 Nm.", "The torque is.", None),  # taken away
     ("9 Nm", "The torque is 14 Nm.", "The torque is 16 Nm.", None),  # never stood there
     ("", "a b", "a c", None),
+    ("14", "Bolt 14 takes 14 Nm.", "Bolt 14 takes 16 Nm.", None),  # which of the two
+    ("Mo", "Oiled on Mo, cleaned on Mo.", "Oiled on Mo, cleaned on Mo.", "Mo"),
 ])  # fmt: skip
 def test_what_stands_in_its_place(answer: str, old: str, new: str, right: str | None) -> None:
     assert carried(answer, old, new) == right
@@ -38,13 +40,26 @@ def test_pairs_follow_the_update_and_nothing_else_moves() -> None:
     then = renewed(task)
     pages = {p.id: p.text for p in then.corpus}
     moved = {p.id for p in task.updates}
-    differing = [(a, b) for a, b in zip(task.train, then.train, strict=True) if a != b]
-    assert len(differing) > 20 and all(set(a.question.gold) & moved for a, _ in differing)
-    for a, b in differing:
-        assert b.answers and a.question == b.question and any(b.answers[0] in pages[g] for g in b.question.gold)
+    old = {e.question.id: e for e in task.train}
+    differing = [e for e in then.train if e != old[e.question.id]]
+    assert len(differing) > 20 and all(set(e.question.gold) & moved for e in differing)
+    for e in differing:
+        assert (
+            e.answers
+            and e.question == old[e.question.id].question
+            and any(e.answers[0] in pages[g] for g in e.question.gold)
+        )
+    left = set(old) - {e.question.id for e in then.train}
+    assert all(set(old[q].question.gold) & moved for q in left) and len(left) < len(differing)
+    assert not [p for p in then.paraphrases if p.group in moved] and len(then.paraphrases) > 1000
     of = {s: [e for e in then.test if e.stratum == s] for s in (CHANGED, UNCHANGED)}
     assert len(of[CHANGED]) == len(of[UNCHANGED]) == 32 and not then.updates
     assert {e.answers for e in of[CHANGED]} == {e.updated for e in task.test if e.updated}
+
+
+def test_choices_are_not_carried() -> None:
+    pair = Example(Question("q", "?", gold=("p",), choices=("yes", "no")), ("no",))
+    assert rewritten([pair], {"p": "There is no leak."}, {"p": "There is a leak."}) == []
 
 
 def test_no_reference_stays_none() -> None:

@@ -16,7 +16,7 @@ def all_of(
     volumes: Mapping[str, float],
     reference: str | None,
     seconds: Mapping[str, Sequence[float]],
-    traces: Mapping[str, Mapping[str, machine.Trace]],
+    traces: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Figure]:
     """The page's charts by name; one that has nothing to show is left out."""
     metric, title = scores["headline"], METRICS[scores["headline"]][0]

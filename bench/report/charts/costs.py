@@ -26,7 +26,8 @@ def break_even(
         return None
     asked, updates = float(volumes["questions_per_month"]) or 1.0, float(volumes["updates_per_month"])
     questions = [asked * 10 ** (6 * i / (STEPS - 1) - 3) for i in range(STEPS)]
-    often = [(updates or 1.0) * 10 ** (4 * i / 12 - 2) for i in range(13)]
+    priced = all(c["refresh_usd"] is not None for c in costs.values())  # or nobody knows what an update takes
+    often = [(updates or 1.0) * 10 ** (4 * i / 12 - 2) for i in range(13)] if priced else []
     cheapest = {(q, u): min(costs, key=lambda n: monthly(costs[n], q, u)) for q in questions for u in (*often, updates)}
     along = [cheapest[q, updates] for q in questions]
     names = [n for n in costs if n in set(cheapest.values()) or n == recommendation["choice"]][: len(DASHES)]
@@ -41,8 +42,9 @@ def break_even(
     scale = _scale(names, shades({n: family(done[n]) for n in names}))
     rows = [{"q": q, "usd": monthly(costs[n], q, updates), "system": n} for n in names for q in questions]
     cells = [{"q": q, "u": u, "system": cheapest[q, u]} for q in questions for u in often if cheapest[q, u] in names]
+    panels = [_lines(rows, names, asked, scale), *([_map(cells, questions, often, scale)] if often else [])]
     return Figure(
-        told, svg(alt.hconcat(_lines(rows, names, asked, scale), _map(cells, questions, often, scale), spacing=28)),
+        told, svg(alt.hconcat(*panels, spacing=28)),
         ("Questions a month", *names),
         [(count(_round(q)), *(money(monthly(costs[n], q, updates)) for n in names)) for q in questions[::4]],
     )  # fmt: skip

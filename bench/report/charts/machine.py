@@ -14,8 +14,6 @@ from bench.report.charts.draw import COLOURS, SEVERAL, Figure, colour, data, fam
 ROW = 26
 MOST = 150  # marks a system: more say no more
 
-Trace = Sequence[tuple[float, int, int | None, str]]  # (seconds, resident bytes, GPU bytes, phase)
-
 
 def latencies(done: Mapping[str, Any], seconds: Mapping[str, Sequence[float]]) -> Figure | None:
     """One mark for each question answered alone, and the median."""
@@ -51,33 +49,31 @@ def latencies(done: Mapping[str, Any], seconds: Mapping[str, Sequence[float]]) -
     )  # fmt: skip
 
 
-def memory(traces: Mapping[str, Mapping[str, Trace]]) -> Figure | None:
+def memory(traces: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure | None:
     """Memory over time, a panel a system: of the process that trained, and of the one that answered."""
     panels: list[Any] = []
     told: list[tuple[str, ...]] = []
-    highest, where = 0.0, ""
-    gpu = any(p[2] is not None for found in traces.values() for trace in found.values() for p in trace)
+    peaks: dict[tuple[str, str], float] = {}
+    gpu = any(p[2] is not None for found in traces.values() for m in found.values() for p in m["trace"])
     for n, found in traces.items():
-        rows: list[dict[str, Any]] = [
-            {"s": s, "mb": ((on_gpu or 0) if gpu else rss) / 1e6, "process": process, "phase": phase}
-            for process, trace in found.items()
-            for s, rss, on_gpu, phase in trace
-            if not gpu or on_gpu is not None
-        ]
-        if not rows:
-            continue
-        panels.append(_panel(rows, n))
-        for (process, phase), part in itertools.groupby(rows, key=lambda r: (r["process"], r["phase"])):
-            inside = list(part)
-            peak = 1e6 * max(float(r["mb"]) for r in inside)
-            if peak > highest:
-                highest, where = peak, f"{n}, {process}"
-            told.append((n, process, phase, span(inside[-1]["s"] - inside[0]["s"]), size(peak)))
-    if not panels:
+        rows: list[dict[str, Any]] = []
+        for process, m in found.items():
+            trace = [(s, on_gpu if gpu else rss, phase) for s, rss, on_gpu, phase in m["trace"]]
+            known = [(s, used, phase) for s, used, phase in trace if used is not None]
+            rows += [{"s": s, "mb": used / 1e6, "process": process, "phase": phase} for s, used, phase in known]
+            peaks[n, process] = m["peak_gpu_process_bytes" if gpu else "peak_rss_bytes"] or 0
+            phases = [(p, list(part)) for p, part in itertools.groupby(known, key=lambda r: r[2])]
+            ends = [part[0][0] for _, part in phases[1:]] + [known[-1][0]] if known else []
+            for (phase, part), end in zip(phases, ends, strict=True):
+                told.append((n, process, phase, span(end - part[0][0]), size(max(used for _, used, _ in part))))
+        if rows:
+            panels.append(_panel(rows, n))
+    if not panels or not max(peaks.values()):
         return None
+    (name, process), highest = max(peaks.items(), key=lambda item: item[1])
     return Figure(
-        f"{'GPU memory' if gpu else 'Resident memory'} peaks at {size(highest)}: {where}",
-        svg(alt.concat(*panels, columns=4, spacing=14)), ("System", "Process", "Phase", "For", "Peak"), told,
+        f"{'GPU memory' if gpu else 'Resident memory'} peaks at {size(highest)}: {name}, {process}",
+        svg(alt.concat(*panels, columns=4, spacing=14)), ("System", "Process", "Phase", "For", "Highest sample"), told,
     )  # fmt: skip
 
 
