@@ -50,3 +50,30 @@ def test_contributing_names_files_that_exist() -> None:
     names = [n for n in re.findall(r"`([\w/.]+\.(?:py|toml|yaml))`", text) if "/" in n]
     assert len(names) > 4 and all((ROOT / n).exists() for n in names)
     assert len(text.splitlines()) < 60  # under a page
+
+
+def test_the_card_of_the_plant_says_what_its_run_measured() -> None:
+    import json
+
+    from bench.figures import interval
+
+    card = (ROOT / "datasets" / "plant" / "README.md").read_text()
+    systems = json.loads((ROOT / "reports/published/plant-full-cpu/scores.json").read_text())["systems"]
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in card.splitlines() if line.count("|") == 7]
+    rows = [r for r in rows if r[2] in systems]
+    assert len(rows) > 40
+    for _, _, system, measure, stratum, figure in rows:
+        found = systems[system]["scores"][measure]
+        assert figure == interval(found if stratum == "all" else found["strata"][stratum]), (system, measure, stratum)
+
+
+def test_the_card_of_the_micro_model_says_what_its_curve_ends_with() -> None:
+    import json
+
+    card = (ROOT / "systems" / "micro" / "README.md").read_text()
+    told = json.loads((ROOT / "systems/micro/lm/curve.json").read_text())
+    last = told["points"][-1]
+    assert f"{last['tokens'] / 1e6:.1f} million tokens" in card and f"{last['step']:,} steps" in card
+    for row in re.findall(r"\| `(\w+)` \|.*\| ([\d.]+) \|", card):
+        assert f"{last[row[0]]:.2f}" == row[1], row
+    assert last["step"] == told["plan"]["steps"] and "curve.svg" in card
