@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class ServerDied(RuntimeError):
 
 @dataclass
 class Executor:
-    """A context manager around one server. `run` gives the reason why a cell failed, or None."""
+    """One server, started with its first cell. `run` gives the reason why a cell failed, or None."""
 
     environment: Mapping[str, str]
     log: Path
@@ -34,12 +35,6 @@ class Executor:
     _process: subprocess.Popen[bytes] | None = None
     _ears: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _buffer: bytes = b""
-
-    def __enter__(self) -> Executor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
 
     def run(self, job: Path, *, timeout_s: float, watch: Watch) -> str | None:
         """Fork the job's cell and see it through. Raises KeyboardInterrupt after killing it."""
@@ -68,7 +63,7 @@ class Executor:
     def _server(self, watch: Watch) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
-        self._close()
+        self.close()
         watch("start", 0, 0)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
@@ -99,7 +94,7 @@ class Executor:
         *lines, self._buffer = (self._buffer + heard).split(b"\n")
         return [json.loads(line) for line in lines]
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """Close the pipe, which makes the server kill its cells and end; then make sure."""
         if self._process is None:
             return
@@ -113,6 +108,33 @@ class Executor:
             kill_group(self._process.pid)
             self._process.wait()
         self._process = None
+
+
+_kept: dict[tuple[object, ...], Executor] = {}
+MOMENT = ("_", "PYTEST_CURRENT_TEST")  # variables that say what is just running
+
+
+@contextlib.contextmanager
+def executor(environment: Mapping[str, str], log: Path, preload: Sequence[str]) -> Iterator[Executor]:
+    """An executor for one run. Its server stays for the next run of this process that needs the same one, which then
+    does not pay the imports again; it ends with the process, or where a run did not end well."""
+    known = tuple(sorted((k, v) for k, v in environment.items() if k not in MOMENT))
+    key = (tuple(preload), known, tuple(sys.path))
+    for other in [k for k in _kept if k[0] == key[0] and k != key]:
+        _kept.pop(other).close()
+    found = _kept.pop(key, None) or Executor(environment, log, preload)
+    try:
+        yield found
+    except BaseException:
+        found.close()
+        raise
+    _kept[key] = found
+
+
+@atexit.register
+def _end() -> None:
+    while _kept:
+        _kept.popitem()[1].close()
 
 
 def kill_group(group: int) -> None:

@@ -26,7 +26,7 @@ from bench import environment, hub, kinds, tasks
 from bench.cells import Cell, cells
 from bench.digest import digest
 from bench.errors import UserError
-from bench.executor import Executor, ServerDied
+from bench.executor import Executor, ServerDied, executor
 from bench.files import read_json, read_jsonl, write_json, write_text
 from bench.leakage import leaks
 from bench.native import Task
@@ -210,11 +210,11 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
     place = _place(here)
     tell.begin(len(prepared.cells))
     try:
-        with Executor(environment.for_cells(spec.measure.threads), folder / "server.log", _preload(todo)) as executor:
+        with executor(environment.for_cells(spec.measure.threads), folder / "server.log", _preload(todo)) as server:
             for number, cell in enumerate(prepared.cells, 1):
                 cached = cell not in todo
                 tell.cell(cell.id, number)
-                reason = None if cached else _run_cell(cell, prepared, folder, store, executor, tell, place)
+                reason = None if cached else _run_cell(cell, prepared, folder, store, server, tell, place)
                 tell.end(cell.id, reason, cached)
     except KeyboardInterrupt:
         clean(folder / "server.log")
@@ -279,7 +279,7 @@ def _run_cell(
     prepared: Prepared,
     folder: Path,
     store: Store,
-    executor: Executor,
+    server: Executor,
     tell: Progress,
     here: dict[str, JSON],
 ) -> str | None:
@@ -296,7 +296,7 @@ def _run_cell(
     write_json(before, job)
     begin = time.time()
     try:
-        reason = executor.run(before.resolve(), timeout_s=measure.timeout_s, watch=tell.stage)
+        reason = server.run(before.resolve(), timeout_s=measure.timeout_s, watch=tell.stage)
     except ServerDied as e:
         reason = str(e)
     finally:

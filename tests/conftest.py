@@ -24,6 +24,10 @@ MICRO = ROOT / "systems" / "micro" / "lm"
 sys.path.insert(0, str(ROOT))  # tests.kinds, by dotted path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+    # a core a worker: two that each start as many threads as there are cores wait for each other's
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 
 @pytest.fixture(scope="session")

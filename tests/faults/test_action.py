@@ -36,14 +36,15 @@ def step(name: str, cwd: Path, values: dict[str, str]) -> subprocess.CompletedPr
     return subprocess.run(command, cwd=cwd, env={**base, **files, **env}, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("held")
+    spec = parse(raw_spec(name="mine", systems=[{"name": "sys", "kind": "tests.kinds.lookup"}]))
+    return baseline.accept(run(spec, out=root, store=root / "s").folder, reason="the first", out=root)
+
+
 @pytest.mark.parametrize(("kind", "code"), [("lookup", 0), ("echo", 1)])
-def test_a_good_run_passes_and_a_bad_one_fails(tmp_path: Path, kind: str, code: int) -> None:
-    good = run(
-        parse(raw_spec(name="mine", systems=[{"name": "sys", "kind": "tests.kinds.lookup"}])),
-        out=tmp_path / "before",
-        store=tmp_path / "s",
-    )
-    held = baseline.accept(good.folder, reason="the first", out=tmp_path)
+def test_a_good_run_passes_and_a_bad_one_fails(tmp_path: Path, held: Path, kind: str, code: int) -> None:
     (tmp_path / "spec.yaml").write_text(
         yaml.safe_dump(raw_spec(name="mine", systems=[{"name": "sys", "kind": f"tests.kinds.{kind}"}]))
     )
