@@ -65,7 +65,10 @@ def money(usd: float | None) -> str:
 
 def difference(found: Mapping[str, Any] | None) -> str:
     """A difference with its 95% interval: `+0.12 (+0.05 to +0.19)`."""
-    return NONE if found is None else f"{found['difference']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
+    if found is None:
+        return NONE
+    text = f"{found['difference']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
+    return text.replace("-0.00", "0.00").replace("+0.00", "0.00").replace("-", "\N{MINUS SIGN}")
 
 
 def need(value: float, name: str) -> str:

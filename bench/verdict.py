@@ -42,6 +42,12 @@ def recommend(e: Evidence) -> dict[str, JSON]:
             "probability": None,
             "questions": None,
         }
+        if not any(not s["scenario"] for s in e.systems.values()) and e.experiments:
+            return told | {
+                "flips": [],
+                "sentence": "Experiments alone: no system was compared. What they measured stands below.",
+                "caveats": [],
+            }
         scored = any(not s["control"] for s in e.named.values())
         return told | {"flips": lifted(e, needs, None), "sentence": _nothing(needs, scored), "caveats": []}
     offset = offsets({n: figures[n] for n in feasible}, spec["needs"]["weights"])

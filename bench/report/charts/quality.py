@@ -147,12 +147,15 @@ def forest(pairs: Sequence[Mapping[str, Any]], reference: str, title: str) -> Fi
     )  # fmt: skip
 
 
-def learning(found: Mapping[str, Any], title: str) -> Figure:
+def learning(found: Mapping[str, Any], title: str) -> Figure | None:
     """Quality over training questions, beside what retrieval reaches without any."""
     rows = [
         {"size": r["size"], **{k: r["score"][k] for k in ("mean", "low", "high")}} for r in found["rows"] if r["score"]
     ]
-    base = data(rows).encode(x=alt.X("size:Q", title="Training questions", scale=alt.Scale(padding=14)))
+    if not rows:
+        return None
+    sizes = alt.Scale(domain=[0, 1.06 * max(r["size"] for r in rows)], nice=False)
+    base = data(rows).encode(x=alt.X("size:Q", title="Training questions", scale=sizes))
     y = alt.Y("low:Q", title=f"{title}, 95% interval", scale=alt.Scale(domain=[0, 1]))
     layers = [
         base.mark_rule(strokeWidth=2, color=COLOURS[2]).encode(y=y, y2="high:Q"),
@@ -167,13 +170,9 @@ def learning(found: Mapping[str, Any], title: str) -> Figure:
             drawn.mark_rule(strokeDash=[6, 4], strokeWidth=2, color=COLOURS[1]).encode(y="y:Q"),
             drawn.mark_text(align="left", dy=-8, dx=4, color=COLOURS[1]).encode(y="y:Q", text="name:N", x=alt.value(0)),
         ]
-    told = (
-        f"{found['system']} with {rows[-1]['size']} training questions: {rows[-1]['mean']:.2f}"
-        if rows
-        else "Nothing was scored"
-    )
+    told = f"{found['system']} with {rows[-1]['size']} training questions: {rows[-1]['mean']:.2f}"
     if level:
-        told += f"; {found['retrieval']} without any: {level['mean']:.2f}"
+        told += f"; {found['retrieval']} without any: {level['mean']:.2f}, on the same questions"
     return Figure(
         told, svg(alt.layer(*layers).properties(width=420, height=220)), ("Training questions", title),
         [(count(r["size"]), interval(r)) for r in rows],
