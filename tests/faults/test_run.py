@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from bench import parse
+from bench.errors import UserError
 from bench.run import run
 from bench.score import score
 from bench.worker import whole_batches
@@ -262,8 +263,8 @@ def test_nothing_is_written_for_a_bad_spec(tmp_path: Path) -> None:
         for name in ("corpus", "train", "test"):
             (nodev / f"{name}.jsonl").write_bytes((MINI / f"{name}.jsonl").read_bytes())
         before = {p.name for p in tmp_path.iterdir()}
-        code, out, err = finish(start(tmp_path, cli=True, **changes))  # type: ignore[arg-type]
-        assert code == 2 and said in err and "Traceback" not in err and out == "", err
-        assert {p.name for p in tmp_path.iterdir()} - before <= {"t.yaml", "s"}
+        with pytest.raises(UserError, match=said):
+            run(parse(raw_spec(**changes)), out=tmp_path / "r", store=tmp_path / "s")
+        assert {p.name for p in tmp_path.iterdir()} - before <= {"s"}
         assert not list((tmp_path / "s").rglob("manifest.json")) or "no such" not in said  # a good dataset may be kept
         assert not (tmp_path / "r").exists()

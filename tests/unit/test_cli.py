@@ -81,7 +81,12 @@ def test_validate_and_plan(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [".ragtune"]  # the store alone
 
 
-def test_mistakes_exit_two_without_a_traceback(tmp_path: Path) -> None:
+def test_mistakes_exit_two_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bench import cli
+
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "s.yaml").write_text("name: x\nsystems: 3\n")
     for words in (
         ("run", "nothing.yaml"),
@@ -91,9 +96,12 @@ def test_mistakes_exit_two_without_a_traceback(tmp_path: Path) -> None:
         ("score", "."),
         ("run", "quickstart", "--set", "x"),
     ):
-        done = ragtune(*words, cwd=tmp_path)
-        assert done.returncode == 2 and "Traceback" not in done.stderr and done.stdout == "", (words, done.stderr)
-        assert done.stderr.startswith("error: ")
+        monkeypatch.setattr("sys.argv", ["ragtune", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert left.value.code == 2 and "Traceback" not in err and out == "", (words, err)
+        assert err.startswith("error: ")
 
 
 def test_init_writes_a_spec_that_validates(tmp_path: Path) -> None:

