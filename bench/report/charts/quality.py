@@ -32,7 +32,8 @@ def side_by_side(done: Mapping[str, Any], metric: str, title: str) -> Figure | N
     free = [r for r in rows if r["family"] != "control"] or rows
     best = max(free, key=lambda r: float(r["mean"]))
     controls = [r for r in rows if r["family"] == "control"]
-    told = f"{best['system']} is highest at {best['mean']:.2f}"
+    alike = len(free) > 1 and min(float(r["mean"]) for r in free) == best["mean"]
+    told = f"all are at {best['mean']:.2f}" if alike else f"{best['system']} is highest at {best['mean']:.2f}"
     if controls and free is not rows:
         reach = max(controls, key=lambda r: float(r["mean"]))
         told += f"; the controls reach {reach['mean']:.2f}"
