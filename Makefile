@@ -18,7 +18,7 @@ demo: setup
 	@$(BIN)/ragtune run bench/specs/quickstart.yaml
 
 test: setup
-	$(BIN)/python -m pytest tests --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
 	$(BIN)/python -m pytest tests -m "slow or gpu or network" --timeout 3600 -rs
