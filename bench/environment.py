@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
@@ -59,10 +60,11 @@ def describe(threads: int | None) -> dict[str, JSON]:
     }  # fmt: skip
 
 
+@functools.cache
 def peaks(threads: int) -> dict[str, float]:
     """What this processor reaches at most with so many threads: float32 operations and bytes of memory a second.
 
-    The best of a few rounds of a matrix product, and of copying what no cache holds; about half a second.
+    The best of a few rounds of a matrix product, and of copying what no cache holds; about a second, once a process.
     """
     import numpy as np
     from threadpoolctl import threadpool_limits

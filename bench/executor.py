@@ -123,11 +123,10 @@ def executor(environment: Mapping[str, str], log: Path, preload: Sequence[str]) 
     for other in [k for k in _kept if k[0] == key[0] and k != key]:
         _kept.pop(other).close()
     found = _kept.pop(key, None) or Executor(environment, log, preload)
-    try:
+    with contextlib.ExitStack() as unless_well:
+        unless_well.callback(found.close)
         yield found
-    except BaseException:
-        found.close()
-        raise
+        unless_well.pop_all()
     _kept[key] = found
 
 

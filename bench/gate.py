@@ -21,7 +21,7 @@ from scipy import stats as distributions
 from bench import pairs
 from bench.baseline import FIGURES, Snapshot, finite
 from bench.errors import UserError
-from bench.grade import METRICS, Column
+from bench.grade import JUDGED, METRICS, Column
 from bench.system import Block
 from bench.tables import panel
 
@@ -29,7 +29,6 @@ State = Literal["pass", "fail", "inconclusive", "missing", "not comparable", "er
 BAD = ("fail", "missing", "errored")
 LATENCY = {"p50_latency_s": 50, "p90_latency_s": 90, "p95_latency_s": 95, "p99_latency_s": 99}
 Told = Callable[..., "Result"]
-JUDGED = {m for m, (title, _) in METRICS.items() if title.endswith("(judge)")}
 
 
 class Rule(Block):

@@ -49,6 +49,8 @@ METRICS: dict[str, tuple[str, bool]] = {
     "index_recall": ("Index recall", True),
 }
 
+JUDGED = tuple(m for m, (title, _) in METRICS.items() if title.endswith("(judge)"))
+
 
 def quality(r: Record, abstain: Sequence[str]) -> Values:
     """How right the answer is. A failed question is wrong; a question without reference is not scored."""

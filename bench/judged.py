@@ -110,7 +110,7 @@ def _judge(settings: Judging) -> Judge:
             f"the judge needs ragas ({e}).", where="judge", remedy="Install it: pip install 'ragtune[judge]'."
         ) from e
     key = os.environ[settings.api_key_env] if settings.api_key_env else None
-    hide(settings.api_key_env or "")
+    hide(settings.api_key_env)
     return Judge(
         settings.base_url, settings.model, key, settings.embedding_model, dict(settings.parameters), settings.timeout_s, settings.attempts,
         settings.concurrency, settings.wait_s,

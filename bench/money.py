@@ -30,19 +30,17 @@ def _costs(s: Mapping[str, Any], prices: Mapping[str, Any], volumes: Mapping[str
     build, served = s["cost"]["build_usd"], s["cost"]["thousand_questions_usd"]
     refresh = None if hourly is None or seconds is None else seconds / 3600 * hourly
     fixed = None if build is None else build / volumes["months"] + storage
-    updates = (
-        0.0 if not volumes["updates_per_month"] else None if refresh is None else refresh * volumes["updates_per_month"]
-    )
-    parts = (fixed, None if served is None else served * volumes["questions_per_month"] / 1000, updates)
-    return {
+    told: dict[str, JSON] = {
         "build_usd": build, "thousand_questions_usd": served, "refresh_s": seconds, "refresh_usd": refresh,
         "storage_usd_per_month": storage, "fixed_usd_per_month": fixed,
-        "usd_per_month": sum(p for p in parts if p is not None) if None not in parts else None,
     }  # fmt: skip
+    asked, updates = volumes["questions_per_month"], volumes["updates_per_month"]
+    priced = fixed is not None and served is not None and (refresh is not None or not updates)
+    return {**told, "usd_per_month": monthly(told, asked, updates) if priced else None}
 
 
 def monthly(found: Mapping[str, Any], questions_per_month: float, updates_per_month: float) -> float:
-    """USD a month of a system that is priced, at other volumes than the spec's."""
+    """USD a month of a system that is priced, at any volumes."""
     updates = updates_per_month * (found["refresh_usd"] or 0.0)
     return float(found["fixed_usd_per_month"] + questions_per_month * found["thousand_questions_usd"] / 1000 + updates)
 
@@ -57,9 +55,7 @@ def break_even(found: Mapping[str, Mapping[str, Any]], updates_per_month: float)
     for a, b in itertools.combinations(known, 2):
         low, high = sorted((a, b), key=lambda n: known[n]["thousand_questions_usd"])
         ask = (known[high]["thousand_questions_usd"] - known[low]["thousand_questions_usd"]) / 1000
-        stand = [
-            known[n]["fixed_usd_per_month"] + updates_per_month * (known[n]["refresh_usd"] or 0.0) for n in (low, high)
-        ]
+        stand = [monthly(known[n], 0.0, updates_per_month) for n in (low, high)]
         more = stand[0] - stand[1]  # what the one that is cheaper to ask costs more before anything is asked
         at = more / ask if more > 0 and ask > 0 else None
         cheaper = low if more <= 0 else high if not ask else None

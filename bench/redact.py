@@ -26,9 +26,10 @@ SHORTEST = 8  # characters: what is shorter, or a plain word, stands elsewhere t
 _named: set[str] = set()
 
 
-def hide(variable: str) -> None:
+def hide(variable: str | None) -> None:
     """From here on this environment variable's value is a secret, whatever its name and whatever it looks like."""
-    _named.add(variable)
+    if variable:
+        _named.add(variable)
 
 
 def redacted(text: str) -> str:

@@ -140,7 +140,7 @@ def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
             raise UserError(f"{cell.system!r} trains anew after the update, and no test question has `updated`.", where=f"{spec.name}: scenarios.freshness",
                             remedy="Give updates.jsonl and `updated` answers, or leave it out.")  # fmt: skip
         variable = cell.config["model"].get("api_key_env")
-        hide(variable or "")
+        hide(variable)
         if variable and variable not in os.environ:
             raise UserError(
                 f"environment variable {variable} is not set.",

@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bench import figures
-from bench.grade import METRICS
+from bench.grade import JUDGED, METRICS
 from bench.report import charts
 from bench.report.caveats import caveats
 from bench.report.seen import Seen
@@ -22,10 +22,6 @@ HERE = Path(__file__).parent
 FILTERS = ("interval", "share", "count", "span", "size", "money", "difference", "need", "percent")
 OUTCOMES = (
     "right", "misread", "partly retrieved", "not retrieved", "wrong", "abstained", "should have abstained", "failed",
-)  # fmt: skip
-JUDGED = (
-    "faithfulness", "response_groundedness", "answer_accuracy", "factual_correctness", "context_precision",
-    "context_recall", "noise_sensitivity", "response_relevancy",
 )  # fmt: skip
 # title, note, measures
 TABLES = {

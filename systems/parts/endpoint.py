@@ -69,7 +69,7 @@ def connect(
     base_url: str, name: str, *, api_key_env: str | None, timeout_s: float, max_new_tokens: int, prompt: Prompt
 ) -> Endpoint:
     """Raises KeyError when the named environment variable is not set."""
-    hide(api_key_env or "")
+    hide(api_key_env)
     headers = {"Authorization": f"Bearer {os.environ[api_key_env]}"} if api_key_env else {}
     client = httpx.Client(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=timeout_s)
     meters.note("device", "endpoint")

@@ -16,6 +16,7 @@ COLOURS = ("#6b7280", "#0072b2", "#d55e00", "#009e73")
 SHAPES = ("diamond", "circle", "square", "triangle-up")
 FAMILY = {"rag": "retrieval", "lora": "tuning", "qlora": "tuning", "full": "tuning", "raft": "both", "hybrid": "both"}
 SEVERAL = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6b7280", "#000000")
+ROW = 26  # pixels a system, down a chart
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3], [10, 4], [3, 6])
 
 
@@ -65,9 +66,9 @@ def shape() -> Any:
     )
 
 
-def lines(names: Sequence[str], title: str | None = None) -> Any:
+def lines(names: Sequence[str]) -> Any:
     """The systems down the page, in the order of the spec."""
-    return alt.Y("system:N", sort=list(names), scale=alt.Scale(domain=list(names)), title=title)
+    return alt.Y("system:N", sort=list(names), scale=alt.Scale(domain=list(names)), title=None)
 
 
 def svg(chart: Any) -> Markup:

@@ -9,9 +9,8 @@ from typing import Any
 import altair as alt
 
 from bench.figures import count, size, span
-from bench.report.charts.draw import COLOURS, SEVERAL, Figure, colour, data, family, lines, svg
+from bench.report.charts.draw import COLOURS, ROW, SEVERAL, Figure, colour, data, family, lines, svg
 
-ROW = 26
 MOST = 150  # marks a system: more say no more
 
 

@@ -8,9 +8,7 @@ from typing import Any
 import altair as alt
 
 from bench.figures import count, difference, interval, money, size, span
-from bench.report.charts.draw import COLOURS, SHADES, Figure, colour, data, family, lines, shape, svg
-
-ROW = 26  # pixels a system
+from bench.report.charts.draw import COLOURS, ROW, SHADES, Figure, colour, data, family, lines, shape, svg
 
 
 def side_by_side(done: Mapping[str, Any], metric: str, title: str) -> Figure | None:
