@@ -13,26 +13,32 @@ from types import ModuleType
 from typing import Any
 
 # public name -> the module that holds it
-_HOMES = {
-    "Spec": "spec", "load": "parse", "parse": "parse", "run": "run", "score": "score", "scores": "score",
-    "report": "report", "compare": "compare",
-}  # fmt: skip
+_MODULES = {
+    "Spec": "bench.spec.model",
+    "load": "bench.spec.load",
+    "parse": "bench.spec.load",
+    "run": "bench.execution.run",
+    "score": "bench.verdict.score",
+    "scores": "bench.verdict.score",
+    "report": "bench.report",
+    "compare": "bench.verdict.compare_runs",
+}
 __all__ = ["Spec", "compare", "load", "parse", "report", "run", "score", "scores"]
 
 
 def __getattr__(name: str) -> Any:
-    """Public names, imported when first used: `ragtune --help` does not wait for them."""
-    if name not in _HOMES:
+    """A public name, imported when it is first used: `ragtune --help` does not wait for it."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'bench' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"bench.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 class _Package(ModuleType):
-    """Keeps `bench.run` the function, where importing the module `bench.run` would make it the module."""
+    """Keeps `bench.report` the public function, where importing the package `bench.report` would replace it."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _HOMES and isinstance(value, ModuleType):
-            value = getattr(value, name)
+        if name == "report" and isinstance(value, ModuleType):
+            value = value.report
         super().__setattr__(name, value)
 
 

@@ -7,15 +7,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bench import meters
-from bench.store import Store
-from bench.system import Embedder, PositiveInt, Retrieval, SystemConfig
-from bench.types import JSON, Material
+from bench.core import meters
+from bench.core.store import Store
+from bench.core.system import Embedder, Family, PositiveInt, Retrieval, SystemConfig
+from bench.core.vocabulary import JSON, Material
+from systems.parts.index import Indexed
+
+FAMILY: Family = "experiment"
+SUMMARY = "an index updated in place"
 
 
 class Config(SystemConfig):
     embedder: Embedder = Embedder()
-    retrieval: Retrieval = Retrieval()
+    retrieval: Indexed = Retrieval()
     rounds: PositiveInt = 10
     share: Annotated[float, Field(gt=0, le=1, description="Of the vectors, replaced in each round.")] = 0.2
 
@@ -25,21 +29,23 @@ def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]
 
     In each round a share of the passages is deleted and comes back under a new label, as a changed passage would.
     """
-    from systems.parts import chunk, embed, index, lm
+    from systems.parts import chunk, embed, lm
+    from systems.parts.faiss_index import exact
+    from systems.parts.updated_index import UpdatedIndex
 
     rows = chunk.chunks(material.corpus, config.retrieval.chunking, store)
     encoder = embed.load(config.embedder, device=lm.device_of(config.model.device))
     file, _ = embed.embeddings(rows, encoder, store)
     asked = [e.question.text for e in material.train][:200] or [c.text for c in rows.rows[:200]]
-    live = index.InPlace.of(file, config.retrieval)
+    live = UpdatedIndex.of(file, config.retrieval)
     rng, spent = random.Random(config.seed), 0.0
     for done in range(config.rounds):
         meters.progress("rounds", done, config.rounds)
         moved = rng.sample(range(len(rows.rows)), max(1, round(config.share * len(rows.rows))))
         spent += meters.timed(lambda: live.replace(moved))[1].seconds  # noqa: B023
-    anew, watch = meters.timed(lambda: index.InPlace.of(file, config.retrieval))
+    anew, watch = meters.timed(lambda: UpdatedIndex.of(file, config.retrieval))
     queries, k = encoder.questions(asked), min(config.retrieval.k, len(rows.rows))
-    truth = index.exact(file, queries, k)
+    truth = exact(file, queries, k)
     return {
         "rounds": config.rounds, "share": config.share, "vectors": len(rows.rows), "queries": len(asked), "k": k,
         "recall_in_place": live.recall(queries, truth, k), "recall_rebuilt": anew.recall(queries, truth, k),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from bench.store import Store
-from bench.system import System, SystemConfig
-from bench.types import Material
+from bench.core.store import Store
+from bench.core.system import Family, System, SystemConfig
+from bench.core.vocabulary import Material
+
+FAMILY: Family = "control"
+SUMMARY = "the base model alone"
 
 
 class Config(SystemConfig):

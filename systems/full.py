@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.store import Store
-from bench.system import System, TunedConfig
-from bench.types import Material
+from bench.core.store import Store
+from bench.core.system import Family, System, TunedConfig
+from bench.core.vocabulary import Material
+
+FAMILY: Family = "tuning"
+SUMMARY = "tuned, every parameter"
 
 
 class Config(TunedConfig):

@@ -7,9 +7,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from bench.store import Store
-from bench.system import Embedder, Place, Raft, Retrieval, System, TunedConfig, Tuning
-from bench.types import Material
+from bench.core.store import Store
+from bench.core.system import Embedder, Family, Place, Raft, System, TunedConfig, Tuning
+from bench.core.vocabulary import Material
+from systems.parts import question_encoder
+from systems.parts.index import Indexed
+
+FAMILY: Family = "both"
+SUMMARY = "retrieval with a tuned adapter"
+encode = question_encoder.encode
 
 
 class Config(TunedConfig):
@@ -18,7 +24,7 @@ class Config(TunedConfig):
         "adapter": ("method", "precision", "tuning", "raft"),
     }
     tuning: Tuning
-    retrieval: Retrieval
+    retrieval: Indexed
     embedder: Embedder
     raft: Raft | None = None
     distractors: Annotated[int, Field(ge=0)] | None = (

@@ -6,9 +6,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bench.store import Store
-from bench.system import Embedder, Place, Retrieval, System, SystemConfig
-from bench.types import Material
+from bench.core.store import Store
+from bench.core.system import Embedder, Family, Place, Retrieval, System, SystemConfig
+from bench.core.vocabulary import Material
+from systems.parts import question_encoder
+from systems.parts.index import Indexed
+
+FAMILY: Family = "control"
+SUMMARY = "given the gold passages"
+encode = question_encoder.encode
 
 
 class Config(SystemConfig):
@@ -18,7 +24,7 @@ class Config(SystemConfig):
         bool, Field(description="False: the gold passages are left out, and only distractors are shown.")
     ] = True
     embedder: Embedder = Embedder()
-    retrieval: Retrieval = Retrieval()
+    retrieval: Indexed = Retrieval()
 
     @property
     def privileged(self) -> bool:

@@ -6,15 +6,21 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from bench.store import Store
-from bench.system import Embedder, Raft, Retrieval, System, TunedConfig
-from bench.types import Material
+from bench.core.store import Store
+from bench.core.system import Embedder, Family, Raft, Retrieval, System, TunedConfig
+from bench.core.vocabulary import Material
+from systems.parts import question_encoder
+from systems.parts.index import Indexed
+
+FAMILY: Family = "both"
+SUMMARY = "retrieval, tuned with distractors in its prompts"
+encode = question_encoder.encode
 
 
 class Config(TunedConfig):
     method: Literal["lora"] = "lora"
     embedder: Embedder = Embedder()
-    retrieval: Retrieval = Retrieval()
+    retrieval: Indexed = Retrieval()
     raft: Raft = Raft()
 
     @model_validator(mode="before")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from bench.store import Store
-from bench.system import Embedder, Retrieval, System, SystemConfig
-from bench.types import Material
+from bench.core.store import Store
+from bench.core.system import Embedder, Family, Retrieval, System, SystemConfig
+from bench.core.vocabulary import Material
+from systems.parts import question_encoder
+from systems.parts.index import Indexed
+
+FAMILY: Family = "retrieval"
+SUMMARY = "retrieval"
+encode = question_encoder.encode
 
 
 class Config(SystemConfig):
     embedder: Embedder = Embedder()
-    retrieval: Retrieval = Retrieval()
+    retrieval: Indexed = Retrieval()
 
 
 def build(config: Config, material: Material, store: Store) -> System:

@@ -11,11 +11,16 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from bench import environment, meters, turns
-from bench.apart import in_child
-from bench.store import Store
-from bench.system import PositiveInt, SystemConfig, Tuning
-from bench.types import JSON, Material
+from bench.core import meters
+from bench.core.child_process import in_child
+from bench.core.gpu import gpus
+from bench.core.store import Store
+from bench.core.system import Family, PositiveInt, SystemConfig, Tuning
+from bench.core.vocabulary import JSON, Material
+from bench.stats import paired_timing
+
+FAMILY: Family = "experiment"
+SUMMARY = "steps of LoRA and QLoRA in turns"
 
 
 class Config(SystemConfig):
@@ -32,22 +37,22 @@ class Config(SystemConfig):
 
 def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]:
     """Ratio of step times with its interval for each number of tokens; peak memory of each from a process of its own."""
-    if not environment.gpus():  # on a GPU each process opens the device for itself; elsewhere the imports are shared
+    if not gpus():  # on a GPU each process opens the device for itself; elsewhere the imports are shared
         importlib.import_module("bitsandbytes")
         importlib.import_module("systems.parts.adapter")
     memory = {arm: _alone(config, precision) for arm, precision in (("lora", "native"), ("qlora", "nf4"))}
     from systems.parts import adapter, lm
 
     recipes = {p: adapter.recipe(config, precision=p) for p in ("native", "nf4")}
-    turns.matched(recipes["native"], recipes["nf4"], but="precision")
+    paired_timing.matched(recipes["native"], recipes["nf4"], but="precision")
     lora, qlora = (adapter.Trained(config, precision=p) for p in ("native", "nf4"))
     points = []
     for done, tokens in enumerate(config.tokens):
         meters.progress("steps", done, len(config.tokens))
         batch = lora.batch(tokens, config.rows, seed=config.seed)
         steps = partial(lora.step, batch), partial(qlora.step, batch)
-        pairs = turns.in_turns(*steps, pairs=config.pairs, warmup=config.warmup)
-        found = turns.ratio(pairs)
+        pairs = paired_timing.in_turns(*steps, pairs=config.pairs, warmup=config.warmup)
+        found = paired_timing.ratio(pairs)
         points.append(
             {**found, "tokens": tokens, "rows": config.rows, "lora_s": found.pop("a_s"), "qlora_s": found.pop("b_s")}
         )

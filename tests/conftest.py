@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bench import parse as parse_spec
-from bench.spec import Spec
+from bench.spec.model import Spec
 
 ROOT = Path(__file__).resolve().parent.parent
 MINI = ROOT / "datasets" / "plant-mini"
@@ -65,9 +65,9 @@ HOSTILE = (
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run over a corpus, questions, names, files and errors that would like to be markup."""
+    from bench.execution.run import run
     from bench.report import report
-    from bench.run import run
-    from bench.score import score
+    from bench.verdict.score import score
 
     root = tmp_path_factory.mktemp("hostile")
     data, model = root / "<img src=x onerror=alert(4)>", root / "<svg onload=alert(5)>"

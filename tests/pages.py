@@ -6,8 +6,8 @@ import itertools
 import re
 from functools import cache
 
-from bench.types import Passage
-from bench.wordings import KINDS
+from bench.core.vocabulary import Passage
+from bench.world.language import KINDS
 
 
 @cache

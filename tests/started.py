@@ -14,7 +14,7 @@ import psutil
 import yaml
 
 from bench import parse
-from bench.run import run
+from bench.execution.run import run
 from tests.conftest import ROOT, raw_spec
 
 ECHO = "tests.kinds.echo"
@@ -36,7 +36,7 @@ BARE = """
 import sys
 from pathlib import Path
 from bench import load, run
-from bench.progress import Lines
+from bench.cli.progress import Lines
 try:
     outcome = run(load(Path(sys.argv[1])), out=Path(sys.argv[2]), store=Path(sys.argv[3]), progress=Lines(False))
     sys.exit(outcome.status != "complete")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bench.metrics.text import contains, normalise
-from bench.types import Hit
+from bench.core.normalisation import normalise
+from bench.core.vocabulary import Hit
+from bench.metrics.text import contains
 
 BLIND = {  # what counting words cannot tell, for the page
     "negated": "a fact that is denied shares all but one word with the fact",

@@ -27,10 +27,10 @@ from ragas.llms.base import InstructorBaseRagasLLM
 from ragas.metrics import collections
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from bench.digest import digest
-from bench.files import read_json, write_json
-from bench.redact import redacted, scrubbed
-from bench.types import JSON
+from bench.core.digest import digest
+from bench.core.files import read_json, write_json
+from bench.core.redact import redacted, scrubbed
+from bench.core.vocabulary import JSON
 
 PROMPT_VERSION = 1  # of what stands around ragas' prompts here
 OPEN, CLOSE = "<<<data ", " data>>>"

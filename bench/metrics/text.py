@@ -6,15 +6,10 @@ SQuAD scores and ROUGE are torchmetrics', which follows the official scripts; it
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-
-def normalise(text: str) -> str:
-    """SQuAD's: lower case, no ASCII punctuation, no articles, single spaces."""
-    text = "".join(c for c in text.lower() if c not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+from bench.core.normalisation import normalise
 
 
 @contextmanager

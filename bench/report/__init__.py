@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from bench.digest import file_digest
-from bench.errors import UserError
-from bench.files import read_json, write_text
-from bench.score import VERSION, read_run
+from bench.core.digest import file_digest
+from bench.core.errors import UserError
+from bench.core.files import read_json, write_text
+from bench.verdict.score import VERSION, read_run
 
 STAMP = "<!-- ragtune scores "
 
@@ -19,8 +19,8 @@ def report(folder: Path, *, again: bool = False) -> Path:
 
     Raises UserError where the run is not scored.
     """
+    from bench.report.details import seen
     from bench.report.page import render
-    from bench.report.seen import seen
 
     if not (folder / "scores.json").exists():
         raise UserError("this run is not scored yet.", where=str(folder), remedy="Run `ragtune score` on it.")

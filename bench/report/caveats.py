@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench import figures
-from bench.grade import METRICS
+from bench.core import display
 from bench.metrics.grounding import BLIND
+from bench.scoring.grade import METRICS
 
 
 def caveats(run: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
@@ -34,7 +34,7 @@ def _leaks(run: Mapping[str, Any], scores: Mapping[str, Any], done: Mapping[str,
     for n, s in done.items():
         found = s["scores"][scores["headline"]] or {}
         if clean := found.get("clean"):
-            yield f"{n}: {figures.interval(clean)} on the {clean['n']} others, {figures.interval(found)} on all."
+            yield f"{n}: {display.interval(clean)} on the {clean['n']} others, {display.interval(found)} on all."
 
 
 def _of(name: str, s: Mapping[str, Any]) -> Iterator[str]:

@@ -12,13 +12,27 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench import figures
-from bench.grade import JUDGED, METRICS
+from bench.core import display
 from bench.report import charts
 from bench.report.caveats import caveats
-from bench.report.seen import Seen
+from bench.report.details import Seen
+from bench.scoring.grade import JUDGED, METRICS
 
 HERE = Path(__file__).parent
+SECTIONS = (  # templates in sections/, in the order of the page
+    "verdict",
+    "needs",
+    "tradeoffs",
+    "quality",
+    "claims",
+    "differences",
+    "scenarios",
+    "cost",
+    "machine",
+    "questions",
+    "caveats",
+    "reproduce",
+)
 FILTERS = ("interval", "share", "count", "span", "size", "money", "difference", "need", "percent")
 OUTCOMES = (
     "right", "misread", "partly retrieved", "not retrieved", "wrong", "abstained", "should have abstained", "failed",
@@ -43,7 +57,7 @@ def render(run: Mapping[str, Any], scores: Mapping[str, Any], shown: Seen, stamp
     done = {n: s for n, s in scores["systems"].items() if s["status"] != "failed"}
     plain = reference(done, scores)
     return _drawn(
-        "page.html.j2", run=run, scores=scores, systems=scores["systems"], done=done, shown=shown, reference=plain,
+        "page.html.j2", sections=SECTIONS, run=run, scores=scores, systems=scores["systems"], done=done, shown=shown, reference=plain,
         spec=json.dumps(pinned(run), indent=1, ensure_ascii=False), titles={m: t for m, (t, _) in METRICS.items()},
         many_seeds=len(run["spec"]["seeds"]) > 1, caveats=caveats(run, scores), outcomes=OUTCOMES,
         tables=[(t, note, found) for t, (note, names) in TABLES.items() if (found := applying(done, names))],
@@ -68,7 +82,7 @@ def _drawn(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters |= {n: getattr(figures, n) for n in FILTERS}
+    environment.filters |= {n: getattr(display, n) for n in FILTERS}
     script = (HERE / "page.js").read_text(encoding="utf-8")
     # the one script that the page may run is the one that it carries
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from bench.wordings import KINDS, READING, STATEMENTS, UNKNOWN, filled, noun, subject
-from bench.worlds import Entity, World
+from bench.world.language import KINDS, READING, STATEMENTS, UNKNOWN, filled, noun, subject
+from bench.world.world import Entity, World
 
 PAGES = 300  # of each training world
 Turn = tuple[str, str]  # question, answer

@@ -9,8 +9,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers.trainer_utils import set_seed
 
-from bench.system import SystemConfig, Tuning
-from bench.types import JSON
+from bench.core.system import SystemConfig, Tuning
+from bench.core.vocabulary import JSON
 from systems.parts import lm
 
 

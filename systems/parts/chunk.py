@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.digest import digest
-from bench.files import read_jsonl, write_jsonl
-from bench.store import Store
-from bench.system import Chunking
-from bench.types import Passage
+from bench.core.digest import digest
+from bench.core.files import read_jsonl, write_jsonl
+from bench.core.store import Store
+from bench.core.system import Chunking
+from bench.core.vocabulary import Passage
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from sentence_transformers import SentenceTransformer
 
-from bench.store import Store
-from bench.system import Embedder
+from bench.core.store import Store
+from bench.core.system import Embedder
 from systems.parts.chunk import Chunks
 
 Vectors = npt.NDArray[np.float32]

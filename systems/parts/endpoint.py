@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import httpx
 
-from bench import meters
-from bench.redact import hide, redacted
-from bench.system import Prompt
-from bench.types import Answer, Hit, Question
+from bench.core import meters
+from bench.core.redact import hide, redacted
+from bench.core.system import Prompt
+from bench.core.vocabulary import Answer, Hit, Question
 from systems.parts import prompt as prompts
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.system import Prompt
-from bench.types import Example, Hit, Passage
+from bench.core.system import Prompt
+from bench.core.vocabulary import Example, Hit, Passage
 from systems.parts import prompt as prompts
 from systems.parts import retrieve
 

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, StoppingCriteria, StoppingCriteriaList
 from transformers.utils import logging as transformers_logging
 
-from bench import meters
+from bench.core import meters
 from systems.parts import peaks, shapes
 from systems.parts.prompt import said
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.system import Prompt
-from bench.types import Question
+from bench.core.system import Prompt
+from bench.core.vocabulary import Question
 
 Message = dict[str, str]
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from bench.store import Store
-from bench.system import Embedder, Place, Raft, Retrieval, SystemConfig, TunedConfig
-from bench.types import Answer, Example, Hit, Material, Passage, Question
+from bench.core.store import Store
+from bench.core.system import Embedder, Place, Raft, Retrieval, SystemConfig, TunedConfig
+from bench.core.vocabulary import Answer, Example, Hit, Material, Passage, Question
 from systems.parts import endpoint, lm, prompt, retrieve, train
 
 

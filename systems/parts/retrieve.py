@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.store import Store
-from bench.system import Embedder, Place, Reranker, Retrieval
-from bench.types import Hit, Passage, Question
+from bench.core.store import Store
+from bench.core.system import Embedder, Place, Reranker, Retrieval
+from bench.core.vocabulary import Hit, Passage, Question
 from systems.parts import chunk, embed, index
+from systems.parts.bm25 import BM25, bm25
+from systems.parts.faiss_index import exact
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Retriever:
     encoder: embed.Encoder | None
     dense: index.Index | None
     vectors: Path | None
-    sparse: index.BM25 | None
+    sparse: BM25 | None
     reranker: Any
 
     def search(self, texts: Sequence[str], k: int | None = None) -> list[list[Hit]]:
@@ -60,7 +62,7 @@ class Retriever:
         queries = self.encoder.questions(texts)
         k = min(self.retrieval.k, len(self.chunks.rows))
         found = self.dense.search(queries, k)
-        truth = index.exact(self.vectors, queries, k)
+        truth = exact(self.vectors, queries, k)
         return [len(t & {i for i, _ in f}) / len(t) for t, f in zip(truth, found, strict=True)]
 
 
@@ -119,7 +121,7 @@ def retriever(
         encoder = embed.load(embedder, device=device)
         vectors, digest = embed.embeddings(rows, encoder, store)
         dense = index.index(vectors, digest, retrieval, store)
-    sparse = index.bm25(rows, store) if retrieval.mode != "dense" else None
+    sparse = bm25(rows, store) if retrieval.mode != "dense" else None
     return Retriever(retrieval, rows, encoder, dense, vectors, sparse, _reranker(retrieval.reranker, device))
 
 

@@ -23,11 +23,11 @@ from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import set_seed
 
-from bench import meters
-from bench.digest import digest
-from bench.store import Store
-from bench.system import Model, Prompt, Raft, Tuning
-from bench.types import JSON, Example, Material
+from bench.core import meters
+from bench.core.digest import digest
+from bench.core.store import Store
+from bench.core.system import Model, Prompt, Raft, Tuning
+from bench.core.vocabulary import JSON, Example, Material
 from systems.parts import adapter, examples, lm, retrieve
 from systems.parts.examples import IGNORED, Encoded
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from bench import parse
-from bench.run import run
-from bench.score import score
+from bench.execution.run import run
+from bench.verdict.score import score
 from tests.conftest import EMBEDDER, raw_spec
 
 SECRET = "sk-planted-secret"

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import judged, parse
-from bench.errors import UserError
-from bench.metrics.entail import entailment, place
-from bench.run import run
-from bench.score import score
+from bench import parse
+from bench.core.errors import UserError
+from bench.execution.run import run
+from bench.metrics.entailment import entailment, place
+from bench.scoring import judge_stage
+from bench.verdict.score import score
 from tests.conftest import MICRO, raw_spec
 
 LABELS = {0: "contradiction", 1: "neutral", 2: "entailment"}
@@ -64,7 +65,7 @@ def test_answers_with_passages_are_scored(folder: Path, tmp_path: Path) -> None:
         parse(raw_spec(systems=systems, entailment={"name": str(folder)})), out=tmp_path / "r", store=tmp_path / "s"
     )
     assert outcome.status == "complete", outcome.failed
-    assert judged.entail_run(outcome.folder) > 0
+    assert judge_stage.entail_run(outcome.folder) > 0
     found = score(outcome.folder)["systems"]
     told = found["rag"]["scores"]["entailment"]
     assert 0 < told["mean"] < 1 and 0 < told["coverage"] <= 1 and found["echo"]["scores"]["entailment"] is None
@@ -74,7 +75,7 @@ def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     spec = raw_spec(entailment={"name": str(tmp_path / "nothing")})
     outcome = run(parse(spec), out=tmp_path / "r", store=tmp_path / "s")
     with pytest.raises(UserError, match="entailment model cannot be used"):
-        judged.entail_run(outcome.folder)
+        judge_stage.entail_run(outcome.folder)
     plain = run(parse(raw_spec(name="t2")), out=tmp_path / "r", store=tmp_path / "s")
     with pytest.raises(UserError, match="no entailment model"):
-        judged.entail_run(plain.folder)
+        judge_stage.entail_run(plain.folder)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from bench import parse
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.execution.run import run
 from bench.report import report
-from bench.run import run
-from bench.score import score
+from bench.verdict.score import score
 from tests.conftest import raw_spec
 
 

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from bench import kinds, native, parse
-from bench.cells import cells
-from bench.store import Store
-from bench.system import System
-from bench.types import Answer, Passage, Question
+from bench import parse
+from bench.core.store import Store
+from bench.core.system import System
+from bench.core.vocabulary import Answer, Passage, Question
+from bench.data.formats import native
+from bench.spec import kinds
+from bench.spec.cells import cells
 from tests.conftest import EMBEDDER, MINI, ROOT, raw_spec
 
-TASK = native.read(MINI)
+TASK = native.read_folder(MINI)
 SYSTEMS: list[dict[str, Any]] = [
     {"name": "closed_book", "kind": "closed_book"},
     {"name": "oracle", "kind": "oracle"},
@@ -185,7 +187,7 @@ def test_a_kind_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     text = (ROOT / "tests/kinds/echo.py").read_text().replace("Answer(q.text.split()[-1]", 'Answer("from outside"')
     (tmp_path / "outside" / "mine.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    from bench.run import run
+    from bench.execution.run import run
 
     outcome = run(
         parse(raw_spec(systems=[{"name": "mine", "kind": "outside.mine"}])), out=tmp_path / "r", store=tmp_path / "s"

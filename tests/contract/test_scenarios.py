@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from bench import parse
-from bench.cells import cells
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.core.store import Store
+from bench.execution.run import prepare, run
 from bench.report import report
-from bench.run import prepare, run
-from bench.score import score
-from bench.store import Store
+from bench.spec.cells import cells
+from bench.verdict.score import score
 from tests.conftest import MINI, raw_spec
 
 SYSTEMS = [
@@ -94,7 +94,7 @@ def test_the_page_shows_them(outcome: Any) -> None:
 
 
 def test_positions_and_absence_are_what_they_say(outcome: Any) -> None:
-    from bench.score import records_of
+    from bench.verdict.score import records_of
 
     by_cell = records_of(outcome.folder)
     single = [r for r in by_cell["robustness.gold-first-s1"] if len(r.gold) == 1]
@@ -123,7 +123,7 @@ def test_tuned_readers_read_the_same(tiny_lm: Path) -> None:
 
 
 def test_a_smaller_draw_is_part_of_a_larger_one() -> None:
-    from bench.types import Example, Question
+    from bench.core.vocabulary import Example, Question
     from systems.parts.train import drawn
 
     train = [Example(Question(f"q{i}", "?"), ("a",)) for i in range(40)]

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from bench import native, parse
-from bench.run import run
-from bench.score import score
+from bench import parse
+from bench.data.formats import native
+from bench.execution.run import run
+from bench.verdict.score import score
 from tests.conftest import MINI, raw_spec
 
 LOOKUP = "tests.kinds.lookup"
@@ -41,7 +42,7 @@ def test_a_system_that_knows_single_facts_is_right_on_those(scored: dict[str, An
 
 
 def test_form_and_content_are_scored_apart(scored: dict[str, Any]) -> None:
-    house = sum(e.stratum == "house_style" for e in native.read(MINI).test)
+    house = sum(e.stratum == "house_style" for e in native.read_folder(MINI).test)
     assert scored["right"]["content"]["mean"] == 1.0 and scored["right"]["form"]["mean"] == 0.0
     assert scored["styled"]["content"]["mean"] == 1.0 and scored["styled"]["form"]["mean"] == 1.0
     assert means(scored["styled"]["em"])["house_style"] == 1.0
@@ -50,7 +51,7 @@ def test_form_and_content_are_scored_apart(scored: dict[str, Any]) -> None:
 
 
 def test_after_the_update_the_fresh_are_told_from_the_stale(scored: dict[str, Any]) -> None:
-    changed = sum(bool(e.updated) for e in native.read(MINI).test)
+    changed = sum(bool(e.updated) for e in native.read_folder(MINI).test)
     fresh, stale = (scored[n] for n in ("right", "stale"))
     assert (fresh["updated_em"]["mean"], fresh["stale"]["mean"]) == (1.0, 0.0)
     assert (stale["updated_em"]["mean"], stale["stale"]["mean"]) == (0.0, 1.0)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bench import parse
-from bench.run import run
-from bench.score import score
+from bench.execution.run import run
+from bench.verdict.score import score
 from tests.conftest import raw_spec
 
 KNOWN = "tests.kinds.known"
@@ -123,14 +123,14 @@ def test_weights_change_the_choice_where_they_say(tmp_path: Path) -> None:
     systems = [system("good", "chance", share=0.9, salt="x"), system("light", "chance", share=0.6, salt="x")]
     found = scored(tmp_path, systems, prices={"cpu_hour_usd": 1.0})["recommendation"]
     assert found["choice"] == "good"
-    from bench import verdict
+    from bench.verdict import recommendation
 
     figures = {
         "good": {"cost": 100.0, "latency": None, "memory": None},
         "light": {"cost": 1.0, "latency": None, "memory": None},
     }
     for weight, ahead in ((0.14, "good"), (0.16, "light")):  # 30 points for two powers of ten
-        off = verdict.offsets(figures, {"cost": weight, "latency": 0.0, "memory": 0.0})
+        off = recommendation.offsets(figures, {"cost": weight, "latency": 0.0, "memory": 0.0})
         assert max(figures, key=lambda n: {"good": 0.9, "light": 0.6}[n] + off[n]) == ahead
 
 

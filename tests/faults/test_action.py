@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from bench import baseline, parse
-from bench.run import run
+from bench import parse
+from bench.execution.run import run
+from bench.gate import snapshot
 from tests.conftest import ROOT, raw_spec
 
 STEPS: list[dict[str, Any]] = yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"]
@@ -40,7 +41,7 @@ def step(name: str, cwd: Path, values: dict[str, str]) -> subprocess.CompletedPr
 def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("held")
     spec = parse(raw_spec(name="mine", systems=[{"name": "sys", "kind": "tests.kinds.lookup"}]))
-    return baseline.accept(run(spec, out=root, store=root / "s").folder, reason="the first", out=root)
+    return snapshot.accept(run(spec, out=root, store=root / "s").folder, reason="the first", out=root)
 
 
 @pytest.mark.parametrize(("kind", "code"), [("lookup", 0), ("echo", 1)])

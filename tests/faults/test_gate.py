@@ -11,12 +11,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from bench import baseline as baselines
-from bench import gate_out, parse
-from bench.baseline import Snapshot
-from bench.errors import UserError
-from bench.gate import DEFAULT, Result, Rule, Rules, check_margins, confirmed, floors, gate, load, verdict
-from bench.run import run
+from bench import parse
+from bench.core.errors import UserError
+from bench.execution.run import run
+from bench.gate import outputs
+from bench.gate import snapshot as baselines
+from bench.gate.decisions import DEFAULT, Result, Rule, Rules, check_margins, confirmed, floors, gate, load, verdict
+from bench.gate.snapshot import Snapshot
 from tests.conftest import raw_spec
 
 QUALITY = Rules(rules=(Rule(metric="em", margin=0.02),))
@@ -213,16 +214,16 @@ def test_outputs_hold_whatever_a_name_says() -> None:
         replace(snapshot(x), systems=many),
         Rules(rules=tuple(Rule(metric="em", margin=0.01 + n / 100) for n in range(10))),
     )
-    tree = ElementTree.fromstring(gate_out.junit(results, name=HOSTILE))
+    tree = ElementTree.fromstring(outputs.junit(results, name=HOSTILE))
     suite = tree.find("testsuite")
     assert suite is not None and int(suite.get("tests", 0)) == len(suite) == 1000
     assert {"failures", "errors", "skipped", "tests", "name", "time"} <= set(suite.keys())
     assert sum(c.find("failure") is not None for c in suite) == int(suite.get("failures", 0))
-    told = gate_out.markdown(results, name=HOSTILE)
+    told = outputs.markdown(results, name=HOSTILE)
     assert len(told.encode()) < 65536 and "<script>" not in told and "more rules" in told
-    lines = gate_out.workflow_commands(results)
+    lines = outputs.workflow_commands(results)
     assert len(lines) == 10 and all("\n" not in line and line.startswith("::") for line in lines)
-    assert json.loads(gate_out.as_json(results))["verdict"] == verdict(results)
+    assert json.loads(outputs.as_json(results))["verdict"] == verdict(results)
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +271,7 @@ def test_rules_are_read_with_their_lines(tmp_path: Path) -> None:
 def test_the_command_has_its_exit_codes(runs: tuple[Path, Path], tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from bench.cli.main import app
 
     good, bad = map(str, runs)
     rules = tmp_path / "rules.yaml"

@@ -14,10 +14,11 @@ import pytest
 
 pytest.importorskip("ragas", reason="the judge extra is not installed")
 
-from bench import judged, parse
+from bench import parse
+from bench.execution.run import run
 from bench.metrics.judge import CLOSE, OPEN, Case, Judge, judge
-from bench.run import run
-from bench.score import score
+from bench.scoring import judge_stage
+from bench.verdict.score import score
 from tests.conftest import raw_spec, serving
 
 SHOWN = ("The torque of the Mibek 76 is 14 Nm.",)
@@ -174,7 +175,7 @@ def judged_run(court: str, tmp: Path, behaves: str, **more: Any) -> dict[str, An
         }
     )
     outcome = run(parse(spec), out=tmp / "r", store=tmp / "s")
-    judged.judge_run(outcome.folder)
+    judge_stage.judge_run(outcome.folder)
     return score(outcome.folder)
 
 
@@ -190,7 +191,7 @@ def test_failed_verdicts_leave_bounds_and_too_many_decide_nothing(court: str, tm
         judge={"base_url": court, "model": "flaky", "metrics": ["answer_accuracy"], "wait_s": 0.01, "attempts": 1},
     )
     outcome = run(parse(spec), out=tmp_path / "r", store=tmp_path / "s")
-    judged.judge_run(outcome.folder)
+    judge_stage.judge_run(outcome.folder)
     verdict = score(outcome.folder)["recommendation"]
     assert "not decisive" in verdict["sentence"] and verdict["caveats"]
 
@@ -212,7 +213,7 @@ def test_agreement_golden() -> None:
     """Cohen 1960's form on 20, 5, 10, 15: agreement .70, kappa .40."""
     said = [1.0] * 25 + [0.0] * 25
     labels = [1] * 20 + [0] * 5 + [1] * 10 + [0] * 15
-    found = judged.agreement([said], labels, 0.6)
+    found = judge_stage.agreement([said], labels, 0.6)
     assert (
         found["kappa"] == pytest.approx(0.4) and found["agreement"]["mean"] == pytest.approx(0.7) and found["demoted"]
     )
@@ -226,7 +227,7 @@ def test_a_gate_asks_a_failing_judge_again(
 ) -> None:
     from typer.testing import CliRunner
 
-    from bench.cli import app
+    from bench.cli.main import app
 
     judged_run(court, tmp_path, "stern")
     folder = tmp_path / "r" / "t"

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from bench import parse
-from bench.redact import HIDDEN, redacted, scrubbed
+from bench.core.redact import HIDDEN, redacted, scrubbed
+from bench.execution.run import run
 from bench.report import report
-from bench.run import run
-from bench.score import score
+from bench.verdict.score import score
 from tests.conftest import EMBEDDER, raw_spec, serving
 
 KEY, PASSWORD = 'sk-"planted"&<1234>', 'pa"ss<wörd>\\12345'
@@ -91,11 +91,12 @@ def test_urls_lose_who_asks(user: str) -> None:
 
 def test_inputs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A corpus that holds somebody's secret is still that corpus: it is trained on and searched as it is."""
-    from bench import native
-    from bench.types import Example, Passage, Question
+    from bench.core.vocabulary import Example, Passage, Question
+    from bench.data.formats import native
+    from bench.data.task import Task
 
     monkeypatch.setenv("MY_TOKEN", "tok-1234")
-    task = native.Task("t", (Passage("p", "tok-1234 is it"),), (), (), (Example(Question("q", "?"), ("tok-1234",)),))
-    native.write(tmp_path, task)
-    again = native.read(tmp_path)
+    task = Task("t", (Passage("p", "tok-1234 is it"),), (), (), (Example(Question("q", "?"), ("tok-1234",)),))
+    native.write_folder(tmp_path, task)
+    again = native.read_folder(tmp_path)
     assert again.corpus[0].text == "tok-1234 is it" and again.test[0].answers == ("tok-1234",)

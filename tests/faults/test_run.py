@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from bench import parse
-from bench.errors import UserError
-from bench.run import run
-from bench.score import score
-from bench.worker import whole_batches
+from bench.core.errors import UserError
+from bench.execution.cell import whole_batches
+from bench.execution.run import run
+from bench.verdict.score import score
 from tests.conftest import MINI, raw_spec
 from tests.started import ECHO, left_behind, records
 
@@ -65,9 +65,9 @@ def test_changed_prices_and_names_run_nothing_again(tmp_path: Path) -> None:
 
 
 def test_only_whole_batches_are_kept(tmp_path: Path) -> None:
-    from bench import native
+    from bench.data.formats import native
 
-    test = native.read(MINI).test
+    test = native.read_folder(MINI).test
     plan = [list(test[:1]), list(test[1:4]), list(test[4:6])]
     path = tmp_path / "records.jsonl"
     rows = [{"batch": n, "question": e.question.id} for n, batch in enumerate(plan) for e in batch]

@@ -9,9 +9,9 @@ import tempfile
 from pathlib import Path
 
 from bench import parse
+from bench.execution.run import run
 from bench.report import report
-from bench.run import run
-from bench.score import score
+from bench.verdict.score import score
 from tests.conftest import raw_spec
 from tests.contract.test_verdict import ALL, dataset
 

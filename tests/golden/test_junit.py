@@ -9,8 +9,8 @@ from typing import get_args
 
 import pytest
 
-from bench import gate_out
-from bench.gate import Result, State
+from bench.gate import outputs
+from bench.gate.decisions import Result, State
 
 etree = pytest.importorskip("lxml.etree", reason="lxml is not installed")
 SCHEMA = Path(__file__).parent / "junit.xsd"
@@ -24,8 +24,8 @@ def errors(text: bytes) -> list[str]:
 def test_every_state_in_hostile_words_is_valid() -> None:
     words = "<b>\x00\ud800]]> & \"'\u2028"
     results = [Result(f"em within 0.02 {words}", words, s, 0.5, None, -0.1, None, 0.1, words) for s in get_args(State)]
-    assert errors(gate_out.junit(results, name=words).encode()) == []
-    assert errors(gate_out.junit([], name="empty").encode()) == []
+    assert errors(outputs.junit(results, name=words).encode()) == []
+    assert errors(outputs.junit([], name="empty").encode()) == []
 
 
 def test_pytest_writes_what_the_schema_says(tmp_path: Path) -> None:

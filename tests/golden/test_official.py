@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from bench.execution.run import run
 from bench.metrics import text
-from bench.run import run
-from bench.score import score
+from bench.verdict.score import score
 from tests.conftest import ROOT
 
 MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from bench.report import report
-from bench.score import VERSION
+from bench.verdict.score import VERSION
 from tests.golden.make import STORED
 
 REMEDY = (

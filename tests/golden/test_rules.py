@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from bench.grade import quality
+from bench.core.vocabulary import Answer, Record
 from bench.metrics import retrieval, text
-from bench.types import Answer, Record
+from bench.scoring.grade import quality
 
 WORDS = ["the", "a", "an", "The", "A", "14", "rpm", "Zürich", "don't", "x-ray", "é", "ＦＵＬＬ", "ß", "İ", "١٤", "—", "...", "“q”", "\u2028", "an\u00a0apple", "", " ", "!", "a.", "U.S.A"]  # fmt: skip
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bench.store import Store
-from bench.system import System, SystemConfig
-from bench.types import Answer, Material, Question
+from bench.core.store import Store
+from bench.core.system import System, SystemConfig
+from bench.core.vocabulary import Answer, Material, Question
 
 
 class Config(SystemConfig):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.store import Store
-from bench.system import System, SystemConfig
-from bench.types import Answer, Hit, Material, Question
+from bench.core.store import Store
+from bench.core.system import System, SystemConfig
+from bench.core.vocabulary import Answer, Hit, Material, Question
 
 
 class Config(SystemConfig):

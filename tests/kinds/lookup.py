@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.quiz import order
-from bench.store import Store
-from bench.system import System, SystemConfig
-from bench.types import Answer, Material, Passage, Question
-from bench.wordings import KINDS
+from bench.core.store import Store
+from bench.core.system import System, SystemConfig
+from bench.core.vocabulary import Answer, Material, Passage, Question
+from bench.world.language import KINDS
+from bench.world.questions import order
 from tests.pages import asked_about, facts_of
 
 

@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import meters, pairs, stats
+from bench.core import meters
+from bench.core.system import Retrieval
 from bench.metrics import retrieval, text
-from bench.system import Retrieval
+from bench.stats import comparisons, intervals
 from systems.parts import index
 
 
-@pytest.mark.parametrize("library", sorted(index.LIBRARIES))
+@pytest.mark.parametrize("library", index.names())
 def test_index_build_and_search(benchmark: Any, tmp_path: Any, library: str) -> None:
     vectors = np.random.default_rng(0).normal(size=(5000, 64)).astype(np.float32)
     retrieval_ = Retrieval.model_validate({"index": library})
-    file = tmp_path / "index.bin"
 
     def work() -> list[Any]:
-        index.LIBRARIES[library].build(vectors, retrieval_, file)
-        return index.LIBRARIES[library].open(file, vectors, retrieval_).search(vectors[:100], 4)
+        chosen = index.library(library)
+        chosen.build(vectors, retrieval_, tmp_path)
+        return chosen.open_folder(tmp_path, vectors, retrieval_).search(vectors[:100], 4)
 
     assert len(benchmark.pedantic(work, rounds=3, iterations=1)) == 100
 
@@ -39,20 +40,20 @@ def test_retrieval_measures(benchmark: Any) -> None:
 
 def test_interval(benchmark: Any) -> None:
     values = np.random.default_rng(0).integers(0, 2, 2000).astype(float).tolist()
-    assert benchmark(lambda: stats.estimate(values, [f"c{i // 5}" for i in range(2000)])).clusters == 400
+    assert benchmark(lambda: intervals.estimate(values, [f"c{i // 5}" for i in range(2000)])).clusters == 400
 
 
 def test_every_pair_of_ten_systems_on_ten_thousand_questions(benchmark: Any) -> None:
     """10,000 resamples and 45 pairs within 20 s, and the memory of a few blocks of draws."""
     rng = np.random.default_rng(0)
     values = {f"s{i}": (rng.random((1, 10_000)) < 0.5 + 0.01 * i).astype(float) for i in range(10)}
-    panel = pairs.Panel(values, [f"c{i}" for i in range(10_000)])
+    panel = comparisons.Panel(values, [f"c{i}" for i in range(10_000)])
 
     def work() -> tuple[int, float]:
         begin = time.perf_counter()
         with meters.Memory(whole_process=False) as memory:
-            found = pairs.compare(panel, margin=0.02, resamples=10_000)
-            pairs.joint(panel, resamples=10_000)
+            found = comparisons.compare(panel, margin=0.02, resamples=10_000)
+            comparisons.joint(panel, resamples=10_000)
         assert memory.facts()["peak_rss_bytes"] < 2e9
         return len(found), time.perf_counter() - begin
 
@@ -64,9 +65,9 @@ def test_drawing_a_thousand_questions_of_ten_systems(benchmark: Any, tmp_path: A
     """A page of a run of 10 systems and 1,000 questions, with four hits an answer: under 10 s and 3 MB."""
     import json
 
-    from bench.files import write_json
+    from bench.core.files import write_json
     from bench.report import report
-    from bench.score import score
+    from bench.verdict.score import score
     from tests.golden.make import STORED
 
     run = json.loads((STORED / "run.json").read_text())

@@ -46,12 +46,15 @@ def test_help_names_every_verb() -> None:
 
 
 def test_harness_imports_nothing_heavy() -> None:
-    script = "import sys, bench, bench.cli, bench.run, bench.score, bench.parse; print(sorted({'torch', 'transformers', 'pandas', 'altair'} & set(sys.modules)))"
+    script = "import sys, bench, bench.cli.main, bench.execution.run, bench.verdict.score, bench.spec.load; print(sorted({'torch', 'transformers', 'pandas', 'altair'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("first", ["bench.run", "bench.score", "bench.report", "bench.parse", "bench.compare"])
+@pytest.mark.parametrize(
+    "first",
+    ["bench.execution.run", "bench.verdict.score", "bench.report", "bench.spec.load", "bench.verdict.compare_runs"],
+)
 def test_public_names_are_functions_whatever_was_imported_first(first: str) -> None:
     script = f"import importlib; importlib.import_module({first!r}); from bench import Spec, run, score, report, parse, load, compare, scores; print(all(map(callable, (Spec, run, score, report, parse, load, compare, scores))))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -84,7 +87,7 @@ def test_validate_and_plan(tmp_path: Path) -> None:
 def test_mistakes_exit_two_without_a_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from bench import cli
+    from bench.cli import main
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s.yaml").write_text("name: x\nsystems: 3\n")
@@ -98,7 +101,7 @@ def test_mistakes_exit_two_without_a_traceback(
     ):
         monkeypatch.setattr("sys.argv", ["ragtune", *words])
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            main.main()
         out, err = capsys.readouterr()
         assert left.value.code == 2 and "Traceback" not in err and out == "", (words, err)
         assert err.startswith("error: ")

@@ -6,8 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from bench import kinds
-from bench.cli import app
+from bench.cli.main import app
+from bench.spec import kinds
 from tests.conftest import ROOT, raw_spec
 
 README = (ROOT / "README.md").read_text()
@@ -55,7 +55,7 @@ def test_contributing_names_files_that_exist() -> None:
 def test_the_card_of_the_plant_says_what_its_run_measured() -> None:
     import json
 
-    from bench.figures import interval
+    from bench.core.display import interval
 
     card = (ROOT / "datasets" / "plant" / "README.md").read_text()
     systems = json.loads((ROOT / "reports/published/plant-full-cpu/scores.json").read_text())["systems"]

@@ -8,8 +8,8 @@ from statistics import fmean
 import pytest
 
 from bench.metrics.grounding import BLIND, k_precision
-from bench.wordings import STATEMENTS, filled, noun
-from bench.worlds import World
+from bench.world.language import STATEMENTS, filled, noun
+from bench.world.world import World
 
 WORLD = World("grounding", 60)
 

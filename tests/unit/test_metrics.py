@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from bench.core.vocabulary import Hit
 from bench.metrics import grounding, retrieval, text
-from bench.types import Hit
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from bench.types import Passage
-from bench.wordings import UNKNOWN
-from bench.worlds import side
+from bench.core.vocabulary import Passage
+from bench.world.language import UNKNOWN
+from bench.world.world import side
 from systems.micro.reading import DOUBTFUL, FORMS, exercise, loose, triplets
 from tests.conftest import EMBEDDER, MICRO
 from tests.pages import asked_about, facts_of, kind_of
@@ -115,7 +115,7 @@ def test_triplets_pair_a_question_with_its_page_and_a_sibling() -> None:
 def test_tokenizer_keeps_names_and_numbers_whole() -> None:
     from transformers import AutoTokenizer
 
-    from bench.worlds import words
+    from bench.world.world import words
 
     tokenizer = AutoTokenizer.from_pretrained(MICRO)
     for of in ("plant", "elsewhere", "training"):

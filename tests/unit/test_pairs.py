@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats as distributions
 
-from bench import stats
-from bench.pairs import Panel, compare, holm, joint, mcnemar, needed
+from bench.stats import intervals
+from bench.stats.comparisons import Panel, compare, holm, joint, mcnemar, needed
 
 Rows = np.ndarray
 
@@ -106,7 +106,7 @@ def test_wilson_covers_and_wald_does_not() -> None:
     """V4: mean coverage over proportions at n = 50, from the binomial itself."""
     n, shares = 50, np.linspace(0.01, 0.99, 197)
     right = np.arange(n + 1)
-    wilson = np.array([stats.wilson(r / n, n) for r in right])
+    wilson = np.array([intervals.wilson(r / n, n) for r in right])
     half = 1.96 * np.sqrt(right / n * (1 - right / n) / n)
     wald = np.stack([right / n - half, right / n + half], 1)
 
@@ -154,7 +154,7 @@ def test_two_level_intervals_cover() -> None:
     held = 0
     for _ in range(500):
         level = np.clip(0.6 + 0.08 * rng.normal(size=(3, 1)), 0, 1)
-        found = stats.estimate((rng.random((3, 200)) < level).astype(float), [f"q{i}" for i in range(200)])
+        found = intervals.estimate((rng.random((3, 200)) < level).astype(float), [f"q{i}" for i in range(200)])
         held += found is not None and found.low <= 0.6 <= found.high
     assert 0.93 <= held / 500 <= 0.99
 

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from bench import native
-from bench.store import Store
-from bench.system import Chunking, Embedder, Prompt, Retrieval
-from bench.types import Example, Hit, Passage, Question
+from bench.core.store import Store
+from bench.core.system import Chunking, Embedder, Prompt, Retrieval
+from bench.core.vocabulary import Example, Hit, Passage, Question
+from bench.data.formats import native
 from systems.parts import chunk, endpoint, examples, index, prompt, retrieve
+from systems.parts.faiss_index import exact
 from tests.conftest import EMBEDDER, MICRO, MINI
 
-TASK = native.read(MINI)
+TASK = native.read_folder(MINI)
 TOKENIZER = AutoTokenizer.from_pretrained(MICRO)
 Q = Question("q", "What is the oil of the Dama 11?")
 
@@ -84,7 +85,7 @@ def test_chunking_covers_the_passage(tmp_path: Path) -> None:
     assert {w for c in rows for w in c.text.split()} == set(corpus[0].text.split())
 
 
-@pytest.mark.parametrize("library", sorted(index.LIBRARIES))
+@pytest.mark.parametrize("library", index.names())
 def test_indexes_against_exact_search(tmp_path: Path, library: str) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(2000, 16)).astype(np.float32)
@@ -97,7 +98,7 @@ def test_indexes_against_exact_search(tmp_path: Path, library: str) -> None:
     found = built.search(queries, 10)
     recall = float(np.mean([len(t & {i for i, _ in f}) / 10 for t, f in zip(truth, found, strict=True)]))
     assert recall == 1.0 if library == "faiss_flat" else 0.5 < recall <= 1.0
-    assert index.exact(tmp_path / "v.npy", queries, 10) == truth
+    assert exact(tmp_path / "v.npy", queries, 10) == truth
     for q, row in zip(queries, found, strict=True):
         scores = [s for _, s in row]
         assert scores == sorted(scores, reverse=True)
@@ -110,7 +111,7 @@ def test_search_parameters_do_not_rebuild_but_do_change_recall(tmp_path: Path) -
     vectors = np.random.default_rng(0).normal(size=(3000, 32)).astype(np.float32)
     np.save(tmp_path / "v.npy", vectors)
     store, recall = Store(tmp_path / "s"), []
-    truth = index.exact(tmp_path / "v.npy", vectors[:40], 10)
+    truth = exact(tmp_path / "v.npy", vectors[:40], 10)
     for nprobe in (1, 30):
         retrieval = Retrieval.model_validate({"index": "faiss_ivf", "k": 10, "ivf": {"nlist": 50, "nprobe": nprobe}})
         found = index.index(tmp_path / "v.npy", "d", retrieval, store).search(vectors[:40], 10)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import parse
-from bench.run import run
+from bench.execution.run import run
 from tests.conftest import ROOT, raw_spec
 
 MINE = """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench import native
-from bench.renewed import CHANGED, UNCHANGED, carried, renewed, rewritten
-from bench.types import Example, Question
+from bench.core.vocabulary import Example, Question
+from bench.data.after_update import CHANGED, UNCHANGED, carried, renewed, rewritten
+from bench.data.formats import native
 from tests.conftest import ROOT
 
 
@@ -29,14 +29,14 @@ def test_what_stands_in_its_place(answer: str, old: str, new: str, right: str | 
 @pytest.mark.parametrize("name", ["plant", "plant-mini"])
 def test_every_updated_fact_is_found(name: str) -> None:
     """The test split has the new answers from the generator; they are found from the pages alone."""
-    task = native.read(ROOT / "datasets" / name)
+    task = native.read_folder(ROOT / "datasets" / name)
     old, new = ({p.id: p.text for p in pages} for pages in (task.corpus, task.updates))
     changed = [e for e in task.test if e.updated]
     assert changed and [e.answers for e in rewritten(changed, old, new)] == [e.updated for e in changed]
 
 
 def test_pairs_follow_the_update_and_nothing_else_moves() -> None:
-    task = native.read(ROOT / "datasets" / "plant")
+    task = native.read_folder(ROOT / "datasets" / "plant")
     then = renewed(task)
     pages = {p.id: p.text for p in then.corpus}
     moved = {p.id for p in task.updates}

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from bench import parse
-from bench.compare import compare
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.execution.run import run
 from bench.report import report
-from bench.run import run
-from bench.score import score, scores
+from bench.verdict.compare_runs import compare
+from bench.verdict.score import score, scores
 from tests.conftest import HOSTILE, MINI, raw_spec
 
 ECHO = "tests.kinds.echo"
@@ -141,8 +141,8 @@ def test_line_separators_in_a_corpus_do_not_split_records(tmp_path: Path) -> Non
 
 
 def test_relevance_is_of_all_that_was_retrieved_and_grounding_of_what_was_shown() -> None:
-    from bench.score import per_question
-    from bench.types import Answer, Hit, Record
+    from bench.core.vocabulary import Answer, Hit, Record
+    from bench.verdict.score import per_question
 
     hits = (Hit("a", "a", "nothing", 2.0), Hit("g", "g", "the answer is 14", 1.0))
     answer = Answer("14", hits, shown=1, truncated=True)
@@ -153,8 +153,8 @@ def test_relevance_is_of_all_that_was_retrieved_and_grounding_of_what_was_shown(
 
 
 def test_seeds_are_no_further_latency_samples() -> None:
-    from bench.spent import speed
-    from bench.types import Answer, Record
+    from bench.core.vocabulary import Answer, Record
+    from bench.scoring.resources import speed
 
     rows = [
         Record(f"c{s}", "s", s, f"q{i}", "all", "", "?", (), (), (), Answer("x"), i, 1, 0.1, 0.1 * s)
@@ -186,8 +186,8 @@ def test_a_run_that_was_killed_is_no_run_to_score(tmp_path: Path) -> None:
 def test_scores_as_tables_and_a_page_over_the_runs(hostile: Path) -> None:
     import pandas
 
-    from bench.export import FORMATS
     from bench.report import index
+    from bench.report.export import FORMATS
 
     for form, start in (("csv", "system,metric,stratum"), ("markdown", "| system | metric |"), ("json", "[")):
         path = FORMATS[form](hostile)
@@ -205,7 +205,7 @@ def test_every_eval_ever(hostile: Path) -> None:
     """Against the fields that its schema 0.2.1 requires, stated anew."""
     import jsonschema
 
-    from bench.export import FORMATS
+    from bench.report.export import FORMATS
 
     text, number = {"type": "string"}, {"type": "number"}
     strings = {"type": "object", "additionalProperties": text}
@@ -257,7 +257,7 @@ def test_every_eval_ever(hostile: Path) -> None:
 
 def test_mlflow(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the mlflow extra is not installed")
-    from bench.export import FORMATS
+    from bench.report.export import FORMATS
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

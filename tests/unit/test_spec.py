@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bench import kinds, yamls
-from bench.cells import cells
-from bench.errors import UserError
-from bench.parse import load, parse
-from bench.schema import schema
-from bench.spec import Spec
+from bench.core.errors import UserError
+from bench.spec import kinds, yaml_lines
+from bench.spec.cells import cells
+from bench.spec.json_schema import schema
+from bench.spec.load import load, parse
+from bench.spec.model import Spec
 from tests.conftest import ROOT, raw_spec
 
 SPECS = sorted((ROOT / "bench" / "specs").glob("*.yaml"))
@@ -60,7 +60,7 @@ systems:
         ("model: {name: micro}", "modell: {name: micro}", None, ["`model` is missing"]),
         ("kind: rag}", "kind: rga}", 7, ["unknown kind 'rga'", "Did you mean 'rag'?"]),
         ("kind: rag}", "kind: nobody.at_home}", 7, ["no module 'nobody.at_home'"]),
-        ("kind: rag}", "kind: bench.types}", 7, ["is no kind of system"]),
+        ("kind: rag}", "kind: bench.core.vocabulary}", 7, ["is no kind of system"]),
         ("kind: rag}", "kind: rag, tuning: {rank: 4}}", 7, ["unknown key `tuning`"]),
         ("kind: rag}", "kind: rag, retrieval: {indx: faiss_flat}}", 7, ["unknown key `retrieval.indx`", "`index`"]),
         ("name: b, kind: lora", "name: a, kind: lora", 8, ["two systems are named 'a'"]),
@@ -184,7 +184,7 @@ def test_schema_agrees_with_the_model() -> None:
     checker = jsonschema.Draft202012Validator(schema())
     checker.check_schema(schema())
     for path in SPECS:
-        checker.validate(yamls.read(path)[0])
+        checker.validate(yaml_lines.read(path)[0])
     for change in ({"retreival": {}}, {"systems": [{"name": "a", "kind": "rag", "tuning": {}}]}, {"systems": []}):
         assert list(checker.iter_errors(raw_spec(systems=[{"name": "a", "kind": "rag"}]) | change)), change
     assert not list(checker.iter_errors(raw_spec()))  # a dotted kind
@@ -209,9 +209,9 @@ def test_every_builtin_kind_says_what_it_is() -> None:
 def test_two_revisions_of_one_model_are_two_models(
     make_spec: Callable[..., Spec], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from bench import hub
-    from bench.run import prepare
-    from bench.store import Store
+    from bench.core import hub
+    from bench.core.store import Store
+    from bench.execution.run import prepare
 
     monkeypatch.setattr(hub, "commit", lambda name, revision, **_: f"commit-of-{revision}")
     systems = [{"name": r, "kind": "closed_book", "model": {"revision": r}} for r in ("v1", "v2")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.store import MANIFEST, Store
+from bench.core.store import MANIFEST, Store
 
 RECIPE = {"kind": "thing", "version": 1, "x": [1, 2.5, "a"]}
 

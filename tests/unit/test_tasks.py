@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from bench import native, tasks
-from bench.dataset import AnyDataset
-from bench.errors import UserError
-from bench.native import Task
-from bench.store import Store
+from bench.core.errors import UserError
+from bench.core.store import Store
+from bench.data import prepare
+from bench.data.formats import AnySource, native
+from bench.data.task import Task
 from tests.conftest import MINI
 
 
 def read(tmp_path: Path, **block: Any) -> Task:
-    parsed: Any = TypeAdapter(AnyDataset).validate_python(block)
-    return tasks.load(parsed, Store(tmp_path / "store"))[0]
+    parsed: Any = TypeAdapter(AnySource).validate_python(block)
+    return prepare.load(parsed, Store(tmp_path / "store"))[0]
 
 
 def groups(task: Task, name: str) -> set[str]:
@@ -28,10 +28,10 @@ def groups(task: Task, name: str) -> set[str]:
 
 
 def test_native_folder_and_its_store(tmp_path: Path) -> None:
-    block: Any = TypeAdapter(AnyDataset).validate_python({"format": "native", "path": str(MINI)})
-    task, origin = tasks.load(block, Store(tmp_path))
-    again, _ = tasks.load(block, Store(tmp_path))
-    assert again == task and origin["digest"] == task.digest == native.read(MINI).digest
+    block: Any = TypeAdapter(AnySource).validate_python({"format": "native", "path": str(MINI)})
+    task, origin = prepare.load(block, Store(tmp_path))
+    again, _ = prepare.load(block, Store(tmp_path))
+    assert again == task and origin["digest"] == task.digest == native.read_folder(MINI).digest
     assert (len(task.corpus), len(task.train), len(task.test)) == (130, 60, 40) and task.updates and task.paraphrases
 
 

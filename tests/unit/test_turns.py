@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench import claims, turns
-from bench.tables import Evidence
+from bench.stats import paired_timing
+from bench.verdict import claims
+from bench.verdict.scenario_tables import Evidence
 
 
 def trainer(seconds: float) -> None:
@@ -21,7 +22,7 @@ def trainer(seconds: float) -> None:
 
 def measured(slower: float, *, pairs: int = 25, step_s: float = 0.01) -> dict[str, Any]:
     steps = partial(trainer, step_s), partial(trainer, step_s * (1 + slower))
-    return dict(turns.ratio(turns.in_turns(*steps, pairs=pairs)))
+    return dict(paired_timing.ratio(paired_timing.in_turns(*steps, pairs=pairs)))
 
 
 def claim(slower: float) -> claims.Finding:
@@ -46,7 +47,7 @@ def test_planted_slowdowns(slower: float, status: str) -> None:
 
 def test_who_goes_first_alternates() -> None:
     order: list[str] = []
-    turns.in_turns(lambda: order.append("a"), lambda: order.append("b"), pairs=4, warmup=1)
+    paired_timing.in_turns(lambda: order.append("a"), lambda: order.append("b"), pairs=4, warmup=1)
     assert "".join(order) == "ab" + "abba" * 2
 
 
@@ -57,22 +58,22 @@ def test_a_drifting_machine_does_not_bias_the_ratio() -> None:
     def step(base: float) -> None:
         trainer(base * (1 + (time.perf_counter() - began)))
 
-    pairs = turns.in_turns(partial(step, 0.004), partial(step, 0.004), pairs=41)
-    assert turns.ratio(pairs)["ratio"] == pytest.approx(1.0, abs=0.03)
+    pairs = paired_timing.in_turns(partial(step, 0.004), partial(step, 0.004), pairs=41)
+    assert paired_timing.ratio(pairs)["ratio"] == pytest.approx(1.0, abs=0.03)
 
 
 def test_a_confounded_pair_is_refused() -> None:
     lora = {"precision": "native", "rank": 16, "rows": 1, "gradient_checkpointing": False}
-    turns.matched(lora, {**lora, "precision": "nf4"}, but="precision")
+    paired_timing.matched(lora, {**lora, "precision": "nf4"}, but="precision")
     with pytest.raises(ValueError, match="rows \\(1 against 4\\)"):
-        turns.matched(lora, {**lora, "precision": "nf4", "rows": 4}, but="precision")
+        paired_timing.matched(lora, {**lora, "precision": "nf4", "rows": 4}, but="precision")
     with pytest.raises(ValueError, match="gradient_checkpointing"):
-        turns.matched(lora, {**lora, "gradient_checkpointing": True}, but="precision")
+        paired_timing.matched(lora, {**lora, "gradient_checkpointing": True}, but="precision")
 
 
 def test_few_pairs_have_no_interval() -> None:
-    assert turns.ratio([(1.0, 2.0)] * 7)["low"] is None
-    assert turns.ratio([(1.0, 2.0)] * 8)["low"] == 2.0
+    assert paired_timing.ratio([(1.0, 2.0)] * 7)["low"] is None
+    assert paired_timing.ratio([(1.0, 2.0)] * 8)["low"] == 2.0
 
 
 @pytest.mark.parametrize(

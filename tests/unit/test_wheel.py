@@ -56,4 +56,4 @@ def test_every_module_and_the_embedded_default_are_inside(wheel: zipfile.ZipFile
 
 def test_console_script(wheel: zipfile.ZipFile) -> None:
     (entry,) = [n for n in wheel.namelist() if n.endswith("entry_points.txt")]
-    assert "ragtune = bench.cli:main" in wheel.read(entry).decode()
+    assert "ragtune = bench.cli.main:main" in wheel.read(entry).decode()

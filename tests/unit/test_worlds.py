@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from bench import native, worlds
-from bench.digest import file_digest
+from bench.core.digest import file_digest
+from bench.core.vocabulary import Example, Passage
+from bench.data.formats import native
 from bench.metrics import text
-from bench.quiz import STRATA, Quiz, walk, write
-from bench.types import Example, Passage
-from bench.wordings import KINDS, TEST, TRAIN
-from bench.worlds import World
+from bench.world import world
+from bench.world.language import KINDS, TEST, TRAIN
+from bench.world.questions import STRATA, Quiz, walk, write
+from bench.world.world import World
 from tests.conftest import ROOT
 from tests.pages import asked_about, facts_of, kind_of
 
@@ -60,7 +61,7 @@ def test_committed_datasets_are_what_their_seed_gives(name: str, quiz: Quiz, tmp
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
-    code = "from bench.worlds import World; print(World('x', 50).text(7))"
+    code = "from bench.world.world import World; print(World('x', 50).text(7))"
     said = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT,
                            env={"PYTHONHASHSEED": str(n), "PYTHONPATH": str(ROOT)}).stdout for n in (1, 2)]  # fmt: skip
     assert said[0] == said[1] == World("x", 50).text(7) + "\n" != World("y", 50).text(7) + "\n"
@@ -181,7 +182,7 @@ def test_version_2_differs_exactly_in_the_updates(quiz: Quiz) -> None:
 
 
 def test_worlds_of_different_sides_share_no_name() -> None:
-    plant, elsewhere, training = (set(worlds.words(side)) for side in ("plant", "elsewhere", "training"))
+    plant, elsewhere, training = (set(world.words(side)) for side in ("plant", "elsewhere", "training"))
     assert not plant & elsewhere and not (plant | elsewhere) & training
     assert min(len(plant), len(elsewhere)) > 3000 and len(training) > 20000
 
@@ -297,7 +298,7 @@ def test_memory_does_not_grow_with_the_world(tmp_path: Path) -> None:
 def test_memory_is_constant_at_a_hundred_thousand_passages(tmp_path: Path) -> None:
     """The corpus on disk is 30 MB; the generator holds less than 3 MB of it."""
     assert peak_of(100_000, tmp_path) < 3_000_000
-    assert sum(1 for _ in native.read(tmp_path / "100000").corpus) == 110_000
+    assert sum(1 for _ in native.read_folder(tmp_path / "100000").corpus) == 110_000
 
 
 def stated(page: Passage, e: Example) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.grade import METRICS
 from bench.report.charts import costs, machine, quality
 from bench.report.charts.draw import Figure
+from bench.scoring.grade import METRICS
 
 
 def all_of(

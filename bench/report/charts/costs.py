@@ -7,9 +7,9 @@ from typing import Any
 
 import altair as alt
 
-from bench.figures import count, money
-from bench.money import monthly
+from bench.core.display import count, money
 from bench.report.charts.draw import DASHES, Figure, data, family, shades, svg
+from bench.scoring.money import monthly
 
 STEPS = 33  # points of a line, and cells of the map's longer side
 

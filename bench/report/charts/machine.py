@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from bench.figures import count, size, span
+from bench.core.display import count, size, span
 from bench.report.charts.draw import COLOURS, ROW, SEVERAL, Figure, colour, data, family, lines, svg
 
 MOST = 150  # marks a system: more say no more

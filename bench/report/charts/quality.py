@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from bench.figures import count, difference, interval, money, size, span
+from bench.core.display import count, difference, interval, money, size, span
 from bench.report.charts.draw import COLOURS, ROW, SHADES, Figure, colour, data, family, lines, shape, svg
 
 

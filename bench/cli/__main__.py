@@ -1,0 +1,5 @@
+"""`python -m bench.cli`: the command without its entry point."""
+
+from bench.cli.main import main
+
+main()

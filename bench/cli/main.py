@@ -1,0 +1,302 @@
+"""The command line: one verb a stage. `ragtune --help` imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli import gate_verbs
+from bench.cli.options import Json, RunPath, Set, SpecPath, Store, load
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Retrieve, fine-tune, or both? One spec in, one measured comparison out.",
+)  # fmt: skip
+
+
+@app.command()
+def run(
+    path: SpecPath, overrides: Set = [], out: Annotated[Path, typer.Option(help="Where runs are written.")] = Path("reports"),  # noqa: B006
+    store: Store = None, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Build, run and measure every system of SPEC; score it; draw the report. Goes on where it was stopped."""
+    from bench.cli import progress, tables
+    from bench.execution.run import run as run_spec
+    from bench.report import report
+    from bench.verdict.score import score
+
+    spec = load(path, overrides)
+    try:
+        with progress.progress(as_json) as tell:
+            outcome = run_spec(spec, out=out, store=store, progress=tell)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; run the same command to go on.", err=True)
+        raise typer.Exit(130) from None
+    if spec.judge is not None or spec.entailment is not None:
+        from bench.scoring import judge_stage
+
+        if spec.entailment is not None:
+            judge_stage.entail_run(outcome.folder)
+        if spec.judge is not None:
+            judge_stage.judge_run(outcome.folder)
+    scores = score(outcome.folder)
+    page = report(outcome.folder)
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "run": str(outcome.folder),
+                    "status": outcome.status,
+                    "computed": outcome.computed,
+                    "failed": outcome.failed,
+                    "report": str(page),
+                }
+            )
+        )
+    else:
+        tables.table(scores)
+        tables.verdict(scores)
+        for cell, reason in outcome.failed.items():
+            typer.echo(f"failed: {cell}: {reason}", err=True)
+        typer.echo(f"Report: {page}")
+    raise typer.Exit(1 if outcome.failed else 0)
+
+
+@app.command()
+def score(run: RunPath, as_json: Json = False) -> None:
+    """Score the records of RUN again, without running a model."""
+    from bench.cli import tables
+    from bench.verdict.score import score as score_run
+
+    scores = score_run(run)
+    if as_json:
+        print(json.dumps(scores, indent=1))
+        return
+    tables.table(scores)
+    tables.verdict(scores)
+
+
+@app.command()
+def judge(run: RunPath) -> None:
+    """Have RUN's answers judged by the models that its spec names (`judge`, `entailment`); score and draw it again."""
+    from bench.cli import tables
+    from bench.cli.progress import bar
+    from bench.report import report as draw
+    from bench.scoring import judge_stage
+    from bench.verdict.score import read_run
+    from bench.verdict.score import score as score_run
+
+    asked = read_run(run)["spec"]
+    if asked.get("entailment"):
+        with bar("entailment") as tell:
+            typer.echo(f"{judge_stage.entail_run(run, tell=tell)} answers held against the passages shown.")
+    if asked.get("judge") or not asked.get("entailment"):
+        with bar("judging") as tell:
+            told = judge_stage.judge_run(run, tell=tell)
+        typer.echo(
+            f"{told['verdicts']} verdicts by {told['model']}, {told['failed']} failed, {told['cached']} known before."
+        )
+    tables.table(score_run(run))
+    typer.echo(f"Report: {draw(run, again=True)}")
+
+
+@app.command()
+def report(
+    run: RunPath,
+    form: Annotated[
+        str,
+        typer.Option("--format", help="html; or the scores as markdown, csv, json, parquet, mlflow, every-eval-ever."),
+    ] = "html",
+) -> None:
+    """Draw RUN's index.html again from its scores. Of a folder of runs: a page over them."""
+    from bench.core.errors import UserError
+    from bench.report import index
+    from bench.report import report as draw
+    from bench.report.export import FORMATS
+
+    if form not in ("html", *FORMATS):
+        raise UserError(
+            f"unknown format {form!r}.", where="--format", remedy=f"Give one of html, {', '.join(FORMATS)}."
+        )
+    if run.is_dir() and not (run / "run.json").exists():
+        typer.echo(f"Index: {index(run)}")
+    elif form != "html":
+        typer.echo(f"{form}: {FORMATS[form](run)}")
+    else:
+        typer.echo(f"Report: {draw(run, again=True)}")
+
+
+@app.command()
+def compare(a: RunPath, b: RunPath, as_json: Json = False) -> None:
+    """What changed from run A to run B: the specs first, then every measure, paired by question."""
+    from bench.cli import tables
+    from bench.verdict.compare_runs import compare as compare_runs
+
+    found = compare_runs(a, b)
+    print(json.dumps(found, indent=1)) if as_json else tables.comparison(found)
+
+
+@app.command()
+def claims(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A run's folder: what it says of each claim.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The ledger of claims about retrieval and fine-tuning, and what would test each; of RUN, what it says."""
+    from bench.cli import tables
+    from bench.verdict import claims as ledger
+
+    if run:
+        from bench.verdict.score import score as score_run
+
+        rows = score_run(run)["claims"]
+    else:
+        rows = [{k: v for k, v in c.items() if k != "test"} for c in ledger.ledger()]
+    print(json.dumps(rows, indent=1)) if as_json else tables.claims(rows)
+
+
+app.command()(gate_verbs.gate)
+app.command()(gate_verbs.baseline)
+
+
+@app.command()
+def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
+    """Check SPEC and its dataset, without running anything."""
+    import tempfile
+
+    from bench.core.store import Store as Artefacts
+    from bench.execution.pinning import prepare
+
+    with tempfile.TemporaryDirectory() as nowhere:
+        prepared = prepare(load(path, overrides), Artefacts(Path(nowhere)))
+    task = prepared.task
+    typer.echo(
+        f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, {len(task.train)} training and {len(task.test)} test questions."
+    )
+
+
+@app.command()
+def plan(
+    path: SpecPath,
+    overrides: Set = [],  # noqa: B006
+    out: Annotated[Path, typer.Option(help="Where runs are written.")] = Path("reports"),
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """What a run of SPEC would do: its cells, what is there already, time and memory to expect."""
+    from bench.cli import tables
+    from bench.execution.plan import plan as plan_run
+
+    rows = plan_run(load(path, overrides), out=out, store=store)
+    print(json.dumps(rows, indent=1)) if as_json else tables.plan(rows)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Whether this machine can run ragtune, and what to do where it cannot."""
+    from bench.cli import tables
+    from bench.execution.doctor import examine
+
+    findings = examine()
+    print(json.dumps(findings, indent=1)) if as_json else tables.findings(findings)
+    raise typer.Exit(1 if any(f["state"] == "broken" for f in findings) else 0)
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="SPEC", help="The spec to write.")] = Path("ragtune.yaml"),
+    data: Annotated[
+        str | None, typer.Option(help="Your data: a native folder, SQuAD JSON, records, or a folder of documents.")
+    ] = None,
+    questions: Annotated[str | None, typer.Option(help="JSONL of questions, for a folder of documents.")] = None,
+    model: Annotated[str | None, typer.Option(help="Base model: a folder or hub id.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="Embedder: a folder or hub id.")] = None,
+) -> None:
+    """Write a commented spec for your own data, asking for what no flag gives."""
+    from bench.spec.init import write
+
+    if data is None:
+        data = typer.prompt("Your data (a folder of documents, a native folder, SQuAD .json, or records)")
+    if questions is None and Path(data).is_dir() and not (Path(data) / "corpus.jsonl").exists():
+        questions = typer.prompt("Questions about the documents (JSONL)")
+    model = model or typer.prompt("Base model", default="micro")
+    embedder = embedder or typer.prompt("Embedder", default="micro")
+    write(path, data=data, questions=questions, model=model, embedder=embedder)
+    typer.echo(f"Wrote {path}. Next: ragtune validate {path}, then ragtune plan {path}, then ragtune run {path}.")
+
+
+@app.command()
+def systems() -> None:
+    """The kinds of system that a spec can name."""
+    from bench.spec import kinds
+
+    for name in kinds.builtin():
+        typer.echo(f"{name:12} {kinds.load(name).about}")
+
+
+@app.command()
+def schema() -> None:
+    """JSON Schema of a spec, for editors."""
+    from bench.spec.json_schema import schema as spec_schema
+
+    print(json.dumps(spec_schema(), indent=1))
+
+
+@app.command()
+def world(
+    out: Annotated[Path, typer.Argument(help="The dataset folder to write.")],
+    seed: Annotated[str, typer.Option(help="Same seed, same bytes.")] = "plant-1",
+    pages: Annotated[int, typer.Option(help="Of the plant, 30 to 1,000,000; a tenth more are of another world.")] = 360,
+    train: int = 600, dev: int = 60, test: int = 400,
+    facts: Annotated[int, typer.Option(help="Stated by each page.")] = 4,
+    wordings: Annotated[int, typer.Option(help="Of each fact in its page.")] = 1,
+    paraphrases: Annotated[int, typer.Option(help="In how many wordings training asks a fact.")] = 3,
+    restated: Annotated[int, typer.Option(help="How often each page is said again, to train on passages.")] = 4,
+    siblings: Annotated[int, typer.Option(help="Machines that share a name: hard distractors.")] = 2,
+    skew: Annotated[float, typer.Option(help="0: every engineer and part is referred to alike; towards 1: a few of them.")] = 0.0,
+    updated: Annotated[float, typer.Option(help="Share of pages that version 2 changes.")] = 0.15,
+    unanswerable: Annotated[float, typer.Option(help="Share of test questions that the corpus does not answer.")] = 0.15,
+) -> None:  # fmt: skip
+    """Generate a fictional plant as a native dataset."""
+    from bench.core.errors import UserError
+    from bench.world.questions import Quiz, write
+    from bench.world.world import World
+
+    try:
+        plant = World(seed, pages, facts, wordings, siblings, skew, updated)
+        told = write(out, Quiz(plant, train, dev, test, paraphrases, unanswerable, restated))
+    except ValueError as e:
+        raise UserError(f"{e}.", where="ragtune world") from None
+    except OSError as e:
+        raise UserError(f"cannot be written: {e.strerror}.", where=str(out), remedy="Give another folder.") from None
+    typer.echo(f"Wrote {out}: {told['passages']:,} passages, {train} training and {test} test questions.")
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"ragtune {installed('ragtune')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 a cell failed, 2 the user's mistake, 130 interrupted."""
+    from bench.core.errors import UserError
+
+    sys.path.append(str(Path.cwd()))  # a kind may be a module of the folder that ragtune is run in
+    try:
+        app(standalone_mode=True)
+    except UserError as e:
+        typer.echo(f"error: {e}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(141)

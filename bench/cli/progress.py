@@ -1,0 +1,149 @@
+"""How a run shows where it is: a live line on a terminal, plain lines elsewhere, JSON lines for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from bench.execution.run import Progress as Tell
+
+STAGES = {
+    "start": "starting",
+    "chunks": "cutting",
+    "embeddings": "embedding",
+    "index": "indexing",
+    "adapter": "training",
+    "answer": "answering",
+}
+
+
+@contextmanager
+def progress(as_json: bool) -> Iterator[Tell]:
+    if as_json:
+        yield Lines(as_json=True)
+    elif sys.stderr.isatty():
+        with Live() as live:
+            yield live
+    else:
+        yield Lines(as_json=False)
+
+
+@dataclass
+class Lines:
+    """One line on stderr at each change of cell or stage."""
+
+    as_json: bool
+    cells: int = 0
+    number: int = 0
+    name: str = ""
+    stages: list[str] = field(default_factory=list)
+    began: float = 0.0
+
+    def begin(self, cells: int) -> None:
+        self.cells = cells
+        self._say({"event": "begin", "cells": cells}, f"{cells} cells")
+
+    def cell(self, name: str, number: int) -> None:
+        self.name, self.number, self.stages, self.began = name, number, [], time.monotonic()
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        if name not in self.stages:
+            self.stages.append(name)
+            self._say(
+                {"event": "stage", "cell": self.name, "stage": name},
+                f"[{self.number}/{self.cells}] {self.name}: {STAGES.get(name, name)}",
+            )
+
+    def end(self, name: str, reason: str | None, cached: bool) -> None:
+        seconds = round(time.monotonic() - self.began, 1) if self.began and not cached else 0.0
+        state = "failed" if reason else "cached" if cached else "done"
+        told = f"{name}: {state}" + (f" in {seconds} s" if not cached else "") + (f": {reason}" if reason else "")
+        self._say({"event": "end", "cell": name, "state": state, "seconds": seconds, "reason": reason}, told)
+
+    def _say(self, event: dict[str, object], line: str) -> None:
+        print(json.dumps(event) if self.as_json else line, file=sys.stderr, flush=True)
+
+
+class Live:
+    """Two bars: the cells, and the stage of the present one with its rate and time left."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self.bars = Progress(
+            TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(), TimeRemainingColumn(), console=self.console, transient=True,
+        )  # fmt: skip
+        self.whole: TaskID | None = None
+        self.part: TaskID | None = None
+        self.shown = ""
+
+    def __enter__(self) -> Live:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def begin(self, cells: int) -> None:
+        self.whole = self.bars.add_task("cells", total=cells, rate="")
+
+    def cell(self, name: str, number: int) -> None:
+        self.shown = ""
+        self._drop()
+        self.part = self.bars.add_task(name, total=None, rate="")
+        self.name = name
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        if self.part is None:
+            return
+        if name != self.shown:
+            self.shown = name
+            self.bars.reset(self.part, total=total or None, description=f"{self.name}: {STAGES.get(name, name)}")
+        task = self.bars.tasks[self.bars.task_ids.index(self.part)]
+        rate = f"{task.speed:.1f}/s" if task.speed else ""
+        self.bars.update(self.part, completed=done, total=total or None, rate=rate)
+
+    def end(self, name: str, reason: str | None, cached: bool) -> None:
+        self._drop()
+        if self.whole is not None:
+            self.bars.advance(self.whole)
+        if not cached:
+            self.console.print(f"{name}: {'failed: ' + reason if reason else 'done'}", markup=False, highlight=False)
+
+    def _drop(self) -> None:
+        if self.part is not None:
+            self.bars.remove_task(self.part)
+            self.part = None
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, and a line at every tenth elsewhere."""
+    if sys.stderr.isatty():
+        with Progress(
+            TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
+        ) as live:
+            task = live.add_task(what)
+            yield lambda done, total: live.update(task, completed=done, total=total)
+        return
+
+    def tell(done: int, total: int) -> None:
+        if done == total or done * 10 // total > (done - 1) * 10 // total:
+            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+
+    yield tell

@@ -1,0 +1,57 @@
+"""Work in a process of its own: what it returns, or why it failed. A fork, so that imports are not paid again."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.core.files import read_json, write_json
+from bench.core.redact import redacted, scrubbed
+from bench.core.vocabulary import JSON
+
+
+class ChildFailed(RuntimeError):
+    """The work failed in its own process; the message is its reason."""
+
+
+def attempt(work: Callable[[], dict[str, JSON]]) -> dict[str, JSON]:
+    """What the work returns, or the reason why it failed: the one broad catch of the project."""
+    try:
+        return work()
+    except Exception as e:  # noqa: BLE001
+        traceback.print_exc()
+        return {"status": "failed", "reason": reason(e), "traceback": traceback.format_exc()}
+
+
+def reason(e: BaseException) -> str:
+    """One line that says what happened, with what the user can do where that is known."""
+    text = redacted(" ".join(str(e).split()))[:600] or "no message"
+    if isinstance(e, MemoryError) or "out of memory" in text.lower():
+        return f"out of memory: {text} Lower the batch size, or use precision nf4."
+    return text if isinstance(e, ChildFailed) else f"{type(e).__name__}: {text}"
+
+
+def in_child(work: Callable[[], dict[str, JSON]], *, path: Path) -> dict[str, Any]:
+    """What the work returns in a child of this process, by way of a file at `path`, which is removed again.
+
+    Raises ChildFailed with the child's reason. Where a signal ended the child, this process ends as it did.
+    """
+    child = os.fork()
+    if child == 0:
+        write_json(path, scrubbed(attempt(work)))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        os.kill(os.getpid(), -code)  # the run knows how to tell of a signal
+    found: dict[str, Any] = read_json(path)
+    path.unlink()
+    if found.get("status") == "failed":
+        raise ChildFailed(found["reason"])
+    return found

@@ -1,0 +1,48 @@
+"""Canonical JSON and sha256: the identity of data, recipes and files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.core.vocabulary import JSON
+
+
+def plain(value: Any) -> JSON:
+    """The JSON form of dataclasses, mappings, tuples and paths."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def canonical(value: Any) -> str:
+    """One spelling for one value: sorted keys, no spaces, no NaN. Raises ValueError on NaN and infinity."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def visible(path: Path, root: Path) -> bool:
+    """Whether no part of the path below the root is hidden."""
+    return not any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def tree_digest(folder: Path) -> str:
+    """Of every file below a folder, by relative path. Hidden files do not count."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and visible(p, folder))
+    return digest({p.relative_to(folder).as_posix(): file_digest(p) for p in files})

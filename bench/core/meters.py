@@ -1,0 +1,168 @@
+"""Time, memory and energy of one process, measured from outside the system under test.
+
+Systems call `mark()`, `note(key, value)` and `progress(stage, done, total)`; what these cost and mean is decided
+here. Without a meter listening they do nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.core.gpu import Gpu, gpu
+from bench.core.vocabulary import JSON
+
+TRACED = 200  # points of a memory trace, whatever its length
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+_marks: list[float] = []
+_notes: dict[str, JSON] = {}
+_listener: list[Callable[[str, int, int], None]] = []
+
+
+def mark() -> None:
+    """A token left the model."""
+    _marks.append(time.perf_counter())
+
+
+def note(key: str, value: JSON) -> None:
+    """A fact of the running system that only it knows, such as the bytes of its weights."""
+    _notes[key] = value
+
+
+def notes() -> dict[str, JSON]:
+    return dict(_notes)
+
+
+def progress(stage: str, done: int, total: int) -> None:
+    """Where the work stands, for whoever shows it. A total of 0 is an unknown one."""
+    for listen in _listener:
+        listen(stage, done, total)
+
+
+def listen(callback: Callable[[str, int, int], None]) -> None:
+    _listener[:] = [callback]
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """Wall seconds of one call, and when its tokens came. Per-token time is of the tokens after the first."""
+
+    seconds: float
+    first_token_s: float | None
+    per_token_s: float | None
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, Stopwatch]:
+    _marks.clear()
+    begin = time.perf_counter()
+    result = call()
+    end = time.perf_counter()
+    marks = list(_marks)
+    first = marks[0] - begin if marks else None
+    rest = (marks[-1] - marks[0]) / (len(marks) - 1) if len(marks) > 1 else None
+    return result, Stopwatch(end - begin, first, rest)
+
+
+def rss_bytes() -> int:
+    """Resident memory now. Linux tells it in microseconds; elsewhere psutil asks."""
+    try:
+        with open("/proc/self/statm", "rb", buffering=0) as f:
+            return int(f.read().split()[1]) * _PAGE
+    except OSError:
+        return int(psutil.Process().memory_info().rss)
+
+
+def _high_water() -> int | None:
+    """Linux keeps the true peak of resident memory; elsewhere the samples must do."""
+    try:
+        text = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmHWM:")), None)
+
+
+def _cuda() -> Any:
+    """torch.cuda where a system of this process uses it, else None. The harness itself never imports torch."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+
+
+@dataclass
+class Memory:
+    """Samples resident and GPU memory in a thread, by phase; used as a context manager.
+
+    The thread sleeps `every_s` between samples of a fraction of a millisecond (a few milliseconds of NVML every
+    tenth sample), well under 1% of a core.
+    """
+
+    every_s: float = 0.05
+    whole_process: bool = True  # the peak since the process began, not only while metering
+    start_rss: int = 0
+    peak_rss: int = 0
+    peak_gpu: int | None = None
+    by_phase: dict[str, int] = field(default_factory=dict)
+    trace: list[tuple[float, int, int | None, str]] = field(default_factory=list)  # (s, resident, GPU, phase)
+    _begin: float = 0.0
+    _phase: str = "build"
+    _gpu: Gpu | None = None
+    _energy: float | None = None
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Memory:
+        self.start_rss = self.peak_rss = rss_bytes()
+        self._begin = time.perf_counter()
+        self._gpu = gpu()
+        if (cuda := _cuda()) is not None:
+            cuda.reset_peak_memory_stats()
+        self._energy = self._gpu.energy_j() if self._gpu else None
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+        self.peak_rss = max(self.peak_rss, rss_bytes(), (_high_water() or 0) if self.whole_process else 0)
+
+    def phase(self, name: str) -> None:
+        self._phase = name
+
+    def _sample(self) -> None:
+        count, stride, used = 0, 1, None
+        while not self._stop.wait(self.every_s):
+            rss = rss_bytes()
+            self.peak_rss = max(self.peak_rss, rss)
+            self.by_phase[self._phase] = max(self.by_phase.get(self._phase, 0), rss - self.start_rss)
+            if self._gpu and count % 10 == 0 and (used := self._gpu.bytes()) is not None:
+                self.peak_gpu = max(self.peak_gpu or 0, used)
+            if count % stride == 0:
+                self.trace.append((time.perf_counter() - self._begin, rss - self.start_rss, used, self._phase))
+            if len(self.trace) > TRACED:  # half as often from here on, and as if it had always been
+                del self.trace[1::2]
+                stride *= 2
+            count += 1
+
+    def facts(self) -> dict[str, JSON]:
+        """Peaks in bytes. GPU figures are None where no GPU was used, never zero."""
+        cuda = _cuda()
+        energy = self._gpu.energy_j() if cuda and self._gpu else None
+        return {
+            "start_rss_bytes": self.start_rss,
+            "peak_rss_bytes": self.peak_rss - self.start_rss,
+            "peak_rss_by_phase_bytes": dict(self.by_phase),
+            "trace": [[round(s, 3), rss, gpu, phase] for s, rss, gpu, phase in self.trace],
+            "peak_gpu_allocated_bytes": int(cuda.max_memory_allocated()) if cuda else None,
+            "peak_gpu_reserved_bytes": int(cuda.max_memory_reserved()) if cuda else None,
+            "peak_gpu_process_bytes": self.peak_gpu if cuda else None,
+            "gpu_energy_j": energy - self._energy if energy is not None and self._energy is not None else None,
+        }

@@ -1,0 +1,259 @@
+"""The System protocol, and the blocks of configuration that kinds of system share.
+
+A kind is a module with `Config` (a SystemConfig) and `build(config, material, store) -> System`.
+A field of `Config` that is named like a block of the spec is filled from that block, then overridden by
+the system's own entry. Nothing here touches a disk, a device or the environment.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bench.core.vocabulary import Answer, Material, Question
+
+Precision = Literal["native", "nf4"]
+Family = Literal["control", "retrieval", "tuning", "both", "experiment"]  # how a report groups kinds of system
+Place = Literal["shuffled", "first", "middle", "last"]  # of the gold passages in a prompt
+PositiveInt = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Block(BaseModel):
+    """A frozen part of a spec that refuses what it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Shape = Literal["tiny", "100m", "qwen2.5-0.5b", "phi3-mini", "llama3.1-8b", "llama3-70b"]
+
+
+def without_secret(url: str) -> str:
+    """The URL. Raises ValueError where it holds what could be a secret."""
+    parts = urlsplit(url)
+    if parts.username or parts.password or parts.query:
+        raise ValueError("`base_url` must hold no user, password or query; name the key's variable in `api_key_env`")
+    return url
+
+
+class Model(Block):
+    """The base language model: `micro`, a local folder, a hub id, or a name that an endpoint serves."""
+
+    name: str = ""
+    shape: Shape | None = Field(
+        None, description="In place of a name: a model's published dimensions, its weights random."
+    )
+    revision: str | None = Field(None, description="Hub revision; resolved to a commit and recorded.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    base_url: str | None = Field(None, description="OpenAI-compatible endpoint, such as http://localhost:8000/v1.")
+    api_key_env: str | None = Field(None, description="Environment variable that holds the endpoint's key.")
+    timeout_s: float = Field(60.0, gt=0, description="Of one endpoint request.")
+    digest: str | None = Field(None, description="Filled by the run: sha256 of the weights, or the hub commit.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        """Exactly one of name and shape; a shape's name says what it is."""
+        if isinstance(data, dict) and data.get("shape"):
+            if data.get("name") and not str(data["name"]).startswith("shape:"):
+                raise ValueError("give `name` or `shape`, not both")
+            return data | {"name": f"shape:{data['shape']}"}
+        if isinstance(data, dict) and not data.get("name"):
+            raise ValueError("give `name`: micro, a local folder or a hub id; or `shape`")
+        return data
+
+    @model_validator(mode="after")
+    def _no_secret(self) -> Model:
+        """A spec is published; a key in it would be too."""
+        without_secret(self.base_url or "")
+        return self
+
+
+class Embedder(Block):
+    """A sentence-transformers model: `micro`, a local folder or a hub id."""
+
+    name: str = "micro"
+    revision: str | None = None
+    batch_size: PositiveInt = 64
+    query_prefix: str = Field("", description="Put before each question, for embedders trained with one.")
+    passage_prefix: str = ""
+    digest: str | None = None
+
+
+class Prompt(Block):
+    """What the model reads. Rendered through the model's chat template where it has one."""
+
+    system: str = "Answer with a short phrase and nothing else. If the answer is not known, say unknown."
+    passage: str = Field("[{n}] {text}\n", description="Of one passage: {n}, {title}, {text}.")
+    open_book: str = Field("{passages}\nQuestion: {question}", description="With passages.")
+    closed_book: str = Field("Question: {question}", description="Without passages.")
+    choices: str = Field("\nAnswer with one of: {choices}.", description="Added where answers are a closed set.")
+    abstain: tuple[str, ...] = Field(("unknown", "i don't know", "unanswerable"), description="Answers that abstain.")
+
+    @model_validator(mode="after")
+    def _fields(self) -> Prompt:
+        for field, needed in (("passage", "{text}"), ("open_book", "{passages}"), ("open_book", "{question}"),
+                              ("closed_book", "{question}"), ("choices", "{choices}")):  # fmt: skip
+            if needed not in getattr(self, field):
+                raise ValueError(f"`{field}` must contain {needed}")
+        return self
+
+
+class Generation(Block):
+    """Greedy decoding: the same answer to the same prompt."""
+
+    max_new_tokens: PositiveInt = 32
+    batch_size: PositiveInt = 16
+
+
+class Chunking(Block):
+    """How passages are cut for the index. Lengths in characters."""
+
+    size: PositiveInt = 800
+    overlap: Annotated[int, Field(ge=0)] = 100
+
+    @model_validator(mode="after")
+    def _smaller(self) -> Chunking:
+        if self.overlap >= self.size:
+            raise ValueError(f"overlap {self.overlap} must be smaller than size {self.size}")
+        return self
+
+
+class IVF(Block):
+    nlist: PositiveInt | None = Field(None, description="Cells; unset: 4 sqrt(n), at most n / 39.")
+    nprobe: PositiveInt = 8
+
+
+class HNSW(Block):
+    m: PositiveInt = 16
+    ef_construction: PositiveInt = 200
+    ef_search: PositiveInt = 64
+
+
+class Reranker(Block):
+    """A cross-encoder that reorders the first `candidates` hits."""
+
+    name: str
+    revision: str | None = None
+    candidates: PositiveInt = 20
+    digest: str | None = None
+
+
+class Retrieval(Block):
+    index: str = Field("faiss_flat", description="A module of systems/parts/index/.")
+    mode: Literal["dense", "bm25", "fused"] = "dense"
+    k: PositiveInt = 4
+    ivf: IVF = IVF()
+    hnsw: HNSW = HNSW()
+    rrf_k: PositiveInt = Field(60, description="The constant of reciprocal rank fusion (Cormack et al. 2009).")
+    chunking: Chunking | None = Field(None, description="Unset: a passage is a chunk.")
+    reranker: Reranker | None = None
+
+
+class Search(Block):
+    """Hyperparameter search on dev. Every tuned system of a spec gets the same trials, charged to its cost."""
+
+    trials: PositiveInt = 4
+    learning_rate: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    rank: tuple[PositiveInt, ...] = ()
+    epochs: tuple[PositiveInt, ...] = ()
+
+    @property
+    def grid(self) -> list[dict[str, float | int]]:
+        """Every combination of the values given; at least one, which changes nothing."""
+        axes = {k: getattr(self, k) for k in ("learning_rate", "rank", "epochs") if getattr(self, k)}
+        return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+    @property
+    def count(self) -> int:
+        """Trials that are run: no more than there are combinations."""
+        return min(self.trials, len(self.grid))
+
+
+class Tuning(Block):
+    rank: PositiveInt = 16
+    alpha: PositiveInt = 32
+    dropout: Share = 0.0
+    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    epochs: PositiveInt = 3
+    examples: PositiveInt | None = Field(None, description="Training questions, drawn by the seed; unset: all.")
+    max_steps: PositiveInt | None = None
+    batch_size: PositiveInt = 8
+    gradient_accumulation: PositiveInt = 1
+    learning_rate: float = Field(2e-4, gt=0)
+    full_learning_rate: float | None = Field(None, gt=0, description="Of full fine-tuning; unset: learning_rate / 10.")
+    warmup: Share = 0.03
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    gradient_checkpointing: bool = False
+    passages: bool = Field(False, description="Train on the corpus too (continued pre-training).")
+    paraphrases: bool = Field(False, description="Train on paraphrases.jsonl too: the passages in other words.")
+    early_stopping: PositiveInt | None = Field(None, description="Epochs without a better dev loss before stopping.")
+    search: Search | None = None
+
+
+class Sample(Block):
+    """Some of the test questions: what a scenario asks where the whole would take too long."""
+
+    questions: PositiveInt = 100
+    strata: tuple[str, ...] = Field((), description="Of these only; empty: of all.")
+    renewed: bool = Field(False, description="Built after the update, and asked what it changes, in place of a sample.")
+
+
+class Raft(Block):
+    """RAFT (Zhang et al. 2403.10131): training prompts hold the gold passage among retrieved distractors."""
+
+    distractors: Annotated[int, Field(ge=0)] = 3
+    keep_gold: Share = Field(0.8, description="Share of training prompts that keep the gold passage.")
+    embedder: Embedder | None = Field(None, description="Filled from the system that is trained.")
+    retrieval: Retrieval | None = Field(None, description="Filled from the system that is trained.")
+
+
+class SystemConfig(Block):
+    """What every kind has. `seed` is set by the cell."""
+
+    references: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # entry key -> fields taken from the system it names
+    needs_weights: ClassVar[bool] = False  # cannot run on an endpoint
+    tuned: ClassVar[bool] = False  # the seed changes what is built
+
+    model: Model
+    prompt: Prompt = Prompt()
+    generation: Generation = Generation()
+    precision: Precision = "native"
+    sample: Sample | None = Field(None, description="Unset: the whole test split.")
+    seed: int = 0
+
+    @property
+    def privileged(self) -> bool:
+        """Whether it is shown which passages are gold."""
+        return False
+
+
+class TunedConfig(SystemConfig):
+    """What every kind that trains has. `method` and `precision` are fixed by the kind, or taken from a reference."""
+
+    needs_weights: ClassVar[bool] = True
+    tuned: ClassVar[bool] = True
+
+    method: Literal["lora", "full"]
+    tuning: Tuning = Tuning()
+
+
+@runtime_checkable
+class System(Protocol):
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """One answer a question, in order. Raises only what should cost the whole cell."""
+        ...
+
+    def refresh(self, material: Material) -> None:
+        """The world changed: absorb it as cheaply as this kind can."""
+        ...
+
+    def index_recall(self, questions: Sequence[Question]) -> list[float] | None:
+        """Share of the exact top-k that the index found, a question each, untimed; None without an index."""
+        ...

@@ -1,0 +1,139 @@
+"""The whole vocabulary: frozen values that travel between the harness and the systems. Stdlib only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+JSON = Any  # a value that json.dumps accepts
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One retrievable unit of the corpus. `group` is what splits and clusters keep together."""
+
+    id: str
+    text: str
+    title: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a system sees: never the answer. `gold` is filled for privileged controls only."""
+
+    id: str
+    text: str
+    gold: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question with its truth. `()` as answers: the right answer is to abstain; None: no reference is known.
+
+    `updated`, where set, are the right answers once the corpus holds the dataset's updates. `form` is a regular
+    expression that the whole answer must match to be in house style, and `facts` what it must then hold.
+    """
+
+    question: Question
+    answers: tuple[str, ...] | None
+    stratum: str = "all"
+    group: str = ""
+    split: str = "test"
+    updated: tuple[str, ...] = ()
+    form: str = ""
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What `build` may learn from. It has no test split, so a system cannot leak one."""
+
+    corpus: tuple[Passage, ...]
+    train: tuple[Example, ...] = ()
+    dev: tuple[Example, ...] = ()
+    paraphrases: tuple[Passage, ...] = ()  # passages said again in other words, to train on
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A retrieved chunk. `passage_id` is the corpus passage that it was cut from."""
+
+    chunk_id: str
+    passage_id: str
+    text: str
+    score: float
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a system says. `error` set means that the question failed and counts as wrong."""
+
+    text: str
+    hits: tuple[Hit, ...] | None = None  # what was retrieved; None: this kind of system shows no passages
+    shown: int | None = None  # how many of the hits the prompt held; None: all
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    truncated: bool = False  # passages were left out to fit the context window
+    error: str | None = None
+
+    @property
+    def held(self) -> tuple[Hit, ...]:
+        """The hits that the prompt held."""
+        return (self.hits or ())[: self.shown]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One question answered by one cell: a line of records.jsonl."""
+
+    cell: str
+    system: str
+    seed: int
+    question: str
+    stratum: str
+    group: str
+    text: str
+    answers: tuple[str, ...] | None
+    gold: tuple[str, ...]
+    choices: tuple[str, ...]
+    answer: Answer
+    batch: int  # number of the batch that it was answered in
+    batch_size: int
+    batch_s: float  # wall time of that batch
+    latency_s: float | None  # set when it was answered alone, after warm-up
+    first_token_s: float | None = None
+    per_token_s: float | None = None
+    updated: tuple[str, ...] = ()
+    form: str = ""
+    facts: tuple[str, ...] = ()
+    later: Answer | None = None  # what the system says once the corpus holds the updates; None: not asked
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One stored build product, as its manifest tells it."""
+
+    digest: str
+    kind: str
+    build_s: float
+    bytes: int
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+    memory: Mapping[str, JSON] = field(default_factory=dict)  # while it was built
+    hit: bool = False  # found in the store, not built by this cell
+
+
+def read_record(row: dict[str, Any]) -> Record:
+    """A Record from its line."""
+    tuples = {k: tuple(row[k]) if row[k] is not None else None for k in ("answers", "gold", "choices")}
+    tuples |= {k: tuple(row.get(k) or ()) for k in ("updated", "facts")}  # older runs have none
+    later = _answer(row["later"]) if row.get("later") else None
+    return Record(**{**row, **tuples, "answer": _answer(row["answer"]), "later": later})
+
+
+def _answer(row: dict[str, Any]) -> Answer:
+    hits = row["hits"]
+    return Answer(**{**row, "hits": None if hits is None else tuple(Hit(**h) for h in hits)})

@@ -1,0 +1,63 @@
+"""BEIR folders (Thakur et al. 2104.08663): a corpus, queries and relevance judgements, without reference answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from bench.core.errors import UserError
+from bench.core.files import read_jsonl
+from bench.core.vocabulary import JSON, Example, Passage, Question
+from bench.data.row import text_of
+from bench.data.source import Source, file_fingerprint
+from bench.data.task import Task
+
+fingerprint = file_fingerprint
+
+
+class Beir(Source):
+    """A BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv. It has no reference answers."""
+
+    format: Literal["beir"]
+    path: str
+
+
+def read(source: Beir, origin: JSON) -> Task:
+    """Graded relevance above zero is gold; questions have no reference answer. Raises UserError naming the line."""
+    folder = Path(source.path)
+    queries_path = folder / "queries.jsonl"
+    queries = {
+        text_of(row, "_id", f"{queries_path}:{n}"): text_of(row, "text", f"{queries_path}:{n}")
+        for n, row in read_jsonl(queries_path)
+    }
+    splits = {name: _examples(folder / "qrels" / f"{name}.tsv", queries) for name in ("train", "dev", "test")}
+    return Task(folder.name, _corpus(folder / "corpus.jsonl"), splits["train"], splits["dev"], splits["test"])
+
+
+def _corpus(path: Path) -> tuple[Passage, ...]:
+    passages = []
+    for n, row in read_jsonl(path):
+        ident = text_of(row, "_id", f"{path}:{n}")
+        text = text_of({"text": str(row.get("text") or row.get("title") or "")}, "text", f"{path}:{n}")
+        passages.append(Passage(ident, text, str(row.get("title", "")), str(row["_id"])))
+    return tuple(passages)
+
+
+def _examples(path: Path, queries: Mapping[str, str]) -> tuple[Example, ...]:
+    """The queries of one file of judgements; none where it does not exist."""
+    if not path.exists():
+        return ()
+    gold: dict[str, list[str]] = {}
+    for n, row in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], 2):
+        parts = row.split("\t")
+        if len(parts) != 3 or not parts[2].strip().lstrip("-").isdigit():
+            raise UserError("expected query-id, corpus-id and a whole score, separated by tabs.", where=f"{path}:{n}")
+        if parts[0] not in queries:
+            raise UserError(f"query {parts[0]!r} is not in queries.jsonl.", where=f"{path}:{n}")
+        if int(parts[2]) > 0:
+            gold.setdefault(parts[0], []).append(parts[1])
+    return tuple(
+        Example(Question(query, queries[query], tuple(passages)), None, "all", passages[0])
+        for query, passages in gold.items()
+    )

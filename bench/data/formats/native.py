@@ -1,0 +1,154 @@
+"""The native format: a folder of corpus.jsonl, train.jsonl, test.jsonl and optional dev, updates and paraphrases."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import yaml
+from pydantic import Field
+
+from bench.core.digest import file_digest, plain
+from bench.core.errors import UserError
+from bench.core.files import read_jsonl, write_json, write_jsonl
+from bench.core.vocabulary import JSON, Example, Passage, Question
+from bench.data.row import pattern, strings, text_of
+from bench.data.source import Source, file_fingerprint
+from bench.data.task import SPLITS, Task
+
+fingerprint = file_fingerprint
+
+
+class Native(Source):
+    """A folder of corpus.jsonl, train.jsonl, test.jsonl and optional dev.jsonl and updates.jsonl."""
+
+    may_be_embedded: ClassVar[bool] = True
+
+    format: Literal["native"] = "native"
+    path: str = Field(description="The folder, or the name of an embedded dataset.")
+
+
+def read(source: Native, origin: JSON) -> Task:
+    """The folder that the source names."""
+    return read_folder(Path(source.path))
+
+
+def write_folder(folder: Path, task: Task, **about: JSON) -> None:
+    """Write a task as a native folder."""
+    splits = {n: getattr(task, n) for n in SPLITS}
+    write_parts(folder, task.corpus, splits, updates=task.updates, paraphrases=task.paraphrases)
+    strata = {"strata": dict(task.strata)} if task.strata else {}
+    write_json(folder / "dataset.yaml", {"name": task.name, **strata, **about})  # JSON is YAML
+
+
+def write_parts(
+    folder: Path, corpus: Iterable[Passage], splits: Mapping[str, Sequence[Example]], **others: Iterable[Passage]
+) -> dict[str, str]:
+    """Write what a native folder holds, passages one at a time as they come. Returns the sha256 of each file."""
+    parts: dict[str, Iterator[JSON]] = {
+        "corpus.jsonl": iter(corpus),
+        **{f"{name}.jsonl": (line(e) for e in rows) for name, rows in splits.items()},
+        **{f"{name}.jsonl": iter(rows) for name, rows in others.items()},
+    }
+    written = {}
+    for name, rows in parts.items():
+        first = next(rows, None)
+        if first is None:  # an empty part has no file, nor keeps one of before
+            (folder / name).unlink(missing_ok=True)
+        else:
+            write_jsonl(folder / name, itertools.chain([first], rows))
+            written[name] = file_digest(folder / name)
+    return written
+
+
+def line(e: Example) -> dict[str, JSON]:
+    """An example as a line of a native split file."""
+    row: dict[str, JSON] = {"id": e.question.id, "question": e.question.text, "answers": plain(e.answers),
+                            "gold": list(e.question.gold), "stratum": e.stratum, "group": e.group}  # fmt: skip
+    more = {"choices": e.question.choices, "updated": e.updated, "facts": e.facts}
+    return row | {k: list(v) for k, v in more.items() if v} | ({"form": e.form} if e.form else {})
+
+
+def read_folder(folder: Path) -> Task:
+    """A native folder as it stands. Raises UserError naming file and line."""
+    about_path = folder / "dataset.yaml"
+    try:
+        about = yaml.safe_load(about_path.read_text(encoding="utf-8")) if about_path.exists() else {}
+    except yaml.YAMLError as e:
+        raise UserError(f"malformed YAML: {e}", where=str(about_path)) from None
+    if not isinstance(about, dict):
+        raise UserError("expected a mapping such as `name: my-data`.", where=str(about_path))
+    strata = about.get("strata") or {}
+    if not isinstance(strata, dict):
+        raise UserError("`strata` must be a mapping from a stratum to what it asks.", where=str(about_path))
+    corpus = _passages(folder / "corpus.jsonl")
+    if not corpus:
+        raise UserError("the corpus is empty.", where=str(folder / "corpus.jsonl"), remedy="Write one passage a line.")
+    seen: dict[str, str] = {}
+    known = {p.id for p in corpus}
+    splits = {name: _examples(folder / f"{name}.jsonl", name, seen, known) for name in SPLITS}
+    if not splits["test"]:
+        raise UserError("no such file, or no question in it.", where=str(folder / "test.jsonl"))
+    others = [_passages(p) if p.exists() else () for p in (folder / "updates.jsonl", folder / "paraphrases.jsonl")]
+    told = {str(k): str(v) for k, v in strata.items()}
+    name = str(about.get("name", folder.name))
+    return Task(name, corpus, splits["train"], splits["dev"], splits["test"], others[0], others[1], told)
+
+
+def _passages(path: Path) -> tuple[Passage, ...]:
+    rows: list[Passage] = []
+    seen: dict[str, int] = {}
+    for number, row in read_jsonl(path):
+        where = f"{path}:{number}"
+        p = Passage(
+            text_of(row, "id", where), text_of(row, "text", where), str(row.get("title", "")), str(row.get("group", ""))
+        )
+        if p.id in seen:
+            raise UserError(
+                f"duplicate passage id {p.id!r}, first on line {seen[p.id]}.", where=where, remedy="Ids must be unique."
+            )
+        seen[p.id] = number
+        rows.append(p if p.group else replace(p, group=p.id))
+    return tuple(rows)
+
+
+def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> tuple[Example, ...]:
+    if not path.exists():
+        return ()
+    rows: list[Example] = []
+    for number, row in read_jsonl(path):
+        where = f"{path}:{number}"
+        e = Example(
+            Question(
+                text_of(row, "id", where),
+                text_of(row, "question", where),
+                strings(row, "gold", where),
+                strings(row, "choices", where),
+            ),
+            None if row.get("answers", ()) is None else tuple(a for a in strings(row, "answers", where) if a.strip()),
+            str(row.get("stratum") or "all"),
+            str(row.get("group") or next(iter(strings(row, "gold", where)), row["id"])),
+            name,
+            strings(row, "updated", where),
+            pattern(row, "form", where),
+            strings(row, "facts", where),
+        )
+        if e.question.id in seen:
+            raise UserError(
+                f"duplicate question id {e.question.id!r}, first at {seen[e.question.id]}.",
+                where=where,
+                remedy="Ids must be unique.",
+            )
+        seen[e.question.id] = where
+        missing = [g for g in e.question.gold if g not in known]
+        if missing:
+            raise UserError(
+                f"gold passage {missing[0]!r} is not in corpus.jsonl.",
+                where=where,
+                remedy="Give the id of a line of the corpus.",
+            )
+        rows.append(e)
+    return tuple(rows)

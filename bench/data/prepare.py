@@ -1,0 +1,143 @@
+"""A dataset, from whatever source, as one Task: checked, split by group, limited, stored by its sha256."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bench.core.errors import UserError
+from bench.core.store import Store
+from bench.core.vocabulary import JSON, Example
+from bench.data import formats
+from bench.data.formats import native
+from bench.data.source import Source
+from bench.data.task import Task
+
+VERSION = 2
+
+
+def load(source: Source, store: Store) -> tuple[Task, dict[str, JSON]]:
+    """The task of a source, and where it came from. Parsed once, then read from the store.
+
+    Raises UserError naming file and line for anything that is wrong with the source.
+    """
+    origin = formats.fingerprint(source)
+    known = recipe(source, origin)
+    artefact = store.find(known)
+    if artefact is None:  # read before the store is touched: a broken source leaves nothing behind
+        task = check(limit(split(formats.read(source, origin), source), source))
+        _, artefact = store.get(known, partial(_write, task))
+    return native.read_folder(store.path(known)), {
+        "source": origin,
+        "digest": artefact.facts["digest"],
+        "split_seed": source.seed,
+    }
+
+
+def _write(task: Task, folder: Path) -> Mapping[str, JSON]:
+    native.write_folder(folder, task)
+    return {"digest": task.digest}
+
+
+def recipe(source: Source, origin: JSON) -> dict[str, JSON]:
+    """Of the stored task. A moved file is the same source."""
+    asked = source.model_dump(mode="json", exclude={*source.path_keys, *source.folder_or_id_keys})
+    return {"kind": "task", "version": VERSION, "block": asked, "source": origin}
+
+
+def split(task: Task, source: Source) -> Task:
+    """Give a source without a training or dev split one, by whole groups."""
+    train, dev, test = task.train, task.dev, task.test
+    if not train:
+        test = joined(test)
+        test, train = _part(test, source.test_share, f"{source.seed}/test")
+    if not dev and source.dev_share:
+        dev, train = _part(train, source.dev_share, f"{source.seed}/dev")
+    return replace(task, train=_marked(train, "train"), dev=_marked(dev, "dev"), test=_marked(test, "test"))
+
+
+def joined(rows: Sequence[Example]) -> tuple[Example, ...]:
+    """The rows with groups that share a gold passage made one: otherwise a passage could be on both sides."""
+    parent: dict[str, str] = {}
+
+    def root(node: str) -> str:
+        while parent.setdefault(node, node) != node:
+            parent[node] = node = parent[parent[node]]
+        return node
+
+    for e in rows:
+        for passage in e.question.gold:
+            parent[root(f"passage {passage}")] = root(f"group {e.group}")
+    first: dict[str, str] = {}
+    return tuple(replace(e, group=first.setdefault(root(f"group {e.group}"), e.group)) for e in rows)
+
+
+def _marked(rows: Sequence[Example], name: str) -> tuple[Example, ...]:
+    return tuple(replace(e, split=name) for e in rows)
+
+
+def _part(rows: Sequence[Example], share: float, seed: str) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """(about `share` of the rows, the rest), no group on both sides."""
+    groups = sorted({e.group for e in rows})
+    random.Random(seed).shuffle(groups)
+    taken: set[str] = set()
+    count, sizes = 0, dict.fromkeys(groups, 0)
+    for e in rows:
+        sizes[e.group] += 1
+    for group in groups:
+        if count >= share * len(rows):
+            break
+        taken.add(group)
+        count += sizes[group]
+    return tuple(e for e in rows if e.group in taken), tuple(e for e in rows if e.group not in taken)
+
+
+def limit(task: Task, source: Source) -> Task:
+    def some(rows: tuple[Example, ...], most: int | None, name: str) -> tuple[Example, ...]:
+        if most is None or len(rows) <= most:
+            return rows
+        kept = set(random.Random(f"{source.seed}/{name}").sample(range(len(rows)), most))
+        return tuple(e for i, e in enumerate(rows) if i in kept)
+
+    return replace(
+        task, test=some(task.test, source.max_test, "max_test"), train=some(task.train, source.max_train, "max_train")
+    )
+
+
+def check(task: Task) -> Task:
+    """What no source may get wrong. Raises UserError."""
+    if not task.corpus:
+        raise UserError("the corpus is empty.", where=task.name, remedy="A dataset needs at least one passage.")
+    if not task.test:
+        raise UserError("there is no test question.", where=task.name, remedy="Raise test_share or give a test split.")
+    _unique((p.id for p in task.corpus), "passage", task.name)
+    _unique((e.question.id for e in (*task.train, *task.dev, *task.test)), "question", task.name)
+    known = {p.id for p in task.corpus}
+    for e in (*task.train, *task.dev, *task.test):
+        missing = [g for g in e.question.gold if g not in known]
+        if missing:
+            raise UserError(f"question {e.question.id!r} names gold passage {missing[0]!r}, which the corpus does not have.",
+                            where=task.name, remedy="Give the id of a line of the corpus.")  # fmt: skip
+    moved = {p.id for p in task.updates}
+    for e in task.test:
+        if e.updated and moved and not moved & {*e.question.gold, e.group}:
+            raise UserError(f"question {e.question.id!r} has `updated` answers, and no passage in updates.jsonl is of its gold ones.",
+                            where=task.name, remedy="Add the passage as it will be, or drop `updated`.")  # fmt: skip
+    for what, ids in (("update", [p.id for p in task.updates]), ("paraphrase", [p.group for p in task.paraphrases])):
+        stray = [i for i in ids if i not in known]
+        if stray:
+            raise UserError(f"{what} {stray[0]!r} is of no passage of the corpus.", where=task.name)
+    return task
+
+
+def _unique(ids: Iterable[str], what: str, where: str) -> None:
+    seen: set[str] = set()
+    for i in ids:
+        if i in seen:
+            raise UserError(
+                f"duplicate {what} id {i!r}.", where=where, remedy="Ids must be unique over the whole dataset."
+            )
+        seen.add(i)

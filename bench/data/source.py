@@ -1,0 +1,44 @@
+"""The part of a spec's dataset block that every format shares, and the identity of what it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from bench.core.digest import file_digest, tree_digest
+from bench.core.errors import UserError
+from bench.core.system import Block, PositiveInt, Share
+from bench.core.vocabulary import JSON
+
+
+class Source(Block):
+    """What every format has. A source without a training split is split by group, never by question."""
+
+    path_keys: ClassVar[tuple[str, ...]] = ("path",)  # keys that name a file or folder
+    folder_or_id_keys: ClassVar[tuple[str, ...]] = ()  # keys that name a folder where there is one, or else a hub id
+    may_be_embedded: ClassVar[bool] = False  # whether `path` may be the name of a dataset inside ragtune
+
+    seed: int = Field(0, description="Seed of the split, and of the choice under max_test.")
+    test_share: Share = 0.5
+    dev_share: Share = Field(0.0, description="Share of the training groups, where the source has no dev split.")
+    max_test: PositiveInt | None = None
+    max_train: PositiveInt | None = None
+
+
+def file_fingerprint(source: Source) -> dict[str, JSON]:
+    """sha256 of every file or folder that the source names. Raises UserError where one is missing."""
+    keys = (*source.path_keys, *source.folder_or_id_keys)
+    named = {key: value for key in keys if isinstance(value := getattr(source, key), str)}
+    found: dict[str, JSON] = {}
+    for key, value in named.items():
+        path = Path(value)
+        if not path.exists():
+            raise UserError(
+                "no such file or folder.",
+                where=value,
+                remedy=f"Mend `dataset.{key}`; relative paths start at the spec's folder.",
+            )
+        found[key] = tree_digest(path) if path.is_dir() else file_digest(path)
+    return found

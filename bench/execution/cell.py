@@ -1,0 +1,278 @@
+"""One cell in one process: build the system, answer every question once, write what was seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench.core import meters
+from bench.core.child_process import attempt, in_child
+from bench.core.digest import plain
+from bench.core.files import read_json, read_jsonl, write_json, write_jsonl
+from bench.core.redact import scrubbed
+from bench.core.store import Store
+from bench.core.system import Embedder, Sample, System, SystemConfig
+from bench.core.vocabulary import JSON, Answer, Example, Material, Question, Record
+from bench.data.after_update import asked, renewed
+from bench.data.formats import native
+from bench.data.leakage import alike
+from bench.data.task import Task
+from bench.spec import kinds
+
+Tell = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the run hands to a cell, as `job.json` in the cell's folder."""
+
+    cell: str
+    system: str
+    kind: str
+    seed: int
+    identity: str
+    config: dict[str, Any]
+    task: str  # folder of the task in the store
+    store: str
+    latency_questions: int
+    warmup: int
+    sys_path: list[str]
+    environment: dict[str, Any]
+    determinism: int = 0
+
+
+def main(path: Path, tell: Tell) -> int:
+    """Run the job. 0: result.json says done; 1: it says failed and why."""
+    job = Job(**read_json(path))
+    sys.path[:] = job.sys_path
+    begin = time.time()
+    result = attempt(lambda: run(job, path.parent, tell))
+    write_json(
+        path.parent / "result.json",
+        scrubbed(
+            {"identity": job.identity, "started": begin, "ended": time.time(), "environment": job.environment, **result}
+        ),
+    )
+    return 0 if result["status"] == "done" else 1
+
+
+def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
+    kind = kinds.load(job.kind)
+    config = kind.Config.model_validate(job.config)
+    task = sampled(native.read_folder(Path(job.task)), config.sample)
+    store = Store(Path(job.store))
+    meters.listen(_throttled(tell))
+    if kind.measure is not None:
+        return experiment(kind.measure, config, task, store)
+    first = build_apart(kind, config, task, store, path=folder / "built.json") if config.tuned else None
+    with meters.Memory() as memory:
+        begin = time.perf_counter()
+        system = kind.build(config, task.material, store)
+        load_s = time.perf_counter() - begin
+        memory.phase("answer")
+        answer_all(job, config, system, task, folder)
+        memory.phase("again")
+        flips = answer_again(job, config, system, task, folder)
+        memory.phase("audit")
+        recall = system.index_recall([e.question for e in task.test])
+    artefacts, measured = first or _once(store), memory.facts()  # of the world as it was
+    embeds = config.sample is None and any(a["kind"] == "embeddings" for a in _once(store))
+    near = near_in_meaning(kind, config, task, Store(store.root)) if embeds else None
+    refresh_s = answer_later(config, system, task, folder)
+    return {
+        "status": "done", "load_s": load_s, "memory": measured, "notes": meters.notes(),
+        "artefacts": artefacts, "refresh_s": refresh_s, "flips": flips, "near": near,
+        "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True)) if recall is not None else None,
+    }  # fmt: skip
+
+
+def near_in_meaning(kind: kinds.Kind, config: SystemConfig, task: Task, store: Store) -> list[str] | None:
+    """The test questions that training has in other words, by the embedder of this system; None without one."""
+    embedder = getattr(config, "embedder", None)
+    if kind.encode is None or not isinstance(embedder, Embedder):
+        return None
+    identity = {
+        "embedder": embedder.digest or embedder.name,
+        "revision": embedder.revision,
+        "prefix": embedder.query_prefix,
+    }
+    encode = partial(kind.encode, embedder)
+    return alike(task.train, task.test, encode=encode, encoder=identity, store=store)
+
+
+def experiment(
+    measure: Callable[[SystemConfig, Material, Store], dict[str, JSON]], config: SystemConfig, task: Task, store: Store
+) -> dict[str, JSON]:
+    """What an experiment found; it answers no questions."""
+    with meters.Memory() as memory:
+        facts, watch = meters.timed(lambda: measure(config, task.material, store))
+    return {
+        "status": "done", "facts": facts, "load_s": watch.seconds, "memory": memory.facts(), "notes": meters.notes(),
+        "artefacts": _once(store), "refresh_s": None, "index_recall": None,
+    }  # fmt: skip
+
+
+def sampled(task: Task, sample: Sample | None) -> Task:
+    """The task with some of its test questions: the same for every system that is asked so many."""
+    if sample is None:
+        return task
+    if sample.renewed:
+        return renewed(task)
+    fitting = [i for i, e in enumerate(task.test) if not sample.strata or e.stratum in sample.strata]
+    random.Random("sample").shuffle(fitting)
+    kept = set(fitting[: sample.questions])
+    return replace(task, test=tuple(e for i, e in enumerate(task.test) if i in kept))
+
+
+def build_apart(kind: kinds.Kind, config: SystemConfig, task: Task, store: Store, *, path: Path) -> list[Any]:
+    """Train in a child of this process, so that what serves afterwards does not carry the memory of training.
+
+    Returns the artefacts as the child met them. Raises ChildFailed with the child's reason.
+    """
+
+    def build() -> dict[str, JSON]:
+        kind.build(config, task.material, store)
+        return {"artefacts": _once(store)}
+
+    return list(in_child(build, path=path)["artefacts"])
+
+
+def _once(store: Store) -> list[JSON]:
+    """Each artefact once, as it was first met: the first meeting knows whether this cell built it."""
+    return list(plain(list({a.digest: a for a in reversed(store.used)}.values())[::-1]))
+
+
+def _throttled(tell: Tell, every_s: float = 0.2) -> Callable[[str, int, int], None]:
+    last, cell = [0.0], os.getpid()  # of the cell, also when its build tells from a child
+
+    def progress(stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done in (0, total) or now - last[0] > every_s:
+            last[0] = now
+            tell(event="progress", pid=cell, stage=stage, done=done, total=total)
+
+    return progress
+
+
+def batches(test: Sequence[Example], *, alone: int, size: int) -> list[list[Example]]:
+    """The order of answering: `alone` questions one at a time, the others in batches. The same at every resume.
+
+    Which questions go first is drawn once, so that latency is not of the first document only.
+    """
+    order = list(test)
+    random.Random("batches").shuffle(order)
+    singles, rest = order[:alone], order[alone:]
+    return [[e] for e in singles] + [rest[i : i + size] for i in range(0, len(rest), size)]
+
+
+def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folder: Path) -> None:
+    """Append a record a question to records.jsonl, whole batches at a time; batches that stand there are kept."""
+    plan = batches(task.test, alone=job.latency_questions, size=config.generation.batch_size)
+    path = folder / "records.jsonl"
+    kept = whole_batches(path, plan)
+    if len(kept) == len(plan):
+        return
+    warm = (task.train or task.test)[: job.warmup]
+    for e in warm:
+        system.answer([_seen(e, config)])
+    done = sum(len(plan[n]) for n in kept)
+    with path.open("a", encoding="utf-8") as out:
+        for number, batch in enumerate(plan):
+            if number in kept:
+                continue
+            answers, watch = meters.timed(lambda: system.answer([_seen(e, config) for e in batch]))  # noqa: B023
+            if len(answers) != len(batch):
+                raise ValueError(f"the system gave {len(answers)} answers to {len(batch)} questions")
+            out.write(
+                "".join(
+                    _line(record(job, e, a, number, len(batch), watch)) for e, a in zip(batch, answers, strict=True)
+                )
+            )
+            out.flush()
+            done += len(batch)
+            meters.progress("answer", done, len(task.test))
+
+
+def answer_again(job: Job, config: SystemConfig, system: System, task: Task, folder: Path) -> dict[str, int] | None:
+    """Whether the same question gets the same answer: some of those answered in batches asked again in the same batch,
+    and alone. {n, again, alone}: questions, and answers that were another one; None where it was not asked for."""
+    plan = [b for b in batches(task.test, alone=job.latency_questions, size=config.generation.batch_size) if len(b) > 1]
+    if not job.determinism or not plan:
+        return None
+    said = {row["question"]: row["answer"]["text"] for _, row in read_jsonl(folder / "records.jsonl")}
+    n = again = alone = 0
+    for batch in plan:
+        seen = [_seen(e, config) for e in batch]
+        same = system.answer(seen)
+        for q, a in zip(seen, same, strict=True):
+            if n == job.determinism:
+                return {"n": n, "again": again, "alone": alone}
+            n += 1
+            again += a.text != said[q.id]
+            alone += system.answer([q])[0].text != said[q.id]
+    return {"n": n, "again": again, "alone": alone}
+
+
+def answer_later(config: SystemConfig, system: System, task: Task, folder: Path) -> float | None:
+    """Update the corpus, and ask again: what the updates change, and as much that they leave alone, into later.jsonl.
+    Returns the seconds of the refresh. A scenario's sample is not asked again.
+
+    Training pairs stay as they were: this is the day on which the documents changed and nobody has written new pairs.
+    """
+    changed, kept = asked(task)
+    if not changed or not task.updates or config.sample:
+        return None
+    _, watch = meters.timed(lambda: system.refresh(task.updated))
+    rows: list[JSON] = []
+    for i in range(0, len(changed + kept), config.generation.batch_size):
+        batch = (changed + kept)[i : i + config.generation.batch_size]
+        answers = system.answer([_seen(e, config) for e in batch])
+        rows += [{"question": e.question.id, "answer": a} for e, a in zip(batch, answers, strict=True)]
+    write_jsonl(folder / "later.jsonl", scrubbed(rows))
+    return watch.seconds
+
+
+def _seen(e: Example, config: SystemConfig) -> Question:
+    """The question as this system may see it."""
+    return e.question if config.privileged else replace(e.question, gold=())
+
+
+def _line(r: Record) -> str:
+    return json.dumps(scrubbed(r), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def record(job: Job, e: Example, answer: Answer, number: int, size: int, watch: meters.Stopwatch) -> Record:
+    alone = size == 1 and number < job.latency_questions
+    return Record(
+        cell=job.cell, system=job.system, seed=job.seed, question=e.question.id, stratum=e.stratum, group=e.group,
+        text=e.question.text, answers=e.answers, gold=e.question.gold, choices=e.question.choices, answer=answer,
+        batch=number, batch_size=size, batch_s=watch.seconds, latency_s=watch.seconds if alone else None,
+        first_token_s=watch.first_token_s if alone else None, per_token_s=watch.per_token_s if alone else None,
+        updated=e.updated, form=e.form, facts=e.facts,
+    )  # fmt: skip
+
+
+def whole_batches(path: Path, plan: Sequence[Sequence[Example]]) -> set[int]:
+    """Which batches were written whole before a stop. What a kill cut short is dropped from the file."""
+    if not path.exists():
+        return set()
+    text = path.read_text(encoding="utf-8", errors="replace")
+    complete = text[: text.rfind("\n") + 1]
+    if complete != text:
+        path.write_text(complete, encoding="utf-8")
+    rows = [row for _, row in read_jsonl(path)]
+    found: dict[int, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["batch"], []).append(row["question"])
+    kept = {n for n, ids in found.items() if n < len(plan) and ids == [e.question.id for e in plan[n]]}
+    if len(kept) != len(found):
+        write_jsonl(path, [row for row in rows if row["batch"] in kept])
+    return kept

@@ -1,0 +1,104 @@
+"""The process that cells fork from: it has paid the imports once. `python -m bench.server MODULE ...`
+
+Lines of JSON: in, `{"job": path}` forks a cell; out, `ready`, `start`, `exit`, and whatever the cells tell.
+A cell is the leader of its own process group. When the pipe from the run closes, however that came about,
+every group is killed: a run that is gone leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from bench.execution import cell
+
+
+def tell(fd: int, **event: Any) -> None:
+    """One line, short enough to be written whole beside other writers."""
+    os.write(fd, (json.dumps(event) + "\n").encode())
+
+
+def serve(preload: list[str]) -> None:
+    out = os.dup(1)
+    os.dup2(2, 1)  # what libraries print is no event
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run decides what Ctrl-C means
+    for name in preload:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # the collector of a cell leaves the shared pages alone
+    wake, waker = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(waker, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waker)
+    ears = selectors.DefaultSelector()
+    ears.register(0, selectors.EVENT_READ)
+    ears.register(wake, selectors.EVENT_READ)
+    groups: set[int] = set()
+    buffer = b""
+    tell(out, event="ready", pid=os.getpid())
+    while True:
+        for key, _ in ears.select():
+            if key.fd == wake:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(wake, 4096)
+                _reap(groups, out)
+                continue
+            heard = os.read(0, 65536)
+            if not heard:
+                _end(groups)
+                return
+            *lines, buffer = (buffer + heard).split(b"\n")
+            for line in lines:
+                pid = _fork(Path(json.loads(line)["job"]), out)
+                groups.add(pid)
+                tell(out, event="start", pid=pid)
+
+
+def _fork(job: Path, out: int) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    log = os.open(job.parent / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    code = cell.main(job, lambda **event: tell(out, **event))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # not the server's own clean-up
+
+
+def _reap(groups: set[int], out: int) -> None:
+    for pid in sorted(groups):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            groups.discard(pid)
+            _kill(pid)  # what it may have left running
+            tell(out, event="exit", pid=pid, code=os.waitstatus_to_exitcode(status))
+
+
+def _end(groups: set[int]) -> None:
+    for pid in sorted(groups):
+        _kill(pid)
+
+
+def _kill(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1:])

@@ -1,0 +1,126 @@
+"""Where a run happened: versions, commit, processor, threads, GPU, load, and what the machine can do at most."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from bench.core.gpu import gpus
+from bench.core.vocabulary import JSON
+
+LIBRARIES = (
+    "ragtune", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "sentence-transformers", "faiss-cpu",
+    "hnswlib", "bm25s", "ir-measures", "torchmetrics", "numpy", "scipy", "ragas",
+)  # fmt: skip
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# glibc maps every block of 32 MiB or more anew, which alone changes how slow 4-bit weights look on a CPU
+SETTINGS = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "8589934592",
+    "TOKENIZERS_PARALLELISM": "false",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAGAS_DO_NOT_TRACK": "true",
+}
+
+
+def for_cells(threads: int | None) -> dict[str, str]:
+    """The environment that cells run in. `threads` is of every numeric library; None: one for each core.
+
+    Cells see one GPU: with several, the Trainer would split batches of some systems and not of others.
+    """
+    count = str(
+        threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
+    )
+    one_gpu = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
+    return {**os.environ, **SETTINGS, **one_gpu, **dict.fromkeys(THREAD_VARIABLES, count)}
+
+
+def version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def describe(threads: int | None) -> dict[str, JSON]:
+    cells = for_cells(threads)
+    return {
+        "python": platform.python_version(), "os": platform.platform(), "versions": {n: version(n) for n in LIBRARIES},
+        "commit": commit(), "cpu": processor(), "cores": psutil.cpu_count(logical=False), "threads": int(cells["OMP_NUM_THREADS"]),
+        "memory_bytes": psutil.virtual_memory().total, "settings": SETTINGS, "gpus": gpus(),
+    }  # fmt: skip
+
+
+@functools.cache
+def peaks(threads: int) -> dict[str, float]:
+    """What this processor reaches at most with so many threads: float32 operations and bytes of memory a second.
+
+    The best of a few rounds of a matrix product, and of copying what no cache holds; about a second, once a process.
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    side, size = 1024, 64_000_000
+    a = np.ones((side, side), np.float32)
+    source, target = (
+        np.ones((threads, size // 4 // threads), np.float32),
+        np.empty((threads, size // 4 // threads), np.float32),
+    )
+
+    def copy() -> None:
+        list(pool.map(lambda i: np.copyto(target[i], source[i]), range(threads)))
+
+    with threadpool_limits(threads), ThreadPoolExecutor(threads) as pool:
+        return {
+            "flops_per_s": 2 * side**3 / _quickest(lambda: a @ a),
+            "bytes_per_s": 2 * source.nbytes / _quickest(copy),
+        }
+
+
+def _quickest(work: Callable[[], object], rounds: int = 8) -> float:
+    seconds = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds)
+
+
+def load() -> list[float] | None:
+    """Load averages of 1, 5 and 15 minutes."""
+    return [round(x, 2) for x in psutil.getloadavg()]
+
+
+def commit() -> str | None:
+    """The commit of this checkout, with "+" when the tree has changes; None outside a checkout."""
+    here = Path(__file__).resolve().parents[2]
+
+    def git(*args: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here), *args], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")) != here:
+            return None
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

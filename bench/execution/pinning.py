@@ -1,0 +1,102 @@
+"""A spec made concrete: every model pinned by its digest, the dataset loaded, every cell known by its identity."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.core import hub
+from bench.core.errors import UserError
+from bench.core.gpu import gpus
+from bench.core.redact import hide
+from bench.core.store import Store
+from bench.core.system import Tuning
+from bench.core.vocabulary import JSON
+from bench.data import prepare as dataset
+from bench.data.task import Task
+from bench.spec.cells import Cell, cells
+from bench.spec.model import Spec
+from bench.spec.paths import Paths
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec made concrete: what is to run, on what, and how it is recognised."""
+
+    spec: Spec
+    cells: list[Cell]
+    identities: dict[str, str]
+    task: Task
+    task_folder: Path
+    origin: dict[str, JSON]
+    models: dict[str, str]
+
+
+def prepare(spec: Spec, store: Store) -> Prepared:
+    """Pin every model and load the task. Raises UserError for what cannot run; writes only to the store."""
+    models: dict[str, str] = {}
+    known: dict[tuple[str, str | None], str] = {}
+    pinned = [c.model_copy(update={"config": _pinned(c.config, known, models)}) for c in cells(spec)]
+    source = Paths(spec.folder).dataset(spec.dataset)
+    task, origin = dataset.load(source, store)
+    folder = store.path(dataset.recipe(source, origin["source"]))
+    _check(spec, pinned, task)
+    names = [g["name"] for g in gpus()]
+    identities = {c.id: c.identity(task.digest, spec.measure, names) for c in pinned}
+    return Prepared(spec, pinned, identities, task, folder, origin, models)
+
+
+def _pinned(value: Any, known: dict[tuple[str, str | None], str], models: dict[str, str], key: str = "") -> Any:
+    """The config with the digest of every model, embedder and reranker filled in."""
+    if not isinstance(value, dict):
+        return value
+    filled = {k: _pinned(v, known, models, k) for k, v in value.items()}
+    if "digest" not in filled or not filled.get("name"):
+        return filled
+    name, revision = str(filled["name"]), filled.get("revision")
+    if filled.get("base_url"):
+        filled["digest"] = f"endpoint:{name}"
+    elif filled.get("shape"):
+        filled["digest"] = name
+    else:
+        if (name, revision) not in known:
+            what = {"model": "base model"}.get(key, key)
+            known[name, revision] = hub.pin(name, revision, what=what, key=f"{key}.name")
+        filled["digest"] = known[name, revision]
+        if filled["digest"].startswith("hub:"):
+            filled["revision"] = filled["digest"].rpartition("@")[2]
+    models[name if revision is None else f"{name}@{revision}"] = filled["digest"]
+    return filled
+
+
+def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
+    for cell in pinned:
+        tuning = Tuning.model_validate(cell.config["tuning"]) if "tuning" in cell.config else None
+        if tuning and not any(e.answers is not None for e in task.train):
+            raise UserError(f"system {cell.system!r} tunes, and no training question has a reference answer.", where=spec.name,
+                            remedy="Give a training split, lower dataset.test_share, or leave the system out.")  # fmt: skip
+        if tuning and (tuning.search or tuning.early_stopping) and not task.dev:
+            raise UserError(f"system {cell.system!r} selects on dev, and the dataset has no dev split.", where=spec.name,
+                            remedy="Set dataset.dev_share, or drop tuning.search and tuning.early_stopping.")  # fmt: skip
+        if tuning and tuning.paraphrases and not task.paraphrases:
+            raise UserError(f"system {cell.system!r} trains on paraphrases, and the dataset has none.", where=spec.name,
+                            remedy="Put the passages in other words into paraphrases.jsonl, or drop tuning.paraphrases.")  # fmt: skip
+        if (cell.config.get("sample") or {}).get("renewed") and not any(e.updated for e in task.test):
+            raise UserError(f"{cell.system!r} trains anew after the update, and no test question has `updated`.", where=f"{spec.name}: scenarios.freshness",
+                            remedy="Give updates.jsonl and `updated` answers, or leave it out.")  # fmt: skip
+        variable = cell.config["model"].get("api_key_env")
+        hide(variable)
+        if variable and variable not in os.environ:
+            raise UserError(
+                f"environment variable {variable} is not set.",
+                where="model.api_key_env",
+                remedy="Set it to the endpoint's key.",
+            )
+        if cell.config.get("distractors") is not None and not any(e.question.gold for e in task.test):
+            raise UserError(
+                f"system {cell.system!r} shows gold passages, and no test question has any.",
+                where=spec.name,
+                remedy="Leave it out.",
+            )

@@ -1,0 +1,85 @@
+"""pytest: each rule of a gate as a test item, and the scores of a run as a fixture.
+
+    pytest --ragtune-run reports/mine --ragtune-baseline reports/baselines/mine.json [--ragtune-rules rules.yaml]
+
+`ragtune_scores` gives a team's own test the scores of the run as a pandas frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("ragtune")
+    group.addoption("--ragtune-run", type=Path, help="A run's folder, for the fixture `ragtune_scores` and the gate.")
+    group.addoption("--ragtune-baseline", type=Path, help="A baseline: every rule of the gate becomes a test.")
+    group.addoption("--ragtune-rules", type=Path, help="YAML of rules.")
+
+
+@pytest.fixture(scope="session")
+def ragtune_scores(request: pytest.FixtureRequest) -> Any:
+    """The scores of --ragtune-run as a frame: system, metric, stratum, mean, low, high, n."""
+    run = request.config.getoption("--ragtune-run")
+    if run is None:
+        pytest.skip("no run: give --ragtune-run")
+    from bench.verdict.score import scores
+
+    return scores(run)
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    run, baseline = config.getoption("--ragtune-run"), config.getoption("--ragtune-baseline")
+    if run and baseline:
+        gate = Gate.from_parent(session, name="ragtune-gate")
+        items.extend(gate.of(run, baseline, config.getoption("--ragtune-rules")))
+
+
+class Gate(pytest.Collector):
+    def collect(self) -> Iterator[pytest.Item]:
+        return iter(())
+
+    def of(self, run: Path, baseline: Path, rules: Path | None) -> Iterator[pytest.Item]:
+        from bench.core.errors import UserError
+        from bench.gate import decisions
+        from bench.gate import snapshot as baselines
+
+        try:
+            given = decisions.load(rules)
+            new, old = baselines.read(run), baselines.read(baseline)
+            decisions.check_margins(given, old.floors)
+            results = decisions.gate(new, old, given)
+        except UserError as e:
+            raise pytest.UsageError(f"ragtune: {e}") from None
+        for r in results:
+            yield RuleItem.from_parent(self, name=f"{r.system}: {r.rule}", result=r)
+
+
+class RuleItem(pytest.Item):
+    def __init__(self, *, result: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.result = result
+
+    def runtest(self) -> None:
+        from bench.gate.decisions import BAD
+        from bench.gate.outputs import change
+
+        told = f"{self.result.state}: {change(self.result)} {self.result.why}".strip()
+        if self.result.state in BAD:
+            raise Broken(told)
+        if self.result.state in ("inconclusive", "not comparable"):
+            pytest.skip(told)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
+        return str(excinfo.value)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.name
+
+
+class Broken(Exception):
+    """A rule that does not hold."""

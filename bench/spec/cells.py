@@ -1,0 +1,189 @@
+"""A spec's cells: every system with every seed that can change it, its config complete."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from bench.core.digest import digest
+from bench.core.errors import UserError
+from bench.core.nested import merge, put
+from bench.core.system import Block, SystemConfig, Tuning
+from bench.spec import kinds, scenarios
+from bench.spec.model import Entry, Measure, Spec
+from bench.spec.paths import Paths
+from bench.spec.validation_errors import at, explain
+from bench.spec.yaml_lines import Loc
+
+VERSION = 2  # of the records: raised when cells of an older ragtune must run again
+
+
+class Cell(Block):
+    """One system with one seed: what one process runs."""
+
+    id: str
+    system: str
+    kind: str
+    seed: int
+    config: dict[str, Any]
+    scenario: scenarios.Scenario | None = None
+
+    def identity(self, task_digest: str, measure: Measure, gpus: Sequence[str] = ()) -> str:
+        """Two cells of one identity give the same records. Names and prices do not enter it."""
+        asked = measure.model_dump(include={"latency_questions", "warmup", "threads", "determinism"})
+        return digest(
+            {
+                "version": VERSION,
+                "gpus": list(gpus),
+                "kind": self.kind,
+                "config": _by_content(self.config),
+                "task": task_digest,
+                "measure": asked,
+            }
+        )
+
+
+def _by_content(value: Any) -> Any:
+    """Drop the name of whatever is known by its digest: a moved folder is the same model."""
+    if isinstance(value, dict):
+        return {k: _by_content(v) for k, v in value.items() if not (k == "name" and value.get("digest"))}
+    return [_by_content(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = None) -> list[Cell]:
+    """Every system with every seed that can change it, in the order of the spec. Raises UserError."""
+    known = dict(lines or {})
+    paths = Paths(spec.folder, where, known)
+    configs: dict[str, tuple[kinds.Kind, SystemConfig]] = {}
+    waiting: list[tuple[Loc, dict[str, Any]]] = [
+        (("systems", i), raw)
+        for i, entry in enumerate(spec.systems)
+        for raw in _expanded(spec, entry, at(where, known, ("systems", i)))
+    ]
+    added = _derived(spec, {str(raw["name"]): raw for _, raw in waiting}, where, known)
+    waiting += [(("scenarios", d.scenario.name), d.entry) for d in added.values()]
+    order = [str(raw["name"]) for _, raw in waiting]
+    every = set(order)
+    while waiting:
+        blocked = []
+        for loc, raw in waiting:
+            place = at(where, known, loc)
+            kind = kinds.load(str(raw["kind"]), place)
+            named = {key: raw.get(key) for key in kind.Config.references}
+            for key, name in named.items():
+                if name not in every:
+                    raise _missing(str(raw["name"]), key, name, every, kind, place)
+            if any(name not in configs for name in named.values()):
+                blocked.append((loc, raw))
+                continue
+            others = {k: configs[str(n)] for k, n in named.items()}
+            configs[str(raw["name"])] = (kind, _config(spec, raw, kind, others, loc, where, known))
+        if len(blocked) == len(waiting):
+            raise UserError(
+                f"system {blocked[0][1]['name']!r} names itself, directly or in a circle.",
+                where=at(where, known, blocked[0][0]),
+            )
+        waiting = blocked
+    _same_trials(configs, where)
+    return [
+        Cell(id=f"{name}-s{seed}", system=name, kind=configs[name][0].name, seed=seed,
+             config=paths.models(configs[name][1].model_copy(update={"seed": seed}).model_dump(mode="json")),
+             scenario=added[name].scenario if name in added else None)
+        for name in order
+        for seed in (spec.seeds if configs[name][0].Config.tuned else spec.seeds[:1])
+    ]  # fmt: skip
+
+
+def _derived(
+    spec: Spec, entries: Mapping[str, Any], where: str, lines: Mapping[Loc, int]
+) -> dict[str, scenarios.Derived]:
+    """name -> what the spec's scenarios add."""
+    try:
+        return {str(d.entry["name"]): d for d in scenarios.derived(spec.scenarios, entries)}
+    except scenarios.Unknown as e:
+        near = difflib.get_close_matches(e.name, sorted(entries), 1)
+        raise UserError(f"`{'.'.join(map(str, e.key))}` names {e.name!r}, and there is no such system.", where=at(where, lines, e.key),
+                        remedy=f"Did you mean {near[0]!r}?" if near else f"Systems: {', '.join(sorted(entries))}.") from None  # fmt: skip
+
+
+def _expanded(spec: Spec, entry: Entry, place: str) -> Iterator[dict[str, Any]]:
+    """The entries that a matrix makes of one. The spec's matrix multiplies the systems whose kind has its key."""
+    fields = kinds.load(entry.kind, place).Config.model_fields
+    axes = {k: v for k, v in spec.matrix.items() if k.split(".")[0] in fields} | entry.matrix
+    base = entry.model_dump(exclude={"matrix"}, exclude_unset=True)
+    for values in itertools.product(*axes.values()):
+        raw: dict[str, Any] = copy.deepcopy(base)
+        suffix = []
+        for key, value in zip(axes, values, strict=True):
+            put(raw, key.split("."), value, f"matrix of {entry.name}")
+            suffix.append(re.sub(r"[^\w.=-]+", "-", f"{key.split('.')[-1]}={value}"))
+        yield raw | {"name": "+".join([entry.name, *suffix])}
+
+
+def _config(
+    spec: Spec,
+    raw: dict[str, Any],
+    kind: kinds.Kind,
+    named: Mapping[str, tuple[kinds.Kind, SystemConfig]],
+    loc: Loc,
+    where: str,
+    lines: dict[Loc, int],
+) -> SystemConfig:
+    """The full config of one system: blocks of the spec, fields of what it names, then its own entry."""
+    place = at(where, lines, loc)
+    own = {k: v for k, v in raw.items() if k not in ("name", "kind", *kind.Config.references)}
+    full: dict[str, Any] = {}
+    for field in kind.Config.model_fields:
+        block = getattr(spec, field, None)
+        if isinstance(block, Block):
+            full[field] = block.model_dump(exclude_unset=True)
+    for key, (other, config) in named.items():
+        for field in kind.Config.references[key]:
+            if field in kind.Config.model_fields and field in type(config).model_fields:
+                full[field] = (
+                    getattr(config, field).model_dump(exclude_unset=True)
+                    if isinstance(getattr(config, field), Block)
+                    else getattr(config, field)
+                )
+            elif kind.Config.model_fields[field].is_required():
+                raise UserError(f"system {raw['name']!r} takes its {field} from {raw[key]!r}, but a {other.name} has none.", where=place,
+                                remedy=f"Name another system as `{key}`.")  # fmt: skip
+    try:
+        config = kind.Config.model_validate(merge(full, own))
+    except ValidationError as e:
+        raise explain(e, kind.Config, loc, where, lines) from None
+    if config.model.base_url and (kind.Config.needs_weights or config.precision != "native"):
+        raise UserError(f"system {raw['name']!r} ({kind.name}, {config.precision}) needs the model's weights, and an endpoint gives none.", where=place,
+                        remedy="Leave it out, or set `model.name` to a local folder or hub id and drop `model.base_url`.")  # fmt: skip
+    return config
+
+
+def _missing(system: str, key: str, name: Any, every: set[str], kind: kinds.Kind, place: str) -> UserError:
+    if name is None:
+        return UserError(
+            f"system {system!r} is a {kind.name} and must say `{key}:`, the name of the system to take it from.",
+            where=place,
+        )
+    near = difflib.get_close_matches(str(name), sorted(every), 1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Systems: {', '.join(sorted(every))}."
+    return UserError(
+        f"system {system!r} names {name!r} as its {key}, and there is no such system.", where=place, remedy=hint
+    )
+
+
+def _same_trials(configs: Mapping[str, tuple[kinds.Kind, SystemConfig]], where: str) -> None:
+    """An arm that searches longer wins by that alone, so all tuned systems search alike."""
+    trials = {
+        n: t.search.count if t.search else 0
+        for n, (_, c) in configs.items()
+        if isinstance(t := getattr(c, "tuning", None), Tuning)
+    }
+    if len(set(trials.values())) > 1:
+        raise UserError(f"tuned systems search with different numbers of trials: {trials}.", where=where,
+                        remedy="Set `tuning.search` once, for all of them.")  # fmt: skip

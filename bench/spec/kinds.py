@@ -1,0 +1,82 @@
+"""Kinds of system by name: a module of `systems`, or any importable module by its dotted path."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.core.errors import UserError
+from bench.core.store import Store
+from bench.core.system import Embedder, Family, System, SystemConfig
+from bench.core.vocabulary import JSON, Material
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a kind's module holds.
+
+    `about` is the first line of its docstring, `family` and `summary` its FAMILY and SUMMARY, which say where and how
+    a report shows it. `encode(embedder, texts)` gives unit vectors, for the search for leaked questions; None where the
+    kind has no embedder. `measure` is set for an experiment, which answers no questions.
+    """
+
+    name: str
+    about: str
+    family: Family
+    summary: str
+    Config: type[SystemConfig]
+    build: Callable[[SystemConfig, Material, Store], System]
+    measure: Callable[[SystemConfig, Material, Store], dict[str, JSON]] | None
+    encode: Callable[[Embedder, Sequence[str]], Any] | None
+
+
+def builtin() -> list[str]:
+    """The modules of `systems`, which is the whole registry."""
+    package = importlib.import_module("systems")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg)
+
+
+def load(name: str, where: str = "") -> Kind:
+    """Import a kind. Raises UserError for one that does not exist or is no kind."""
+    target = name if "." in name else f"systems.{name}"
+    if "." not in name and name not in builtin():
+        near = difflib.get_close_matches(name, builtin(), 1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise UserError(
+            f"unknown kind {name!r}.",
+            where=where,
+            remedy=f"{hint}Kinds: {', '.join(builtin())}; or the dotted path of your own module.",
+        )
+    try:
+        module = importlib.import_module(target)
+    except ModuleNotFoundError as e:
+        if e.name is None or not target.startswith(e.name):
+            raise
+        raise UserError(
+            f"no module {name!r}.", where=where, remedy="Install it, or run from the folder that holds it."
+        ) from None
+    config, build, measure = (getattr(module, part, None) for part in ("Config", "build", "measure"))
+    if not (isinstance(config, type) and issubclass(config, SystemConfig) and (callable(build) or callable(measure))):
+        raise UserError(
+            f"module {name!r} is no kind of system.",
+            where=where,
+            remedy="It needs `class Config(bench.core.system.SystemConfig)` and `build(config, material, store)`.",
+        )
+    return Kind(
+        name,
+        about=(module.__doc__ or "").strip().split("\n")[0],
+        family=getattr(module, "FAMILY", "both"),
+        summary=getattr(module, "SUMMARY", name),
+        Config=config,
+        build=build or _unbuilt,
+        measure=measure,
+        encode=getattr(module, "encode", None),
+    )
+
+
+def _unbuilt(config: SystemConfig, material: Material, store: Store) -> System:
+    raise TypeError("an experiment answers no questions")

@@ -1,0 +1,165 @@
+"""The spec: what a run is of. A value; reading one from YAML is `bench.parse`, its cells are `bench.cells`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from bench.core.digest import digest
+from bench.core.system import Block, Embedder, Generation, Model, PositiveInt, Prompt, Retrieval, Tuning, without_secret
+from bench.data.formats import AnySource
+from bench.spec.scenarios import Scenarios
+
+
+class Measure(Block):
+    latency_questions: int = Field(
+        64, ge=0, description="Answered one at a time, after warm-up; the others in batches."
+    )
+    warmup: int = Field(4, ge=0, description="Questions answered before any is timed.")
+    determinism: int = Field(
+        0, ge=0, description="Questions asked again, alone and in their batch: how many answers flip."
+    )
+    timeout_s: float = Field(3600.0, gt=0, description="Of one cell; past it the cell's processes are killed.")
+    threads: PositiveInt | None = Field(None, description="Of every numeric library; unset: one for each core.")
+
+
+class Prices(Block):
+    """What things cost you. Unset: the report says that it was not priced."""
+
+    cpu_hour_usd: float | None = Field(None, ge=0)
+    gpu_hour_usd: float | None = Field(None, ge=0)
+    prompt_tokens_usd_per_million: float | None = Field(None, ge=0, description="Of an endpoint.")
+    completion_tokens_usd_per_million: float | None = Field(None, ge=0)
+    storage_gb_month_usd: float = Field(0.0, ge=0, description="Of what a system keeps: indexes and adapters.")
+
+
+class Volumes(Block):
+    """What the chosen system will have to serve. Money per month follows from it."""
+
+    questions_per_month: float = Field(100_000, ge=0)
+    updates_per_month: float = Field(1, ge=0, description="How often the corpus changes and must be absorbed.")
+    months: float = Field(12, gt=0, description="Over which the cost to build is spread.")
+
+
+class Weights(Block):
+    """What is given up for what: points of the measure (0.02: two) for a figure that is ten times smaller."""
+
+    cost: float = Field(0.0, ge=0, description="Of money per month.")
+    latency: float = Field(0.0, ge=0, description="Of the median latency.")
+    memory: float = Field(0.0, ge=0, description="Of the peak memory while answering.")
+
+
+class Needs(Block):
+    """What the chosen system must meet, and what counts beside its quality. Unset: no constraint."""
+
+    metric: str | None = Field(None, description="The measure of quality; unset: label accuracy, or exact match.")
+    min_quality: float | None = Field(None, ge=0, le=1)
+    p50_latency_s: float | None = Field(None, gt=0, description="At most.")
+    p90_latency_s: float | None = Field(None, gt=0)
+    p95_latency_s: float | None = Field(None, gt=0)
+    memory_bytes: float | None = Field(None, gt=0, description="Peak while answering: of the GPU where one is used.")
+    refresh_s: float | None = Field(
+        None, gt=0, description="To absorb a change of the corpus: index anew, or train anew."
+    )
+    usd_per_month: float | None = Field(None, ge=0)
+    provenance: bool = Field(False, description="The source of each answer can be shown.")
+    data_stays: bool = Field(False, description="No prompt leaves for an endpoint.")
+    weights: Weights = Weights()
+
+
+JudgeMetric = Literal[
+    "faithfulness", "response_groundedness", "answer_accuracy", "factual_correctness", "context_precision",
+    "context_recall", "noise_sensitivity", "response_relevancy",
+]  # fmt: skip
+
+
+class Judging(Block):
+    """A language model that judges the answers, through ragas, over any OpenAI-compatible endpoint."""
+
+    base_url: str
+    model: str
+    api_key_env: str | None = Field(None, description="Environment variable that holds the endpoint's key.")
+    embedding_model: str | None = Field(None, description="Of the same endpoint, for response_relevancy.")
+    metrics: tuple[JudgeMetric, ...] = ("faithfulness", "answer_accuracy")
+    parameters: dict[str, Any] = Field({"temperature": 0}, description="Of every request.")
+    concurrency: PositiveInt = 4
+    timeout_s: float = Field(60.0, gt=0)
+    attempts: PositiveInt = 3
+    wait_s: float = Field(10.0, ge=0, description="The longest between two attempts.")
+    max_failed: float = Field(
+        0.1, ge=0, le=1, description="Share of failed verdicts above which a metric is inconclusive."
+    )
+    labels: str | None = Field(None, description="JSONL of human labels, to calibrate the judge with.")
+    repeats: PositiveInt = Field(3, description="Verdicts on each label, for the flip rate.")
+    min_kappa: float = Field(0.6, ge=-1, le=1, description="Below it a metric decides nothing.")
+    prompt_tokens_usd_per_million: float | None = Field(None, ge=0)
+    completion_tokens_usd_per_million: float | None = Field(None, ge=0)
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_secret(cls, value: str) -> str:
+        return without_secret(value)
+
+
+class Entailing(Block):
+    """A local model, or one of the hub, that tells whether the passages shown entail the answer; no judge needed."""
+
+    name: str
+    revision: str | None = None
+    batch_size: PositiveInt = 16
+
+
+class Entry(BaseModel):
+    """One system: its name, its kind, and what differs from the spec's blocks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
+    kind: str
+    matrix: dict[str, tuple[Any, ...]] = Field(
+        {}, description="Dotted keys and their values: one system for each combination."
+    )
+
+
+class Spec(Block):
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Of the run's folder.")
+    description: str = ""
+    dataset: AnySource
+    model: Model
+    embedder: Embedder = Embedder()
+    prompt: Prompt = Prompt()
+    generation: Generation = Generation()
+    retrieval: Retrieval = Retrieval()
+    tuning: Tuning = Tuning()
+    systems: tuple[Entry, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field((1,), min_length=1)
+    measure: Measure = Measure()
+    prices: Prices = Prices()
+    volumes: Volumes = Volumes()
+    needs: Needs = Needs()
+    margin: float | None = Field(None, gt=0, lt=1, description="Difference that does not matter, set before the run.")
+    scenarios: Scenarios = Scenarios()
+    judge: Judging | None = None
+    entailment: Entailing | None = None
+    matrix: dict[str, tuple[Any, ...]] = Field({}, description="As a system's, over all systems that it changes.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _native(cls, data: Any) -> Any:
+        """`format: native` may be left out."""
+        if isinstance(data, dict) and isinstance(data.get("dataset"), dict) and "format" not in data["dataset"]:
+            data = data | {"dataset": {"format": "native"} | data["dataset"]}
+        return data
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)  # where its relative paths start
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    @property
+    def digest(self) -> str:
+        return digest(self.model_dump(mode="json"))

@@ -1,0 +1,203 @@
+"""Scenarios: what a comparison asks beyond the one table. Each is a block of the spec, and makes further cells.
+
+What they make are ordinary systems, derived from those of the spec, that answer a sample of the test questions.
+House style, provenance and what an update does to each system need no further cells: they are read from its own answers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from bench.core.nested import put
+from bench.core.system import Block, Place, PositiveInt, Sample
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Freshness(Block):
+    """What training anew brings after an update: pairs whose answer stood in a changed passage are rewritten after it."""
+
+    retrain: tuple[str, ...] = Field(min_length=1, description="Tuned systems of this spec.")
+
+
+class Data(Block):
+    """How much data: the same tuning on fewer training questions."""
+
+    system: str = Field(description="A tuned system of this spec.")
+    sizes: tuple[PositiveInt, ...] = Field(min_length=1, description="Training questions of each point.")
+
+
+class Forgetting(Block):
+    """What tuning takes from reading: the tuned models read what an oracle shows, beside the untuned one."""
+
+    reader: str = Field(description="An oracle of this spec.")
+    adapters: tuple[str, ...] = Field(min_length=1, description="Tuned systems of this spec.")
+
+
+class Robustness(Block):
+    """How passages are used: distractors, the gold passage's place, and no gold passage at all."""
+
+    reader: str = Field(description="An oracle of this spec.")
+    adapters: tuple[str, ...] = Field((), description="Tuned systems of this spec, to read the same.")
+    noise: tuple[Count, ...] = Field((0, 1, 3, 7), description="Distractors.")
+    places: tuple[Place, ...] = ("first", "middle", "last")
+    absent: bool = Field(True, description="Distractors alone: the right answer is to abstain.")
+
+
+class Sweep(Block):
+    """Recall to accuracy: search parameters of an approximate index."""
+
+    system: str = Field(description="A retrieval system of this spec, on HNSW or IVF.")
+    ef_search: tuple[PositiveInt, ...] = ()
+    nprobe: tuple[PositiveInt, ...] = ()
+
+
+class Churn(Block):
+    """An index that is updated in place, against one built anew: its recall after many updates."""
+
+    system: str = Field(description="A retrieval system of this spec, on hnswlib.")
+    rounds: PositiveInt = 10
+    share: float = Field(0.2, gt=0, le=1, description="Of the vectors, replaced in each round.")
+
+
+class Scenarios(Block):
+    sample: Sample = Sample()
+    freshness: Freshness | None = None
+    data: Data | None = None
+    forgetting: Forgetting | None = None
+    robustness: Robustness | None = None
+    recall: tuple[Sweep, ...] = ()
+    churn: Churn | None = None
+
+
+class Scenario(Block):
+    """Why a system is there that the spec does not name: what was varied, of which system."""
+
+    name: str
+    of: str
+    what: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A system that a scenario adds."""
+
+    scenario: Scenario
+    entry: dict[str, Any]
+
+
+def _derived(name: str, of: str, what: str, value: Any, entry: dict[str, Any]) -> Derived:
+    return Derived(Scenario(name=name, of=of, what=what, value=value), entry)
+
+
+class Unknown(ValueError):
+    """A scenario names a system that the spec does not have; `key` is the path to it in the spec."""
+
+    def __init__(self, key: tuple[str | int, ...], name: str):
+        super().__init__(name)
+        self.key, self.name = key, name
+
+
+def derived(scenarios: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> list[Derived]:
+    """The systems that the scenarios add to `entries` (name -> entry). Raises Unknown."""
+    named: Sequence[tuple[tuple[str | int, ...], str]] = list(_names(scenarios))
+    for key, name in named:
+        if name not in entries:
+            raise Unknown(("scenarios", *key), name)
+    found = [*_freshness(scenarios, entries), *_data(scenarios, entries), *_forgetting(scenarios)]
+    return [*found, *_robustness(scenarios, entries), *_recall(scenarios, entries), *_churn(scenarios, entries)]
+
+
+def _names(s: Scenarios) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for key, block in (("data", s.data), ("churn", s.churn)):
+        if block:
+            yield (key, "system"), block.system
+    for i, name in enumerate(s.freshness.retrain if s.freshness else ()):
+        yield ("freshness", "retrain", i), name
+    for i, sweep in enumerate(s.recall):
+        yield ("recall", i, "system"), sweep.system
+    readers: tuple[tuple[str, Forgetting | Robustness | None], ...] = (
+        ("forgetting", s.forgetting),
+        ("robustness", s.robustness),
+    )
+    for key, reading in readers:
+        if reading:
+            yield (key, "reader"), reading.reader
+            yield from (((key, "adapters", i), name) for i, name in enumerate(reading.adapters))
+
+
+def _like(entry: Mapping[str, Any], name: str, sample: Sample | None, **changes: Any) -> dict[str, Any]:
+    """A copy of an entry under another name, with dotted keys changed."""
+    raw = copy.deepcopy(dict(entry)) | {"name": name}
+    if sample:
+        raw["sample"] = sample.model_dump()
+    for key, value in changes.items():
+        put(raw, key.split("__"), value, f"scenario {name}")
+    return raw
+
+
+def _freshness(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
+    for name in s.freshness.retrain if s.freshness else ():
+        entry = _like(entries[name], f"freshness.{name}", Sample(renewed=True))
+        yield _derived("freshness", name, "trained anew", True, entry)
+
+
+def _data(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
+    if s.data:
+        for size in s.data.sizes:
+            entry = _like(entries[s.data.system], f"data.{s.data.system}-{size}", s.sample, tuning__examples=size)
+            yield _derived("data", s.data.system, "training questions", size, entry)
+
+
+def _forgetting(s: Scenarios) -> Iterator[Derived]:
+    if s.forgetting:
+        for name in s.forgetting.adapters:
+            entry = {"name": f"forgetting.{name}", "kind": "hybrid", "rag": s.forgetting.reader, "adapter": name}
+            yield _derived("forgetting", name, "adapter", name, entry | {"sample": s.sample.model_dump()})
+
+
+def _robustness(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
+    r = s.robustness
+    if r is None:
+        return
+    settings: list[tuple[str, Any, dict[str, Any]]] = [("distractors", k, {"distractors": k}) for k in r.noise]
+    most = max([*r.noise, 3])
+    settings += [("gold passage", place, {"distractors": most, "place": place}) for place in r.places]
+    settings += [("gold passage", "absent", {"distractors": 3, "gold": False})] if r.absent else []
+    for what, value, changes in settings:
+        name = f"robustness.{what.split()[0]}-{value}"
+        yield _derived("robustness", r.reader, what, value, _like(entries[r.reader], name, s.sample, **changes))
+        for adapter in r.adapters:
+            entry = {"name": f"{name}+{adapter}", "kind": "hybrid", "rag": name, "adapter": adapter}
+            yield _derived("robustness", adapter, what, value, entry | {"sample": s.sample.model_dump()})
+
+
+def _recall(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
+    for sweep in s.recall:
+        axes = (
+            ("ef_search", "retrieval__hnsw__ef_search", sweep.ef_search),
+            ("nprobe", "retrieval__ivf__nprobe", sweep.nprobe),
+        )
+        for what, key, values in axes:
+            for value in values:
+                name = f"recall.{sweep.system}-{what}-{value}"
+                entry = _like(entries[sweep.system], name, s.sample, **{key: value})
+                yield _derived("recall", sweep.system, what, value, entry)
+
+
+def _churn(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
+    if s.churn:
+        own = {k: v for k, v in entries[s.churn.system].items() if k in ("retrieval", "embedder", "model")}
+        entry = own | {
+            "name": f"churn.{s.churn.system}",
+            "kind": "churn",
+            "rounds": s.churn.rounds,
+            "share": s.churn.share,
+        }
+        yield _derived("churn", s.churn.system, "rounds", s.churn.rounds, entry)

@@ -1,0 +1,62 @@
+"""A pydantic error as one paragraph for the user: where, what, and the nearest right key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from bench.core.errors import UserError
+from bench.data.formats import FORMATS
+from bench.spec import yaml_lines
+from bench.spec.yaml_lines import Loc
+
+
+def at(where: str, lines: Mapping[Loc, int], loc: Loc) -> str:
+    line = yaml_lines.line_of(dict(lines), loc)
+    return f"{where}:{line}" if line else where
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], prefix: Loc, where: str, lines: dict[Loc, int]
+) -> UserError:
+    """The first thing wrong, in one paragraph; the number of further ones."""
+    first, *others = error.errors()
+    loc: Loc = tuple(first["loc"])
+    keys = tuple(step for step in loc if step not in FORMATS)  # pydantic names the format as if it were a key
+    named = ".".join(map(str, keys)) or "spec"
+    remedy = ""
+    if first["type"] == "extra_forbidden":
+        known = sorted(_keys(model, loc[:-1]))
+        near = difflib.get_close_matches(str(loc[-1]), known, 1)
+        problem = f"unknown key `{named}`."
+        remedy = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(known)}."
+    elif first["type"] == "missing":
+        problem = f"`{named}` is missing."
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+        problem = f"`{named}`: {message[0].lower() + message[1:]}"
+        problem += "." if "input" not in first or isinstance(first["input"], dict) else f", not {first['input']!r}."
+    if others:
+        remedy = f"{remedy} ({len(others)} more after this one.)".strip()
+    return UserError(problem, where=at(where, lines, (*prefix, *keys)), remedy=remedy)
+
+
+def _keys(model: type[BaseModel], loc: Loc) -> set[str]:
+    """The field names that are right at a location."""
+    current: list[type[BaseModel]] = [model]
+    for step in loc:
+        inner = [m for c in current if step in c.model_fields for m in _models(c.model_fields[str(step)].annotation)]
+        tagged = [
+            m for m in current if "format" in m.model_fields and step in get_args(m.model_fields["format"].annotation)
+        ]
+        current = inner or tagged or current
+    return {name for m in current for name in m.model_fields}
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for inner in get_args(annotation) for m in _models(inner)]

@@ -1,0 +1,87 @@
+"""Intervals and percentiles. Every score that is shown goes through here.
+
+Items in one cluster (a document, a machine) are not independent: intervals resample clusters. Seeds of one
+system are a second level of sampling, and never pooled as items.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats as distributions
+
+from bench.stats.bootstrap import Array, Interval, studentised, totals, two_level
+
+RESAMPLES = 2000
+FEW = 10  # where fewer clusters than this differ, a bootstrap has too little to draw from
+SUPPORT = {50: 10, 90: 64, 95: 131, 99: 662}  # fewest samples for a percentile (MLPerf inference, early stopping)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95% interval. `n` is the number of questions, `method` how the interval was made."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    clusters: int
+    method: str
+
+
+def wilson(mean: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Wilson's score interval of a proportion (Wilson 1927)."""
+    centre, spread = mean + z * z / (2 * n), z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def estimate(values: Sequence[float] | Array, clusters: Sequence[str], seed: int = 0) -> Estimate | None:
+    """The mean of per-question values: (questions,), or (seeds, questions) of a system trained several times. None
+    without values.
+
+    A proportion of independent questions gets Wilson's interval, everything else a studentised cluster bootstrap, over
+    seeds a two-level one. Where few clusters hold anything but 0, or but 1, a bootstrap would claim too much: they get
+    Wilson's with the clusters as its n.
+    """
+    x = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    if not x.size:
+        return None
+    names, index = np.unique(np.asarray(clusters), return_inverse=True)
+    mean, n, k = float(x.mean()), x.shape[1], len(names)
+    bounded = bool(((x >= 0) & (x <= 1)).all())
+    sums: Array = np.stack([np.bincount(index, row, k) for row in x], 1).astype(np.float64)
+    counts = np.bincount(index, minlength=k).astype(np.float64)
+    ends = min(np.count_nonzero(sums.mean(1)), np.count_nonzero(sums.mean(1) - counts))
+    if bounded and len(x) == 1 and k == n and bool(np.isin(x, (0.0, 1.0)).all()):
+        return Estimate(mean, *wilson(mean, n), n, k, "Wilson")
+    if bounded and ends < FEW:
+        return Estimate(mean, *wilson(mean, k), n, k, "Wilson, by cluster")
+    if k < 2:
+        return Estimate(mean, *((0.0, 1.0) if bounded else (-math.inf, math.inf)), n, k, "one cluster: no interval")
+    found: Interval
+    if len(x) > 1:
+        drawn = totals(np.column_stack([counts, sums]), RESAMPLES, seed)
+        found = two_level(sums, counts, drawn[:, 1:] / drawn[:, :1], seed)
+    else:
+        found = studentised(sums, counts, RESAMPLES, seed)[0]
+    low, high = found.interval()
+    return Estimate(mean, *((max(0.0, low), min(1.0, high)) if bounded else (low, high)), n, k, found.method)
+
+
+def percentile(values: Sequence[float], p: int) -> float | None:
+    """The p-th percentile by linear interpolation; None where n does not support it."""
+    return float(np.percentile(values, p)) if len(values) >= SUPPORT[p] else None
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """95% interval of the median by the binomial's ranks (Conover 1999, section 3.2), which assumes no distribution;
+    None below 8 values."""
+    if len(values) < 8:
+        return None
+    x = sorted(values)
+    k = int(distributions.binom.ppf(0.025, len(x), 0.5))
+    return float(x[max(0, k - 1)]), float(x[min(len(x) - 1, len(x) - k)])

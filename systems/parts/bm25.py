@@ -1,0 +1,55 @@
+"""BM25 over chunks, by bm25s (Lucene's form, k1 1.5, b 0.75)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bm25s
+
+from bench.core.store import Store
+from systems.parts.chunk import Chunks
+from systems.parts.faiss_index import ranked
+from systems.parts.index import Ranked
+
+PARAMETERS = {"k1": 1.5, "b": 0.75, "stopwords": "en"}
+
+
+@dataclass(frozen=True)
+class BM25:
+    """An opened BM25 index."""
+
+    model: Any
+
+    def search(self, texts: Sequence[str], k: int) -> Ranked:
+        """The best `k` chunks of each text, best first."""
+        tokens = _tokens(texts)
+        found, scores = self.model.retrieve(tokens, k=min(k, self.model.scores["num_docs"]), show_progress=False)
+        return ranked(found, scores)
+
+
+def bm25(chunks: Chunks, store: Store) -> BM25:
+    """The BM25 index of the chunks, built where the store has none."""
+
+    def make(folder: Path) -> dict[str, int]:
+        model = bm25s.BM25(method="lucene", k1=PARAMETERS["k1"], b=PARAMETERS["b"])
+        texts = [f"{c.title}. {c.text}" for c in chunks.rows]
+        model.index(_tokens(texts), show_progress=False)
+        model.save(str(folder / "bm25"))
+        return {"chunks": len(texts)}
+
+    recipe = {
+        "kind": "index",
+        "version": 1,
+        "library": "bm25s",
+        "chunks": chunks.digest,
+        "parameters": PARAMETERS,
+    }
+    folder, _ = store.get(recipe, make)
+    return BM25(bm25s.BM25.load(str(folder / "bm25")))
+
+
+def _tokens(texts: Sequence[str]) -> Any:
+    return bm25s.tokenize(list(texts), stopwords="en", show_progress=False, return_ids=False)

@@ -1,0 +1,39 @@
+"""FAISS IVF: vectors in cells around centroids, of which a query visits `nprobe` (Jegou et al. 2011)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import faiss
+
+from bench.core.system import IVF, Retrieval
+from systems.parts import faiss_index
+from systems.parts.embed import Vectors
+from systems.parts.index import Index
+
+
+def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
+    """Find the centroids on one thread, and write the index."""
+    faiss.omp_set_num_threads(1)
+    dimensions, count = vectors.shape[1], cells(len(vectors), retrieval.ivf)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimensions), dimensions, count, faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
+    faiss_index.write(index, vectors, folder)
+
+
+def cells(vectors: int, ivf: IVF) -> int:
+    """4 sqrt(n) cells, but 39 vectors in each: below that FAISS warns that k-means has too little to go on."""
+    return min(vectors, ivf.nlist or max(1, min(4 * math.isqrt(vectors), vectors // 39)))
+
+
+def open_folder(folder: Path, vectors: Vectors, retrieval: Retrieval) -> Index:
+    """The index in the folder, visiting `nprobe` cells a query."""
+    return faiss_index.read(folder, faiss.SearchParametersIVF(nprobe=retrieval.ivf.nprobe))
+
+
+def recipe(retrieval: Retrieval) -> Mapping[str, Any]:
+    """The number of cells, where the spec sets it."""
+    return {"nlist": retrieval.ivf.nlist}
