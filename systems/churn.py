@@ -18,10 +18,12 @@ SUMMARY = "an index updated in place"
 
 
 class Config(SystemConfig):
+    """The index that is updated, and how often."""
+
     embedder: Embedder = Embedder()
     retrieval: Indexed = Retrieval()
     rounds: PositiveInt = 10
-    share: Annotated[float, Field(gt=0, le=1, description="Of the vectors, replaced in each round.")] = 0.2
+    share: Annotated[float, Field(gt=0, le=1, description="Share of the vectors that each round replaces.")] = 0.2
 
 
 def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]:
@@ -47,7 +49,13 @@ def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]
     queries, k = encoder.questions(asked), min(config.retrieval.k, len(rows.rows))
     truth = exact(file, queries, k)
     return {
-        "rounds": config.rounds, "share": config.share, "vectors": len(rows.rows), "queries": len(asked), "k": k,
-        "recall_in_place": live.recall(queries, truth, k), "recall_rebuilt": anew.recall(queries, truth, k),
-        "update_s": spent / config.rounds, "rebuild_s": watch.seconds,
-    }  # fmt: skip
+        "rounds": config.rounds,
+        "share": config.share,
+        "vectors": len(rows.rows),
+        "queries": len(asked),
+        "k": k,
+        "recall_in_place": live.recall(queries, truth, k),
+        "recall_rebuilt": anew.recall(queries, truth, k),
+        "update_s": spent / config.rounds,
+        "rebuild_s": watch.seconds,
+    }

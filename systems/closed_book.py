@@ -11,10 +11,11 @@ SUMMARY = "the base model alone"
 
 
 class Config(SystemConfig):
-    pass
+    """Nothing beyond what every kind has."""
 
 
 def build(config: Config, material: Material, store: Store) -> System:
+    """The base model, asked without passages."""
     from systems.parts import reader
 
     return reader.reader(config, material, model=reader.base(config))

@@ -13,11 +13,14 @@ SUMMARY = "tuned, every parameter"
 
 
 class Config(TunedConfig):
+    """A tuned kind with every parameter trained."""
+
     method: Literal["full"] = "full"
     precision: Literal["native"] = "native"
 
 
 def build(config: Config, material: Material, store: Store) -> System:
+    """The tuned model, trained where the store does not have it."""
     from systems.parts import reader
 
     return reader.reader(config, material, model=reader.adapted(config, None, store), learns=True)

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from bench.core.store import Store
-from bench.core.system import Embedder, Family, Place, Raft, System, TunedConfig, Tuning
+from bench.core.system import Embedder, Family, Position, Raft, System, TunedConfig, Tuning
 from bench.core.vocabulary import Material
 from systems.parts import question_encoder
 from systems.parts.index import Indexed
@@ -19,6 +19,8 @@ encode = question_encoder.encode
 
 
 class Config(TunedConfig):
+    """The retrieval of one system, and the tuning of another."""
+
     references: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "rag": ("embedder", "retrieval", "distractors", "place", "gold"),
         "adapter": ("method", "precision", "tuning", "raft"),
@@ -30,15 +32,17 @@ class Config(TunedConfig):
     distractors: Annotated[int, Field(ge=0)] | None = (
         None  # set where `rag` names an oracle: the tuned model as a reader
     )
-    place: Place = "shuffled"
+    place: Position = "shuffled"
     gold: bool = True
 
     @property
     def privileged(self) -> bool:
+        """Where its passages come from an oracle."""
         return self.distractors is not None
 
 
 def build(config: Config, material: Material, store: Store) -> System:
+    """The passages of the one with the tuned model of the other."""
     from systems.parts import reader
 
     source = reader.searched(
@@ -47,7 +51,7 @@ def build(config: Config, material: Material, store: Store) -> System:
         config.retrieval,
         store,
         distractors=config.distractors,
-        place=config.place,
+        position=config.place,
         gold=config.gold,
     )
     return reader.reader(config, material, model=reader.adapted(config, config.raft, store), source=source, learns=True)

@@ -13,11 +13,14 @@ SUMMARY = "tuned, LoRA"
 
 
 class Config(TunedConfig):
+    """A tuned kind with a LoRA adapter."""
+
     method: Literal["lora"] = "lora"
     precision: Literal["native"] = "native"
 
 
 def build(config: Config, material: Material, store: Store) -> System:
+    """The tuned model, its adapter trained where the store does not have it."""
     from systems.parts import reader
 
     return reader.reader(config, material, model=reader.adapted(config, None, store), learns=True)

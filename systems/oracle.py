@@ -1,4 +1,7 @@
-"""Control: the base model with the gold passages in its prompt, alone or among hard distractors: the ceiling of retrieval."""
+"""Control: the base model with the gold passages in its prompt, alone or among hard distractors.
+
+It is the ceiling of retrieval.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bench.core.store import Store
-from bench.core.system import Embedder, Family, Place, Retrieval, System, SystemConfig
+from bench.core.system import Embedder, Family, Position, Retrieval, System, SystemConfig
 from bench.core.vocabulary import Material
 from systems.parts import question_encoder
 from systems.parts.index import Indexed
@@ -18,20 +21,26 @@ encode = question_encoder.encode
 
 
 class Config(SystemConfig):
-    distractors: Annotated[int, Field(ge=0, description="Retrieved passages that one gold passage stands among.")] = 0
-    place: Annotated[Place, Field(description="Of the gold passages among the others.")] = "shuffled"
+    """What it is shown beside the gold passages."""
+
+    distractors: Annotated[
+        int, Field(ge=0, description="Number of retrieved passages shown beside one gold passage.")
+    ] = 0
+    place: Annotated[Position, Field(description="Position of the gold passages among the others.")] = "shuffled"
     gold: Annotated[
-        bool, Field(description="False: the gold passages are left out, and only distractors are shown.")
+        bool, Field(description="If false, the gold passages are left out and only distractors are shown.")
     ] = True
     embedder: Embedder = Embedder()
     retrieval: Indexed = Retrieval()
 
     @property
     def privileged(self) -> bool:
+        """Always: it is told which passages are gold."""
         return True
 
 
 def build(config: Config, material: Material, store: Store) -> System:
+    """The base model, asked with the gold passages."""
     from systems.parts import reader
 
     source = reader.searched(
@@ -40,7 +49,7 @@ def build(config: Config, material: Material, store: Store) -> System:
         config.retrieval,
         store,
         distractors=config.distractors,
-        place=config.place,
+        position=config.place,
         gold=config.gold,
     )
     return reader.reader(config, material, model=reader.base(config), source=source)

@@ -1,4 +1,4 @@
-"""Both: an adapter trained with retrieved distractors in its prompts (RAFT, Zhang et al. 2403.10131), answering with retrieval."""
+"""Both: retrieval, with an adapter trained on prompts that hold distractors (RAFT, Zhang et al. 2403.10131)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ encode = question_encoder.encode
 
 
 class Config(TunedConfig):
+    """What it retrieves, and what its training prompts hold."""
+
     method: Literal["lora"] = "lora"
     embedder: Embedder = Embedder()
     retrieval: Indexed = Retrieval()
@@ -34,6 +36,7 @@ class Config(TunedConfig):
 
 
 def build(config: Config, material: Material, store: Store) -> System:
+    """Retrieval with the adapter, trained where the store does not have it."""
     from systems.parts import reader
 
     source = reader.searched(config, config.embedder, config.retrieval, store)

@@ -14,11 +14,14 @@ encode = question_encoder.encode
 
 
 class Config(SystemConfig):
+    """What it retrieves with."""
+
     embedder: Embedder = Embedder()
     retrieval: Indexed = Retrieval()
 
 
 def build(config: Config, material: Material, store: Store) -> System:
+    """The base model, asked with retrieved passages."""
     from systems.parts import reader
 
     source = reader.searched(config, config.embedder, config.retrieval, store)

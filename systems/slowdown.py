@@ -1,4 +1,4 @@
-"""Experiment: QLoRA against LoRA, matched: the same batches, steps in turns in one process, at several tokens a step."""
+"""Experiment: steps of QLoRA against steps of LoRA on the same batches, in turns, at several tokens a step."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ class Config(SystemConfig):
     needs_weights: ClassVar[bool] = True
 
     tuning: Tuning = Tuning()
-    tokens: tuple[PositiveInt, ...] = Field((128, 512, 2048), min_length=1, description="Of one step.")
-    rows: PositiveInt = Field(1, description="Sequences that they stand in.")
-    pairs: Annotated[int, Field(ge=8, description="Steps of each, timed in turns.")] = 20
+    tokens: tuple[PositiveInt, ...] = Field((128, 512, 2048), min_length=1, description="Tokens of one step.")
+    rows: PositiveInt = Field(1, description="Sequences per step.")
+    pairs: Annotated[int, Field(ge=8, description="Number of timed steps of each model.")] = 20
     warmup: PositiveInt = 3
 
 
 def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]:
-    """Ratio of step times with its interval for each number of tokens; peak memory of each from a process of its own."""
+    """The ratio of step times with its interval, for each number of tokens.
+
+    The peak memory of each is taken in a process of its own.
+    """
     if not gpus():  # on a GPU each process opens the device for itself; elsewhere the imports are shared
         importlib.import_module("bitsandbytes")
         importlib.import_module("systems.parts.adapter")
@@ -57,11 +60,16 @@ def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]
             {**found, "tokens": tokens, "rows": config.rows, "lora_s": found.pop("a_s"), "qlora_s": found.pop("b_s")}
         )
     return {
-        "model": config.model.shape or Path(config.model.name).name, "random_weights": config.model.shape is not None,
-        "device": lm.describe(config.model.device), "recipe": recipes["nf4"], "points": points,
-        "memory": {f"{arm}_bytes": m["peak_gpu_allocated_bytes"] or m["peak_rss_bytes"] for arm, m in memory.items()},
+        "model": config.model.shape or Path(config.model.name).name,
+        "random_weights": config.model.shape is not None,
+        "device": lm.describe(config.model.device),
+        "recipe": recipes["nf4"],
+        "points": points,
+        "memory": {
+            f"{arm}_bytes": m["peak_gpu_allocated_bytes"] or m["peak_rss_growth_bytes"] for arm, m in memory.items()
+        },
         "memory_of": "GPU allocated" if memory["lora"]["peak_gpu_allocated_bytes"] else "resident above start",
-    }  # fmt: skip
+    }
 
 
 def _alone(config: Config, precision: str) -> dict[str, JSON]:

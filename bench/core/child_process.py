@@ -27,12 +27,12 @@ def attempt(work: Callable[[], dict[str, JSON]]) -> dict[str, JSON]:
         return {"status": "failed", "reason": reason(e), "traceback": traceback.format_exc()}
 
 
-def reason(e: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """One line that says what happened, with what the user can do where that is known."""
-    text = redacted(" ".join(str(e).split()))[:600] or "no message"
-    if isinstance(e, MemoryError) or "out of memory" in text.lower():
+    text = redacted(" ".join(str(error).split()))[:600] or "no message"
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
         return f"out of memory: {text} Lower the batch size, or use precision nf4."
-    return text if isinstance(e, ChildFailed) else f"{type(e).__name__}: {text}"
+    return text if isinstance(error, ChildFailed) else f"{type(error).__name__}: {text}"
 
 
 def in_child(work: Callable[[], dict[str, JSON]], *, path: Path) -> dict[str, Any]:

@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Protocol
 
 NONE = "n/a"
 
 
-def interval(found: Mapping[str, Any] | None) -> str:
+class Interval(Protocol):
+    """A mean between the ends of its interval."""
+
+    @property
+    def mean(self) -> float:
+        """The mean."""
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
+
+
+class Difference(Protocol):
+    """A difference between the ends of its interval."""
+
+    @property
+    def difference(self) -> float:
+        """The difference."""
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
+
+
+def interval(found: Interval | None) -> str:
     """A share with its 95% interval: `0.62 (0.55-0.69)`."""
-    return NONE if found is None else f"{found['mean']:.2f} ({found['low']:.2f}\N{EN DASH}{found['high']:.2f})"
+    return NONE if found is None else f"{found.mean:.2f} ({found.low:.2f}\N{EN DASH}{found.high:.2f})"
 
 
 def share(value: float | None) -> str:
+    """A share with two decimals: `0.62`."""
     return NONE if value is None else f"{value:.2f}"
 
 
 def percent(value: float | None) -> str:
     """A share as a percentage of two digits."""
-    return NONE if value is None else f"{100 * value:.2g}%" if value < 0.0995 else f"{100 * value:.0f}%"
+    if value is None:
+        return NONE
+    return f"{100 * value:.2g}%" if value < 0.0995 else f"{100 * value:.0f}%"
 
 
 def _three(value: float) -> str:
@@ -28,6 +62,7 @@ def _three(value: float) -> str:
 
 
 def count(value: float | None) -> str:
+    """A number of things, thousands separated."""
     if value is None:
         return NONE
     return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
@@ -56,22 +91,28 @@ def size(count: float | None) -> str:
 
 
 def money(usd: float | None) -> str:
+    """US dollars with two digits."""
     if usd is None:
         return "not priced"
     if 0 < usd < 1e-4:
         return "under $0.0001"
-    return "$0" if usd == 0 else f"${usd:.2g}" if usd < 99.5 else f"${usd:,.0f}"
+    if usd == 0:
+        return "$0"
+    return f"${usd:.2g}" if usd < 99.5 else f"${usd:,.0f}"
 
 
-def difference(found: Mapping[str, Any] | None) -> str:
+def difference(found: Difference | None) -> str:
     """A difference with its 95% interval: `+0.12 (+0.05 to +0.19)`."""
     if found is None:
         return NONE
-    text = f"{found['difference']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
+    text = f"{found.difference:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
     return text.replace("-0.00", "0.00").replace("+0.00", "0.00").replace("-", "\N{MINUS SIGN}")
 
 
 def need(value: float, name: str) -> str:
     """A figure of a need, in the unit that its name says."""
-    how = span if name.endswith("_s") else size if name.endswith("_bytes") else money if "usd" in name else share
-    return how(value)
+    if name.endswith("_s"):
+        return span(value)
+    if name.endswith("_bytes"):
+        return size(value)
+    return money(value) if "usd" in name else share(value)

@@ -1,4 +1,4 @@
-"""The user's mistakes, told so that they can be mended."""
+"""The user's mistakes, with what to write instead."""
 
 from __future__ import annotations
 

@@ -17,18 +17,20 @@ def write_text(path: Path, text: str | Iterable[str]) -> None:
     """Write whole or not at all, a piece at a time: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("w", encoding="utf-8") as f:
-        f.writelines([text] if isinstance(text, str) else text)
-        f.flush()
-        os.fsync(f.fileno())
+    with part.open("w", encoding="utf-8") as file:
+        file.writelines([text] if isinstance(text, str) else text)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(part, path)
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically. Raises ValueError on NaN and infinity."""
     write_text(path, json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
+    """Write values as JSON, one a line, atomically. Raises ValueError on NaN and infinity."""
     write_text(path, (json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 

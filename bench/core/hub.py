@@ -43,8 +43,11 @@ def _check_folder(folder: Path, *, what: str, key: str) -> None:
         _check_modules(folder / "modules.json")
     config = folder / "config.json"
     if config.is_file() and '"auto_map"' in config.read_text(encoding="utf-8"):
-        raise UserError(f"the {what} needs code of its own (`auto_map`), which ragtune never runs.", where=str(config),
-                        remedy="Use a model whose architecture transformers has.")  # fmt: skip
+        raise UserError(
+            f"the {what} needs code of its own (`auto_map`), which ragtune never runs.",
+            where=str(config),
+            remedy="Use a model whose architecture transformers has.",
+        )
 
 
 def _check_modules(file: Path) -> None:
@@ -75,8 +78,11 @@ def commit(name: str, revision: str | None, *, what: str, key: str) -> str:
         if revision and (cached / "snapshots" / revision).is_dir():
             return revision
         reason = "offline mode is on" if os.environ.get("HF_HUB_OFFLINE") else type(e).__name__
-        raise UserError(f"{what} {name!r} is no local folder, and the hub did not give it ({reason}).", where=key,
-                        remedy="Check the name and the network, or give a local folder.") from e  # fmt: skip
+        raise UserError(
+            f"{what} {name!r} is no local folder, and the hub did not give it ({reason}).",
+            where=key,
+            remedy="Check the name and the network, or give a local folder.",
+        ) from e
 
 
 def reachable() -> bool:

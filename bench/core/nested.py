@@ -10,8 +10,8 @@ from bench.core.errors import UserError
 
 def put(target: Any, steps: Sequence[str], value: Any, where: str) -> None:
     """Set a dotted key in place. A step into a list is an index, or the name of a system."""
-    for n, step in enumerate(steps):
-        last = n == len(steps) - 1
+    for position, step in enumerate(steps):
+        last = position == len(steps) - 1
         if isinstance(target, list):
             names = [str(e.get("name", i)) if isinstance(e, dict) else str(i) for i, e in enumerate(target)]
             if step not in names and not (step.isdigit() and int(step) < len(target)):

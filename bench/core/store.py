@@ -34,6 +34,7 @@ class Store:
     _nested_s: float = 0.0  # of builds inside the one under way
 
     def path(self, recipe: Mapping[str, JSON]) -> Path:
+        """Where the artefact of a recipe lies, whether or not it exists."""
         return self.root / str(recipe["kind"]) / digest(recipe)[:32]
 
     def find(self, recipe: Mapping[str, JSON]) -> Artefact | None:
@@ -48,14 +49,21 @@ class Store:
             file = folder / name
             if not file.is_file() or file.stat().st_size != known["bytes"] or file_digest(file) != known["sha256"]:
                 return None
-        return Artefact(manifest["digest"], manifest["recipe"]["kind"], manifest["build_s"],
-                        sum(f["bytes"] for f in manifest["files"].values()), manifest["facts"], manifest["memory"], hit=True)  # fmt: skip
+        return Artefact(
+            manifest["digest"],
+            manifest["recipe"]["kind"],
+            manifest["build_s"],
+            sum(f["bytes"] for f in manifest["files"].values()),
+            manifest["facts"],
+            manifest["memory"],
+            hit=True,
+        )
 
     def get(self, recipe: Mapping[str, JSON], make: Callable[[Path], Mapping[str, Any]]) -> tuple[Path, Artefact]:
         """The artefact's folder, building it with `make(folder) -> facts` where it is missing.
 
         `make` runs in a temporary folder under a lock that other processes wait for; the result appears
-        by one rename. Without the lock two builders would both be right: the later one finds the place
+        by one rename. Without the lock two builders would both be right: the later one finds the folder
         taken and uses what is there.
         """
         target = self.path(recipe)
@@ -85,9 +93,13 @@ class Store:
                 if p.is_file()
             }
             manifest = {
-                "digest": digest(recipe), "recipe": recipe, "build_s": build_s, "files": files,
-                "facts": facts, "memory": memory.facts(),
-            }  # fmt: skip
+                "digest": digest(recipe),
+                "recipe": recipe,
+                "build_s": build_s,
+                "files": files,
+                "facts": facts,
+                "memory": memory.facts(),
+            }
             write_json(part / MANIFEST, manifest)
             if self.find(recipe) is None:
                 shutil.rmtree(target, ignore_errors=True)

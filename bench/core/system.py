@@ -18,7 +18,7 @@ from bench.core.vocabulary import Answer, Material, Question
 
 Precision = Literal["native", "nf4"]
 Family = Literal["control", "retrieval", "tuning", "both", "experiment"]  # how a report groups kinds of system
-Place = Literal["shuffled", "first", "middle", "last"]  # of the gold passages in a prompt
+Position = Literal["shuffled", "first", "middle", "last"]  # of the gold passages in a prompt
 PositiveInt = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -44,15 +44,13 @@ class Model(Block):
     """The base language model: `micro`, a local folder, a hub id, or a name that an endpoint serves."""
 
     name: str = ""
-    shape: Shape | None = Field(
-        None, description="In place of a name: a model's published dimensions, its weights random."
-    )
+    shape: Shape | None = Field(None, description="Instead of a name: a published model size with random weights.")
     revision: str | None = Field(None, description="Hub revision; resolved to a commit and recorded.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint, such as http://localhost:8000/v1.")
     api_key_env: str | None = Field(None, description="Environment variable that holds the endpoint's key.")
-    timeout_s: float = Field(60.0, gt=0, description="Of one endpoint request.")
+    timeout_s: float = Field(60.0, gt=0, description="Time limit of one endpoint request, in seconds.")
     digest: str | None = Field(None, description="Filled by the run: sha256 of the weights, or the hub commit.")
 
     @model_validator(mode="before")
@@ -89,16 +87,25 @@ class Prompt(Block):
     """What the model reads. Rendered through the model's chat template where it has one."""
 
     system: str = "Answer with a short phrase and nothing else. If the answer is not known, say unknown."
-    passage: str = Field("[{n}] {text}\n", description="Of one passage: {n}, {title}, {text}.")
-    open_book: str = Field("{passages}\nQuestion: {question}", description="With passages.")
-    closed_book: str = Field("Question: {question}", description="Without passages.")
-    choices: str = Field("\nAnswer with one of: {choices}.", description="Added where answers are a closed set.")
-    abstain: tuple[str, ...] = Field(("unknown", "i don't know", "unanswerable"), description="Answers that abstain.")
+    passage: str = Field("[{n}] {text}\n", description="Template of one passage: {n}, {title}, {text}.")
+    open_book: str = Field("{passages}\nQuestion: {question}", description="Template of a prompt with passages.")
+    closed_book: str = Field("Question: {question}", description="Template of a prompt without passages.")
+    choices: str = Field(
+        "\nAnswer with one of: {choices}.", description="Added to the prompt where the answers are a closed set."
+    )
+    abstain: tuple[str, ...] = Field(
+        ("unknown", "i don't know", "unanswerable"), description="Phrases that count as abstaining."
+    )
 
     @model_validator(mode="after")
     def _fields(self) -> Prompt:
-        for field, needed in (("passage", "{text}"), ("open_book", "{passages}"), ("open_book", "{question}"),
-                              ("closed_book", "{question}"), ("choices", "{choices}")):  # fmt: skip
+        for field, needed in (
+            ("passage", "{text}"),
+            ("open_book", "{passages}"),
+            ("open_book", "{question}"),
+            ("closed_book", "{question}"),
+            ("choices", "{choices}"),
+        ):
             if needed not in getattr(self, field):
                 raise ValueError(f"`{field}` must contain {needed}")
         return self
@@ -125,11 +132,15 @@ class Chunking(Block):
 
 
 class IVF(Block):
-    nlist: PositiveInt | None = Field(None, description="Cells; unset: 4 sqrt(n), at most n / 39.")
+    """Parameters of an inverted file index."""
+
+    nlist: PositiveInt | None = Field(None, description="Number of cells; unset: 4 sqrt(n), at most n / 39.")
     nprobe: PositiveInt = 8
 
 
 class HNSW(Block):
+    """Parameters of an HNSW graph."""
+
     m: PositiveInt = 16
     ef_construction: PositiveInt = 200
     ef_search: PositiveInt = 64
@@ -145,13 +156,17 @@ class Reranker(Block):
 
 
 class Retrieval(Block):
-    index: str = Field("faiss_flat", description="A module of systems/parts/index/.")
+    """How passages are found."""
+
+    index: str = Field("faiss_flat", description="Vector index: the name of a module in systems/parts/index/.")
     mode: Literal["dense", "bm25", "fused"] = "dense"
     k: PositiveInt = 4
     ivf: IVF = IVF()
     hnsw: HNSW = HNSW()
     rrf_k: PositiveInt = Field(60, description="The constant of reciprocal rank fusion (Cormack et al. 2009).")
-    chunking: Chunking | None = Field(None, description="Unset: a passage is a chunk.")
+    chunking: Chunking | None = Field(
+        None, description="How passages are cut into chunks; unset: each passage is one chunk."
+    )
     reranker: Reranker | None = None
 
 
@@ -176,23 +191,31 @@ class Search(Block):
 
 
 class Tuning(Block):
+    """How a model is tuned."""
+
     rank: PositiveInt = 16
     alpha: PositiveInt = 32
     dropout: Share = 0.0
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     epochs: PositiveInt = 3
-    examples: PositiveInt | None = Field(None, description="Training questions, drawn by the seed; unset: all.")
+    examples: PositiveInt | None = Field(
+        None, description="Number of training questions, drawn by the seed; unset: all."
+    )
     max_steps: PositiveInt | None = None
     batch_size: PositiveInt = 8
     gradient_accumulation: PositiveInt = 1
     learning_rate: float = Field(2e-4, gt=0)
-    full_learning_rate: float | None = Field(None, gt=0, description="Of full fine-tuning; unset: learning_rate / 10.")
+    full_learning_rate: float | None = Field(
+        None, gt=0, description="Learning rate of full fine-tuning; unset: learning_rate / 10."
+    )
     warmup: Share = 0.03
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     gradient_checkpointing: bool = False
     passages: bool = Field(False, description="Train on the corpus too (continued pre-training).")
-    paraphrases: bool = Field(False, description="Train on paraphrases.jsonl too: the passages in other words.")
+    paraphrases: bool = Field(
+        False, description="Train on paraphrases.jsonl too, which says the passages in other words."
+    )
     early_stopping: PositiveInt | None = Field(None, description="Epochs without a better dev loss before stopping.")
     search: Search | None = None
 
@@ -201,8 +224,8 @@ class Sample(Block):
     """Some of the test questions: what a scenario asks where the whole would take too long."""
 
     questions: PositiveInt = 100
-    strata: tuple[str, ...] = Field((), description="Of these only; empty: of all.")
-    renewed: bool = Field(False, description="Built after the update, and asked what it changes, in place of a sample.")
+    strata: tuple[str, ...] = Field((), description="Question types to sample from; empty: all.")
+    renewed: bool = Field(False, description="Instead of a sample: build after the update, and ask what it changes.")
 
 
 class Raft(Block):
@@ -225,7 +248,7 @@ class SystemConfig(Block):
     prompt: Prompt = Prompt()
     generation: Generation = Generation()
     precision: Precision = "native"
-    sample: Sample | None = Field(None, description="Unset: the whole test split.")
+    sample: Sample | None = Field(None, description="The test questions to ask; unset: all of them.")
     seed: int = 0
 
     @property
@@ -246,6 +269,8 @@ class TunedConfig(SystemConfig):
 
 @runtime_checkable
 class System(Protocol):
+    """What is compared: it answers questions, and absorbs a changed corpus."""
+
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """One answer a question, in order. Raises only what should cost the whole cell."""
         ...

@@ -24,9 +24,14 @@ def renewed(task: Task) -> Task:
     test += [replace(e, stratum=UNCHANGED) for e in kept]
     pages = {p.id: p.text for p in task.corpus}, {p.id: p.text for p in task.updates}
     return replace(
-        task, corpus=task.updated.corpus, updates=(), test=tuple(test), train=tuple(rewritten(task.train, *pages)),
-        dev=tuple(rewritten(task.dev, *pages)), paraphrases=tuple(p for p in task.paraphrases if p.group not in pages[1]),
-    )  # fmt: skip
+        task,
+        corpus=task.updated.corpus,
+        updates=(),
+        test=tuple(test),
+        train=tuple(rewritten(task.train, *pages)),
+        dev=tuple(rewritten(task.dev, *pages)),
+        paraphrases=tuple(p for p in task.paraphrases if p.group not in pages[1]),
+    )
 
 
 def asked(task: Task) -> tuple[list[Example], list[Example]]:
@@ -45,35 +50,39 @@ def rewritten(pairs: Sequence[Example], before: Mapping[str, str], after: Mappin
     somebody would write it anew.
     """
     found = []
-    for e in pairs:
-        moved = [(before[g], after[g]) for g in e.question.gold if g in before and g in after]
-        if not moved or not e.answers:
-            found.append(e)
-        elif not e.question.choices:
-            new = [{n for o, w in moved if (n := carried(a, o, w)) is not None} for a in e.answers]
+    for pair in pairs:
+        moved = [(before[g], after[g]) for g in pair.question.gold if g in before and g in after]
+        if not moved or not pair.answers:
+            found.append(pair)
+        elif not pair.question.choices:
+            new = [{n for o, w in moved if (n := carried(a, o, w)) is not None} for a in pair.answers]
             if all(len(n) == 1 for n in new):
-                found.append(replace(e, answers=tuple(n.pop() for n in new)))
+                found.append(replace(pair, answers=tuple(n.pop() for n in new)))
     return found
 
 
 def carried(answer: str, old: str, new: str) -> str | None:
-    """What stands in `new` where `answer` stands in `old`; None where it does not, was taken away, or where it stands in
-    several places that became different things."""
-    a, (before, _), (after, places) = _words(answer)[0], _words(old), _words(new)
+    """What stands in `new` where `answer` stands in `old`.
+
+    None where it does not stand there, was taken away, or stands in several places that became different things.
+    """
+    words, (before, _), (after, spans) = _words(answer)[0], _words(old), _words(new)
     turns = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     found = set()
-    for start in (i for i in range(len(before) - len(a) + 1) if a and before[i : i + len(a)] == a):
-        first, last = _mapped(turns, start, end=False), _mapped(turns, start + len(a), end=True)
+    for start in (i for i in range(len(before) - len(words) + 1) if words and before[i : i + len(words)] == words):
+        first, last = _mapped(turns, start, end=False), _mapped(turns, start + len(words), end=True)
         taken = first is None or last is None or first >= last
-        found.add(None if taken else new[places[first or 0][0] : places[(last or 0) - 1][1]])
+        found.add(None if taken else new[spans[first or 0][0] : spans[(last or 0) - 1][1]])
     return found.pop() if len(found) == 1 else None
 
 
-def _mapped(turns: Sequence[tuple[str, int, int, int, int]], place: int, *, end: bool) -> int | None:
+def _mapped(turns: Sequence[tuple[str, int, int, int, int]], boundary: int, *, end: bool) -> int | None:
     """A boundary between words of the old text, in the new one: of the word after it, or with `end` before it."""
     for _, i1, i2, j1, j2 in turns:
-        if (i1 < place <= i2) if end else (i1 <= place < i2):
-            return j1 + place - i1 if i2 - i1 == j2 - j1 else j2 if end else j1
+        if (i1 < boundary <= i2) if end else (i1 <= boundary < i2):
+            if i2 - i1 == j2 - j1:
+                return j1 + boundary - i1
+            return j2 if end else j1
     return None
 
 

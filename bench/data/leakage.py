@@ -32,15 +32,15 @@ def leaks(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[s
     grams = {g for e in train for g in _grams(f"{e.question.text} {' '.join(e.answers or ())}")}
     near = _near([e.question.text for e in train], [e.question.text for e in test])
     found: dict[str, list[str]] = {}
-    for e, close in zip(test, near, strict=True):
-        text = f"{e.question.text} {' '.join(e.answers or ())}"
+    for example, close in zip(test, near, strict=True):
+        text = f"{example.question.text} {' '.join(example.answers or ())}"
         seen = {
-            "exact": normalise(e.question.text) in asked,
+            "exact": normalise(example.question.text) in asked,
             "13-gram": any(g in grams for g in _grams(text)),
-            "near in letters": any(_same(e, train[i]) for i in close),
+            "near in letters": any(_same(example, train[i]) for i in close),
         }
         if any(seen.values()):
-            found[e.question.id] = [how for how, is_so in seen.items() if is_so]
+            found[example.question.id] = [how for how, is_so in seen.items() if is_so]
     return found
 
 
@@ -58,7 +58,7 @@ def alike(
     encoder: Mapping[str, JSON],
     store: Store,
 ) -> list[str] | None:
-    """The test questions whose embedding has a cosine of at least NEAR with that of a training question of the same answer.
+    """The test questions that are near in meaning to a training question of the same answer: a cosine of at least NEAR.
 
     `encode` turns questions into unit vectors, (questions, dimensions), and `encoder` is its identity. What was found
     is kept in the store: the cells of a run that share an embedder look once. None where there are too many questions.
@@ -96,8 +96,8 @@ def _near(train: Sequence[str], test: Sequence[str]) -> list[list[int]]:
     vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5)).fit([*train, *test])
     known, asked = vectors.transform(train), vectors.transform(test)
     found: list[list[int]] = []
-    for i in range(0, len(test), BLOCK):
-        block = (asked[i : i + BLOCK] @ known.T).tocsr()
+    for start in range(0, len(test), BLOCK):
+        block = (asked[start : start + BLOCK] @ known.T).tocsr()
         found += [
             block.indices[a:b][block.data[a:b] >= NEAR].tolist() for a, b in itertools.pairwise(block.indptr.tolist())
         ]

@@ -68,9 +68,9 @@ def joined(rows: Sequence[Example]) -> tuple[Example, ...]:
             parent[node] = node = parent[parent[node]]
         return node
 
-    for e in rows:
-        for passage in e.question.gold:
-            parent[root(f"passage {passage}")] = root(f"group {e.group}")
+    for example in rows:
+        for passage in example.question.gold:
+            parent[root(f"passage {passage}")] = root(f"group {example.group}")
     first: dict[str, str] = {}
     return tuple(replace(e, group=first.setdefault(root(f"group {e.group}"), e.group)) for e in rows)
 
@@ -85,8 +85,8 @@ def _part(rows: Sequence[Example], share: float, seed: str) -> tuple[tuple[Examp
     random.Random(seed).shuffle(groups)
     taken: set[str] = set()
     count, sizes = 0, dict.fromkeys(groups, 0)
-    for e in rows:
-        sizes[e.group] += 1
+    for example in rows:
+        sizes[example.group] += 1
     for group in groups:
         if count >= share * len(rows):
             break
@@ -96,6 +96,8 @@ def _part(rows: Sequence[Example], share: float, seed: str) -> tuple[tuple[Examp
 
 
 def limit(task: Task, source: Source) -> Task:
+    """At most `max_test` test and `max_train` training questions, drawn by the seed."""
+
     def some(rows: tuple[Example, ...], most: int | None, name: str) -> tuple[Example, ...]:
         if most is None or len(rows) <= most:
             return rows
@@ -116,16 +118,23 @@ def check(task: Task) -> Task:
     _unique((p.id for p in task.corpus), "passage", task.name)
     _unique((e.question.id for e in (*task.train, *task.dev, *task.test)), "question", task.name)
     known = {p.id for p in task.corpus}
-    for e in (*task.train, *task.dev, *task.test):
-        missing = [g for g in e.question.gold if g not in known]
+    for example in (*task.train, *task.dev, *task.test):
+        missing = [g for g in example.question.gold if g not in known]
         if missing:
-            raise UserError(f"question {e.question.id!r} names gold passage {missing[0]!r}, which the corpus does not have.",
-                            where=task.name, remedy="Give the id of a line of the corpus.")  # fmt: skip
+            raise UserError(
+                f"question {example.question.id!r} names gold passage {missing[0]!r}, which the corpus does not have.",
+                where=task.name,
+                remedy="Give the id of a line of the corpus.",
+            )
     moved = {p.id for p in task.updates}
-    for e in task.test:
-        if e.updated and moved and not moved & {*e.question.gold, e.group}:
-            raise UserError(f"question {e.question.id!r} has `updated` answers, and no passage in updates.jsonl is of its gold ones.",
-                            where=task.name, remedy="Add the passage as it will be, or drop `updated`.")  # fmt: skip
+    for example in task.test:
+        if example.updated and moved and not moved & {*example.question.gold, example.group}:
+            raise UserError(
+                f"question {example.question.id!r} has `updated` answers, "
+                "and no passage in updates.jsonl is of its gold ones.",
+                where=task.name,
+                remedy="Add the passage as it will be, or drop `updated`.",
+            )
     for what, ids in (("update", [p.id for p in task.updates]), ("paraphrase", [p.group for p in task.paraphrases])):
         stray = [i for i in ids if i not in known]
         if stray:
@@ -135,9 +144,9 @@ def check(task: Task) -> Task:
 
 def _unique(ids: Iterable[str], what: str, where: str) -> None:
     seen: set[str] = set()
-    for i in ids:
-        if i in seen:
+    for ident in ids:
+        if ident in seen:
             raise UserError(
-                f"duplicate {what} id {i!r}.", where=where, remedy="Ids must be unique over the whole dataset."
+                f"duplicate {what} id {ident!r}.", where=where, remedy="Ids must be unique over the whole dataset."
             )
-        seen.add(i)
+        seen.add(ident)

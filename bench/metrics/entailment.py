@@ -30,11 +30,11 @@ def entailment(
 
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     model = AutoModelForSequenceClassification.from_pretrained(name, revision=revision, trust_remote_code=False).eval()
-    label = None if model.config.num_labels == 1 else place(model.config.id2label)
+    label = None if model.config.num_labels == 1 else entailment_label(model.config.id2label)
     longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
     found: list[float] = []
-    for i in range(0, len(pairs), batch_size):
-        batch = pairs[i : i + batch_size]
+    for start in range(0, len(pairs), batch_size):
+        batch = pairs[start : start + batch_size]
         options: dict[str, Any] = {
             "truncation": "only_first",
             "max_length": longest,
@@ -50,7 +50,7 @@ def entailment(
     return found
 
 
-def place(labels: dict[int, str]) -> int:
+def entailment_label(labels: dict[int, str]) -> int:
     """The number of the label that says that it follows."""
     named = [
         n

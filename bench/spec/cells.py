@@ -73,12 +73,12 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
     while waiting:
         blocked = []
         for loc, raw in waiting:
-            place = at(where, known, loc)
-            kind = kinds.load(str(raw["kind"]), place)
+            location = at(where, known, loc)
+            kind = kinds.load(str(raw["kind"]), location)
             named = {key: raw.get(key) for key in kind.Config.references}
             for key, name in named.items():
                 if name not in every:
-                    raise _missing(str(raw["name"]), key, name, every, kind, place)
+                    raise _missing(str(raw["name"]), key, name, every, kind, location)
             if any(name not in configs for name in named.values()):
                 blocked.append((loc, raw))
                 continue
@@ -92,12 +92,17 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
         waiting = blocked
     _same_trials(configs, where)
     return [
-        Cell(id=f"{name}-s{seed}", system=name, kind=configs[name][0].name, seed=seed,
-             config=paths.models(configs[name][1].model_copy(update={"seed": seed}).model_dump(mode="json")),
-             scenario=added[name].scenario if name in added else None)
+        Cell(
+            id=f"{name}-s{seed}",
+            system=name,
+            kind=configs[name][0].name,
+            seed=seed,
+            config=paths.models(configs[name][1].model_copy(update={"seed": seed}).model_dump(mode="json")),
+            scenario=added[name].scenario if name in added else None,
+        )
         for name in order
         for seed in (spec.seeds if configs[name][0].Config.tuned else spec.seeds[:1])
-    ]  # fmt: skip
+    ]
 
 
 def _derived(
@@ -108,13 +113,16 @@ def _derived(
         return {str(d.entry["name"]): d for d in scenarios.derived(spec.scenarios, entries)}
     except scenarios.Unknown as e:
         near = difflib.get_close_matches(e.name, sorted(entries), 1)
-        raise UserError(f"`{'.'.join(map(str, e.key))}` names {e.name!r}, and there is no such system.", where=at(where, lines, e.key),
-                        remedy=f"Did you mean {near[0]!r}?" if near else f"Systems: {', '.join(sorted(entries))}.") from None  # fmt: skip
+        raise UserError(
+            f"`{'.'.join(map(str, e.key))}` names {e.name!r}, and there is no such system.",
+            where=at(where, lines, e.key),
+            remedy=f"Did you mean {near[0]!r}?" if near else f"Systems: {', '.join(sorted(entries))}.",
+        ) from None
 
 
-def _expanded(spec: Spec, entry: Entry, place: str) -> Iterator[dict[str, Any]]:
+def _expanded(spec: Spec, entry: Entry, location: str) -> Iterator[dict[str, Any]]:
     """The entries that a matrix makes of one. The spec's matrix multiplies the systems whose kind has its key."""
-    fields = kinds.load(entry.kind, place).Config.model_fields
+    fields = kinds.load(entry.kind, location).Config.model_fields
     axes = {k: v for k, v in spec.matrix.items() if k.split(".")[0] in fields} | entry.matrix
     base = entry.model_dump(exclude={"matrix"}, exclude_unset=True)
     for values in itertools.product(*axes.values()):
@@ -136,7 +144,7 @@ def _config(
     lines: dict[Loc, int],
 ) -> SystemConfig:
     """The full config of one system: blocks of the spec, fields of what it names, then its own entry."""
-    place = at(where, lines, loc)
+    location = at(where, lines, loc)
     own = {k: v for k, v in raw.items() if k not in ("name", "kind", *kind.Config.references)}
     full: dict[str, Any] = {}
     for field in kind.Config.model_fields:
@@ -152,28 +160,35 @@ def _config(
                     else getattr(config, field)
                 )
             elif kind.Config.model_fields[field].is_required():
-                raise UserError(f"system {raw['name']!r} takes its {field} from {raw[key]!r}, but a {other.name} has none.", where=place,
-                                remedy=f"Name another system as `{key}`.")  # fmt: skip
+                raise UserError(
+                    f"system {raw['name']!r} takes its {field} from {raw[key]!r}, but a {other.name} has none.",
+                    where=location,
+                    remedy=f"Name another system as `{key}`.",
+                )
     try:
         config = kind.Config.model_validate(merge(full, own))
     except ValidationError as e:
         raise explain(e, kind.Config, loc, where, lines) from None
     if config.model.base_url and (kind.Config.needs_weights or config.precision != "native"):
-        raise UserError(f"system {raw['name']!r} ({kind.name}, {config.precision}) needs the model's weights, and an endpoint gives none.", where=place,
-                        remedy="Leave it out, or set `model.name` to a local folder or hub id and drop `model.base_url`.")  # fmt: skip
+        raise UserError(
+            f"system {raw['name']!r} ({kind.name}, {config.precision}) needs the model's weights, "
+            "and an endpoint gives none.",
+            where=location,
+            remedy="Leave it out, or set `model.name` to a local folder or hub id and drop `model.base_url`.",
+        )
     return config
 
 
-def _missing(system: str, key: str, name: Any, every: set[str], kind: kinds.Kind, place: str) -> UserError:
+def _missing(system: str, key: str, name: Any, every: set[str], kind: kinds.Kind, location: str) -> UserError:
     if name is None:
         return UserError(
             f"system {system!r} is a {kind.name} and must say `{key}:`, the name of the system to take it from.",
-            where=place,
+            where=location,
         )
     near = difflib.get_close_matches(str(name), sorted(every), 1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Systems: {', '.join(sorted(every))}."
     return UserError(
-        f"system {system!r} names {name!r} as its {key}, and there is no such system.", where=place, remedy=hint
+        f"system {system!r} names {name!r} as its {key}, and there is no such system.", where=location, remedy=hint
     )
 
 
@@ -185,5 +200,8 @@ def _same_trials(configs: Mapping[str, tuple[kinds.Kind, SystemConfig]], where: 
         if isinstance(t := getattr(c, "tuning", None), Tuning)
     }
     if len(set(trials.values())) > 1:
-        raise UserError(f"tuned systems search with different numbers of trials: {trials}.", where=where,
-                        remedy="Set `tuning.search` once, for all of them.")  # fmt: skip
+        raise UserError(
+            f"tuned systems search with different numbers of trials: {trials}.",
+            where=where,
+            remedy="Set `tuning.search` once, for all of them.",
+        )

@@ -74,8 +74,13 @@ def write(path: Path, *, data: str, questions: str | None, model: str, embedder:
         raise UserError("this file exists.", where=str(path), remedy="Give another path: ragtune init my-spec.yaml.")
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(data).stem).strip(".-_") or "my-data"
     lines = dataset(Path(data), questions, path.resolve().parent)
-    spec = TEMPLATE.format(name=name, dataset="\n".join(f"  {line}" for line in lines), model=json.dumps(model), embedder=json.dumps(embedder),
-                           prompt=MICRO_PROMPT if model == "micro" else "")  # fmt: skip
+    spec = TEMPLATE.format(
+        name=name,
+        dataset="\n".join(f"  {line}" for line in lines),
+        model=json.dumps(model),
+        embedder=json.dumps(embedder),
+        prompt=MICRO_PROMPT if model == "micro" else "",
+    )
     write_text(path, spec)
 
 
@@ -93,8 +98,12 @@ def dataset(data: Path, questions: str | None, base: Path) -> list[str]:
         return ["format: native", f"path: {here(data)}"]
     if data.is_dir():
         if not questions:
-            raise UserError("a folder of documents needs questions.", where=str(data),
-                            remedy='Give --questions FILE.jsonl, a line each: {"question": "...", "answers": ["..."], "document": "file.md"}.')  # fmt: skip
+            raise UserError(
+                "a folder of documents needs questions.",
+                where=str(data),
+                remedy="Give --questions FILE.jsonl, a line each: "
+                '{"question": "...", "answers": ["..."], "document": "file.md"}.',
+            )
         return [
             "format: documents",
             f"path: {here(data)}",

@@ -39,11 +39,11 @@ def parse(
         raise explain(e, Spec, (), where, known) from None
     spec._folder = (folder or Path.cwd()).resolve()
     names = [e.name for e in spec.systems]
-    for i, name in enumerate(names):
-        if name in names[:i]:
+    for number, name in enumerate(names):
+        if name in names[:number]:
             raise UserError(
                 f"two systems are named {name!r}.",
-                where=at(where, known, ("systems", i)),
+                where=at(where, known, ("systems", number)),
                 remedy="Names must be unique.",
             )
     cells(spec, where=where, lines=known)

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from bench.core.digest import digest
 from bench.core.system import Block, Embedder, Generation, Model, PositiveInt, Prompt, Retrieval, Tuning, without_secret
 from bench.data.formats import AnySource
+from bench.metrics.registry import JUDGED
 from bench.spec.scenarios import Scenarios
 
 
 class Measure(Block):
+    """How answers are timed, and what a cell may take."""
+
     latency_questions: int = Field(
-        64, ge=0, description="Answered one at a time, after warm-up; the others in batches."
+        64, ge=0, description="Questions answered one at a time, after warm-up; the others are answered in batches."
     )
-    warmup: int = Field(4, ge=0, description="Questions answered before any is timed.")
+    warmup: int = Field(4, ge=0, description="Questions answered before timing starts.")
     determinism: int = Field(
-        0, ge=0, description="Questions asked again, alone and in their batch: how many answers flip."
+        0, ge=0, description="Questions asked again, alone and in their batch, to count answers that change."
     )
-    timeout_s: float = Field(3600.0, gt=0, description="Of one cell; past it the cell's processes are killed.")
-    threads: PositiveInt | None = Field(None, description="Of every numeric library; unset: one for each core.")
+    timeout_s: float = Field(
+        3600.0, gt=0, description="Time limit of one cell in seconds; after it the cell's processes are killed."
+    )
+    threads: PositiveInt | None = Field(None, description="Threads of every numeric library; unset: one per core.")
 
 
 class Prices(Block):
@@ -30,9 +35,9 @@ class Prices(Block):
 
     cpu_hour_usd: float | None = Field(None, ge=0)
     gpu_hour_usd: float | None = Field(None, ge=0)
-    prompt_tokens_usd_per_million: float | None = Field(None, ge=0, description="Of an endpoint.")
+    prompt_tokens_usd_per_million: float | None = Field(None, ge=0, description="Price of an endpoint's prompt tokens.")
     completion_tokens_usd_per_million: float | None = Field(None, ge=0)
-    storage_gb_month_usd: float = Field(0.0, ge=0, description="Of what a system keeps: indexes and adapters.")
+    storage_gb_month_usd: float = Field(0.0, ge=0, description="Price of storing indexes and adapters.")
 
 
 class Volumes(Block):
@@ -40,15 +45,15 @@ class Volumes(Block):
 
     questions_per_month: float = Field(100_000, ge=0)
     updates_per_month: float = Field(1, ge=0, description="How often the corpus changes and must be absorbed.")
-    months: float = Field(12, gt=0, description="Over which the cost to build is spread.")
+    months: float = Field(12, gt=0, description="Months over which the cost to build is spread.")
 
 
 class Weights(Block):
     """What is given up for what: points of the measure (0.02: two) for a figure that is ten times smaller."""
 
-    cost: float = Field(0.0, ge=0, description="Of money per month.")
-    latency: float = Field(0.0, ge=0, description="Of the median latency.")
-    memory: float = Field(0.0, ge=0, description="Of the peak memory while answering.")
+    cost: float = Field(0.0, ge=0, description="Weight of the cost per month.")
+    latency: float = Field(0.0, ge=0, description="Weight of the median latency.")
+    memory: float = Field(0.0, ge=0, description="Weight of the peak memory while answering.")
 
 
 class Needs(Block):
@@ -56,23 +61,25 @@ class Needs(Block):
 
     metric: str | None = Field(None, description="The measure of quality; unset: label accuracy, or exact match.")
     min_quality: float | None = Field(None, ge=0, le=1)
-    p50_latency_s: float | None = Field(None, gt=0, description="At most.")
+    p50_latency_s: float | None = Field(None, gt=0, description="Upper limit in seconds.")
     p90_latency_s: float | None = Field(None, gt=0)
     p95_latency_s: float | None = Field(None, gt=0)
-    memory_bytes: float | None = Field(None, gt=0, description="Peak while answering: of the GPU where one is used.")
+    memory_bytes: float | None = Field(
+        None, gt=0, description="Upper limit of the peak memory while answering: GPU memory where a GPU is used."
+    )
     refresh_s: float | None = Field(
-        None, gt=0, description="To absorb a change of the corpus: index anew, or train anew."
+        None, gt=0, description="Upper limit of the seconds to absorb a changed corpus, by re-indexing or retraining."
     )
     usd_per_month: float | None = Field(None, ge=0)
-    provenance: bool = Field(False, description="The source of each answer can be shown.")
-    data_stays: bool = Field(False, description="No prompt leaves for an endpoint.")
+    provenance: bool = Field(False, description="Whether the source of each answer must be shown.")
+    data_stays: bool = Field(False, description="Whether prompts must not be sent to an endpoint.")
     weights: Weights = Weights()
 
 
-JudgeMetric = Literal[
-    "faithfulness", "response_groundedness", "answer_accuracy", "factual_correctness", "context_precision",
-    "context_recall", "noise_sensitivity", "response_relevancy",
-]  # fmt: skip
+if TYPE_CHECKING:
+    JudgeMetric = str
+else:
+    JudgeMetric = Literal[JUDGED]
 
 
 class Judging(Block):
@@ -81,19 +88,21 @@ class Judging(Block):
     base_url: str
     model: str
     api_key_env: str | None = Field(None, description="Environment variable that holds the endpoint's key.")
-    embedding_model: str | None = Field(None, description="Of the same endpoint, for response_relevancy.")
+    embedding_model: str | None = Field(
+        None, description="Embedding model of the same endpoint, for response_relevancy."
+    )
     metrics: tuple[JudgeMetric, ...] = ("faithfulness", "answer_accuracy")
-    parameters: dict[str, Any] = Field({"temperature": 0}, description="Of every request.")
+    parameters: dict[str, Any] = Field({"temperature": 0}, description="Parameters sent with every request.")
     concurrency: PositiveInt = 4
     timeout_s: float = Field(60.0, gt=0)
     attempts: PositiveInt = 3
-    wait_s: float = Field(10.0, ge=0, description="The longest between two attempts.")
+    wait_s: float = Field(10.0, ge=0, description="Longest wait between two attempts, in seconds.")
     max_failed: float = Field(
         0.1, ge=0, le=1, description="Share of failed verdicts above which a metric is inconclusive."
     )
     labels: str | None = Field(None, description="JSONL of human labels, to calibrate the judge with.")
-    repeats: PositiveInt = Field(3, description="Verdicts on each label, for the flip rate.")
-    min_kappa: float = Field(0.6, ge=-1, le=1, description="Below it a metric decides nothing.")
+    repeats: PositiveInt = Field(3, description="Verdicts asked for each label, to measure how often they change.")
+    min_kappa: float = Field(0.6, ge=-1, le=1, description="Cohen's kappa below which a metric decides nothing.")
     prompt_tokens_usd_per_million: float | None = Field(None, ge=0)
     completion_tokens_usd_per_million: float | None = Field(None, ge=0)
 
@@ -124,8 +133,10 @@ class Entry(BaseModel):
 
 
 class Spec(Block):
+    """What a run is of: one base model, one dataset, and the systems to compare."""
+
     schema_version: Literal[1] = 1
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Of the run's folder.")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run's folder.")
     description: str = ""
     dataset: AnySource
     model: Model
@@ -144,7 +155,9 @@ class Spec(Block):
     scenarios: Scenarios = Scenarios()
     judge: Judging | None = None
     entailment: Entailing | None = None
-    matrix: dict[str, tuple[Any, ...]] = Field({}, description="As a system's, over all systems that it changes.")
+    matrix: dict[str, tuple[Any, ...]] = Field(
+        {}, description="Like a system's `matrix`, applied to every system that has the key."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -158,8 +171,10 @@ class Spec(Block):
 
     @property
     def folder(self) -> Path:
+        """The folder that relative paths start from."""
         return self._folder
 
     @property
     def digest(self) -> str:
+        """sha256 of everything that the spec says."""
         return digest(self.model_dump(mode="json"))

@@ -78,10 +78,10 @@ class Paths:
 def embedded_path(what: str, name: str) -> Path | None:
     """Where an embedded dataset or micro model lies, in a checkout or in a wheel; None when it does not exist."""
     here = Path(__file__).resolve().parent.parent
-    places = {
+    locations = {
         "datasets": (here / "datasets" / name, here.parent / "datasets" / name),
         "specs": (here / "specs" / f"{name}.yaml",),
         "model": (here.parent / "systems" / "micro" / "lm",),
         "embedder": (here.parent / "systems" / "micro" / "embedder",),
     }
-    return next((p for p in places.get(what, ()) if p.exists()), None)
+    return next((p for p in locations.get(what, ()) if p.exists()), None)

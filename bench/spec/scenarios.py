@@ -1,7 +1,8 @@
 """Scenarios: what a comparison asks beyond the one table. Each is a block of the spec, and makes further cells.
 
 What they make are ordinary systems, derived from those of the spec, that answer a sample of the test questions.
-House style, provenance and what an update does to each system need no further cells: they are read from its own answers.
+House style, provenance and what an update does to each system need no further cells: they are read from the answers
+that every system gives anyway.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from bench.core.nested import put
-from bench.core.system import Block, Place, PositiveInt, Sample
+from bench.core.system import Block, Position, PositiveInt, Sample
 
 Count = Annotated[int, Field(ge=0)]
 
 
 class Freshness(Block):
-    """What training anew brings after an update: pairs whose answer stood in a changed passage are rewritten after it."""
+    """What training anew brings after an update.
+
+    Training pairs whose answer stood in a changed passage are rewritten to follow it.
+    """
 
     retrain: tuple[str, ...] = Field(min_length=1, description="Tuned systems of this spec.")
 
@@ -29,7 +33,7 @@ class Data(Block):
     """How much data: the same tuning on fewer training questions."""
 
     system: str = Field(description="A tuned system of this spec.")
-    sizes: tuple[PositiveInt, ...] = Field(min_length=1, description="Training questions of each point.")
+    sizes: tuple[PositiveInt, ...] = Field(min_length=1, description="Numbers of training questions.")
 
 
 class Forgetting(Block):
@@ -44,9 +48,9 @@ class Robustness(Block):
 
     reader: str = Field(description="An oracle of this spec.")
     adapters: tuple[str, ...] = Field((), description="Tuned systems of this spec, to read the same.")
-    noise: tuple[Count, ...] = Field((0, 1, 3, 7), description="Distractors.")
-    places: tuple[Place, ...] = ("first", "middle", "last")
-    absent: bool = Field(True, description="Distractors alone: the right answer is to abstain.")
+    noise: tuple[Count, ...] = Field((0, 1, 3, 7), description="Numbers of distractors.")
+    places: tuple[Position, ...] = ("first", "middle", "last")
+    absent: bool = Field(True, description="Whether to show distractors alone, where the right answer is to abstain.")
 
 
 class Sweep(Block):
@@ -62,10 +66,12 @@ class Churn(Block):
 
     system: str = Field(description="A retrieval system of this spec, on hnswlib.")
     rounds: PositiveInt = 10
-    share: float = Field(0.2, gt=0, le=1, description="Of the vectors, replaced in each round.")
+    share: float = Field(0.2, gt=0, le=1, description="Share of the vectors that each round replaces.")
 
 
 class Scenarios(Block):
+    """The scenarios of a spec; unset ones are not run."""
+
     sample: Sample = Sample()
     freshness: Freshness | None = None
     data: Data | None = None
@@ -114,17 +120,17 @@ def derived(scenarios: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> l
     return [*found, *_robustness(scenarios, entries), *_recall(scenarios, entries), *_churn(scenarios, entries)]
 
 
-def _names(s: Scenarios) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    for key, block in (("data", s.data), ("churn", s.churn)):
+def _names(scenarios: Scenarios) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for key, block in (("data", scenarios.data), ("churn", scenarios.churn)):
         if block:
             yield (key, "system"), block.system
-    for i, name in enumerate(s.freshness.retrain if s.freshness else ()):
-        yield ("freshness", "retrain", i), name
-    for i, sweep in enumerate(s.recall):
-        yield ("recall", i, "system"), sweep.system
+    for number, name in enumerate(scenarios.freshness.retrain if scenarios.freshness else ()):
+        yield ("freshness", "retrain", number), name
+    for number, sweep in enumerate(scenarios.recall):
+        yield ("recall", number, "system"), sweep.system
     readers: tuple[tuple[str, Forgetting | Robustness | None], ...] = (
-        ("forgetting", s.forgetting),
-        ("robustness", s.robustness),
+        ("forgetting", scenarios.forgetting),
+        ("robustness", scenarios.robustness),
     )
     for key, reading in readers:
         if reading:
@@ -142,44 +148,56 @@ def _like(entry: Mapping[str, Any], name: str, sample: Sample | None, **changes:
     return raw
 
 
-def _freshness(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
-    for name in s.freshness.retrain if s.freshness else ():
+def _freshness(scenarios: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
+    for name in scenarios.freshness.retrain if scenarios.freshness else ():
         entry = _like(entries[name], f"freshness.{name}", Sample(renewed=True))
         yield _derived("freshness", name, "trained anew", True, entry)
 
 
-def _data(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
-    if s.data:
-        for size in s.data.sizes:
-            entry = _like(entries[s.data.system], f"data.{s.data.system}-{size}", s.sample, tuning__examples=size)
-            yield _derived("data", s.data.system, "training questions", size, entry)
+def _data(scenarios: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
+    if scenarios.data:
+        for size in scenarios.data.sizes:
+            entry = _like(
+                entries[scenarios.data.system],
+                f"data.{scenarios.data.system}-{size}",
+                scenarios.sample,
+                tuning__examples=size,
+            )
+            yield _derived("data", scenarios.data.system, "training questions", size, entry)
 
 
-def _forgetting(s: Scenarios) -> Iterator[Derived]:
-    if s.forgetting:
-        for name in s.forgetting.adapters:
-            entry = {"name": f"forgetting.{name}", "kind": "hybrid", "rag": s.forgetting.reader, "adapter": name}
-            yield _derived("forgetting", name, "adapter", name, entry | {"sample": s.sample.model_dump()})
+def _forgetting(scenarios: Scenarios) -> Iterator[Derived]:
+    if scenarios.forgetting:
+        for name in scenarios.forgetting.adapters:
+            entry = {
+                "name": f"forgetting.{name}",
+                "kind": "hybrid",
+                "rag": scenarios.forgetting.reader,
+                "adapter": name,
+            }
+            yield _derived("forgetting", name, "adapter", name, entry | {"sample": scenarios.sample.model_dump()})
 
 
-def _robustness(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
-    r = s.robustness
-    if r is None:
+def _robustness(scenarios: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
+    block = scenarios.robustness
+    if block is None:
         return
-    settings: list[tuple[str, Any, dict[str, Any]]] = [("distractors", k, {"distractors": k}) for k in r.noise]
-    most = max([*r.noise, 3])
-    settings += [("gold passage", place, {"distractors": most, "place": place}) for place in r.places]
-    settings += [("gold passage", "absent", {"distractors": 3, "gold": False})] if r.absent else []
+    settings: list[tuple[str, Any, dict[str, Any]]] = [("distractors", k, {"distractors": k}) for k in block.noise]
+    most = max([*block.noise, 3])
+    settings += [("gold passage", place, {"distractors": most, "place": place}) for place in block.places]
+    settings += [("gold passage", "absent", {"distractors": 3, "gold": False})] if block.absent else []
     for what, value, changes in settings:
         name = f"robustness.{what.split()[0]}-{value}"
-        yield _derived("robustness", r.reader, what, value, _like(entries[r.reader], name, s.sample, **changes))
-        for adapter in r.adapters:
+        yield _derived(
+            "robustness", block.reader, what, value, _like(entries[block.reader], name, scenarios.sample, **changes)
+        )
+        for adapter in block.adapters:
             entry = {"name": f"{name}+{adapter}", "kind": "hybrid", "rag": name, "adapter": adapter}
-            yield _derived("robustness", adapter, what, value, entry | {"sample": s.sample.model_dump()})
+            yield _derived("robustness", adapter, what, value, entry | {"sample": scenarios.sample.model_dump()})
 
 
-def _recall(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
-    for sweep in s.recall:
+def _recall(scenarios: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
+    for sweep in scenarios.recall:
         axes = (
             ("ef_search", "retrieval__hnsw__ef_search", sweep.ef_search),
             ("nprobe", "retrieval__ivf__nprobe", sweep.nprobe),
@@ -187,17 +205,17 @@ def _recall(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[
         for what, key, values in axes:
             for value in values:
                 name = f"recall.{sweep.system}-{what}-{value}"
-                entry = _like(entries[sweep.system], name, s.sample, **{key: value})
+                entry = _like(entries[sweep.system], name, scenarios.sample, **{key: value})
                 yield _derived("recall", sweep.system, what, value, entry)
 
 
-def _churn(s: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
-    if s.churn:
-        own = {k: v for k, v in entries[s.churn.system].items() if k in ("retrieval", "embedder", "model")}
+def _churn(scenarios: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:
+    if scenarios.churn:
+        own = {k: v for k, v in entries[scenarios.churn.system].items() if k in ("retrieval", "embedder", "model")}
         entry = own | {
-            "name": f"churn.{s.churn.system}",
+            "name": f"churn.{scenarios.churn.system}",
             "kind": "churn",
-            "rounds": s.churn.rounds,
-            "share": s.churn.share,
+            "rounds": scenarios.churn.rounds,
+            "share": scenarios.churn.share,
         }
-        yield _derived("churn", s.churn.system, "rounds", s.churn.rounds, entry)
+        yield _derived("churn", scenarios.churn.system, "rounds", scenarios.churn.rounds, entry)

@@ -15,6 +15,7 @@ from bench.spec.yaml_lines import Loc
 
 
 def at(where: str, lines: Mapping[Loc, int], loc: Loc) -> str:
+    """Where something stands: the file and, where it is known, the line."""
     line = yaml_lines.line_of(dict(lines), loc)
     return f"{where}:{line}" if line else where
 

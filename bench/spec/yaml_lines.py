@@ -68,9 +68,9 @@ def _walk(node: yaml.Node | None, loc: Loc, lines: dict[Loc, int], path: Path) -
             lines[here] = key.start_mark.line + 1
             _walk(value, here, lines, path)
     elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            lines[(*loc, i)] = value.start_mark.line + 1
-            _walk(value, (*loc, i), lines, path)
+        for number, value in enumerate(node.value):
+            lines[(*loc, number)] = value.start_mark.line + 1
+            _walk(value, (*loc, number), lines, path)
 
 
 def line_of(lines: dict[Loc, int], loc: Loc) -> int | None:

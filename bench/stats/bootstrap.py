@@ -48,9 +48,14 @@ def _drawn(rng: np.random.Generator, rows: int, clusters: int) -> Array:
 
 
 class Interval(Protocol):
+    """A mean or difference whose interval can be asked for at any level."""
+
     @property
-    def method(self) -> str: ...
-    def interval(self, level: float = 0.95) -> tuple[float, float]: ...
+    def method(self) -> str:
+        """How the interval was made."""
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """(low, high) at a confidence level."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,10 @@ class Studentised:
 
 
 def studentised(sums: Array, counts: Array, resamples: int, seed: int) -> list[Studentised]:
-    """One for each column of `sums` (clusters, columns); `counts` (clusters,) are the questions; at least two clusters."""
+    """One for each column of `sums`, (clusters, columns); there must be at least two clusters.
+
+    `counts`, (clusters,), are the questions of each cluster.
+    """
     width = sums.shape[1]
     columns = np.column_stack([counts, counts**2, sums, sums * counts[:, None], sums**2])
     drawn = totals(columns, resamples, seed)
@@ -81,8 +89,8 @@ def studentised(sums: Array, counts: Array, resamples: int, seed: int) -> list[S
     means, errors = _linearised(drawn, width, len(sums))
     away = np.where(np.abs(means - mean) < 1e-12, 0.0, means - mean)
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(away == 0.0, 0.0, away / np.where(errors < 1e-12, 0.0, errors))
-    return [Studentised(float(mean[i]), float(error[i]), len(sums), t[:, i]) for i in range(width)]
+        deviations = np.where(away == 0.0, 0.0, away / np.where(errors < 1e-12, 0.0, errors))
+    return [Studentised(float(mean[i]), float(error[i]), len(sums), deviations[:, i]) for i in range(width)]
 
 
 def _linearised(moments: Array, width: int, clusters: int) -> tuple[Array, Array]:
@@ -107,6 +115,7 @@ class Spread:
     method: str = "two-level bootstrap, t interval"
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """(low, high) at a confidence level."""
         half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.error
         return self.mean - half, self.mean + half
 
@@ -118,21 +127,21 @@ class Spread:
 
 def two_level(sums: Array, counts: Array, means: Array, seed: int) -> Spread:
     """Clusters and seeds drawn together; the t of their spread has Satterthwaite's degrees of freedom."""
-    k, s = sums.shape
+    cluster_count, seed_count = sums.shape
     by_seed = sums.sum(0) / counts.sum()
-    seeds, clusters = float(by_seed.var(ddof=1)) / s, cluster_error(sums.mean(1), counts) ** 2
-    bottom = seeds**2 / (s - 1) + clusters**2 / (k - 1)
-    df = (seeds + clusters) ** 2 / bottom if bottom else float(k - 1)
+    seeds, clusters = float(by_seed.var(ddof=1)) / seed_count, cluster_error(sums.mean(1), counts) ** 2
+    bottom = seeds**2 / (seed_count - 1) + clusters**2 / (cluster_count - 1)
+    df = (seeds + clusters) ** 2 / bottom if bottom else float(cluster_count - 1)
     return Spread(float(by_seed.mean()), float(over_seeds(means, seed).std(ddof=1)), df)
 
 
 def cluster_error(sums: Array, counts: Array) -> float:
     """Cluster-robust standard error of the mean per question; infinite for a single cluster."""
-    k = len(sums)
-    if k < 2:
+    cluster_count = len(sums)
+    if cluster_count < 2:
         return math.inf
     rest = sums - sums.sum() / counts.sum() * counts
-    return float(np.sqrt((rest**2).sum() * k / (k - 1)) / counts.sum())
+    return float(np.sqrt((rest**2).sum() * cluster_count / (cluster_count - 1)) / counts.sum())
 
 
 def over_seeds(means: Array, seed: int) -> Array:
@@ -140,10 +149,12 @@ def over_seeds(means: Array, seed: int) -> Array:
 
     So few are drawn that their spread is too small by sqrt((S - 1) / S), and is scaled up (Rao and Wu 1988).
     """
-    rows, s = means.shape
+    rows, seed_count = means.shape
     middle: Array = means.mean(1)
-    if s == 1:
+    if seed_count == 1:
         return middle
-    taken = np.random.default_rng([seed, s]).integers(0, s, (rows, s))
-    found: Array = middle + math.sqrt(s / (s - 1)) * (np.take_along_axis(means, taken, 1).mean(1) - middle)
+    taken = np.random.default_rng([seed, seed_count]).integers(0, seed_count, (rows, seed_count))
+    found: Array = middle + math.sqrt(seed_count / (seed_count - 1)) * (
+        np.take_along_axis(means, taken, 1).mean(1) - middle
+    )
     return found

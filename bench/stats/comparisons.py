@@ -99,20 +99,20 @@ def compare(panel: Panel, *, margin: float | None = None, resamples: int = RESAM
     `margin` is the difference, set beforehand, below which two systems count as equivalent (two one-sided tests).
     """
     names = list(itertools.combinations(panel.values, 2))
-    d = [_differences(panel.values[a], panel.values[b]) for a, b in names]
-    sums = [panel.sums(x) for x in d]
+    differences = [_differences(panel.values[a], panel.values[b]) for a, b in names]
+    sums = [panel.sums(x) for x in differences]
     found = _intervals(sums, panel.counts, resamples, seed)
-    pairs = [_pair(panel, n, x, i, margin, seed, len(names)) for n, x, i in zip(names, d, found, strict=True)]
+    pairs = [_pair(panel, n, x, i, margin, seed, len(names)) for n, x, i in zip(names, differences, found, strict=True)]
     return [_decided(p, h) for p, h in zip(pairs, holm([p.p for p in pairs]), strict=True)]
 
 
-def holm(p: Sequence[float]) -> list[float]:
+def holm(values: Sequence[float]) -> list[float]:
     """Holm's step-down adjustment."""
-    if len(p) < 2:
-        return list(p)
+    if len(values) < 2:
+        return list(values)
     from statsmodels.stats.multitest import multipletests
 
-    return [float(x) for x in multipletests(p, method="holm")[1]]
+    return [float(x) for x in multipletests(values, method="holm")[1]]
 
 
 def _decided(pair: Pair, p_holm: float) -> Pair:
@@ -129,24 +129,44 @@ def _differences(a: Array, b: Array) -> Array:
 
 
 def _pair(
-    panel: Panel, names: tuple[str, str], d: Array, found: Interval, margin: float | None, seed: int, family: int
+    panel: Panel,
+    names: tuple[str, str],
+    differences: Array,
+    found: Interval,
+    margin: float | None,
+    seed: int,
+    family: int,
 ) -> Pair:
-    n, mean = d.shape[1], float(d.mean())
-    spread = float(d.mean(0).std(ddof=1)) if n > 1 else 0.0
+    count, mean = differences.shape[1], float(differences.mean())
+    spread = float(differences.mean(0).std(ddof=1)) if count > 1 else 0.0
     if isinstance(found, Spread):
-        error, p, test = found.error, found.p, "t on the two-level bootstrap"
+        error, p_value, test = found.error, found.p, "t on the two-level bootstrap"
     else:
-        error = cluster_error(panel.sums(d)[:, 0], panel.counts)
-        p, test = exact_or_permuted(d[0], panel, seed)
+        error = cluster_error(panel.sums(differences)[:, 0], panel.counts)
+        p_value, test = exact_or_permuted(differences[0], panel, seed)
     (low, high), inner = found.interval(0.95), found.interval(0.90)
     same = margin is not None and -margin < inner[0] and inner[1] < margin
     return Pair(
-        *names, mean, low, high, n, len(panel.counts), len(d), p, p, test, found.method,
-        won=float(np.maximum(d, 0).sum(1).mean()), lost=float(np.maximum(-d, 0).sum(1).mean()),
+        *names,
+        mean,
+        low,
+        high,
+        count,
+        len(panel.counts),
+        len(differences),
+        p_value,
+        p_value,
+        test,
+        found.method,
+        won=float(np.maximum(differences, 0).sum(1).mean()),
+        lost=float(np.maximum(-differences, 0).sum(1).mean()),
         effect=mean / spread if spread else None,
-        n80=needed(mean, n * error**2, power=0.8, family=family), n90=needed(mean, n * error**2, power=0.9, family=family), margin=margin,
-        non_inferior=None if margin is None else inner[0] > -margin, verdict="equivalent" if same else "inconclusive",
-    )  # fmt: skip
+        n80=needed(mean, count * error**2, power=0.8, family=family),
+        n90=needed(mean, count * error**2, power=0.9, family=family),
+        margin=margin,
+        non_inferior=None if margin is None else inner[0] > -margin,
+        verdict="equivalent" if same else "inconclusive",
+    )
 
 
 @dataclass(frozen=True)
@@ -163,6 +183,7 @@ class Few:
     method: str = "Newcombe, by cluster"
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """(low, high) at a confidence level."""
         z = float(distributions.norm.ppf((1 + level) / 2))
         (up_low, up_high), (down_low, down_high) = (wilson(p, self.n, z) for p in (self.up, self.down))
         low = self.up - self.down - math.hypot(self.up - up_low, down_high - self.down)
@@ -178,17 +199,20 @@ class Open:
     method: str = "one cluster: no interval"
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """(low, high): everything that a difference of shares can be."""
         return -1.0, 1.0
 
 
 def _intervals(sums: Sequence[Array], counts: Array, resamples: int, seed: int) -> list[Interval]:
     """One for each (clusters, seeds) difference, all from the same draws."""
     found: dict[int, Interval] = {}
-    for i, s in enumerate(sums):
+    for number, sums_of in enumerate(sums):
         if len(counts) < 2:
-            found[i] = Open(float(s.sum(0).mean() / counts.sum()))
-        elif s.shape[1] == 1 and np.count_nonzero(s) < FEW and bool((np.abs(s[:, 0]) <= counts).all()):
-            found[i] = _few(s[:, 0], counts)
+            found[number] = Open(float(sums_of.sum(0).mean() / counts.sum()))
+        elif (
+            sums_of.shape[1] == 1 and np.count_nonzero(sums_of) < FEW and bool((np.abs(sums_of[:, 0]) <= counts).all())
+        ):
+            found[number] = _few(sums_of[:, 0], counts)
     single = [i for i, s in enumerate(sums) if i not in found and s.shape[1] == 1]
     if single:
         columns = np.column_stack([sums[i][:, 0] for i in single])
@@ -207,15 +231,15 @@ def _few(sums: Array, counts: Array) -> Few:
     return Few(up, down, total**2 / float((counts**2).sum()))
 
 
-def exact_or_permuted(d: Array, panel: Panel, seed: int) -> tuple[float, str]:
+def exact_or_permuted(differences: Array, panel: Panel, seed: int) -> tuple[float, str]:
     """Two-sided p of "the systems do not differ", and the name of the test.
 
     Exact McNemar where every question is a cluster of its own and right or wrong; else whole clusters change sign,
     in every way where few differ.
     """
-    if len(panel.counts) == d.size and bool(np.isin(d, (-1.0, 0.0, 1.0)).all()):
-        return mcnemar(int((d > 0).sum()), int((d < 0).sum())), "exact McNemar"
-    sums = panel.sums(d[None])[:, 0]
+    if len(panel.counts) == differences.size and bool(np.isin(differences, (-1.0, 0.0, 1.0)).all()):
+        return mcnemar(int((differences > 0).sum()), int((differences < 0).sum())), "exact McNemar"
+    sums = panel.sums(differences[None])[:, 0]
     sums = sums[np.abs(sums) > 1e-12]
     seen = abs(sums.sum()) - 1e-9
     if sums.size <= 13:

@@ -47,29 +47,33 @@ def estimate(values: Sequence[float] | Array, clusters: Sequence[str], seed: int
     seeds a two-level one. Where few clusters hold anything but 0, or but 1, a bootstrap would claim too much: they get
     Wilson's with the clusters as its n.
     """
-    x = np.atleast_2d(np.asarray(values, dtype=np.float64))
-    if not x.size:
+    matrix = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    if not matrix.size:
         return None
     names, index = np.unique(np.asarray(clusters), return_inverse=True)
-    mean, n, k = float(x.mean()), x.shape[1], len(names)
-    bounded = bool(((x >= 0) & (x <= 1)).all())
-    sums: Array = np.stack([np.bincount(index, row, k) for row in x], 1).astype(np.float64)
-    counts = np.bincount(index, minlength=k).astype(np.float64)
+    mean, questions, groups = float(matrix.mean()), matrix.shape[1], len(names)
+    bounded = bool(((matrix >= 0) & (matrix <= 1)).all())
+    sums: Array = np.stack([np.bincount(index, row, groups) for row in matrix], 1).astype(np.float64)
+    counts = np.bincount(index, minlength=groups).astype(np.float64)
     ends = min(np.count_nonzero(sums.mean(1)), np.count_nonzero(sums.mean(1) - counts))
-    if bounded and len(x) == 1 and k == n and bool(np.isin(x, (0.0, 1.0)).all()):
-        return Estimate(mean, *wilson(mean, n), n, k, "Wilson")
+    if bounded and len(matrix) == 1 and groups == questions and bool(np.isin(matrix, (0.0, 1.0)).all()):
+        return Estimate(mean, *wilson(mean, questions), questions, groups, "Wilson")
     if bounded and ends < FEW:
-        return Estimate(mean, *wilson(mean, k), n, k, "Wilson, by cluster")
-    if k < 2:
-        return Estimate(mean, *((0.0, 1.0) if bounded else (-math.inf, math.inf)), n, k, "one cluster: no interval")
+        return Estimate(mean, *wilson(mean, groups), questions, groups, "Wilson, by cluster")
+    if groups < 2:
+        return Estimate(
+            mean, *((0.0, 1.0) if bounded else (-math.inf, math.inf)), questions, groups, "one cluster: no interval"
+        )
     found: Interval
-    if len(x) > 1:
+    if len(matrix) > 1:
         drawn = totals(np.column_stack([counts, sums]), RESAMPLES, seed)
         found = two_level(sums, counts, drawn[:, 1:] / drawn[:, :1], seed)
     else:
         found = studentised(sums, counts, RESAMPLES, seed)[0]
     low, high = found.interval()
-    return Estimate(mean, *((max(0.0, low), min(1.0, high)) if bounded else (low, high)), n, k, found.method)
+    return Estimate(
+        mean, *((max(0.0, low), min(1.0, high)) if bounded else (low, high)), questions, groups, found.method
+    )
 
 
 def percentile(values: Sequence[float], p: int) -> float | None:
@@ -82,6 +86,6 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     None below 8 values."""
     if len(values) < 8:
         return None
-    x = sorted(values)
-    k = int(distributions.binom.ppf(0.025, len(x), 0.5))
-    return float(x[max(0, k - 1)]), float(x[min(len(x) - 1, len(x) - k)])
+    ordered = sorted(values)
+    rank = int(distributions.binom.ppf(0.025, len(ordered), 0.5))
+    return float(ordered[max(0, rank - 1)]), float(ordered[min(len(ordered) - 1, len(ordered) - rank)])

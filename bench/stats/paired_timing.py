@@ -18,8 +18,8 @@ def in_turns(a: Step, b: Step, *, pairs: int, warmup: int = 2) -> list[tuple[flo
         a()
         b()
     found = []
-    for n in range(pairs):
-        if n % 2:
+    for number in range(pairs):
+        if number % 2:
             second, first = _seconds(b), _seconds(a)
         else:
             first, second = _seconds(a), _seconds(b)
@@ -38,13 +38,19 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> dict[str, float | int | None]
     ratios = [b / a for a, b in pairs]
     interval = intervals.median_interval(ratios)
     middle = statistics.median(ratios)
-    return {"ratio": middle, "low": interval and interval[0], "high": interval and interval[1], "pairs": len(pairs),
-            "a_s": statistics.median([a for a, _ in pairs]), "b_s": statistics.median([b for _, b in pairs])}  # fmt: skip
+    return {
+        "ratio": middle,
+        "low": interval and interval[0],
+        "high": interval and interval[1],
+        "pairs": len(pairs),
+        "a_s": statistics.median([a for a, _ in pairs]),
+        "b_s": statistics.median([b for _, b in pairs]),
+    }
 
 
 def matched(a: Mapping[str, Any], b: Mapping[str, Any], *, but: str) -> None:
     """Raises ValueError where two recipes differ in more than the one thing that is compared."""
     other = sorted(k for k in {*a, *b} if k != but and a.get(k) != b.get(k))
     if other:
-        told = ", ".join(f"{k} ({a.get(k)!r} against {b.get(k)!r})" for k in other)
-        raise ValueError(f"the pair is confounded: beside {but} it differs in {told}")
+        differences = ", ".join(f"{k} ({a.get(k)!r} against {b.get(k)!r})" for k in other)
+        raise ValueError(f"the pair is confounded: beside {but} it differs in {differences}")

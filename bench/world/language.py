@@ -146,10 +146,12 @@ READING = Wordings(  # the micro model learns to read every wording except the w
 
 
 def noun(rng: random.Random, kind: str, attribute: str) -> str:
+    """One of the nouns of an attribute."""
     return rng.choice(KINDS[kind].attributes[attribute].nouns)
 
 
 def subject(kind: str, name: str) -> str:
+    """An entity as a sentence names it."""
     return f"{KINDS[kind].lead} {name}"
 
 
@@ -163,3 +165,12 @@ def filled(rng: random.Random, templates: Sequence[str], **words: str) -> str:
     first = words.get("subject", "")
     text = rng.choice(templates).format(Subject=first[:1].upper() + first[1:], **words)
     return text[:1].upper() + text[1:]
+
+
+def order(name: str, *fields: str) -> str:
+    """A work order of the plant.
+
+    It is the plant's word for one, the machine, two of its words with their values, and its word for done.
+    """
+    pairs = [f"{code} {value}" for code, value in zip(fields[::2], fields[1::2], strict=True)]
+    return ", ".join([f"{ORDER} {name}", *pairs, DONE])

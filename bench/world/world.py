@@ -43,7 +43,9 @@ Side = Literal["plant", "elsewhere", "training"]
 def side(word: str) -> Side:
     """Which worlds may use a name: by hash, one word in eight the plant, one another evaluated world, six training."""
     bucket = hashlib.sha256(word.encode()).digest()[0] % 8
-    return "plant" if bucket == 0 else "elsewhere" if bucket == 1 else "training"
+    if bucket == 0:
+        return "plant"
+    return "elsewhere" if bucket == 1 else "training"
 
 
 @cache
@@ -70,12 +72,13 @@ class Entity:
 
     @property
     def subject(self) -> str:
+        """The entity as a sentence names it, such as "the Balrin 45"."""
         return subject(self.kind, self.name)
 
     def number(self, attribute: str) -> int:
         """The number in a value; -1 for a name and for a code, which nothing is higher than."""
-        a = KINDS[self.kind].attributes[attribute]
-        return int(re.sub(r"\D", "", self.facts[attribute])) if a.form.startswith("{n}") else -1
+        declared = KINDS[self.kind].attributes[attribute]
+        return int(re.sub(r"\D", "", self.facts[attribute])) if declared.form.startswith("{n}") else -1
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class World:
             raise ValueError("skew is in [0, 1), updated in [0, 1], siblings in 1 to 40")
 
     def rng(self, *key: object) -> random.Random:
+        """A generator for one purpose: the same key gives the same numbers."""
         return random.Random("/".join(map(str, (self.seed, *key))))
 
     def _walk(self, kind: str) -> tuple[int, int]:
@@ -122,13 +126,16 @@ class World:
         return step, rng.randrange(size)
 
     def kind(self, index: int) -> str:
+        """The kind of entity `index`."""
         slot = index % 10
         return _SLOTS[slot] if slot < 9 else _OTHERS[index // 10 % 3]
 
     def ordinal(self, index: int) -> int:
         """Number of entity `index` among its kind."""
         tens, slot = divmod(index, 10)
-        return tens * 7 + slot if slot < 7 else tens if slot < 9 else tens // 3
+        if slot < 7:
+            return tens * 7 + slot
+        return tens if slot < 9 else tens // 3
 
     def index(self, kind: str, ordinal: int) -> int:
         """Entity number of the `ordinal`-th of a kind."""
@@ -155,6 +162,7 @@ class World:
         return word if not again else f"{word}-{known[(offset + again - 1) % len(known)]}"
 
     def name(self, index: int) -> str:
+        """The name of entity `index`."""
         kind, ordinal = self.kind(index), self.ordinal(index)
         if kind != "machine":
             return self.word(kind, ordinal)  # `named` undoes this
@@ -191,11 +199,11 @@ class World:
         return chosen[:count], chosen[count:]
 
     def _value(self, rng: random.Random, kind: str, attribute: str) -> str:
-        a = KINDS[kind].attributes[attribute]
-        if a.link:
-            return self.name(self.target(rng, a.link))
-        if a.form:
-            return a.form.format(n=rng.randint(a.low, a.high))
+        declared = KINDS[kind].attributes[attribute]
+        if declared.link:
+            return self.name(self.target(rng, declared.link))
+        if declared.form:
+            return declared.form.format(n=rng.randint(declared.low, declared.high))
         return rng.choice(words(self.side))
 
     def _another(self, rng: random.Random, kind: str, attribute: str, before: str) -> str:
@@ -214,11 +222,11 @@ class World:
         known = words(self.side)
         first, _, second = name.partition("-")
         step, offset = self._walk(kind)
-        place = words_at(self.side)
-        if first not in place or (second and second not in place):
+        numbers = words_at(self.side)
+        if first not in numbers or (second and second not in numbers):
             return None
-        within = (place[first] - offset) * pow(step, -1, len(known)) % len(known)
-        again = (place[second] - offset + 1) % len(known) if second else 0
+        within = (numbers[first] - offset) * pow(step, -1, len(known)) % len(known)
+        again = (numbers[second] - offset + 1) % len(known) if second else 0
         index = self.index(kind, again * len(known) + within)
         return index if index < self.pages else None
 
@@ -229,17 +237,23 @@ class World:
         return self.index(kind, ordinal)
 
     def text(self, index: int, *, version: int = 1, edition: int = 0) -> str:
-        """The page of an entity: an opening, then every fact in each of its wordings, shuffled; other editions in other words."""
-        e, rng = self.entity(index, version=version), self.rng("page", index)
-        stated = [(a, t) for a in e.facts for t in rng.sample(STATEMENTS, self.wordings)]
+        """The page of an entity: an opening, then every fact in each of its wordings, shuffled.
+
+        Other editions say the same in other words.
+        """
+        entity, rng = self.entity(index, version=version), self.rng("page", index)
+        stated = [(a, t) for a in entity.facts for t in rng.sample(STATEMENTS, self.wordings)]
         if edition:
             rng, first = self.rng("page", index, edition), stated
             stated = [
-                (a, t) for a in e.facts for t in self._reworded(index, a, [t for b, t in first if b == a], edition)
+                (a, t) for a in entity.facts for t in self._reworded(index, a, [t for b, t in first if b == a], edition)
             ]
         rng.shuffle(stated)
-        opening = filled(rng, OPENINGS, subject=e.subject)
-        lines = [filled(rng, [t], noun=noun(rng, e.kind, a), subject=e.subject, value=e.facts[a]) for a, t in stated]
+        opening = filled(rng, OPENINGS, subject=entity.subject)
+        lines = [
+            filled(rng, [t], noun=noun(rng, entity.kind, a), subject=entity.subject, value=entity.facts[a])
+            for a, t in stated
+        ]
         return " ".join([opening, *lines])
 
     def _reworded(self, index: int, attribute: str, used: list[str], edition: int) -> list[str]:
@@ -253,6 +267,7 @@ class World:
         return f"{prefix}{index:05d}"
 
     def passage(self, index: int, *, version: int = 1, prefix: str = "p") -> Passage:
+        """The page of entity `index` as a passage."""
         key = self.key(index, prefix=prefix)
         return Passage(key, self.text(index, version=version), self.name(index), key)
 
@@ -262,10 +277,20 @@ class World:
 
     def restated(self, times: int) -> Iterator[Passage]:
         """Every page `times` times again in other words, for training on passages."""
-        for i in range(self.pages):
-            for n in range(1, times + 1):
-                yield Passage(f"{self.key(i)}-{n}", self.text(i, edition=n), self.name(i), self.key(i))
+        for index in range(self.pages):
+            for edition in range(1, times + 1):
+                yield Passage(
+                    f"{self.key(index)}-{edition}", self.text(index, edition=edition), self.name(index), self.key(index)
+                )
 
     def updates(self) -> Iterator[Passage]:
         """The pages that version 2 changes, as it has them."""
         return (self.passage(i, version=2) for i in range(self.pages) if self.change(i))
+
+
+def walk(rng: random.Random, size: int) -> Iterator[int]:
+    """Every number below `size` once, in an order that takes no memory: steps coprime with the size."""
+    step, start = rng.randrange(max(1, size // 3), size + 1), rng.randrange(size)
+    while math.gcd(step, size) > 1:
+        step += 1
+    return ((start + n * step) % size for n in range(size))

@@ -1,4 +1,7 @@
-"""Draws the learning curve of the language model: `python -m systems.micro.card`. Reads `lm/curve.json`, writes `curve.svg`."""
+"""Draws the learning curve of the language model: `python -m systems.micro.card`.
+
+Reads `lm/curve.json`, writes `curve.svg`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,12 @@ import vl_convert
 
 HERE = Path(__file__).parent
 TITLES = {
-    "em_1": "one page", "em_4": "among four", "em_8": "among eight", "two_hop_4": "two hops, among four",
+    "em_1": "one page",
+    "em_4": "among four",
+    "em_8": "among eight",
+    "two_hop_4": "two hops, among four",
     "missing_4": "unanswerable, among four",
-}  # fmt: skip
+}
 COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#d55e00", "#6b7280")
 
 
@@ -23,13 +29,16 @@ def curve(points: list[dict[str, float]]) -> str:
         "probe:N", sort=list(TITLES.values()), scale=alt.Scale(range=COLOURS), legend=alt.Legend(title=None)
     )
     chart = alt.Chart(alt.Data(values=rows), width=520, height=240, title="Reading grows with the tokens seen").encode(
-        x=alt.X("tokens:Q", title="tokens seen, millions"), y=alt.Y("em:Q", title="exact match", scale=alt.Scale(domain=[0, 1])),
-        color=colour, strokeDash=alt.StrokeDash("probe:N", sort=list(TITLES.values()), legend=None),
-    )  # fmt: skip
+        x=alt.X("tokens:Q", title="tokens seen, millions"),
+        y=alt.Y("em:Q", title="exact match", scale=alt.Scale(domain=[0, 1])),
+        color=colour,
+        strokeDash=alt.StrokeDash("probe:N", sort=list(TITLES.values()), legend=None),
+    )
     return str(vl_convert.vegalite_to_svg(chart.mark_line().to_json()))
 
 
 def main() -> None:
+    """Draw the curve."""
     points = json.loads((HERE / "lm" / "curve.json").read_text())["points"]
     (HERE / "curve.svg").write_text(curve(points) + "\n")
 

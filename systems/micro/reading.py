@@ -15,15 +15,33 @@ PAGES = 300  # of each training world
 Turn = tuple[str, str]  # question, answer
 Asked = tuple[tuple[str, ...], str, str]  # what is asked of what, question, answer
 FORMS = {  # of questions, in percent
-    "single": 56, "missing": 11, "absent": 5, "two_hop": 14, "several": 5, "compare": 5, "collect": 4,
-}  # fmt: skip
+    "single": 56,
+    "missing": 11,
+    "absent": 5,
+    "two_hop": 14,
+    "several": 5,
+    "compare": 5,
+    "collect": 4,
+}
 DOUBTFUL = {  # the same with more of what is to be answered by "unknown"
-    "single": 38, "missing": 24, "absent": 12, "two_hop": 10, "several": 5, "compare": 8, "collect": 3,
-}  # fmt: skip
+    "single": 38,
+    "missing": 24,
+    "absent": 12,
+    "two_hop": 10,
+    "several": 5,
+    "compare": 8,
+    "collect": 3,
+}
 
 SETTLED = {  # and in the end about as much as a dataset has
-    "single": 53, "missing": 12, "absent": 3, "two_hop": 12, "several": 5, "compare": 9, "collect": 6,
-}  # fmt: skip
+    "single": 53,
+    "missing": 12,
+    "absent": 3,
+    "two_hop": 12,
+    "several": 5,
+    "compare": 9,
+    "collect": 6,
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +67,10 @@ def exercise(seed: str, *, passages: int, turns: int, forms: Mapping[str, int] =
 
 
 def loose(seed: str, *, statements: int, turns: int) -> Exercise:
-    """Single statements on few entities with the same attributes, in one passage: the hardest telling apart for its length."""
+    """Single statements on few entities with the same attributes, in one passage.
+
+    Nothing of its length is harder to tell apart.
+    """
     rng = random.Random(f"{seed}/loose")
     world = World(seed, PAGES, side="training", facts=rng.randint(2, 4))
     shown = neighbours(rng, world, max(2, statements // 2))
@@ -62,7 +83,10 @@ def loose(seed: str, *, statements: int, turns: int) -> Exercise:
 
 
 def neighbours(rng: random.Random, world: World, count: int) -> list[int]:
-    """Entities that are easily mixed up, or that belong together: siblings by name, what a page refers to, strangers."""
+    """Entities that are easily mixed up, or that belong together.
+
+    They are siblings by name, what a page refers to, and strangers.
+    """
     found: dict[int, None] = {}
     while len(found) < count:
         anchor = world.index("machine", rng.randrange(world.count("machine")))
@@ -115,6 +139,7 @@ class Desk:
     forms: Mapping[str, int]  # how often each is asked
 
     def turns(self, count: int) -> Iterator[Turn]:
+        """`count` questions that differ, with their answers; fewer where none can be found."""
         seen: set[tuple[str, ...]] = set()
         tries = 0
         while count and tries < 200:
@@ -129,19 +154,19 @@ class Desk:
         if not self.entities:
             stranger = self.world.entity(self.rng.randrange(PAGES))
             return self._single(stranger, self.rng.choice([*stranger.facts, *stranger.missing]), UNKNOWN)
-        e = self.rng.choice(self.entities)
+        entity = self.rng.choice(self.entities)
         match self.rng.choices(list(self.forms), list(self.forms.values()))[0]:
             case "single":
-                a = self.rng.choice(list(e.facts))
-                return self._single(e, a, e.facts[a])
+                attribute = self.rng.choice(list(entity.facts))
+                return self._single(entity, attribute, entity.facts[attribute])
             case "missing":
-                return self._single(e, self.rng.choice(e.missing), UNKNOWN)
+                return self._single(entity, self.rng.choice(entity.missing), UNKNOWN)
             case "absent":
-                return self._absent(e)
+                return self._absent(entity)
             case "two_hop":
                 return self._two_hop()
             case "several":
-                return self._several(e)
+                return self._several(entity)
             case "compare":
                 return self._compare()
             case _:
@@ -150,18 +175,30 @@ class Desk:
     def _ask(self, key: tuple[str, ...], templates: tuple[str, ...], answer: str, **words: str) -> Asked:
         return key, filled(self.rng, templates, **words), answer
 
-    def _single(self, e: Entity, a: str, answer: str) -> Asked:
-        return self._ask((e.name, a), READING.single, answer, noun=noun(self.rng, e.kind, a), subject=e.subject)
-
-    def _absent(self, e: Entity) -> Asked | None:
-        """A machine of the right name and another number, or of another name; its page is not shown."""
-        name = e.name.split()[0] if self.rng.random() < 0.6 else self.world.word("machine", self.rng.randrange(900))
-        name = f"{name} {self.rng.randint(10, 99)}"
-        if e.kind != "machine" or name in {o.name for o in self.entities}:
-            return None
-        a = self.rng.choice(list(e.facts))
+    def _single(self, entity: Entity, attribute: str, answer: str) -> Asked:
         return self._ask(
-            (name, a), READING.single, UNKNOWN, noun=noun(self.rng, "machine", a), subject=subject("machine", name)
+            (entity.name, attribute),
+            READING.single,
+            answer,
+            noun=noun(self.rng, entity.kind, attribute),
+            subject=entity.subject,
+        )
+
+    def _absent(self, entity: Entity) -> Asked | None:
+        """A machine of the right name and another number, or of another name; its page is not shown."""
+        name = (
+            entity.name.split()[0] if self.rng.random() < 0.6 else self.world.word("machine", self.rng.randrange(900))
+        )
+        name = f"{name} {self.rng.randint(10, 99)}"
+        if entity.kind != "machine" or name in {o.name for o in self.entities}:
+            return None
+        attribute = self.rng.choice(list(entity.facts))
+        return self._ask(
+            (name, attribute),
+            READING.single,
+            UNKNOWN,
+            noun=noun(self.rng, "machine", attribute),
+            subject=subject("machine", name),
         )
 
     def _two_hop(self) -> Asked | None:
@@ -170,47 +207,68 @@ class Desk:
         whole = [w for w in ways if (w[2], w[0].facts[w[1]]) in on]
         if not ways or (not whole and self.rng.random() < 0.7):
             return None
-        e, a, kind = self.rng.choice(whole if whole and self.rng.random() < 0.9 else ways)
-        end = on.get((kind, e.facts[a]))
-        b = self.rng.choice(list(end.facts if end and self.rng.random() < 0.93 else KINDS[kind].attributes))
-        bridge = f"the {noun(self.rng, e.kind, a)} of {e.subject}"
-        answer = end.facts.get(b, UNKNOWN) if end else UNKNOWN
-        return self._ask((e.name, a, b), READING.single, answer, noun=noun(self.rng, kind, b), subject=bridge)
+        entity, first, kind = self.rng.choice(whole if whole and self.rng.random() < 0.9 else ways)
+        end = on.get((kind, entity.facts[first]))
+        second = self.rng.choice(list(end.facts if end and self.rng.random() < 0.93 else KINDS[kind].attributes))
+        bridge = f"the {noun(self.rng, entity.kind, first)} of {entity.subject}"
+        answer = end.facts.get(second, UNKNOWN) if end else UNKNOWN
+        return self._ask(
+            (entity.name, first, second), READING.single, answer, noun=noun(self.rng, kind, second), subject=bridge
+        )
 
-    def _several(self, e: Entity) -> Asked | None:
-        if len(e.facts) < 2:
+    def _several(self, entity: Entity) -> Asked | None:
+        if len(entity.facts) < 2:
             return None
-        a, b = self.rng.sample(list(e.facts), 2)
-        words = {"noun": noun(self.rng, e.kind, a), "other": noun(self.rng, e.kind, b)}
-        return self._ask((e.name, a, b), READING.several, f"{e.facts[a]}, {e.facts[b]}", subject=e.subject, **words)
+        first, second = self.rng.sample(list(entity.facts), 2)
+        words = {"noun": noun(self.rng, entity.kind, first), "other": noun(self.rng, entity.kind, second)}
+        return self._ask(
+            (entity.name, first, second),
+            READING.several,
+            f"{entity.facts[first]}, {entity.facts[second]}",
+            subject=entity.subject,
+            **words,
+        )
 
     def _compare(self) -> Asked | None:
-        ways = [(x, y, a) for x in self.entities for y in self.entities for a in x.facts
-                if x.name != y.name and x.kind == y.kind and a in y.facts and x.number(a) > y.number(a) >= 0]  # fmt: skip
+        ways = [
+            (x, y, a)
+            for x in self.entities
+            for y in self.entities
+            for a in x.facts
+            if x.name != y.name and x.kind == y.kind and a in y.facts and x.number(a) > y.number(a) >= 0
+        ]
         if not ways:
             return None
-        high, low, a = self.rng.choice(ways)
+        high, low, attribute = self.rng.choice(ways)
         first, second = self.rng.sample((high, low), 2)
-        words = {"noun": noun(self.rng, high.kind, a), "subject": first.subject, "rival": second.subject}
-        return self._ask((high.name, low.name, a), READING.compare, high.name, **words)
+        words = {"noun": noun(self.rng, high.kind, attribute), "subject": first.subject, "rival": second.subject}
+        return self._ask((high.name, low.name, attribute), READING.compare, high.name, **words)
 
     def _collect(self) -> Asked | None:
         machines = [e for e in self.entities if e.kind == "machine"]
         ways = [(a, v) for e in machines for a, v in e.facts.items()]
         if not ways:
             return None
-        a, v = self.rng.choice(ways)
-        named = [e.name for e in machines if e.facts.get(a) == v]
-        return self._ask((a, v), READING.collect, ", ".join(named), noun=noun(self.rng, "machine", a), value=v)
+        attribute, value = self.rng.choice(ways)
+        named = [e.name for e in machines if e.facts.get(attribute) == value]
+        return self._ask(
+            (attribute, value),
+            READING.collect,
+            ", ".join(named),
+            noun=noun(self.rng, "machine", attribute),
+            value=value,
+        )
 
 
 def triplets(seed: str, count: int) -> Iterator[tuple[str, str, str]]:
     """(question, the page that answers it, a page that is easily taken for it) on `count` entities of one world."""
     rng = random.Random(f"{seed}/triplets")
     world = World(seed, PAGES, side="training")
-    for i in rng.sample(range(PAGES), count):
-        e = world.entity(i)
-        sibling = world.index("machine", world.ordinal(i) ^ 1) if e.kind == "machine" else PAGES
-        wrong = sibling if sibling < PAGES else (i + rng.randrange(1, PAGES)) % PAGES
-        question = filled(rng, READING.single, noun=noun(rng, e.kind, rng.choice(list(e.facts))), subject=e.subject)
-        yield question, world.text(i), world.text(wrong)
+    for index in rng.sample(range(PAGES), count):
+        entity = world.entity(index)
+        sibling = world.index("machine", world.ordinal(index) ^ 1) if entity.kind == "machine" else PAGES
+        wrong = sibling if sibling < PAGES else (index + rng.randrange(1, PAGES)) % PAGES
+        question = filled(
+            rng, READING.single, noun=noun(rng, entity.kind, rng.choice(list(entity.facts))), subject=entity.subject
+        )
+        yield question, world.text(index), world.text(wrong)

@@ -27,8 +27,10 @@ from systems.micro.train_lm import make_tokenizer
 def recall(model: SentenceTransformer, *, k: int = 4) -> float:
     """Recall@k over all pages of a world that the training never saw."""
     rows = list(triplets("probe/embedder", PAGES))
-    q, p = (model.encode([r[side] for r in rows], convert_to_tensor=True, show_progress_bar=False) for side in (0, 1))
-    top = (q @ p.T).topk(k, dim=1).indices
+    questions, pages = (
+        model.encode([r[side] for r in rows], convert_to_tensor=True, show_progress_bar=False) for side in (0, 1)
+    )
+    top = (questions @ pages.T).topk(k, dim=1).indices
     return float((top == torch.arange(len(rows))[:, None]).any(1).float().mean())
 
 
@@ -45,26 +47,36 @@ def train(out: Path, *, seed: str, worlds: int, dimensions: int, epochs: int, ra
     begin, before = time.perf_counter(), recall(model)
     with tempfile.TemporaryDirectory() as work:
         args = SentenceTransformerTrainingArguments(
-            output_dir=work, num_train_epochs=epochs, per_device_train_batch_size=256, learning_rate=rate, warmup_steps=0.1,
-            use_cpu=True, seed=1, report_to=[], save_strategy="no", logging_steps=0.1, disable_tqdm=True,
-        )  # fmt: skip
+            output_dir=work,
+            num_train_epochs=epochs,
+            per_device_train_batch_size=256,
+            learning_rate=rate,
+            warmup_steps=0.1,
+            use_cpu=True,
+            seed=1,
+            report_to=[],
+            save_strategy="no",
+            logging_steps=0.1,
+            disable_tqdm=True,
+        )
         trainer = SentenceTransformerTrainer(
             model=model, args=args, train_dataset=data, loss=MultipleNegativesRankingLoss(model)
         )
         trainer.train()
     model.save(str(out), create_model_card=False)
-    told = {
+    facts = {
         "recall_at_4_before": before,
         "recall_at_4": recall(model),
         "losses": [round(row["loss"], 4) for row in trainer.state.log_history if "loss" in row],
         "triplets": len(rows),
         "seconds": round(time.perf_counter() - begin),
     }
-    (out / "curve.json").write_text(json.dumps({"seed": seed, **told}, indent=1) + "\n")
-    return told
+    (out / "curve.json").write_text(json.dumps({"seed": seed, **facts}, indent=1) + "\n")
+    return facts
 
 
 def main() -> None:
+    """Train from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "embedder")
     parser.add_argument("--seed", default="micro-1")
@@ -72,8 +84,17 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rate", type=float, default=0.05)
-    a = parser.parse_args()
-    print(train(a.out, seed=a.seed, worlds=a.worlds, dimensions=a.dimensions, epochs=a.epochs, rate=a.rate))
+    options = parser.parse_args()
+    print(
+        train(
+            options.out,
+            seed=options.seed,
+            worlds=options.worlds,
+            dimensions=options.dimensions,
+            epochs=options.epochs,
+            rate=options.rate,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,21 +53,22 @@ def make_tokenizer(seed: str, *, vocab: int = 1280) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def text(e: Exercise) -> str:
-    return "".join(p + "\n" for p in e.passages) + " ".join(f"{q} {a}" for q, a in e.turns)
+def text(shown: Exercise) -> str:
+    """An exercise as plain text, for the tokenizer to learn from."""
+    return "".join(p + "\n" for p in shown.passages) + " ".join(f"{q} {a}" for q, a in shown.turns)
 
 
-def tokens(tokenizer: PreTrainedTokenizerFast, e: Exercise) -> tuple[list[int], list[float]]:
+def tokens(tokenizer: PreTrainedTokenizerFast, asked: Exercise) -> tuple[list[int], list[float]]:
     """Ids of the exercise as a conversation, and the loss weight of each."""
     user, assistant, end = (tokenizer.convert_tokens_to_ids(t) for t in ("<user>", "<assistant>", "<end>"))
     ids: list[int] = []
     weights: list[float] = []
-    for n, (question, answer) in enumerate(e.turns):
-        shown = "".join(p + "\n" for p in e.passages) + "\n" if n == 0 and e.passages else ""
-        asked = [user, *tokenizer.encode(" " + shown + question, add_special_tokens=False), assistant]
+    for turn, (question, answer) in enumerate(asked.turns):
+        shown = "".join(p + "\n" for p in asked.passages) + "\n" if turn == 0 and asked.passages else ""
+        prompt = [user, *tokenizer.encode(" " + shown + question, add_special_tokens=False), assistant]
         said = [*tokenizer.encode(" " + answer, add_special_tokens=False), end]
-        ids += asked + said
-        weights += [PAGE_WEIGHT] * len(asked) + [1.0] * len(said)
+        ids += prompt + said
+        weights += [PAGE_WEIGHT] * len(prompt) + [1.0] * len(said)
     return ids, weights
 
 
@@ -119,6 +120,13 @@ def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
     return "pages", count, 4 + 2 * count if count else 1
 
 
+def forms_at(plan: Plan, step: int) -> Mapping[str, int]:
+    """How often each form of question is asked at a step."""
+    if step >= plan.settle:
+        return SETTLED
+    return DOUBTFUL if step >= plan.doubt else FORMS
+
+
 def batch(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, step: int) -> tuple[torch.Tensor, torch.Tensor]:
     """(ids, weights), each (rows, length), right-padded with weight zero; about `plan.size` tokens."""
     rng = random.Random(f"{plan.seed}/{step}")
@@ -127,32 +135,39 @@ def batch(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, step: int) -> tuple
         return torch.cat([half, half], 1), torch.cat([torch.zeros_like(half), torch.ones_like(half)], 1).float()
     form, count, turns = lesson(plan, step, rng)
     alike = f"{plan.seed}/{step}" if step >= plan.alike else ""
-    forms = SETTLED if step >= plan.settle else DOUBTFUL if step >= plan.doubt else FORMS
+    forms = forms_at(plan, step)
     rows: list[tuple[list[int], list[float]]] = []
     while not rows or sum(len(ids) for ids, _ in rows) < plan.size * (len(rows) - 0.5) / len(rows):
         key = f"{plan.seed}/{step}/{len(rows)}"
-        e = (
+        shown = (
             loose(key, statements=count, turns=turns)
             if form == "loose"
             else exercise(key, passages=count, turns=turns, forms=forms, alike=alike)
         )
-        rows.append(tokens(tokenizer, e))
+        rows.append(tokens(tokenizer, shown))
     length = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([r + [0] * (length - len(r)) for r, _ in rows])
     return ids, torch.tensor([w + [0.0] * (length - len(w)) for _, w in rows])
 
 
 def loss_of(model: Callable[..., Any], ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """The weighted mean of the next-token losses."""
     logits = model(input_ids=ids).logits[:, :-1].float()
     losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    w = weights[:, 1:].flatten()
-    return (losses * w).sum() / w.sum()
+    weight = weights[:, 1:].flatten()
+    return (losses * weight).sum() / weight.sum()
 
 
 PROBES = {  # name -> passages, form of question
-    "em_1": (1, "single"), "em_4": (4, "single"), "em_8": (8, "single"), "two_hop_4": (4, "two_hop"),
-    "missing_4": (4, "missing"), "absent_4": (4, "absent"), "compare_4": (4, "compare"), "several_4": (4, "several"),
-}  # fmt: skip
+    "em_1": (1, "single"),
+    "em_4": (4, "single"),
+    "em_8": (8, "single"),
+    "two_hop_4": (4, "two_hop"),
+    "missing_4": (4, "missing"),
+    "absent_4": (4, "absent"),
+    "compare_4": (4, "compare"),
+    "several_4": (4, "several"),
+}
 
 
 @torch.no_grad()
@@ -161,11 +176,11 @@ def exact_match(
 ) -> float:
     """Share of answers that greedy decoding gets wholly right, teacher-forced, on held-out worlds."""
     right = total = 0
-    for n in range(rows):
-        key = f"probe/{form}/{passages}/{n}"
-        e = exercise(key, passages=passages, turns=1, forms={form: 1}, alike=key)
-        if e.turns:
-            ids, weights = tokens(tokenizer, e)
+    for row in range(rows):
+        key = f"probe/{form}/{passages}/{row}"
+        shown = exercise(key, passages=passages, turns=1, forms={form: 1}, alike=key)
+        if shown.turns:
+            ids, weights = tokens(tokenizer, shown)
             guess = model(input_ids=torch.tensor([ids])).logits[0, :-1].argmax(-1)
             said = torch.tensor(weights[1:]) == 1.0
             right += bool((guess[said] == torch.tensor(ids[1:])[said]).all())
@@ -174,12 +189,21 @@ def exact_match(
 
 
 def fresh(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """An untrained model of the plan's shape."""
     torch.manual_seed(int.from_bytes(plan.seed.encode()[:4], "little"))
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=plan.hidden, intermediate_size=plan.hidden * 8 // 3,
-        num_hidden_layers=plan.layers, num_attention_heads=plan.heads, max_position_embeddings=1024, tie_word_embeddings=True,
-        pad_token_id=0, bos_token_id=None, eos_token_id=tokenizer.eos_token_id, initializer_range=0.04,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=plan.hidden,
+        intermediate_size=plan.hidden * 8 // 3,
+        num_hidden_layers=plan.layers,
+        num_attention_heads=plan.heads,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        initializer_range=0.04,
+    )
     model: LlamaForCausalLM = LlamaForCausalLM._from_config(config, attn_implementation="sdpa")
     return model
 
@@ -241,6 +265,7 @@ def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool =
 def save(
     out: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, curve: list[dict[str, float]]
 ) -> None:
+    """Write the model, its tokenizer and its learning curve."""
     out.mkdir(parents=True, exist_ok=True)
     model.generation_config.update(pad_token_id=0, eos_token_id=tokenizer.eos_token_id)
     model.save_pretrained(out)
@@ -249,6 +274,7 @@ def save(
 
 
 def main() -> None:
+    """Train from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "lm")
     parser.add_argument("--resume", type=Path, help="keep the state of the training in this file, and go on from it")
@@ -260,6 +286,7 @@ def main() -> None:
 
 
 def yes(text: str) -> bool:
+    """A word as a truth value."""
     return text.lower() in ("1", "true", "yes")
 
 

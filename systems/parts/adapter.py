@@ -16,19 +16,31 @@ from systems.parts import lm
 
 def recipe(config: Any, *, precision: str) -> dict[str, JSON]:
     """Everything that a step depends on: two arms of a comparison may differ in the precision of the base alone."""
-    t: Tuning = config.tuning
+    tuning: Tuning = config.tuning
     return {
-        "precision": precision, "model": config.model.digest or config.model.name, "dtype": config.model.dtype,
-        "rank": t.rank, "alpha": t.alpha, "targets": t.targets, "dropout": t.dropout, "optimiser": "AdamW",
-        "gradient_checkpointing": t.gradient_checkpointing, "tokens": list(config.tokens), "rows": config.rows,
-    }  # fmt: skip
+        "precision": precision,
+        "model": config.model.digest or config.model.name,
+        "dtype": config.model.dtype,
+        "rank": tuning.rank,
+        "alpha": tuning.alpha,
+        "targets": tuning.targets,
+        "dropout": tuning.dropout,
+        "optimiser": "AdamW",
+        "gradient_checkpointing": tuning.gradient_checkpointing,
+        "tokens": list(config.tokens),
+        "rows": config.rows,
+    }
 
 
-def lora(t: Tuning) -> LoraConfig:
+def lora(tuning: Tuning) -> LoraConfig:
     """The adapter that a tuning asks for."""
-    targets = t.targets if isinstance(t.targets, str) else list(t.targets)
+    targets = tuning.targets if isinstance(tuning.targets, str) else list(tuning.targets)
     return LoraConfig(
-        r=t.rank, lora_alpha=t.alpha, lora_dropout=t.dropout, target_modules=targets, task_type="CAUSAL_LM"
+        r=tuning.rank,
+        lora_alpha=tuning.alpha,
+        lora_dropout=tuning.dropout,
+        target_modules=targets,
+        task_type="CAUSAL_LM",
     )
 
 
@@ -36,17 +48,19 @@ class Trained:
     """A base in one precision, its adapter, and AdamW on the adapter alone."""
 
     def __init__(self, config: SystemConfig, *, precision: str) -> None:
-        m = config.model
-        t: Tuning = config.tuning  # type: ignore[attr-defined]
-        base, _ = lm.load(m.name, revision=m.revision, dtype=m.dtype, device=m.device, precision=precision)
-        self.device = lm.device_of(m.device)
+        named = config.model
+        tuning: Tuning = config.tuning  # type: ignore[attr-defined]
+        base, _ = lm.load(
+            named.name, revision=named.revision, dtype=named.dtype, device=named.device, precision=precision
+        )
+        self.device = lm.device_of(named.device)
         self.vocab = int(base.config.vocab_size)
         base.requires_grad_(False)
-        if t.gradient_checkpointing:
+        if tuning.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
             base.enable_input_require_grads()
         set_seed(config.seed)
-        self.model: Any = get_peft_model(base, lora(t)).train()
+        self.model: Any = get_peft_model(base, lora(tuning)).train()
         self.optimiser = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=1e-4)
 
     def batch(self, tokens: int, rows: int, *, seed: int) -> torch.Tensor:

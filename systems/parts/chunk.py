@@ -15,6 +15,8 @@ from bench.core.vocabulary import Passage
 
 @dataclass(frozen=True)
 class Chunk:
+    """A part of a passage, which is embedded and retrieved."""
+
     id: str
     passage_id: str
     title: str
@@ -32,9 +34,11 @@ class Chunks:
 def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store) -> Chunks:
     """The corpus cut by `chunking`, or whole passages without it."""
     recipe = {
-        "kind": "chunks", "version": 1, "corpus": digest([[p.id, p.title, p.text] for p in corpus]),
+        "kind": "chunks",
+        "version": 1,
+        "corpus": digest([[p.id, p.title, p.text] for p in corpus]),
         "chunking": chunking.model_dump() if chunking else None,
-    }  # fmt: skip
+    }
 
     def make(folder: Path) -> dict[str, int]:
         rows = cut(corpus, chunking)
@@ -46,6 +50,7 @@ def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store) -
 
 
 def cut(corpus: Sequence[Passage], chunking: Chunking | None) -> list[Chunk]:
+    """The chunks of a corpus, in order."""
     if chunking is None:
         return [Chunk(p.id, p.id, p.title, p.text) for p in corpus]
     from langchain_text_splitters import RecursiveCharacterTextSplitter

@@ -26,9 +26,11 @@ class Encoder:
     config: Embedder
 
     def questions(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors of questions: (texts, dimensions)."""
         return self._encode([self.config.query_prefix + t for t in texts])
 
     def passages(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors of passages: (texts, dimensions)."""
         return self._encode([self.config.passage_prefix + t for t in texts])
 
     def _encode(self, texts: list[str]) -> Vectors:
@@ -39,13 +41,22 @@ class Encoder:
 
 
 def load(config: Embedder, *, device: str) -> Encoder:
+    """The embedder on a device. Raises OSError for a name that neither the disk nor the hub has."""
     model = SentenceTransformer(config.name, revision=config.revision, device=device, trust_remote_code=False)
     return Encoder(model, config)
 
 
 def recipe(chunks: Chunks, config: Embedder) -> dict[str, Any]:
-    return {"kind": "embeddings", "version": 1, "chunks": chunks.digest, "embedder": config.digest or config.name,
-            "revision": config.revision, "prefix": config.passage_prefix, "dtype": "float32"}  # fmt: skip
+    """What stored embeddings depend on."""
+    return {
+        "kind": "embeddings",
+        "version": 1,
+        "chunks": chunks.digest,
+        "embedder": config.digest or config.name,
+        "revision": config.revision,
+        "prefix": config.passage_prefix,
+        "dtype": "float32",
+    }
 
 
 def embeddings(chunks: Chunks, encoder: Encoder, store: Store) -> tuple[Path, str]:

@@ -30,9 +30,13 @@ class Endpoint:
     ) -> Answer:
         """One streamed request; a request that fails is a question that failed."""
         body = {
-            "model": self.name, "temperature": 0, "max_tokens": self.max_new_tokens, "stream": True,
-            "stream_options": {"include_usage": True}, "messages": prompts.messages(self.prompt, question, passages),
-        }  # fmt: skip
+            "model": self.name,
+            "temperature": 0,
+            "max_tokens": self.max_new_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "messages": prompts.messages(self.prompt, question, passages),
+        }
         parts: list[str] = []
         usage: dict[str, int] = {}
         try:

@@ -27,7 +27,8 @@ Context = Callable[[Example], list[tuple[str, str]] | None]  # the passages of a
 
 
 def no_context(_: Example) -> None:
-    return None
+    """No passages: the prompt is closed-book."""
+    return
 
 
 def distractors(
@@ -41,9 +42,9 @@ def distractors(
     """RAFT contexts: the gold passage, with probability `keep_gold`, shuffled among `count` retrieved others."""
     known = {p.id: p for p in corpus}
 
-    def context(e: Example) -> list[tuple[str, str]]:
-        rng = random.Random(f"{seed}/{e.question.id}")
-        hits = retrieve.among(search, known, e.question, count=count, rng=rng, keep_gold=keep_gold)
+    def context(example: Example) -> list[tuple[str, str]]:
+        rng = random.Random(f"{seed}/{example.question.id}")
+        hits = retrieve.among(search, known, example.question, count=count, rng=rng, keep_gold=keep_gold)
         return [(h.title, h.text) for h in hits]
 
     return context
@@ -63,19 +64,19 @@ def pairs(tokenizer: Any, examples: Sequence[Example], prompt: Prompt, context: 
     rows: list[Encoded] = []
     truncated: list[str] = []
     skipped: list[str] = []
-    for e in examples:
-        if e.answers is None:
+    for example in examples:
+        if example.answers is None:
             continue
-        target = e.answers[0] if e.answers else prompt.abstain[0]
-        passages = context(e)
-        said = prompts.encode_answer(tokenizer, prompts.messages(prompt, e.question, passages), target)
+        target = example.answers[0] if example.answers else prompt.abstain[0]
+        passages = context(example)
+        said = prompts.encode_answer(tokenizer, prompts.messages(prompt, example.question, passages), target)
         try:
-            fitted = prompts.fit(tokenizer, prompt, e.question, passages, window=window - len(said))
+            fitted = prompts.fit(tokenizer, prompt, example.question, passages, window=window - len(said))
         except prompts.TooLong:
-            skipped.append(e.question.id)
+            skipped.append(example.question.id)
             continue
         if fitted.truncated:
-            truncated.append(e.question.id)
+            truncated.append(example.question.id)
         rows.append(Encoded(fitted.ids + said, [IGNORED] * len(fitted.ids) + said))
     return Pairs(rows, tuple(truncated), tuple(skipped))
 
@@ -83,7 +84,7 @@ def pairs(tokenizer: Any, examples: Sequence[Example], prompt: Prompt, context: 
 def plain(tokenizer: Any, corpus: Sequence[Passage], *, window: int) -> list[Encoded]:
     """The passages themselves (continued pre-training), cut to the window, the loss on every token."""
     rows = []
-    for p in corpus:
-        ids = [*tokenizer.encode(p.text), tokenizer.eos_token_id]
+    for passage in corpus:
+        ids = [*tokenizer.encode(passage.text), tokenizer.eos_token_id]
         rows += [Encoded(ids[i : i + window], ids[i : i + window]) for i in range(0, len(ids), window)]
     return rows

@@ -35,9 +35,14 @@ class LM:
         mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
         with torch.inference_mode():
             out = self.model.generate(
-                input_ids=ids, attention_mask=mask, do_sample=False, num_beams=1, max_new_tokens=self.max_new_tokens,
-                pad_token_id=pad, stopping_criteria=StoppingCriteriaList([_Tick()]),
-            )  # fmt: skip
+                input_ids=ids,
+                attention_mask=mask,
+                do_sample=False,
+                num_beams=1,
+                max_new_tokens=self.max_new_tokens,
+                pad_token_id=pad,
+                stopping_criteria=StoppingCriteriaList([_Tick()]),
+            )
         return [self._said(row[longest:].tolist()) for row in out]
 
     def _said(self, ids: list[int]) -> tuple[str, int]:
@@ -57,7 +62,10 @@ class _Tick(StoppingCriteria):
 
 
 def device_of(device: str) -> str:
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    """`cuda` or `cpu`; `auto` is the first of them that there is."""
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def describe(device: str) -> str:
@@ -72,7 +80,8 @@ def load(name: str, *, revision: str | None, dtype: str, device: str, precision:
     anything smaller. Raises OSError for a name that neither the disk nor the hub has.
     """
     where = device_of(device)
-    number: Any = getattr(torch, dtype) if dtype != "auto" else ("auto" if where == "cuda" else torch.float32)
+    automatic: Any = "auto" if where == "cuda" else torch.float32
+    number = automatic if dtype == "auto" else getattr(torch, dtype)
     options: dict[str, Any] = {
         "dtype": number,
         "revision": revision,
@@ -99,9 +108,13 @@ def load(name: str, *, revision: str | None, dtype: str, device: str, precision:
     return model.eval(), tokenizer
 
 
-def _count(p: Any) -> int:
+def _count(parameter: Any) -> int:
     """Parameters in a tensor; a 4-bit one packs two in each byte."""
-    return int(p.quant_state.shape.numel() if getattr(p, "quant_state", None) is not None else p.numel())
+    return int(
+        parameter.quant_state.shape.numel()
+        if getattr(parameter, "quant_state", None) is not None
+        else parameter.numel()
+    )
 
 
 def ready(model: Any, tokenizer: Any, *, max_new_tokens: int) -> LM:

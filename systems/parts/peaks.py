@@ -23,8 +23,8 @@ def cuda() -> dict[str, float]:
 
 
 def _product(side: int) -> Callable[[], object]:
-    a = torch.ones((side, side), dtype=torch.bfloat16, device="cuda")
-    return lambda: a @ a
+    matrix = torch.ones((side, side), dtype=torch.bfloat16, device="cuda")
+    return lambda: matrix @ matrix
 
 
 def _copy(count: int) -> Callable[[], object]:

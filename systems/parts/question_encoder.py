@@ -1,4 +1,7 @@
-"""Questions to vectors, for the search for test questions that training has seen. Imports the model when it is called."""
+"""Questions to vectors, for the search for test questions that training has seen.
+
+The embedder is imported when it is called.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.core.store import Store
-from bench.core.system import Embedder, Place, Raft, Retrieval, SystemConfig, TunedConfig
+from bench.core.system import Embedder, Position, Raft, Retrieval, SystemConfig, TunedConfig
 from bench.core.vocabulary import Answer, Example, Hit, Material, Passage, Question
 from systems.parts import endpoint, lm, prompt, retrieve, train
 
@@ -17,18 +17,25 @@ from systems.parts import endpoint, lm, prompt, retrieve, train
 class Source(Protocol):
     """Where a prompt's passages come from."""
 
-    def passages(self, questions: Sequence[Question]) -> list[list[Hit]]: ...
-    def recall(self, questions: Sequence[Question]) -> list[float] | None: ...
+    def passages(self, questions: Sequence[Question]) -> list[list[Hit]]:
+        """The passages of each question's prompt, best first."""
+
+    def recall(self, questions: Sequence[Question]) -> list[float] | None:
+        """Share of the exact top-k that the index found, a question each; None without an index."""
 
 
 @dataclass(frozen=True)
 class Retrieved:
+    """What a retriever finds."""
+
     retriever: retrieve.Retriever
 
     def passages(self, questions: Sequence[Question]) -> list[list[Hit]]:
+        """The best chunks of each question."""
         return self.retriever.search([q.text for q in questions])
 
     def recall(self, questions: Sequence[Question]) -> list[float] | None:
+        """Share of the exact top-k that the index found, a question each."""
         return self.retriever.recall([q.text for q in questions])
 
 
@@ -39,10 +46,11 @@ class Gold:
     corpus: dict[str, Passage]
     search: Callable[[Sequence[str], int], list[list[Hit]]]
     distractors: int
-    place: Place
+    position: Position
     gold: bool
 
     def passages(self, questions: Sequence[Question]) -> list[list[Hit]]:
+        """The gold passages of each question among its distractors."""
         return [
             retrieve.among(
                 self.search,
@@ -51,12 +59,13 @@ class Gold:
                 count=self.distractors,
                 rng=random.Random(q.id),
                 keep_gold=float(self.gold),
-                place=self.place,
+                position=self.position,
             )
             for q in questions
         ]
 
     def recall(self, questions: Sequence[Question]) -> list[float] | None:
+        """None: nothing is searched for."""
         return None
 
 
@@ -75,6 +84,7 @@ class Reader:
     source: Source | None
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """One answer a question, in order."""
         found = self.source.passages(questions) if self.source else [None] * len(questions)
         titles = [[(h.title, h.text) for h in hits] if hits is not None else None for hits in found]
         shown = [tuple(hits) if hits is not None else None for hits in found]
@@ -108,6 +118,7 @@ class Reader:
             self.source = self.make_source(material)
 
     def index_recall(self, questions: Sequence[Question]) -> list[float] | None:
+        """Share of the exact top-k that the index found, a question each; None without an index."""
         return self.source.recall(questions) if self.source else None
 
 
@@ -128,20 +139,20 @@ def base(config: SystemConfig) -> Callable[[Material], Answerer]:
     """The untuned model, or the endpoint."""
 
     def make(_: Material) -> Answerer:
-        m, g = config.model, config.generation
-        if m.base_url:
+        named, generation = config.model, config.generation
+        if named.base_url:
             return endpoint.connect(
-                m.base_url,
-                m.name,
-                api_key_env=m.api_key_env,
-                timeout_s=m.timeout_s,
-                max_new_tokens=g.max_new_tokens,
+                named.base_url,
+                named.name,
+                api_key_env=named.api_key_env,
+                timeout_s=named.timeout_s,
+                max_new_tokens=generation.max_new_tokens,
                 prompt=config.prompt,
             )
         model, tokenizer = lm.load(
-            m.name, revision=m.revision, dtype=m.dtype, device=m.device, precision=config.precision
+            named.name, revision=named.revision, dtype=named.dtype, device=named.device, precision=config.precision
         )
-        return lm.ready(model, tokenizer, max_new_tokens=g.max_new_tokens)
+        return lm.ready(model, tokenizer, max_new_tokens=generation.max_new_tokens)
 
     return make
 
@@ -166,7 +177,7 @@ def searched(
     store: Store,
     *,
     distractors: int | None = None,
-    place: Place = "shuffled",
+    position: Position = "shuffled",
     gold: bool = True,
 ) -> Callable[[Material], Source]:
     """Where passages come from: what is retrieved, or for a privileged control gold among so many distractors."""
@@ -177,8 +188,8 @@ def searched(
             return Retrieved(retrieve.retriever(material.corpus, embedder, retrieval, store, device=device))
         known = {p.id: p for p in material.corpus}
         if not distractors:
-            return Gold(known, lambda texts, _: [[] for _ in texts], 0, place, gold)
+            return Gold(known, lambda texts, _: [[] for _ in texts], 0, position, gold)
         found = retrieve.retriever(material.corpus, embedder, retrieval, store, device=device)
-        return Gold(known, found.search, distractors, place, gold)
+        return Gold(known, found.search, distractors, position, gold)
 
     return make

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.store import Store
-from bench.core.system import Embedder, Place, Reranker, Retrieval
+from bench.core.system import Embedder, Position, Reranker, Retrieval
 from bench.core.vocabulary import Hit, Passage, Question
 from systems.parts import chunk, embed, index
 from systems.parts.bm25 import BM25, bm25
@@ -29,6 +29,7 @@ class Retriever:
     reranker: Any
 
     def search(self, texts: Sequence[str], k: int | None = None) -> list[list[Hit]]:
+        """The best `k` chunks of each text, best first."""
         k = k or self.retrieval.k
         wide = max(k, self.retrieval.reranker.candidates) if self.retrieval.reranker else k
         ranked = self._ranked(texts, wide)
@@ -51,9 +52,9 @@ class Retriever:
         scores = self.reranker.predict([(text, self.chunks.rows[i].text) for i, _ in row], show_progress_bar=False)
         return sorted(((i, float(s)) for (i, _), s in zip(row, scores, strict=True)), key=lambda pair: -pair[1])
 
-    def _hit(self, i: int, score: float) -> Hit:
-        c = self.chunks.rows[i]
-        return Hit(c.id, c.passage_id, c.text, score, c.title)
+    def _hit(self, number: int, score: float) -> Hit:
+        chunk = self.chunks.rows[number]
+        return Hit(chunk.id, chunk.passage_id, chunk.text, score, chunk.title)
 
     def recall(self, texts: Sequence[str]) -> list[float] | None:
         """Share of the exact top-k in the index's top-k, a question each; None without a vector index."""
@@ -70,8 +71,8 @@ def fuse(rankings: Sequence[Sequence[tuple[int, float]]], rrf_k: int) -> list[tu
     """Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009); ties go to the lower number."""
     scores: dict[int, float] = {}
     for ranking in rankings:
-        for rank, (i, _) in enumerate(ranking, 1):
-            scores[i] = scores.get(i, 0.0) + 1 / (rrf_k + rank)
+        for rank, (number, _) in enumerate(ranking, 1):
+            scores[number] = scores.get(number, 0.0) + 1 / (rrf_k + rank)
     return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
@@ -83,9 +84,9 @@ def among(
     count: int,
     rng: random.Random,
     keep_gold: float = 1.0,
-    place: Place = "shuffled",
+    position: Position = "shuffled",
 ) -> list[Hit]:
-    """The gold passages, with probability `keep_gold`, at their place among the best hits that are not gold.
+    """The gold passages, with probability `keep_gold`, at their position among the best hits that are not gold.
 
     One gold passage stands among `count` others, and every question shows as many passages as that, gold or not: their
     number gives nothing away. A hit is the best chunk of its passage.
@@ -96,18 +97,18 @@ def among(
     while wanted:
         found = search([question.text], k)[0]
         others = {}
-        for h in found:
-            if h.passage_id not in question.gold:
-                others.setdefault(h.passage_id, h)
+        for hit in found:
+            if hit.passage_id not in question.gold:
+                others.setdefault(hit.passage_id, hit)
         if len(others) >= wanted or len(found) < k:
             break
         k *= 2  # several chunks were of one passage
     rest = list(others.values())[:wanted]
-    if place == "shuffled":
+    if position == "shuffled":
         hits = gold + rest
         rng.shuffle(hits)
         return hits
-    before = {"first": 0, "middle": len(rest) // 2, "last": len(rest)}[place]
+    before = {"first": 0, "middle": len(rest) // 2, "last": len(rest)}[position]
     return rest[:before] + gold + rest[before:]
 
 

@@ -48,16 +48,26 @@ class Recipe:
     raft: Raft | None = None
 
     def json(self, material: Material) -> dict[str, JSON]:
+        """The recipe of the stored adapter, with the digests of what it is trained on."""
         uses_corpus = self.tuning.passages or self.raft is not None
         restated = digest(material.paraphrases) if self.tuning.paraphrases else None
         return {
-            "kind": "adapter", "version": VERSION, "method": self.method, "precision": self.precision, "seed": self.seed,
-            "base": self.model.digest or self.model.name, "dtype": self.model.dtype, "device": lm.device_of(self.model.device),
-            "prompt": self.prompt.model_dump(mode="json"), "tuning": self.tuning.model_dump(mode="json", exclude={"search"}),
+            "kind": "adapter",
+            "version": VERSION,
+            "method": self.method,
+            "precision": self.precision,
+            "seed": self.seed,
+            "base": self.model.digest or self.model.name,
+            "dtype": self.model.dtype,
+            "device": lm.device_of(self.model.device),
+            "prompt": self.prompt.model_dump(mode="json"),
+            "tuning": self.tuning.model_dump(mode="json", exclude={"search"}),
             "raft": _known(self.raft.model_dump(mode="json")) if self.raft else None,
-            "train": digest(material.train), "dev": digest(material.dev) if self.tuning.early_stopping or self.tuning.search else None,
-            "corpus": digest(material.corpus) if uses_corpus else None, "paraphrases": restated,
-        }  # fmt: skip
+            "train": digest(material.train),
+            "dev": digest(material.dev) if self.tuning.early_stopping or self.tuning.search else None,
+            "corpus": digest(material.corpus) if uses_corpus else None,
+            "paraphrases": restated,
+        }
 
 
 def _known(raft: dict[str, JSON]) -> dict[str, JSON]:
@@ -100,6 +110,7 @@ def trials(recipe: Recipe) -> list[Recipe]:
 
 
 def open_tuned(recipe: Recipe, folder: Path) -> tuple[Any, Any]:
+    """(tuned model, tokenizer) from its folder in the store."""
     name = str(folder / "model") if recipe.method == "full" else recipe.model.name
     revision = None if recipe.method == "full" else recipe.model.revision
     model, tokenizer = lm.load(
@@ -116,17 +127,26 @@ def open_tuned(recipe: Recipe, folder: Path) -> tuple[Any, Any]:
 def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dict[str, JSON]:
     """Train and write the adapter, or the whole model, to `folder`. Returns what it took."""
     set_seed(recipe.seed)
-    model, tokenizer = lm.load(recipe.model.name, revision=recipe.model.revision, dtype=recipe.model.dtype,
-                               device=recipe.model.device, precision=recipe.precision)  # fmt: skip
+    model, tokenizer = lm.load(
+        recipe.model.name,
+        revision=recipe.model.revision,
+        dtype=recipe.model.dtype,
+        device=recipe.model.device,
+        precision=recipe.precision,
+    )
     rows, dev, pairs = encoded(
         recipe, material, store, tokenizer, window=lm.ready(model, tokenizer, max_new_tokens=0).window
     )
     model = wrapped(model, recipe)
     tape = Tape(tokenizer.pad_token_id)
     trainer = Trainer(
-        model=model, args=arguments(recipe, folder / "work"), train_dataset=rows, eval_dataset=dev or None,
-        data_collator=tape, callbacks=callbacks(recipe),
-    )  # fmt: skip
+        model=model,
+        args=arguments(recipe, folder / "work"),
+        train_dataset=rows,
+        eval_dataset=dev or None,
+        data_collator=tape,
+        callbacks=callbacks(recipe),
+    )
     begin = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - begin
@@ -159,14 +179,20 @@ def _facts(
     seen = tape.batches[: steps * trainer.args.gradient_accumulation_steps]
     tokens = sum(n for _, n in seen)
     return {
-        "steps": steps, "examples": rows, "tokens": tokens, "train_loop_s": seconds, "tokens_per_s": tokens / seconds,
-        "step_s": seconds / steps, "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "steps": steps,
+        "examples": rows,
+        "tokens": tokens,
+        "train_loop_s": seconds,
+        "tokens_per_s": tokens / seconds,
+        "step_s": seconds / steps,
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "final_loss": _finite(trainer.state.log_history[-1].get("train_loss")),
         "dev_loss": _finite(dev_loss),
         "truncated": len(pairs.truncated),
-        "skipped": len(pairs.skipped), "batches_sha256": hashlib.sha256("".join(h for h, _ in seen).encode()).hexdigest(),
+        "skipped": len(pairs.skipped),
+        "batches_sha256": hashlib.sha256("".join(h for h, _ in seen).encode()).hexdigest(),
         "optimiser": trainer.args.optim if isinstance(trainer.args.optim, str) else trainer.args.optim.value,
-    }  # fmt: skip
+    }
 
 
 def encoded(
@@ -184,15 +210,15 @@ def encoded(
     pairs = examples.pairs(tokenizer, material.train, recipe.prompt, context, window=window)
     if not pairs.rows:
         raise ValueError("no training question has a reference answer and fits the window: there is nothing to tune on")
-    t = recipe.tuning
-    read = (material.corpus if t.passages else ()) + (material.paraphrases if t.paraphrases else ())
+    tuning = recipe.tuning
+    read = (material.corpus if tuning.passages else ()) + (material.paraphrases if tuning.paraphrases else ())
     corpus = examples.plain(tokenizer, read, window=window)
     dev = examples.pairs(tokenizer, material.dev, recipe.prompt, context, window=window)
     return [_row(e) for e in pairs.rows + corpus], [_row(e) | {"dev": [1]} for e in dev.rows], pairs
 
 
-def _row(e: Encoded) -> Row:
-    return {"input_ids": e.ids, "labels": e.labels}
+def _row(encoded_row: Encoded) -> Row:
+    return {"input_ids": encoded_row.ids, "labels": encoded_row.labels}
 
 
 def _finite(loss: float | None) -> float | None:
@@ -211,22 +237,43 @@ def wrapped(model: Any, recipe: Recipe) -> Any:
 
 
 def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
-    t, cuda = recipe.tuning, lm.device_of(recipe.model.device) == "cuda"
-    watched = t.early_stopping is not None
-    rate = t.full_learning_rate or t.learning_rate / 10 if recipe.method == "full" else t.learning_rate
+    """The Trainer's arguments."""
+    tuning, cuda = recipe.tuning, lm.device_of(recipe.model.device) == "cuda"
+    watched = tuning.early_stopping is not None
+    rate = tuning.full_learning_rate or tuning.learning_rate / 10 if recipe.method == "full" else tuning.learning_rate
     return TrainingArguments(
-        output_dir=str(folder), seed=recipe.seed, data_seed=recipe.seed, use_cpu=not cuda, bf16=cuda and recipe.model.dtype != "float32",
-        num_train_epochs=t.epochs, max_steps=t.max_steps or -1, per_device_train_batch_size=t.batch_size,
-        gradient_accumulation_steps=t.gradient_accumulation, learning_rate=rate, warmup_steps=t.warmup, weight_decay=t.weight_decay,
-        lr_scheduler_type=t.schedule, gradient_checkpointing=t.gradient_checkpointing, max_grad_norm=1.0,
+        output_dir=str(folder),
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        use_cpu=not cuda,
+        bf16=cuda and recipe.model.dtype != "float32",
+        num_train_epochs=tuning.epochs,
+        max_steps=tuning.max_steps or -1,
+        per_device_train_batch_size=tuning.batch_size,
+        gradient_accumulation_steps=tuning.gradient_accumulation,
+        learning_rate=rate,
+        warmup_steps=tuning.warmup,
+        weight_decay=tuning.weight_decay,
+        lr_scheduler_type=tuning.schedule,
+        gradient_checkpointing=tuning.gradient_checkpointing,
+        max_grad_norm=1.0,
         optim="paged_adamw_32bit" if cuda and recipe.precision == "nf4" else "adamw_torch",
-        save_strategy="epoch" if watched else "no", eval_strategy="epoch" if watched else "no", load_best_model_at_end=watched,
-        save_total_limit=1, metric_for_best_model="eval_loss", greater_is_better=False, report_to=[], disable_tqdm=True,
-        logging_strategy="no", dataloader_pin_memory=False, remove_unused_columns=False,
-    )  # fmt: skip
+        save_strategy="epoch" if watched else "no",
+        eval_strategy="epoch" if watched else "no",
+        load_best_model_at_end=watched,
+        save_total_limit=1,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        report_to=[],
+        disable_tqdm=True,
+        logging_strategy="no",
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+    )
 
 
 def callbacks(recipe: Recipe) -> list[TrainerCallback]:
+    """What the Trainer calls: progress, and early stopping where it is asked for."""
     patience = recipe.tuning.early_stopping
     return [_Progress(), *([EarlyStoppingCallback(early_stopping_patience=patience)] if patience else [])]
 

@@ -34,12 +34,12 @@ class UpdatedIndex:
 
     def replace(self, moved: Sequence[int]) -> None:
         """Delete these vectors, and add them again under labels never used before."""
-        for i in moved:
-            self.index.mark_deleted(self.label_of[i])
-            self.vector_of.pop(self.label_of[i])
+        for number in moved:
+            self.index.mark_deleted(self.label_of[number])
+            self.vector_of.pop(self.label_of[number])
         first = max([*self.vector_of, *self.label_of]) + 1
-        for label, i in enumerate(moved, first):
-            self.label_of[i], self.vector_of[label] = label, i
+        for label, number in enumerate(moved, first):
+            self.label_of[number], self.vector_of[label] = label, number
         labels = np.array([self.label_of[i] for i in moved])
         self.index.add_items(self.vectors[list(moved)], labels, num_threads=1, replace_deleted=True)
 

@@ -9,10 +9,9 @@ import pytest
 from bench import parse
 from bench.core.errors import UserError
 from bench.execution.run import run
-from bench.metrics.entailment import entailment, place
+from bench.metrics.entailment import entailment, entailment_label
 from bench.scoring import judge_stage
-from bench.verdict.score import score
-from tests.conftest import MICRO, raw_spec
+from tests.conftest import MICRO, raw_spec, scores_json
 
 LABELS = {0: "contradiction", 1: "neutral", 2: "entailment"}
 
@@ -26,8 +25,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("nli")
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(MICRO)
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-                        max_position_embeddings=256, type_vocab_size=2, pad_token_id=0, id2label=LABELS, label2id={v: k for k, v in LABELS.items()})  # fmt: skip
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=256,
+        type_vocab_size=2,
+        pad_token_id=0,
+        id2label=LABELS,
+        label2id={v: k for k, v in LABELS.items()},
+    )
     BertForSequenceClassification(config).save_pretrained(out)
     tokenizer.save_pretrained(out)
     return out
@@ -51,12 +60,12 @@ def test_it_is_the_softmax_of_the_label(folder: Path) -> None:
 
 def test_labels_must_say_entailment() -> None:
     assert (
-        place(LABELS) == 2
-        and place({0: "LABEL_0", 1: "LABEL_1"}) == 1
-        and place({0: "not_entailment", 1: "entailment"}) == 1
+        entailment_label(LABELS) == 2
+        and entailment_label({0: "LABEL_0", 1: "LABEL_1"}) == 1
+        and entailment_label({0: "not_entailment", 1: "entailment"}) == 1
     )
     with pytest.raises(ValueError, match="no label"):
-        place({0: "positive", 1: "negative"})
+        entailment_label({0: "positive", 1: "negative"})
 
 
 def test_answers_with_passages_are_scored(folder: Path, tmp_path: Path) -> None:
@@ -66,7 +75,7 @@ def test_answers_with_passages_are_scored(folder: Path, tmp_path: Path) -> None:
     )
     assert outcome.status == "complete", outcome.failed
     assert judge_stage.entail_run(outcome.folder) > 0
-    found = score(outcome.folder)["systems"]
+    found = scores_json(outcome.folder)["systems"]
     told = found["rag"]["scores"]["entailment"]
     assert 0 < told["mean"] < 1 and 0 < told["coverage"] <= 1 and found["echo"]["scores"]["entailment"] is None
 

@@ -40,11 +40,15 @@ class Known:
         page = next(p for p in self.material.corpus if f"{item} " in p.text)
         truth = page.text.split(" is ")[1].rstrip(".")
         said = {
-            "right": truth, "stale": truth, "silent": "unknown",
+            "right": truth,
+            "stale": truth,
+            "silent": "unknown",
             "chance": truth if random.Random(f"{self.config.salt}/{item}").random() < self.config.share else "nonsense",
-            "taught": next((e.answers[0] for e in self.material.train if e.answers and e.question.text == q.text), "unknown"),
+            "taught": next(
+                (e.answers[0] for e in self.material.train if e.answers and e.question.text == q.text), "unknown"
+            ),
             "shown": truth if q.gold else "nonsense",
-        }[self.config.does]  # fmt: skip
+        }[self.config.does]
         return Answer(said, (Hit(page.id, page.id, page.text, 1.0),) if self.config.shows else None)
 
     def refresh(self, material: Material) -> None:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from bench.core.store import Store
 from bench.core.system import System, SystemConfig
 from bench.core.vocabulary import Answer, Material, Passage, Question
-from bench.world.language import KINDS
-from bench.world.questions import order
+from bench.world.language import KINDS, order
 from tests.pages import asked_about, facts_of
 
 

@@ -1,4 +1,4 @@
-"""The micro models: true exercises, a tokenizer that keeps names whole, and training that learns and can be gone on with."""
+"""The micro models: true exercises, a tokenizer that keeps names whole, training that learns and can be resumed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,22 @@ from systems.micro.reading import DOUBTFUL, FORMS, exercise, loose, triplets
 from tests.conftest import EMBEDDER, MICRO
 from tests.pages import asked_about, facts_of, kind_of
 
-TINY = {"steps": 60, "hold": 40, "size": 768, "hidden": 32, "layers": 2, "heads": 2, "peak": 5e-3, "every": 20,
-        "bf16": False, "probes": 4, "loose": 0, "pages": 30, "alike": 40, "many": 50}  # fmt: skip
+TINY = {
+    "steps": 60,
+    "hold": 40,
+    "size": 768,
+    "hidden": 32,
+    "layers": 2,
+    "heads": 2,
+    "peak": 5e-3,
+    "every": 20,
+    "bf16": False,
+    "probes": 4,
+    "loose": 0,
+    "pages": 30,
+    "alike": 40,
+    "many": 50,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +87,10 @@ def test_plain_questions_are_answered_from_the_page_that_they_name(form: str) ->
 
 def test_pages_shown_together_look_alike() -> None:
     def shared(alike: str, n: int) -> int:
-        names = [set(re.findall(r"[A-Z][aeiou][ln]?|[a-z]{2}[ks]?$|\d+", page(p).title)) for p in
-                 exercise(f"a{n}", passages=4, turns=1, alike=alike).passages]  # fmt: skip
+        names = [
+            set(re.findall(r"[A-Z][aeiou][ln]?|[a-z]{2}[ks]?$|\d+", page(p).title))
+            for p in exercise(f"a{n}", passages=4, turns=1, alike=alike).passages
+        ]
         return sum(bool(a & b) for a, b in itertools.combinations(names, 2))
 
     assert sum(shared("w", n) for n in range(20)) > 1.3 * sum(shared("", n) for n in range(20))

@@ -78,7 +78,7 @@ systems:
         ("name: t", "name: t\nname: u", 2, ["`name` stands twice"]),
         ("name: t", "name: ../escape", 1, ["`name`"]),
     ],
-)  # fmt: skip
+)
 def test_errors_name_line_and_remedy(tmp_path: Path, old: str, new: str, line: int | None, said: list[str]) -> None:
     assert old in GOOD
     path = tmp_path / "s.yaml"
@@ -127,22 +127,26 @@ def test_matrix_of_a_system_and_of_the_spec(make_spec: Callable[..., Spec]) -> N
 
 
 def test_hybrid_takes_the_blocks_of_what_it_names(make_spec: Callable[..., Spec]) -> None:
-    spec = make_spec(systems=[
-        {"name": "h", "kind": "hybrid", "rag": "r", "adapter": "q"},  # before what it names
-        {"name": "r", "kind": "rag", "retrieval": {"k": 9, "mode": "fused"}},
-        {"name": "q", "kind": "qlora", "tuning": {"rank": 3}},
-    ])  # fmt: skip
+    spec = make_spec(
+        systems=[
+            {"name": "h", "kind": "hybrid", "rag": "r", "adapter": "q"},  # before what it names
+            {"name": "r", "kind": "rag", "retrieval": {"k": 9, "mode": "fused"}},
+            {"name": "q", "kind": "qlora", "tuning": {"rank": 3}},
+        ]
+    )
     by = {c.system: c.config for c in cells(spec)}
     assert by["h"]["retrieval"] == by["r"]["retrieval"] and by["h"]["tuning"] == by["q"]["tuning"]
     assert by["h"]["precision"] == "nf4" and by["h"]["retrieval"]["k"] == 9
 
 
 def test_hybrid_of_raft_remembers_how_raft_was_trained(make_spec: Callable[..., Spec]) -> None:
-    spec = make_spec(systems=[
-        {"name": "r", "kind": "rag", "retrieval": {"mode": "bm25"}},
-        {"name": "x", "kind": "raft", "retrieval": {"k": 2}},
-        {"name": "h", "kind": "hybrid", "rag": "r", "adapter": "x"},
-    ])  # fmt: skip
+    spec = make_spec(
+        systems=[
+            {"name": "r", "kind": "rag", "retrieval": {"mode": "bm25"}},
+            {"name": "x", "kind": "raft", "retrieval": {"k": 2}},
+            {"name": "h", "kind": "hybrid", "rag": "r", "adapter": "x"},
+        ]
+    )
     by = {c.system: c.config for c in cells(spec)}
     assert by["h"]["retrieval"]["mode"] == "bm25" and by["h"]["raft"] == by["x"]["raft"]
     assert by["h"]["raft"]["retrieval"]["k"] == 2

@@ -37,9 +37,9 @@ def read(source: Beir, origin: JSON) -> Task:
 
 def _corpus(path: Path) -> tuple[Passage, ...]:
     passages = []
-    for n, row in read_jsonl(path):
-        ident = text_of(row, "_id", f"{path}:{n}")
-        text = text_of({"text": str(row.get("text") or row.get("title") or "")}, "text", f"{path}:{n}")
+    for number, row in read_jsonl(path):
+        ident = text_of(row, "_id", f"{path}:{number}")
+        text = text_of({"text": str(row.get("text") or row.get("title") or "")}, "text", f"{path}:{number}")
         passages.append(Passage(ident, text, str(row.get("title", "")), str(row["_id"])))
     return tuple(passages)
 
@@ -49,12 +49,14 @@ def _examples(path: Path, queries: Mapping[str, str]) -> tuple[Example, ...]:
     if not path.exists():
         return ()
     gold: dict[str, list[str]] = {}
-    for n, row in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], 2):
+    for number, row in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], 2):
         parts = row.split("\t")
         if len(parts) != 3 or not parts[2].strip().lstrip("-").isdigit():
-            raise UserError("expected query-id, corpus-id and a whole score, separated by tabs.", where=f"{path}:{n}")
+            raise UserError(
+                "expected query-id, corpus-id and a whole score, separated by tabs.", where=f"{path}:{number}"
+            )
         if parts[0] not in queries:
-            raise UserError(f"query {parts[0]!r} is not in queries.jsonl.", where=f"{path}:{n}")
+            raise UserError(f"query {parts[0]!r} is not in queries.jsonl.", where=f"{path}:{number}")
         if int(parts[2]) > 0:
             gold.setdefault(parts[0], []).append(parts[1])
     return tuple(

@@ -20,7 +20,10 @@ Chunks = Mapping[str, list[tuple[int, Passage]]]  # document -> (first character
 
 
 class Documents(Source):
-    """A folder of txt, md, html and pdf files, and a JSONL of questions with `document` and `start`, `end` or `quote`."""
+    """A folder of txt, md, html and pdf files, and a JSONL of questions.
+
+    A question says its `document`, and where in it the answer stands: `start` and `end`, or `quote`.
+    """
 
     path_keys: ClassVar[tuple[str, ...]] = ("path", "questions")
 

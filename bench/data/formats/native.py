@@ -64,12 +64,18 @@ def write_parts(
     return written
 
 
-def line(e: Example) -> dict[str, JSON]:
+def line(example: Example) -> dict[str, JSON]:
     """An example as a line of a native split file."""
-    row: dict[str, JSON] = {"id": e.question.id, "question": e.question.text, "answers": plain(e.answers),
-                            "gold": list(e.question.gold), "stratum": e.stratum, "group": e.group}  # fmt: skip
-    more = {"choices": e.question.choices, "updated": e.updated, "facts": e.facts}
-    return row | {k: list(v) for k, v in more.items() if v} | ({"form": e.form} if e.form else {})
+    row: dict[str, JSON] = {
+        "id": example.question.id,
+        "question": example.question.text,
+        "answers": plain(example.answers),
+        "gold": list(example.question.gold),
+        "stratum": example.stratum,
+        "group": example.group,
+    }
+    more = {"choices": example.question.choices, "updated": example.updated, "facts": example.facts}
+    return row | {k: list(v) for k, v in more.items() if v} | ({"form": example.form} if example.form else {})
 
 
 def read_folder(folder: Path) -> Task:
@@ -93,9 +99,9 @@ def read_folder(folder: Path) -> Task:
     if not splits["test"]:
         raise UserError("no such file, or no question in it.", where=str(folder / "test.jsonl"))
     others = [_passages(p) if p.exists() else () for p in (folder / "updates.jsonl", folder / "paraphrases.jsonl")]
-    told = {str(k): str(v) for k, v in strata.items()}
+    described = {str(k): str(v) for k, v in strata.items()}
     name = str(about.get("name", folder.name))
-    return Task(name, corpus, splits["train"], splits["dev"], splits["test"], others[0], others[1], told)
+    return Task(name, corpus, splits["train"], splits["dev"], splits["test"], others[0], others[1], described)
 
 
 def _passages(path: Path) -> tuple[Passage, ...]:
@@ -103,15 +109,17 @@ def _passages(path: Path) -> tuple[Passage, ...]:
     seen: dict[str, int] = {}
     for number, row in read_jsonl(path):
         where = f"{path}:{number}"
-        p = Passage(
+        passage = Passage(
             text_of(row, "id", where), text_of(row, "text", where), str(row.get("title", "")), str(row.get("group", ""))
         )
-        if p.id in seen:
+        if passage.id in seen:
             raise UserError(
-                f"duplicate passage id {p.id!r}, first on line {seen[p.id]}.", where=where, remedy="Ids must be unique."
+                f"duplicate passage id {passage.id!r}, first on line {seen[passage.id]}.",
+                where=where,
+                remedy="Ids must be unique.",
             )
-        seen[p.id] = number
-        rows.append(p if p.group else replace(p, group=p.id))
+        seen[passage.id] = number
+        rows.append(passage if passage.group else replace(passage, group=passage.id))
     return tuple(rows)
 
 
@@ -121,7 +129,7 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
     rows: list[Example] = []
     for number, row in read_jsonl(path):
         where = f"{path}:{number}"
-        e = Example(
+        example = Example(
             Question(
                 text_of(row, "id", where),
                 text_of(row, "question", where),
@@ -136,19 +144,19 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
             pattern(row, "form", where),
             strings(row, "facts", where),
         )
-        if e.question.id in seen:
+        if example.question.id in seen:
             raise UserError(
-                f"duplicate question id {e.question.id!r}, first at {seen[e.question.id]}.",
+                f"duplicate question id {example.question.id!r}, first at {seen[example.question.id]}.",
                 where=where,
                 remedy="Ids must be unique.",
             )
-        seen[e.question.id] = where
-        missing = [g for g in e.question.gold if g not in known]
+        seen[example.question.id] = where
+        missing = [g for g in example.question.gold if g not in known]
         if missing:
             raise UserError(
                 f"gold passage {missing[0]!r} is not in corpus.jsonl.",
                 where=where,
                 remedy="Give the id of a line of the corpus.",
             )
-        rows.append(e)
+        rows.append(example)
     return tuple(rows)

@@ -90,8 +90,8 @@ def _json(path: Path) -> Iterator[Row]:
 
 def _csv(path: Path) -> Iterator[Row]:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as f:
-            table = list(csv.DictReader(f))
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = list(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error) as e:
         raise UserError(
             f"not readable as CSV: {e}.", where=str(path), remedy="Save it as UTF-8 with a header line."

@@ -35,10 +35,28 @@ def test_native_folder_and_its_store(tmp_path: Path) -> None:
     assert (len(task.corpus), len(task.train), len(task.test)) == (130, 60, 40) and task.updates and task.paraphrases
 
 
-SQUAD = {"version": "v2.0", "data": [
-    {"title": f"A{i}", "paragraphs": [{"context": f"Paragraph {i} says {i * 11}.", "qas": [
-        {"id": f"q{i}a", "question": f"What says {i}?", "answers": [{"text": str(i * 11), "answer_start": 0}] * 2},
-        {"id": f"q{i}b", "question": f"And {i}?", "answers": [], "is_impossible": True}]}]} for i in range(8)]}  # fmt: skip
+SQUAD = {
+    "version": "v2.0",
+    "data": [
+        {
+            "title": f"A{i}",
+            "paragraphs": [
+                {
+                    "context": f"Paragraph {i} says {i * 11}.",
+                    "qas": [
+                        {
+                            "id": f"q{i}a",
+                            "question": f"What says {i}?",
+                            "answers": [{"text": str(i * 11), "answer_start": 0}] * 2,
+                        },
+                        {"id": f"q{i}b", "question": f"And {i}?", "answers": [], "is_impossible": True},
+                    ],
+                }
+            ],
+        }
+        for i in range(8)
+    ],
+}
 
 
 def test_squad_is_split_by_article(tmp_path: Path) -> None:
@@ -120,10 +138,14 @@ def test_beir_has_no_reference_answers(tmp_path: Path) -> None:
 def _pdf(path: Path, words: str) -> None:
     """The smallest PDF that shows a line of text."""
     stream = f"BT /F1 12 Tf 72 700 Td ({words}) Tj ET".encode()
-    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-               b"<< /Type /Page /Parent 2 0 R /Contents 4 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 5 0 R >> >> >>",
-               b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
-               b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]  # fmt: skip
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /Contents 4 0 R /MediaBox [0 0 612 792] "
+        b"/Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
     out, offsets = b"%PDF-1.4\n", []
     for n, body in enumerate(objects, 1):
         offsets.append(len(out))
@@ -154,8 +176,14 @@ def test_documents_map_spans_to_chunks(tmp_path: Path) -> None:
         {"question": "Nothing?", "answers": []},
     ]
     (tmp_path / "q.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    task = read(tmp_path, format="documents", path=str(folder), questions=str(tmp_path / "q.jsonl"),
-                chunking={"size": 200, "overlap": 40}, test_share=1.0)  # fmt: skip
+    task = read(
+        tmp_path,
+        format="documents",
+        path=str(folder),
+        questions=str(tmp_path / "q.jsonl"),
+        chunking={"size": 200, "overlap": 40},
+        test_share=1.0,
+    )
     text = {p.id: p.text for p in task.corpus}
     by = {e.question.text: e for e in task.test}
     for row in rows[:4]:
@@ -180,18 +208,38 @@ def _native(folder: Path, **files: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "where", "said"),
     [
-        ("corpus", '{"id": "p1", "text": "one"}\n{"id": "p1", "text": "two"}\n', "corpus.jsonl:2", "duplicate passage id 'p1', first on line 1"),
+        (
+            "corpus",
+            '{"id": "p1", "text": "one"}\n{"id": "p1", "text": "two"}\n',
+            "corpus.jsonl:2",
+            "duplicate passage id 'p1', first on line 1",
+        ),
         ("corpus", "", "corpus.jsonl", "the corpus is empty"),
         ("corpus", '{"id": "p1", "text": "one"}\n{"id": "p2", "te\n', "corpus.jsonl:2", "malformed JSON"),
         ("corpus", '{"id": "p1", "text": ""}\n', "corpus.jsonl:1", "`text` must be a non-empty string"),
         ("corpus", "[1]\n", "corpus.jsonl:1", "expected a JSON object, found list"),
-        ("test", '{"id": "e1", "question": "q?", "answers": ["x"], "gold": ["p9"]}\n', "test.jsonl:1", "gold passage 'p9' is not in corpus.jsonl"),
-        ("test", '\n{"id": "t1", "question": "q?", "answers": ["x"]}\n', "test.jsonl:2", "duplicate question id 't1', first at"),
+        (
+            "test",
+            '{"id": "e1", "question": "q?", "answers": ["x"], "gold": ["p9"]}\n',
+            "test.jsonl:1",
+            "gold passage 'p9' is not in corpus.jsonl",
+        ),
+        (
+            "test",
+            '\n{"id": "t1", "question": "q?", "answers": ["x"]}\n',
+            "test.jsonl:2",
+            "duplicate question id 't1', first at",
+        ),
         ("test", '{"id": "e1", "answers": ["x"]}\n', "test.jsonl:1", "`question` must be"),
-        ("test", '{"id": "e1", "question": "q", "answers": {"a": 1}}\n', "test.jsonl:1", "`answers` must be a string or a list"),
+        (
+            "test",
+            '{"id": "e1", "question": "q", "answers": {"a": 1}}\n',
+            "test.jsonl:1",
+            "`answers` must be a string or a list",
+        ),
         ("test", "", "test.jsonl", "no question in it"),
     ],
-)  # fmt: skip
+)
 def test_broken_native_folders(tmp_path: Path, name: str, text: str, where: str, said: str) -> None:
     _native(tmp_path / "d", **{name: text})
     with pytest.raises(UserError) as e:
@@ -218,8 +266,14 @@ def test_xquad_and_pubmedqa(tmp_path: Path, shared_data: Path) -> None:
     assert len(xquad.corpus) == 240 and len(xquad.train) + len(xquad.test) == 1190
     assert not groups(xquad, "train") & groups(xquad, "test")
     pubmed = shared_data / "pubmedqa"
-    task = read(tmp_path, format="records", path=str(pubmed / "ori_pqal.json"), test_ids=str(pubmed / "test_ground_truth.json"),
-                fields={"question": "QUESTION", "passages": "CONTEXTS", "answers": "final_decision"}, choices=["yes", "no", "maybe"])  # fmt: skip
+    task = read(
+        tmp_path,
+        format="records",
+        path=str(pubmed / "ori_pqal.json"),
+        test_ids=str(pubmed / "test_ground_truth.json"),
+        fields={"question": "QUESTION", "passages": "CONTEXTS", "answers": "final_decision"},
+        choices=["yes", "no", "maybe"],
+    )
     official = json.loads((pubmed / "test_ground_truth.json").read_text())
     assert {e.question.id: e.answers for e in task.test} == {k: (v,) for k, v in official.items()} and len(
         task.train

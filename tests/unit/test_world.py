@@ -19,18 +19,21 @@ from bench.core.vocabulary import Example, Passage
 from bench.data.formats import native
 from bench.metrics import text
 from bench.world import world
+from bench.world.dataset import write
 from bench.world.language import KINDS, TEST, TRAIN
-from bench.world.questions import STRATA, Quiz, walk, write
-from bench.world.world import World
+from bench.world.questions import STRATA, Quiz
+from bench.world.world import World, walk
 from tests.conftest import ROOT
 from tests.pages import asked_about, facts_of, kind_of
 
 QUIZZES = [
     Quiz(World("plant-1", 360), 600, 60, 400, restated=4),
     Quiz(World("mini-1", 100), 60, 12, 40, paraphrases=2, restated=1),
-    Quiz(World("other", 700, facts=6, wordings=3, siblings=5, skew=0.5, updated=0.2), 500, 40, 300, 4, unanswerable=0.3),
+    Quiz(
+        World("other", 700, facts=6, wordings=3, siblings=5, skew=0.5, updated=0.2), 500, 40, 300, 4, unanswerable=0.3
+    ),
     Quiz(World("bare", 600, facts=2, siblings=1, updated=0.3), 200, 0, 60, 1, unanswerable=0.0),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module", params=QUIZZES, ids=lambda q: q.world.seed)
@@ -62,8 +65,17 @@ def test_committed_datasets_are_what_their_seed_gives(name: str, quiz: Quiz, tmp
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
     code = "from bench.world.world import World; print(World('x', 50).text(7))"
-    said = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT,
-                           env={"PYTHONHASHSEED": str(n), "PYTHONPATH": str(ROOT)}).stdout for n in (1, 2)]  # fmt: skip
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": str(n), "PYTHONPATH": str(ROOT)},
+        ).stdout
+        for n in (1, 2)
+    ]
     assert said[0] == said[1] == World("x", 50).text(7) + "\n" != World("y", 50).text(7) + "\n"
 
 
@@ -223,19 +235,32 @@ def test_walk_meets_every_number_once() -> None:
             assert sorted(walk(random.Random(seed), size)) == list(range(size))
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"pages": 29}, "30 to 1,000,000"), ({"facts": 1}, "2 to 8 facts"), ({"wordings": 7}, "wordings"),
-    ({"siblings": 0}, "siblings"), ({"skew": 1.0}, "skew"), ({"updated": 1.5}, "updated"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"pages": 29}, "30 to 1,000,000"),
+        ({"facts": 1}, "2 to 8 facts"),
+        ({"wordings": 7}, "wordings"),
+        ({"siblings": 0}, "siblings"),
+        ({"skew": 1.0}, "skew"),
+        ({"updated": 1.5}, "updated"),
+    ],
+)
 def test_impossible_worlds_are_refused(change: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         World(**{"seed": "x", "pages": 50, **change})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("sizes", "words"), [
-    ((600, 0, 400, 3), "hold .* ask for more pages"), ((10, 0, 40, 3), "fewer paraphrases"), ((60, 0, 40, 9), "1 to 8 training wordings"),
-    ((0, 0, 40, 3), "train and test are at least 1"), ((60, 0, -5, 3), "train and test are at least 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ((600, 0, 400, 3), "hold .* ask for more pages"),
+        ((10, 0, 40, 3), "fewer paraphrases"),
+        ((60, 0, 40, 9), "1 to 8 training wordings"),
+        ((0, 0, 40, 3), "train and test are at least 1"),
+        ((60, 0, -5, 3), "train and test are at least 1"),
+    ],
+)
 def test_too_small_a_world_says_so_and_writes_nothing(sizes: tuple[int, ...], words: str, tmp_path: Path) -> None:
     train, dev, test, paraphrases = sizes
     with pytest.raises(ValueError, match=words):
@@ -274,8 +299,11 @@ def test_restated_pages_say_the_same_in_other_sentences() -> None:
 def test_a_world_written_again_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     write(tmp_path / "w", QUIZZES[1])
     about = write(tmp_path / "w", Quiz(World("second", 100), 60, 0, 40, paraphrases=2))
-    assert {p.name for p in (tmp_path / "w").glob("*.jsonl")} == set(about["sha256"]) == {
-        "corpus.jsonl", "train.jsonl", "test.jsonl", "updates.jsonl"}  # fmt: skip
+    assert (
+        {p.name for p in (tmp_path / "w").glob("*.jsonl")}
+        == set(about["sha256"])
+        == {"corpus.jsonl", "train.jsonl", "test.jsonl", "updates.jsonl"}
+    )
 
 
 def peak_of(pages: int, folder: Path) -> int:

@@ -10,18 +10,21 @@ from bench.data.formats import native
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize(("answer", "old", "new", "right"), [
-    ("14 Nm", "The torque is 14 Nm.", "The torque is 16 Nm.", "16 Nm"),
-    ("14 Nm", "The torque is 14 Nm.", "By decree, the torque is 16 kN m.", "16 kN m"),
-    ("Lena Ro", "Ask Lena Ro, or Bo.", "Ask Ida Vel Ka, or Bo.", "Ida Vel Ka"),
-    ("Bo", "Ask Lena Ro, or Bo.", "Ask Ida Vel Ka, or Bo.", "Bo"),
-    ("3.5 bar", "At 3.5 bar; 14 days.", "At 4.25 bar; 14 days.", "4.25 bar"),
-    ("14 Nm", "The torque is 14 Nm.", "The torque is.", None),  # taken away
-    ("9 Nm", "The torque is 14 Nm.", "The torque is 16 Nm.", None),  # never stood there
-    ("", "a b", "a c", None),
-    ("14", "Bolt 14 takes 14 Nm.", "Bolt 14 takes 16 Nm.", None),  # which of the two
-    ("Mo", "Oiled on Mo, cleaned on Mo.", "Oiled on Mo, cleaned on Mo.", "Mo"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "old", "new", "right"),
+    [
+        ("14 Nm", "The torque is 14 Nm.", "The torque is 16 Nm.", "16 Nm"),
+        ("14 Nm", "The torque is 14 Nm.", "By decree, the torque is 16 kN m.", "16 kN m"),
+        ("Lena Ro", "Ask Lena Ro, or Bo.", "Ask Ida Vel Ka, or Bo.", "Ida Vel Ka"),
+        ("Bo", "Ask Lena Ro, or Bo.", "Ask Ida Vel Ka, or Bo.", "Bo"),
+        ("3.5 bar", "At 3.5 bar; 14 days.", "At 4.25 bar; 14 days.", "4.25 bar"),
+        ("14 Nm", "The torque is 14 Nm.", "The torque is.", None),  # taken away
+        ("9 Nm", "The torque is 14 Nm.", "The torque is 16 Nm.", None),  # never stood there
+        ("", "a b", "a c", None),
+        ("14", "Bolt 14 takes 14 Nm.", "Bolt 14 takes 16 Nm.", None),  # which of the two
+        ("Mo", "Oiled on Mo, cleaned on Mo.", "Oiled on Mo, cleaned on Mo.", "Mo"),
+    ],
+)
 def test_what_stands_in_its_place(answer: str, old: str, new: str, right: str | None) -> None:
     assert carried(answer, old, new) == right
 

@@ -60,7 +60,7 @@ def test_planned_questions_find_the_effect() -> None:
 
 
 def test_planned_questions_count_the_clustering() -> None:
-    """Seen on 400 questions that agree within clusters, the plan is larger by the design effect, within 5% on average."""
+    """On 400 questions that agree within clusters the plan is larger by the design effect, within 5% on average."""
     rng = np.random.default_rng(4)
     plans = {0.0: [], 0.7: []}
     for rho, seen in plans.items():
@@ -135,7 +135,7 @@ def test_corrections_golden() -> None:
 
 
 def test_seeds_are_no_questions() -> None:
-    """A tuned system whose seeds differ by more than the questions tell: pooling its answers would find a difference."""
+    """A tuned system whose seeds differ by more than the questions do: pooling its answers would find a difference."""
     rng = np.random.default_rng(8)
     found = pooled = 0
     for _ in range(300):
