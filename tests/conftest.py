@@ -39,8 +39,17 @@ def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-lm")
     torch.manual_seed(0)
     tokenizer = AutoTokenizer.from_pretrained(MICRO)
-    config = LlamaConfig(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
-                         max_position_embeddings=512, tie_word_embeddings=True, pad_token_id=0, eos_token_id=tokenizer.eos_token_id)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -49,11 +58,24 @@ def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def raw_spec(**changes: Any) -> dict[str, Any]:
     """A small spec over plant-mini whose systems are the tests' own kinds."""
     base: dict[str, Any] = {
-        "name": "t", "dataset": {"path": str(MINI)}, "model": {"name": str(MICRO)}, "embedder": {"name": str(EMBEDDER)},
-        "systems": [{"name": "echo", "kind": "tests.kinds.echo"}], "measure": {"latency_questions": 8, "warmup": 1},
+        "name": "t",
+        "dataset": {"path": str(MINI)},
+        "model": {"name": str(MICRO)},
+        "embedder": {"name": str(EMBEDDER)},
+        "systems": [{"name": "echo", "kind": "tests.kinds.echo"}],
+        "measure": {"latency_questions": 8, "warmup": 1},
         "generation": {"max_new_tokens": 4, "batch_size": 8},
-    }  # fmt: skip
+    }
     return {**base, **changes}
+
+
+def scores_json(folder: Path) -> dict[str, Any]:
+    """scores.json of a run, as any tool would read it."""
+    from bench.verdict.score import score
+
+    score(folder)
+    found: dict[str, Any] = json.loads((folder / "scores.json").read_text())
+    return found
 
 
 HOSTILE = (
@@ -85,9 +107,14 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"name": "bad", "kind": "tests.kinds.echo", "fault": "raise", "after": 3},
     ]
     raw = raw_spec(
-        dataset={"path": str(data)}, model={"name": str(model)}, systems=systems, description=HOSTILE,
-        prices={"cpu_hour_usd": 1e7}, volumes={"updates_per_month": 5}, measure={"latency_questions": 16, "warmup": 1},
-    )  # fmt: skip
+        dataset={"path": str(data)},
+        model={"name": str(model)},
+        systems=systems,
+        description=HOSTILE,
+        prices={"cpu_hour_usd": 1e7},
+        volumes={"updates_per_month": 5},
+        measure={"latency_questions": 16, "warmup": 1},
+    )
     outcome = run(parse_spec(raw), out=root / "r", store=root / "s")
     score(outcome.folder)
     report(outcome.folder)
@@ -124,9 +151,8 @@ class Served(BaseHTTPRequestHandler):
             self.wfile.write(f"data: {event}\n\n".encode())
         if body["model"] == "half":
             return
-        self.wfile.write(
-            f"data: {json.dumps({'choices': [], 'usage': {'prompt_tokens': len(str(body['messages'])), 'completion_tokens': 2}})}\n\n".encode()
-        )
+        usage = {"prompt_tokens": len(str(body["messages"])), "completion_tokens": 2}
+        self.wfile.write(f"data: {json.dumps({'choices': [], 'usage': usage})}\n\n".encode())
         self.wfile.write(b"data: [DONE]\n\n")
 
     def log_message(self, *_: Any) -> None:

@@ -5,25 +5,34 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli import gate_verbs
-from bench.cli.options import Json, RunPath, Set, SpecPath, Store, load
+from bench.cli.options import Json, Out, RunPath, Set, SpecPath, Store, load
+
+if TYPE_CHECKING:
+    from bench.spec.model import Spec
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Retrieve, fine-tune, or both? One spec in, one measured comparison out.",
-)  # fmt: skip
+)
 
 
 @app.command()
 def run(
-    path: SpecPath, overrides: Set = [], out: Annotated[Path, typer.Option(help="Where runs are written.")] = Path("reports"),  # noqa: B006
-    store: Store = None, as_json: Json = False,
-) -> None:  # fmt: skip
-    """Build, run and measure every system of SPEC; score it; draw the report. Goes on where it was stopped."""
+    path: SpecPath,
+    overrides: Set = [],  # noqa: B006
+    out: Out = Path("reports"),
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Build, run and measure every system of SPEC, score it, and draw the report. Continues where it was stopped."""
     from bench.cli import progress, tables
     from bench.execution.run import run as run_spec
     from bench.report import report
@@ -36,34 +45,35 @@ def run(
     except KeyboardInterrupt:
         typer.echo("interrupted; run the same command to go on.", err=True)
         raise typer.Exit(130) from None
-    if spec.judge is not None or spec.entailment is not None:
-        from bench.scoring import judge_stage
-
-        if spec.entailment is not None:
-            judge_stage.entail_run(outcome.folder)
-        if spec.judge is not None:
-            judge_stage.judge_run(outcome.folder)
+    _judge(spec, outcome.folder)
     scores = score(outcome.folder)
     page = report(outcome.folder)
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "run": str(outcome.folder),
-                    "status": outcome.status,
-                    "computed": outcome.computed,
-                    "failed": outcome.failed,
-                    "report": str(page),
-                }
-            )
-        )
+        found = {
+            "run": str(outcome.folder),
+            "status": outcome.status,
+            "computed": outcome.computed,
+            "failed": outcome.failed,
+            "report": str(page),
+        }
+        print(json.dumps(found))
     else:
-        tables.table(scores)
+        tables.scores(scores)
         tables.verdict(scores)
         for cell, reason in outcome.failed.items():
             typer.echo(f"failed: {cell}: {reason}", err=True)
         typer.echo(f"Report: {page}")
     raise typer.Exit(1 if outcome.failed else 0)
+
+
+def _judge(spec: Spec, folder: Path) -> None:
+    """Have the answers judged by the models that the spec names, where it names any."""
+    from bench.scoring import judge_stage
+
+    if spec.entailment is not None:
+        judge_stage.entail_run(folder)
+    if spec.judge is not None:
+        judge_stage.judge_run(folder)
 
 
 @app.command()
@@ -74,9 +84,9 @@ def score(run: RunPath, as_json: Json = False) -> None:
 
     scores = score_run(run)
     if as_json:
-        print(json.dumps(scores, indent=1))
+        print(json.dumps(scores.model_dump(mode="json"), indent=1))
         return
-    tables.table(scores)
+    tables.scores(scores)
     tables.verdict(scores)
 
 
@@ -85,22 +95,21 @@ def judge(run: RunPath) -> None:
     """Have RUN's answers judged by the models that its spec names (`judge`, `entailment`); score and draw it again."""
     from bench.cli import tables
     from bench.cli.progress import bar
+    from bench.execution.run_file import read_run
     from bench.report import report as draw
     from bench.scoring import judge_stage
-    from bench.verdict.score import read_run
     from bench.verdict.score import score as score_run
 
-    asked = read_run(run)["spec"]
-    if asked.get("entailment"):
+    spec = read_run(run).spec
+    if spec.entailment:
         with bar("entailment") as tell:
             typer.echo(f"{judge_stage.entail_run(run, tell=tell)} answers held against the passages shown.")
-    if asked.get("judge") or not asked.get("entailment"):
+    if spec.judge or not spec.entailment:
         with bar("judging") as tell:
-            told = judge_stage.judge_run(run, tell=tell)
-        typer.echo(
-            f"{told['verdicts']} verdicts by {told['model']}, {told['failed']} failed, {told['cached']} known before."
-        )
-    tables.table(score_run(run))
+            found = judge_stage.judge_run(run, tell=tell)
+        counts = f"{found.failed} failed, {found.cached} known before"
+        typer.echo(f"{found.verdicts} verdicts by {found.model}, {counts}.")
+    tables.scores(score_run(run))
     typer.echo(f"Report: {draw(run, again=True)}")
 
 
@@ -112,7 +121,7 @@ def report(
         typer.Option("--format", help="html; or the scores as markdown, csv, json, parquet, mlflow, every-eval-ever."),
     ] = "html",
 ) -> None:
-    """Draw RUN's index.html again from its scores. Of a folder of runs: a page over them."""
+    """Draw RUN's index.html again from its scores. For a folder of runs: a page over all of them."""
     from bench.core.errors import UserError
     from bench.report import index
     from bench.report import report as draw
@@ -133,31 +142,41 @@ def report(
 @app.command()
 def compare(a: RunPath, b: RunPath, as_json: Json = False) -> None:
     """What changed from run A to run B: the specs first, then every measure, paired by question."""
+    from dataclasses import asdict
+
     from bench.cli import tables
     from bench.verdict.compare_runs import compare as compare_runs
 
     found = compare_runs(a, b)
-    print(json.dumps(found, indent=1)) if as_json else tables.comparison(found)
+    if as_json:
+        print(json.dumps(asdict(found), indent=1))
+    else:
+        tables.comparison(found)
 
 
 @app.command()
 def claims(
     run: Annotated[
-        Path | None, typer.Argument(metavar="[RUN]", help="A run's folder: what it says of each claim.")
+        Path | None, typer.Argument(metavar="[RUN]", help="A run's folder, to show what it says of each claim.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """The ledger of claims about retrieval and fine-tuning, and what would test each; of RUN, what it says."""
+    """The claims about retrieval and fine-tuning, and what would test each; with RUN, what it says of them."""
     from bench.cli import tables
-    from bench.verdict import claims as ledger
+    from bench.verdict.claims import ledger
+    from bench.verdict.score import score as score_run
 
     if run:
-        from bench.verdict.score import score as score_run
-
-        rows = score_run(run)["claims"]
+        found = score_run(run).claims
+        rows = [claim.model_dump(mode="json") for claim in found]
     else:
-        rows = [{k: v for k, v in c.items() if k != "test"} for c in ledger.ledger()]
-    print(json.dumps(rows, indent=1)) if as_json else tables.claims(rows)
+        rows = [{key: value for key, value in claim.items() if key != "test"} for claim in ledger()]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    elif run:
+        tables.claims(found)
+    else:
+        tables.ledger(rows)
 
 
 app.command()(gate_verbs.gate)
@@ -176,7 +195,8 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
         prepared = prepare(load(path, overrides), Artefacts(Path(nowhere)))
     task = prepared.task
     typer.echo(
-        f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, {len(task.train)} training and {len(task.test)} test questions."
+        f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, "
+        f"{len(task.train)} training and {len(task.test)} test questions."
     )
 
 
@@ -184,16 +204,19 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
 def plan(
     path: SpecPath,
     overrides: Set = [],  # noqa: B006
-    out: Annotated[Path, typer.Option(help="Where runs are written.")] = Path("reports"),
+    out: Out = Path("reports"),
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """What a run of SPEC would do: its cells, what is there already, time and memory to expect."""
+    """What a run of SPEC would do: its cells, which of them are done, and the time and memory to expect."""
     from bench.cli import tables
     from bench.execution.plan import plan as plan_run
 
     rows = plan_run(load(path, overrides), out=out, store=store)
-    print(json.dumps(rows, indent=1)) if as_json else tables.plan(rows)
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    else:
+        tables.plan(rows)
 
 
 @app.command()
@@ -203,8 +226,11 @@ def doctor(as_json: Json = False) -> None:
     from bench.execution.doctor import examine
 
     findings = examine()
-    print(json.dumps(findings, indent=1)) if as_json else tables.findings(findings)
-    raise typer.Exit(1 if any(f["state"] == "broken" for f in findings) else 0)
+    if as_json:
+        print(json.dumps(findings, indent=1))
+    else:
+        tables.findings(findings)
+    raise typer.Exit(1 if any(finding["state"] == "broken" for finding in findings) else 0)
 
 
 @app.command()
@@ -240,41 +266,58 @@ def systems() -> None:
 
 
 @app.command()
-def schema() -> None:
-    """JSON Schema of a spec, for editors."""
+def schema(
+    of: Annotated[str, typer.Option(help="The file that is described: spec, scores or run.")] = "spec",
+) -> None:
+    """The JSON Schema of a spec, for editors; or of scores.json or run.json, for tools that read them."""
+    from bench.core.errors import UserError
+    from bench.execution.run_file import RunFile
+    from bench.scoring.schema import Scores
     from bench.spec.json_schema import schema as spec_schema
 
-    print(json.dumps(spec_schema(), indent=1))
+    schemas = {"spec": spec_schema, "scores": Scores.model_json_schema, "run": RunFile.model_json_schema}
+    if of not in schemas:
+        raise UserError(f"no schema of {of!r}.", where="--of", remedy=f"Give one of {', '.join(schemas)}.")
+    print(json.dumps(schemas[of](), indent=1))
 
 
 @app.command()
 def world(
     out: Annotated[Path, typer.Argument(help="The dataset folder to write.")],
-    seed: Annotated[str, typer.Option(help="Same seed, same bytes.")] = "plant-1",
-    pages: Annotated[int, typer.Option(help="Of the plant, 30 to 1,000,000; a tenth more are of another world.")] = 360,
-    train: int = 600, dev: int = 60, test: int = 400,
-    facts: Annotated[int, typer.Option(help="Stated by each page.")] = 4,
-    wordings: Annotated[int, typer.Option(help="Of each fact in its page.")] = 1,
+    seed: Annotated[str, typer.Option(help="The same seed gives the same bytes.")] = "plant-1",
+    pages: Annotated[
+        int, typer.Option(help="Pages of the plant, 30 to 1,000,000; a tenth more are of another world.")
+    ] = 360,
+    train: Annotated[int, typer.Option(help="Training questions.")] = 600,
+    dev: Annotated[int, typer.Option(help="Questions to select models on.")] = 60,
+    test: Annotated[int, typer.Option(help="Test questions.")] = 400,
+    facts: Annotated[int, typer.Option(help="Facts that each page states.")] = 4,
+    wordings: Annotated[int, typer.Option(help="How often a page says each fact, in other words each time.")] = 1,
     paraphrases: Annotated[int, typer.Option(help="In how many wordings training asks a fact.")] = 3,
     restated: Annotated[int, typer.Option(help="How often each page is said again, to train on passages.")] = 4,
     siblings: Annotated[int, typer.Option(help="Machines that share a name: hard distractors.")] = 2,
-    skew: Annotated[float, typer.Option(help="0: every engineer and part is referred to alike; towards 1: a few of them.")] = 0.0,
+    skew: Annotated[
+        float, typer.Option(help="How unevenly engineers and parts are referred to, from 0 (evenly) towards 1.")
+    ] = 0.0,
     updated: Annotated[float, typer.Option(help="Share of pages that version 2 changes.")] = 0.15,
-    unanswerable: Annotated[float, typer.Option(help="Share of test questions that the corpus does not answer.")] = 0.15,
-) -> None:  # fmt: skip
+    unanswerable: Annotated[
+        float, typer.Option(help="Share of test questions that the corpus does not answer.")
+    ] = 0.15,
+) -> None:
     """Generate a fictional plant as a native dataset."""
     from bench.core.errors import UserError
-    from bench.world.questions import Quiz, write
+    from bench.world.dataset import write
+    from bench.world.questions import Quiz
     from bench.world.world import World
 
     try:
         plant = World(seed, pages, facts, wordings, siblings, skew, updated)
-        told = write(out, Quiz(plant, train, dev, test, paraphrases, unanswerable, restated))
+        written = write(out, Quiz(plant, train, dev, test, paraphrases, unanswerable, restated))
     except ValueError as e:
         raise UserError(f"{e}.", where="ragtune world") from None
     except OSError as e:
         raise UserError(f"cannot be written: {e.strerror}.", where=str(out), remedy="Give another folder.") from None
-    typer.echo(f"Wrote {out}: {told['passages']:,} passages, {train} training and {test} test questions.")
+    typer.echo(f"Wrote {out}: {written['passages']:,} passages, {train} training and {test} test questions.")
 
 
 @app.callback(invoke_without_command=True)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from bench.spec.model import Spec
 
 Set = Annotated[
     list[str], typer.Option("--set", metavar="A.B=C", help="Override a key of the spec; may be given again.")
 ]
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec; `quickstart` is the embedded one.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as reports/quickstart.")]
+Out = Annotated[Path, typer.Option(help="Folder where runs are written.")]
 Store = Annotated[Path | None, typer.Option(help="Folder of artefacts.  [default: $RAGTUNE_STORE or .ragtune/store]")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable output on stdout.")]
 
 
-def load(path: Path, overrides: list[str]) -> Any:
+def load(path: Path, overrides: list[str]) -> Spec:
+    """The spec of a file, or the embedded one of that name. Raises UserError."""
     from bench.spec import paths
-    from bench.spec.load import load
+    from bench.spec.load import load as load_spec
 
     embedded = paths.embedded_path("specs", str(path)) if not path.exists() and not path.suffix else None
-    return load(embedded or path, overrides)
+    return load_spec(embedded or path, overrides)

@@ -34,6 +34,7 @@ STAGES = {
 
 @contextmanager
 def progress(as_json: bool) -> Iterator[Tell]:
+    """Whoever shows a run: JSON lines, bars on a terminal, or plain lines."""
     if as_json:
         yield Lines(as_json=True)
     elif sys.stderr.isatty():
@@ -55,13 +56,16 @@ class Lines:
     began: float = 0.0
 
     def begin(self, cells: int) -> None:
+        """A run of so many cells begins."""
         self.cells = cells
         self._say({"event": "begin", "cells": cells}, f"{cells} cells")
 
     def cell(self, name: str, number: int) -> None:
+        """A cell begins."""
         self.name, self.number, self.stages, self.began = name, number, [], time.monotonic()
 
     def stage(self, name: str, done: int, total: int) -> None:
+        """A cell is at a stage; said once a stage."""
         if name not in self.stages:
             self.stages.append(name)
             self._say(
@@ -70,10 +74,13 @@ class Lines:
             )
 
     def end(self, name: str, reason: str | None, cached: bool) -> None:
+        """A cell has ended."""
         seconds = round(time.monotonic() - self.began, 1) if self.began and not cached else 0.0
-        state = "failed" if reason else "cached" if cached else "done"
-        told = f"{name}: {state}" + (f" in {seconds} s" if not cached else "") + (f": {reason}" if reason else "")
-        self._say({"event": "end", "cell": name, "state": state, "seconds": seconds, "reason": reason}, told)
+        state = "cached" if cached else "done"
+        if reason:
+            state = "failed"
+        line = f"{name}: {state}" + (f" in {seconds} s" if not cached else "") + (f": {reason}" if reason else "")
+        self._say({"event": "end", "cell": name, "state": state, "seconds": seconds, "reason": reason}, line)
 
     def _say(self, event: dict[str, object], line: str) -> None:
         print(json.dumps(event) if self.as_json else line, file=sys.stderr, flush=True)
@@ -85,9 +92,15 @@ class Live:
     def __init__(self) -> None:
         self.console = Console(stderr=True)
         self.bars = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(), TimeRemainingColumn(), console=self.console, transient=True,
-        )  # fmt: skip
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
         self.whole: TaskID | None = None
         self.part: TaskID | None = None
         self.shown = ""
@@ -100,15 +113,18 @@ class Live:
         self.bars.stop()
 
     def begin(self, cells: int) -> None:
+        """A run of so many cells begins."""
         self.whole = self.bars.add_task("cells", total=cells, rate="")
 
     def cell(self, name: str, number: int) -> None:
+        """A cell begins."""
         self.shown = ""
         self._drop()
         self.part = self.bars.add_task(name, total=None, rate="")
         self.name = name
 
     def stage(self, name: str, done: int, total: int) -> None:
+        """A cell is at a stage, and how far."""
         if self.part is None:
             return
         if name != self.shown:
@@ -119,6 +135,7 @@ class Live:
         self.bars.update(self.part, completed=done, total=total or None, rate=rate)
 
     def end(self, name: str, reason: str | None, cached: bool) -> None:
+        """A cell has ended."""
         self._drop()
         if self.whole is not None:
             self.bars.advance(self.whole)

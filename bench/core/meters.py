@@ -38,6 +38,7 @@ def note(key: str, value: JSON) -> None:
 
 
 def notes() -> dict[str, JSON]:
+    """The facts noted so far."""
     return dict(_notes)
 
 
@@ -48,6 +49,7 @@ def progress(stage: str, done: int, total: int) -> None:
 
 
 def listen(callback: Callable[[str, int, int], None]) -> None:
+    """Tell this callback of all progress from here on."""
     _listener[:] = [callback]
 
 
@@ -61,6 +63,7 @@ class Stopwatch:
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, Stopwatch]:
+    """What a call returns, and how long it took. Raises what the call raises."""
     _marks.clear()
     begin = time.perf_counter()
     result = call()
@@ -74,8 +77,8 @@ def timed(call: Callable[[], Any]) -> tuple[Any, Stopwatch]:
 def rss_bytes() -> int:
     """Resident memory now. Linux tells it in microseconds; elsewhere psutil asks."""
     try:
-        with open("/proc/self/statm", "rb", buffering=0) as f:
-            return int(f.read().split()[1]) * _PAGE
+        with open("/proc/self/statm", "rb", buffering=0) as file:
+            return int(file.read().split()[1]) * _PAGE
     except OSError:
         return int(psutil.Process().memory_info().rss)
 
@@ -135,6 +138,7 @@ class Memory:
         self.peak_rss = max(self.peak_rss, rss_bytes(), (_high_water() or 0) if self.whole_process else 0)
 
     def phase(self, name: str) -> None:
+        """From here on samples belong to this phase."""
         self._phase = name
 
     def _sample(self) -> None:
@@ -158,8 +162,8 @@ class Memory:
         energy = self._gpu.energy_j() if cuda and self._gpu else None
         return {
             "start_rss_bytes": self.start_rss,
-            "peak_rss_bytes": self.peak_rss - self.start_rss,
-            "peak_rss_by_phase_bytes": dict(self.by_phase),
+            "peak_rss_growth_bytes": self.peak_rss - self.start_rss,
+            "peak_rss_growth_by_phase_bytes": dict(self.by_phase),
             "trace": [[round(s, 3), rss, gpu, phase] for s, rss, gpu, phase in self.trace],
             "peak_gpu_allocated_bytes": int(cuda.max_memory_allocated()) if cuda else None,
             "peak_gpu_reserved_bytes": int(cuda.max_memory_reserved()) if cuda else None,

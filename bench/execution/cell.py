@@ -65,6 +65,7 @@ def main(path: Path, tell: Tell) -> int:
 
 
 def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
+    """Build the system, answer every question, and return what result.json says."""
     kind = kinds.load(job.kind)
     config = kind.Config.model_validate(job.config)
     task = sampled(native.read_folder(Path(job.task)), config.sample)
@@ -88,10 +89,18 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     near = near_in_meaning(kind, config, task, Store(store.root)) if embeds else None
     refresh_s = answer_later(config, system, task, folder)
     return {
-        "status": "done", "load_s": load_s, "memory": measured, "notes": meters.notes(),
-        "artefacts": artefacts, "refresh_s": refresh_s, "flips": flips, "near": near,
-        "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True)) if recall is not None else None,
-    }  # fmt: skip
+        "status": "done",
+        "load_s": load_s,
+        "memory": measured,
+        "notes": meters.notes(),
+        "artefacts": artefacts,
+        "refresh_s": refresh_s,
+        "flips": flips,
+        "near": near,
+        "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True))
+        if recall is not None
+        else None,
+    }
 
 
 def near_in_meaning(kind: kinds.Kind, config: SystemConfig, task: Task, store: Store) -> list[str] | None:
@@ -115,9 +124,15 @@ def experiment(
     with meters.Memory() as memory:
         facts, watch = meters.timed(lambda: measure(config, task.material, store))
     return {
-        "status": "done", "facts": facts, "load_s": watch.seconds, "memory": memory.facts(), "notes": meters.notes(),
-        "artefacts": _once(store), "refresh_s": None, "index_recall": None,
-    }  # fmt: skip
+        "status": "done",
+        "facts": facts,
+        "load_s": watch.seconds,
+        "memory": memory.facts(),
+        "notes": meters.notes(),
+        "artefacts": _once(store),
+        "refresh_s": None,
+        "index_recall": None,
+    }
 
 
 def sampled(task: Task, sample: Sample | None) -> Task:
@@ -181,8 +196,8 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
     if len(kept) == len(plan):
         return
     warm = (task.train or task.test)[: job.warmup]
-    for e in warm:
-        system.answer([_seen(e, config)])
+    for example in warm:
+        system.answer([_seen(example, config)])
     done = sum(len(plan[n]) for n in kept)
     with path.open("a", encoding="utf-8") as out:
         for number, batch in enumerate(plan):
@@ -208,17 +223,17 @@ def answer_again(job: Job, config: SystemConfig, system: System, task: Task, fol
     if not job.determinism or not plan:
         return None
     said = {row["question"]: row["answer"]["text"] for _, row in read_jsonl(folder / "records.jsonl")}
-    n = again = alone = 0
+    asked = again = alone = 0
     for batch in plan:
         seen = [_seen(e, config) for e in batch]
         same = system.answer(seen)
-        for q, a in zip(seen, same, strict=True):
-            if n == job.determinism:
-                return {"n": n, "again": again, "alone": alone}
-            n += 1
-            again += a.text != said[q.id]
-            alone += system.answer([q])[0].text != said[q.id]
-    return {"n": n, "again": again, "alone": alone}
+        for question, answer in zip(seen, same, strict=True):
+            if asked == job.determinism:
+                return {"n": asked, "again": again, "alone": alone}
+            asked += 1
+            again += answer.text != said[question.id]
+            alone += system.answer([question])[0].text != said[question.id]
+    return {"n": asked, "again": again, "alone": alone}
 
 
 def answer_later(config: SystemConfig, system: System, task: Task, folder: Path) -> float | None:
@@ -232,32 +247,48 @@ def answer_later(config: SystemConfig, system: System, task: Task, folder: Path)
         return None
     _, watch = meters.timed(lambda: system.refresh(task.updated))
     rows: list[JSON] = []
-    for i in range(0, len(changed + kept), config.generation.batch_size):
-        batch = (changed + kept)[i : i + config.generation.batch_size]
+    for start in range(0, len(changed + kept), config.generation.batch_size):
+        batch = (changed + kept)[start : start + config.generation.batch_size]
         answers = system.answer([_seen(e, config) for e in batch])
         rows += [{"question": e.question.id, "answer": a} for e, a in zip(batch, answers, strict=True)]
     write_jsonl(folder / "later.jsonl", scrubbed(rows))
     return watch.seconds
 
 
-def _seen(e: Example, config: SystemConfig) -> Question:
+def _seen(example: Example, config: SystemConfig) -> Question:
     """The question as this system may see it."""
-    return e.question if config.privileged else replace(e.question, gold=())
+    return example.question if config.privileged else replace(example.question, gold=())
 
 
-def _line(r: Record) -> str:
-    return json.dumps(scrubbed(r), ensure_ascii=False, allow_nan=False) + "\n"
+def _line(record: Record) -> str:
+    return json.dumps(scrubbed(record), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def record(job: Job, e: Example, answer: Answer, number: int, size: int, watch: meters.Stopwatch) -> Record:
+def record(job: Job, example: Example, answer: Answer, number: int, size: int, watch: meters.Stopwatch) -> Record:
+    """The record of one answer."""
     alone = size == 1 and number < job.latency_questions
     return Record(
-        cell=job.cell, system=job.system, seed=job.seed, question=e.question.id, stratum=e.stratum, group=e.group,
-        text=e.question.text, answers=e.answers, gold=e.question.gold, choices=e.question.choices, answer=answer,
-        batch=number, batch_size=size, batch_s=watch.seconds, latency_s=watch.seconds if alone else None,
-        first_token_s=watch.first_token_s if alone else None, per_token_s=watch.per_token_s if alone else None,
-        updated=e.updated, form=e.form, facts=e.facts,
-    )  # fmt: skip
+        cell=job.cell,
+        system=job.system,
+        seed=job.seed,
+        question=example.question.id,
+        stratum=example.stratum,
+        group=example.group,
+        text=example.question.text,
+        answers=example.answers,
+        gold=example.question.gold,
+        choices=example.question.choices,
+        answer=answer,
+        batch=number,
+        batch_size=size,
+        batch_s=watch.seconds,
+        latency_s=watch.seconds if alone else None,
+        first_token_s=watch.first_token_s if alone else None,
+        per_token_s=watch.per_token_s if alone else None,
+        updated=example.updated,
+        form=example.form,
+        facts=example.facts,
+    )
 
 
 def whole_batches(path: Path, plan: Sequence[Sequence[Example]]) -> set[int]:

@@ -68,9 +68,13 @@ class Executor:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.execution.cell_server", *self.preload], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                env={**self.environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, "-m", "bench.execution.cell_server", *self.preload],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**self.environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                start_new_session=True,
+            )
         assert self._process.stdout is not None
         self._ears = selectors.DefaultSelector()
         self._ears.register(self._process.stdout, selectors.EVENT_READ)
@@ -137,6 +141,7 @@ def _end() -> None:
 
 
 def kill_group(group: int) -> None:
+    """Kill a process group, if it is still there."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 

@@ -27,6 +27,7 @@ def tell(fd: int, **event: Any) -> None:
 
 
 def serve(preload: list[str]) -> None:
+    """Import the modules, then fork a cell for each job that is read, until the pipe closes."""
     out = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no event
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run decides what Ctrl-C means

@@ -58,14 +58,22 @@ def _python() -> Finding:
 def _versions() -> Finding:
     missing = [n for n in LIBRARIES if version(n) is None and n not in OPTIONAL]
     found = ", ".join(f"{n} {version(n)}" for n in ("torch", "transformers", "peft", "faiss-cpu"))
-    return _finding("broken" if missing else "ok", "libraries", found if not missing else f"missing: {', '.join(missing)}",
-                    "Install again: pip install ragtune." if missing else "")  # fmt: skip
+    return _finding(
+        "broken" if missing else "ok",
+        "libraries",
+        found if not missing else f"missing: {', '.join(missing)}",
+        "Install again: pip install ragtune." if missing else "",
+    )
 
 
 def _compiler() -> Finding:
     found = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-    return _finding("ok" if found else "note", "C++ compiler", found or "none",
-                    "" if found else "hnswlib has no wheel: to install it anew you need one (Debian: apt install g++).")  # fmt: skip
+    return _finding(
+        "ok" if found else "note",
+        "C++ compiler",
+        found or "none",
+        "" if found else "hnswlib has no wheel: to install it anew you need one (Debian: apt install g++).",
+    )
 
 
 def _import(module: str) -> str | None:
@@ -90,17 +98,23 @@ def _ragas() -> Finding:
     command = [sys.executable, "-c", "import os; os.environ['RAGAS_DO_NOT_TRACK'] = 'true'; import ragas"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     last = (done.stderr.strip().splitlines() or ["it did not import"])[-1]
-    return _finding("ok" if done.returncode == 0 else "broken", "ragas (LLM judge)", f"{version('ragas')}" if done.returncode == 0 else last,
-                    "" if done.returncode == 0 else "pip install 'langchain-community<0.4.2': newer ones dropped a module that ragas imports.")  # fmt: skip
+    return _finding(
+        "ok" if done.returncode == 0 else "broken",
+        "ragas (LLM judge)",
+        f"{version('ragas')}" if done.returncode == 0 else last,
+        ""
+        if done.returncode == 0
+        else "pip install 'langchain-community<0.4.2': newer ones dropped a module that ragas imports.",
+    )
 
 
 def _gpu() -> Finding:
     found = gpus()
-    told = ", ".join(f"{g['name']} ({size(g['memory_bytes'])}, driver {g['driver']})" for g in found)
+    names = ", ".join(f"{g['name']} ({size(g['memory_bytes'])}, driver {g['driver']})" for g in found)
     return _finding(
         "ok" if found else "note",
         "GPU",
-        told or "none",
+        names or "none",
         "" if found else "Everything runs on the CPU; models over a billion parameters will be slow.",
     )
 
@@ -111,8 +125,12 @@ def _hub() -> Finding:
     from bench.core.hub import reachable
 
     state = reachable()
-    return _finding("ok" if state else "note", "Hugging Face hub", "reachable" if state else "not reachable",
-                    "" if state else f"Use local folders, or what is cached in {constants.HF_HUB_CACHE}.")  # fmt: skip
+    return _finding(
+        "ok" if state else "note",
+        "Hugging Face hub",
+        "reachable" if state else "not reachable",
+        "" if state else f"Use local folders, or what is cached in {constants.HF_HUB_CACHE}.",
+    )
 
 
 def _disk() -> Finding:

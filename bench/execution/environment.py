@@ -18,9 +18,22 @@ from bench.core.gpu import gpus
 from bench.core.vocabulary import JSON
 
 LIBRARIES = (
-    "ragtune", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "sentence-transformers", "faiss-cpu",
-    "hnswlib", "bm25s", "ir-measures", "torchmetrics", "numpy", "scipy", "ragas",
-)  # fmt: skip
+    "ragtune",
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "sentence-transformers",
+    "faiss-cpu",
+    "hnswlib",
+    "bm25s",
+    "ir-measures",
+    "torchmetrics",
+    "numpy",
+    "scipy",
+    "ragas",
+)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # glibc maps every block of 32 MiB or more anew, which alone changes how slow 4-bit weights look on a CPU
 SETTINGS = {
@@ -46,6 +59,7 @@ def for_cells(threads: int | None) -> dict[str, str]:
 
 
 def version(package: str) -> str | None:
+    """The installed version of a package; None where it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -53,12 +67,20 @@ def version(package: str) -> str | None:
 
 
 def describe(threads: int | None) -> dict[str, JSON]:
+    """Where a run happens, as run.json tells it."""
     cells = for_cells(threads)
     return {
-        "python": platform.python_version(), "os": platform.platform(), "versions": {n: version(n) for n in LIBRARIES},
-        "commit": commit(), "cpu": processor(), "cores": psutil.cpu_count(logical=False), "threads": int(cells["OMP_NUM_THREADS"]),
-        "memory_bytes": psutil.virtual_memory().total, "settings": SETTINGS, "gpus": gpus(),
-    }  # fmt: skip
+        "python": platform.python_version(),
+        "os": platform.platform(),
+        "versions": {n: version(n) for n in LIBRARIES},
+        "commit": commit(),
+        "cpu": processor(),
+        "cores": psutil.cpu_count(logical=False),
+        "threads": int(cells["OMP_NUM_THREADS"]),
+        "memory_bytes": psutil.virtual_memory().total,
+        "settings": SETTINGS,
+        "gpus": gpus(),
+    }
 
 
 @functools.cache
@@ -71,7 +93,7 @@ def peaks(threads: int) -> dict[str, float]:
     from threadpoolctl import threadpool_limits
 
     side, size = 1024, 64_000_000
-    a = np.ones((side, side), np.float32)
+    matrix = np.ones((side, side), np.float32)
     source, target = (
         np.ones((threads, size // 4 // threads), np.float32),
         np.empty((threads, size // 4 // threads), np.float32),
@@ -82,7 +104,7 @@ def peaks(threads: int) -> dict[str, float]:
 
     with threadpool_limits(threads), ThreadPoolExecutor(threads) as pool:
         return {
-            "flops_per_s": 2 * side**3 / _quickest(lambda: a @ a),
+            "flops_per_s": 2 * side**3 / _quickest(lambda: matrix @ matrix),
             "bytes_per_s": 2 * source.nbytes / _quickest(copy),
         }
 
@@ -119,6 +141,7 @@ def commit() -> str | None:
 
 
 def processor() -> str:
+    """The name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -75,17 +75,29 @@ def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
     for cell in pinned:
         tuning = Tuning.model_validate(cell.config["tuning"]) if "tuning" in cell.config else None
         if tuning and not any(e.answers is not None for e in task.train):
-            raise UserError(f"system {cell.system!r} tunes, and no training question has a reference answer.", where=spec.name,
-                            remedy="Give a training split, lower dataset.test_share, or leave the system out.")  # fmt: skip
+            raise UserError(
+                f"system {cell.system!r} tunes, and no training question has a reference answer.",
+                where=spec.name,
+                remedy="Give a training split, lower dataset.test_share, or leave the system out.",
+            )
         if tuning and (tuning.search or tuning.early_stopping) and not task.dev:
-            raise UserError(f"system {cell.system!r} selects on dev, and the dataset has no dev split.", where=spec.name,
-                            remedy="Set dataset.dev_share, or drop tuning.search and tuning.early_stopping.")  # fmt: skip
+            raise UserError(
+                f"system {cell.system!r} selects on dev, and the dataset has no dev split.",
+                where=spec.name,
+                remedy="Set dataset.dev_share, or drop tuning.search and tuning.early_stopping.",
+            )
         if tuning and tuning.paraphrases and not task.paraphrases:
-            raise UserError(f"system {cell.system!r} trains on paraphrases, and the dataset has none.", where=spec.name,
-                            remedy="Put the passages in other words into paraphrases.jsonl, or drop tuning.paraphrases.")  # fmt: skip
+            raise UserError(
+                f"system {cell.system!r} trains on paraphrases, and the dataset has none.",
+                where=spec.name,
+                remedy="Put the passages in other words into paraphrases.jsonl, or drop tuning.paraphrases.",
+            )
         if (cell.config.get("sample") or {}).get("renewed") and not any(e.updated for e in task.test):
-            raise UserError(f"{cell.system!r} trains anew after the update, and no test question has `updated`.", where=f"{spec.name}: scenarios.freshness",
-                            remedy="Give updates.jsonl and `updated` answers, or leave it out.")  # fmt: skip
+            raise UserError(
+                f"{cell.system!r} trains anew after the update, and no test question has `updated`.",
+                where=f"{spec.name}: scenarios.freshness",
+                remedy="Give updates.jsonl and `updated` answers, or leave it out.",
+            )
         variable = cell.config["model"].get("api_key_env")
         hide(variable)
         if variable and variable not in os.environ:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import struct
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bench.core.files import read_json
 from bench.core.store import Store
 from bench.core.vocabulary import JSON
 from bench.data.task import Task
 from bench.execution.pinning import prepare
-from bench.execution.run import default_store, is_done
+from bench.execution.run import default_store
+from bench.execution.run_folder import is_done, seconds_before
 from bench.spec.cells import Cell
 from bench.spec.model import Spec
 
@@ -28,32 +30,32 @@ def plan(spec: Spec, *, out: Path = Path("reports"), store: Path | None = None) 
     rate = flops_per_s()
     rows = []
     for cell in prepared.cells:
-        cached = is_done(folder, cell, prepared.identities[cell.id])
-        seen = _seen(folder, cell)
-        seconds, size = _arithmetic(cell, prepared.task, rate)
-        rows.append({
-            "cell": cell.id, "kind": cell.kind, "cached": cached, "seconds": 0.0 if cached else seen if seen is not None else seconds, "bytes": size,
-            "basis": "is there" if cached else "an earlier run" if seen is not None else f"arithmetic at {rate / 1e9:.0f} GFLOP/s" if seconds is not None else "unknown: an endpoint or a hub model",
-        })  # fmt: skip
+        cached = is_done(folder, cell.id, prepared.identities[cell.id])
+        arithmetic, size = _arithmetic(cell, prepared.task, rate)
+        seconds, basis = _expected(cached, seconds_before(folder, cell.id), arithmetic, rate)
+        row = {"cell": cell.id, "kind": cell.kind, "cached": cached}
+        rows.append({**row, "seconds": seconds, "bytes": size, "basis": basis})
     return rows
 
 
-def _seen(folder: Path, cell: Cell) -> float | None:
-    """Seconds that a cell of this name took before, under another identity."""
-    path = folder / "cells" / cell.id / "result.json"
-    if not path.exists():
-        return None
-    found = read_json(path)
-    return float(found["ended"] - found["started"]) if found["status"] == "done" else None
+def _expected(cached: bool, before: float | None, arithmetic: float | None, rate: float) -> tuple[float | None, str]:
+    """(seconds to expect of a cell, what that rests on)."""
+    if cached:
+        return 0.0, "is there"
+    if before is not None:
+        return before, "an earlier run"
+    if arithmetic is not None:
+        return arithmetic, f"arithmetic at {rate / 1e9:.0f} GFLOP/s"
+    return None, "unknown: an endpoint or a hub model"
 
 
 def flops_per_s(size: int = 768) -> float:
     """What this processor does in float32 matrix products now, all cores, best of a few."""
-    a = np.random.default_rng(0).random((size, size), dtype=np.float32)
+    matrix = np.random.default_rng(0).random((size, size), dtype=np.float32)
     best = float("inf")
     for _ in range(5):
         begin = time.perf_counter()
-        a @ a
+        matrix @ matrix
         best = min(best, time.perf_counter() - begin)
     return 2 * size**3 / best
 
@@ -67,25 +69,32 @@ def _arithmetic(cell: Cell, task: Task, rate: float) -> tuple[float | None, int 
     found = parameters(Path(config["model"]["name"]))
     if config["model"].get("base_url") or found is None:
         return None, None
-    words = sum(len(p.text.split()) for p in task.corpus) / len(task.corpus) * WORD_TOKENS
-    gold = config.get("distractors")
-    shown = 0 if "retrieval" not in config else words * (config["retrieval"]["k"] if gold is None else 1 + gold)
-    asked = min(len(task.test), (config.get("sample") or {"questions": len(task.test)})["questions"]) * (
-        shown + 20 + config["generation"]["max_new_tokens"]
-    )
-    seconds = 2 * found * asked / rate
+    asked = min(len(task.test), (config.get("sample") or {"questions": len(task.test)})["questions"])
+    tokens = _shown_tokens(config, task) + 20 + config["generation"]["max_new_tokens"]
+    seconds = 2 * found * asked * tokens / rate
     size = found * (0.6 if config["precision"] == "nf4" else 4)
     if "tuning" in config:
-        t, full = config["tuning"], config.get("method") == "full"
-        trained = (
-            min(len(task.train), t["examples"] or len(task.train))
-            * 30
-            * t["epochs"]
-            * (t["search"]["trials"] if t["search"] else 1)
-        )
-        seconds += (6 if full else 4) * found * trained / rate
+        full = config.get("method") == "full"
+        seconds += (6 if full else 4) * found * _trained_tokens(config["tuning"], task) / rate
         size += found * 12 if full else 0
     return seconds, int(size)
+
+
+def _shown_tokens(config: Mapping[str, Any], task: Task) -> float:
+    """Tokens of the passages in one prompt, roughly."""
+    if "retrieval" not in config:
+        return 0.0
+    each = sum(len(p.text.split()) for p in task.corpus) / len(task.corpus) * WORD_TOKENS
+    distractors = config.get("distractors")
+    passages = int(config["retrieval"]["k"] if distractors is None else 1 + distractors)
+    return each * passages
+
+
+def _trained_tokens(tuning: Mapping[str, Any], task: Task) -> int:
+    """Tokens that a training reads over its epochs and trials, roughly."""
+    pairs = min(len(task.train), tuning["examples"] or len(task.train))
+    trials = tuning["search"]["trials"] if tuning["search"] else 1
+    return int(pairs * 30 * tuning["epochs"] * trials)
 
 
 def parameters(folder: Path) -> int | None:
@@ -95,7 +104,7 @@ def parameters(folder: Path) -> int | None:
         return None
     total = 0
     for file in files:
-        with file.open("rb") as f:
-            header = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+        with file.open("rb") as opened:
+            header = json.loads(opened.read(struct.unpack("<Q", opened.read(8))[0]))
         total += sum(int(np.prod(t["shape"])) for name, t in header.items() if name != "__metadata__")
     return total

@@ -7,13 +7,12 @@ reports/<run>/cells/<cell>/   job.json, records.jsonl, result.json, log.txt whil
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from bench.core.digest import digest
 from bench.core.errors import UserError
-from bench.core.files import read_json, read_jsonl, write_json, write_text
+from bench.core.files import read_json, write_json
 from bench.core.gpu import gpus
 from bench.core.redact import clean
 from bench.core.store import Store
@@ -34,6 +33,7 @@ from bench.execution import environment
 from bench.execution.cell import Job
 from bench.execution.cell_client import Executor, ServerDied, executor
 from bench.execution.pinning import Prepared, prepare
+from bench.execution.run_folder import cell_folder, cell_results, gather, is_done
 from bench.spec import kinds
 from bench.spec.cells import Cell
 from bench.spec.model import Spec
@@ -44,30 +44,43 @@ PRELOAD = ("systems.parts.reader",)  # what every built-in kind imports when it 
 class Progress(Protocol):
     """Who is told how a run goes."""
 
-    def begin(self, cells: int) -> None: ...
-    def cell(self, name: str, number: int) -> None: ...
-    def stage(self, name: str, done: int, total: int) -> None: ...
-    def end(self, name: str, reason: str | None, cached: bool) -> None: ...
+    def begin(self, cells: int) -> None:
+        """A run of so many cells begins."""
+
+    def cell(self, name: str, number: int) -> None:
+        """A cell begins; `number` counts from 1."""
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """A cell is at a stage; a total of 0 is an unknown one."""
+
+    def end(self, name: str, reason: str | None, cached: bool) -> None:
+        """A cell has ended; `reason` says why it failed."""
 
 
 class Silent:
     """Tells nobody."""
 
     def begin(self, cells: int) -> None:
-        return None
+        """Nothing."""
+        return
 
     def cell(self, name: str, number: int) -> None:
-        return None
+        """Nothing."""
+        return
 
     def stage(self, name: str, done: int, total: int) -> None:
-        return None
+        """Nothing."""
+        return
 
     def end(self, name: str, reason: str | None, cached: bool) -> None:
-        return None
+        """Nothing."""
+        return
 
 
 @dataclass(frozen=True)
 class Outcome:
+    """What became of a run."""
+
     folder: Path
     status: str  # complete or failed
     computed: int  # cells that ran now
@@ -108,158 +121,183 @@ def default_store() -> Path:
 
 
 def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outcome:
-    spec = prepared.spec
-    todo = [c for c in prepared.cells if not is_done(folder, c, prepared.identities[c.id])]
-    previous = read_json(folder / "run.json") if (folder / "run.json").exists() else None
+    todo = [c for c in prepared.cells if not is_done(folder, c.id, prepared.identities[c.id])]
     about = _about(prepared)
-    if not todo and previous and previous["status"] == "complete" and previous["identity"] == about["identity"]:
-        tell.begin(len(prepared.cells))
-        for c in prepared.cells:
-            tell.end(c.id, None, True)
+    tell.begin(len(prepared.cells))
+    if not todo and _is_complete(folder, about):
+        for cell in prepared.cells:
+            tell.end(cell.id, None, True)
         return Outcome(folder, "complete", 0, {})
-    header = {
-        **about,
+    header = about | _start(prepared)
+    write_json(folder / "run.json", {**header, "status": "incomplete"})
+    try:
+        _run_cells(prepared, todo, folder, store, tell, machine=_machine(header["environment"]))
+    except KeyboardInterrupt:
+        clean(folder / "server.log")
+        results = cell_results(folder, prepared.cells)
+        write_json(folder / "run.json", {**header, "status": "incomplete", "cells": results})
+        raise
+    clean(folder / "server.log")
+    return _finish(prepared, folder, header, computed=len(todo))
+
+
+def _is_complete(folder: Path, about: Mapping[str, JSON]) -> bool:
+    """Whether the folder holds this very run, and it ended well."""
+    path = folder / "run.json"
+    previous = read_json(path) if path.exists() else {}
+    return previous.get("status") == "complete" and previous.get("identity") == about["identity"]
+
+
+def _start(prepared: Prepared) -> dict[str, JSON]:
+    """What is known when a run begins: when and where it is, and which questions training has seen."""
+    described = environment.describe(prepared.spec.measure.threads)
+    return {
         "leaks": leaks(prepared.task.train, prepared.task.test),
         "started": time.time(),
         "load_start": environment.load(),
-        "environment": (here := environment.describe(spec.measure.threads)),
-        "peaks": environment.peaks(here["threads"]),
+        "environment": described,
+        "peaks": environment.peaks(described["threads"]),
     }
-    write_json(folder / "run.json", {**header, "status": "incomplete"})
-    place = _place(here)
-    tell.begin(len(prepared.cells))
-    try:
-        with executor(environment.for_cells(spec.measure.threads), folder / "server.log", _preload(todo)) as server:
-            for number, cell in enumerate(prepared.cells, 1):
-                cached = cell not in todo
-                tell.cell(cell.id, number)
-                reason = None if cached else _run_cell(cell, prepared, folder, store, server, tell, place)
-                tell.end(cell.id, reason, cached)
-    except KeyboardInterrupt:
-        clean(folder / "server.log")
-        write_json(folder / "run.json", {**header, "status": "incomplete", "cells": _told(prepared, folder)})
-        raise
-    clean(folder / "server.log")
-    told = _told(prepared, folder)
-    header["leaks"] = _leaks(header["leaks"], told)
-    failed = {c: str(r["reason"]) for c, r in told.items() if r["status"] != "done"}
-    _gather(prepared, folder)
+
+
+def _run_cells(
+    prepared: Prepared,
+    todo: Collection[Cell],
+    folder: Path,
+    store: Store,
+    tell: Progress,
+    *,
+    machine: dict[str, JSON],
+) -> None:
+    """Run the cells that are not done, one after the other."""
+    variables = environment.for_cells(prepared.spec.measure.threads)
+    with executor(variables, folder / "server.log", _preload(todo)) as server:
+        for number, cell in enumerate(prepared.cells, 1):
+            cached = cell not in todo
+            tell.cell(cell.id, number)
+            reason = None
+            if not cached:
+                job = _job(cell, prepared, store, machine)
+                reason = _run_cell(job, cell_folder(folder, cell.id), prepared.spec.measure.timeout_s, server, tell)
+            tell.end(cell.id, reason, cached)
+
+
+def _finish(prepared: Prepared, folder: Path, header: Mapping[str, JSON], *, computed: int) -> Outcome:
+    """Join the records of all cells, and write run.json for the last time."""
+    results = cell_results(folder, prepared.cells)
+    failed = {cell: str(result["reason"]) for cell, result in results.items() if result["status"] != "done"}
+    gather(folder, prepared.cells, [e.question.id for e in prepared.task.test])
     status = "failed" if failed else "complete"
-    write_json(
-        folder / "run.json",
-        {**header, "status": status, "ended": time.time(), "load_end": environment.load(), "cells": told},
-    )
-    return Outcome(folder, status, len(todo), failed)
+    end = {
+        "leaks": _leaks(header["leaks"], results),
+        "status": status,
+        "ended": time.time(),
+        "load_end": environment.load(),
+        "cells": results,
+    }
+    write_json(folder / "run.json", {**header, **end})
+    return Outcome(folder, status, computed, failed)
 
 
-def _leaks(found: dict[str, list[str]], told: dict[str, JSON]) -> dict[str, list[str]]:
-    """What the texts told of leaks, with what the cells' embedders add."""
-    near = sorted({q for cell in told.values() for q in cell.get("near") or ()})
+def _leaks(found: Mapping[str, list[str]], results: Mapping[str, JSON]) -> dict[str, list[str]]:
+    """The leaks that the texts show, with what the cells' embedders add."""
+    near = sorted({q for result in results.values() for q in result.get("near") or ()})
     return {**found, **{q: [*found.get(q, ()), "near in meaning"] for q in near}}
 
 
 def _about(prepared: Prepared) -> dict[str, JSON]:
     """What a run is of, apart from when and where."""
-    spec = prepared.spec
-    systems = {c.system: _entry(c) for c in prepared.cells}
-    task = prepared.task
-    about: dict[str, JSON] = {
-        "schema_version": 1, "name": spec.name, "spec": spec.model_dump(mode="json"), "spec_digest": spec.digest,
-        "dataset": {**prepared.origin, "name": task.name, "passages": len(task.corpus), "train": len(task.train), "dev": len(task.dev), "test": len(task.test), "strata": dict(task.strata)},
-        "models": prepared.models, "systems": systems,
-    }  # fmt: skip
-    return about | {"identity": digest([about["spec_digest"], prepared.identities])}
+    spec, task = prepared.spec, prepared.task
+    dataset = {
+        **prepared.origin,
+        "name": task.name,
+        "passages": len(task.corpus),
+        "train": len(task.train),
+        "dev": len(task.dev),
+        "test": len(task.test),
+        "strata": dict(task.strata),
+    }
+    return {
+        "schema_version": 1,
+        "name": spec.name,
+        "spec": spec.model_dump(mode="json"),
+        "spec_digest": spec.digest,
+        "dataset": dataset,
+        "models": prepared.models,
+        "systems": {c.system: _entry(c) for c in prepared.cells},
+        "identity": digest([spec.digest, prepared.identities]),
+    }
 
 
 def _entry(cell: Cell) -> dict[str, JSON]:
-    privileged = kinds.load(cell.kind).Config.model_validate(cell.config).privileged
-    scenario = cell.scenario.model_dump() if cell.scenario else None
-    return {"kind": cell.kind, "config": cell.config, "privileged": privileged, "scenario": scenario}
+    """What run.json says of a system: its configuration, and how a report shows it."""
+    kind = kinds.load(cell.kind)
+    return {
+        "kind": cell.kind,
+        "config": cell.config,
+        "privileged": kind.Config.model_validate(cell.config).privileged,
+        "scenario": cell.scenario.model_dump() if cell.scenario else None,
+        "family": kind.family,
+        "summary": kind.summary,
+    }
 
 
-def _preload(todo: list[Cell]) -> tuple[str, ...]:
+def _preload(todo: Collection[Cell]) -> tuple[str, ...]:
     """Nothing where all kinds are the user's own: the harness does not know what they import.
 
-    Nothing on a GPU machine either: bitsandbytes opens the device when it is imported, and CUDA does not survive a fork.
+    Nothing on a GPU machine either: bitsandbytes opens the device when it is imported, and CUDA does not survive a
+    fork.
     """
     return PRELOAD if any("." not in c.kind for c in todo) and not gpus() else ()
 
 
-def is_done(folder: Path, cell: Cell, identity: str) -> bool:
-    result = folder / "cells" / cell.id / "result.json"
-    if not result.exists():
-        return False
-    found = read_json(result)
-    return bool(found["status"] == "done" and found["identity"] == identity)
-
-
-def _run_cell(
-    cell: Cell,
-    prepared: Prepared,
-    folder: Path,
-    store: Store,
-    server: Executor,
-    tell: Progress,
-    here: dict[str, JSON],
-) -> str | None:
-    """The reason why it failed, or None. Records of the same identity that a stop cut short are continued."""
-    place, identity = folder / "cells" / cell.id, prepared.identities[cell.id]
-    before = place / "job.json"
-    if before.exists() and read_json(before)["identity"] != identity:
-        shutil.rmtree(place)
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "result.json").unlink(missing_ok=True)
+def _job(cell: Cell, prepared: Prepared, store: Store, machine: dict[str, JSON]) -> Job:
+    """What a cell's process is told."""
     measure = prepared.spec.measure
-    job = Job(cell.id, cell.system, cell.kind, cell.seed, identity, cell.config, str(prepared.task_folder.resolve()), str(store.root.resolve()),
-              measure.latency_questions, measure.warmup, [p or str(Path.cwd()) for p in sys.path], here, measure.determinism)  # fmt: skip
-    write_json(before, job)
+    return Job(
+        cell=cell.id,
+        system=cell.system,
+        kind=cell.kind,
+        seed=cell.seed,
+        identity=prepared.identities[cell.id],
+        config=cell.config,
+        task=str(prepared.task_folder.resolve()),
+        store=str(store.root.resolve()),
+        latency_questions=measure.latency_questions,
+        warmup=measure.warmup,
+        sys_path=[path or str(Path.cwd()) for path in sys.path],
+        environment=machine,
+        determinism=measure.determinism,
+    )
+
+
+def _run_cell(job: Job, folder: Path, timeout_s: float, server: Executor, tell: Progress) -> str | None:
+    """The reason why it failed, or None. Records of the same identity that a stop cut short are continued."""
+    path, result = folder / "job.json", folder / "result.json"
+    if path.exists() and read_json(path)["identity"] != job.identity:
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    result.unlink(missing_ok=True)
+    write_json(path, job)
     begin = time.time()
     try:
-        reason = server.run(before.resolve(), timeout_s=measure.timeout_s, watch=tell.stage)
+        reason = server.run(path.resolve(), timeout_s=timeout_s, watch=tell.stage)
     except ServerDied as e:
         reason = str(e)
     finally:
-        clean(place / "log.txt")
-    result = place / "result.json"
+        clean(folder / "log.txt")
     if reason is None and result.exists():
         found = read_json(result)
         return None if found["status"] == "done" else str(found["reason"])
     reason = reason or "ended without a result. The cell's log.txt has the last words."
-    write_json(
-        result, {"status": "failed", "identity": identity, "reason": reason, "started": begin, "ended": time.time()}
-    )
+    failed = {"status": "failed", "identity": job.identity, "reason": reason, "started": begin, "ended": time.time()}
+    write_json(result, failed)
     return reason
 
 
-def _place(described: dict[str, JSON]) -> dict[str, JSON]:
+def _machine(described: Mapping[str, JSON]) -> dict[str, JSON]:
     """What two cells must share for their times and memory to be compared."""
-    return {k: described[k] for k in ("cpu", "cores", "threads", "gpus", "versions", "commit")}
-
-
-def _told(prepared: Prepared, folder: Path) -> dict[str, Any]:
-    """What every cell's result says; a cell that never ended says so."""
-    told = {}
-    for cell in prepared.cells:
-        path = folder / "cells" / cell.id / "result.json"
-        found = read_json(path) if path.exists() else {"status": "incomplete", "reason": "not finished"}
-        told[cell.id] = {"system": cell.system, "kind": cell.kind, "seed": cell.seed, **found}
-    return told
-
-
-def _gather(prepared: Prepared, folder: Path) -> None:
-    """All cells' records as one file, in the order of the spec and of the test split."""
-    order = {e.question.id: i for i, e in enumerate(prepared.task.test)}
-    lines: list[str] = []
-    for cell in prepared.cells:
-        path = folder / "cells" / cell.id / "records.jsonl"
-        if path.exists():
-            later = path.with_name("later.jsonl")
-            again = {row["question"]: row["answer"] for _, row in read_jsonl(later)} if later.exists() else {}
-            rows = [row for _, row in read_jsonl(path)]
-            rows = [row | {"later": again.get(row["question"])} for row in rows]
-            rows.sort(key=lambda row: order[row["question"]])
-            lines += [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
-    write_text(folder / "records.jsonl", "".join(lines))
+    return {key: described[key] for key in ("cpu", "cores", "threads", "gpus", "versions", "commit")}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from xml.etree import ElementTree
 
 from bench.gate.decisions import BAD, Result, verdict
-from bench.scoring.grade import METRICS
+from bench.metrics.registry import MEASURES
 
 CAP = 64_000  # bytes of Markdown: GitHub cuts job summaries and comments
 ANNOTATIONS = 10  # that GitHub shows of one step
@@ -17,44 +17,55 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  
 
 
 def figure(value: float | None) -> str:
+    """A number with four digits; nothing for None."""
     return "" if value is None else f"{value:.4g}"
 
 
-def change(r: Result) -> str:
+def change(result: Result) -> str:
     """The change with its interval: points of a share, per cent of anything else."""
-    if r.change is None:
+    if result.change is None:
         return ""
-    share = r.rule.split(" ")[0] in METRICS
-    shown = [f"{v:+.3f}" if share else f"{100 * v:+.1f}%" for v in (r.change, r.low, r.high) if v is not None]
+    share = result.rule.split(" ")[0] in MEASURES
+    ends = (result.change, result.low, result.high)
+    shown = [f"{v:+.3f}" if share else f"{100 * v:+.1f}%" for v in ends if v is not None]
     return f"{shown[0]} ({shown[1]} to {shown[2]})" if len(shown) == 3 else shown[0]
 
 
 def as_json(results: Sequence[Result]) -> str:
-    return (
-        json.dumps({"verdict": verdict(results), "results": [asdict(r) for r in results]}, indent=1, allow_nan=False)
-        + "\n"
-    )
+    """The verdict and every result, as JSON."""
+    found = {"verdict": verdict(results), "results": [asdict(r) for r in results]}
+    return json.dumps(found, indent=1, allow_nan=False) + "\n"
 
 
 def junit(results: Sequence[Result], *, name: str) -> str:
-    """JUnit XML as Jenkins' schema has it: an inconclusive or not comparable rule is skipped, an errored one an error."""
+    """JUnit XML as Jenkins' schema has it.
+
+    An inconclusive or not comparable rule is a skipped test, an errored one an error.
+    """
     counts = {"failures": ("fail", "missing"), "errors": ("errored",), "skipped": ("inconclusive", "not comparable")}
     numbers = {k: str(sum(r.state in states for r in results)) for k, states in counts.items()}
     attributes = {"name": _clean(f"ragtune gate {name}"), "tests": str(len(results)), "time": "0", **numbers}
     suite = ElementTree.Element("testsuite", attributes)
-    for r in results:
-        case = ElementTree.SubElement(suite, "testcase", classname=_clean(r.system), name=_clean(r.rule), time="0")
-        message = _clean(f"{r.state}: {r.why}. {figure(r.old)} to {figure(r.new)}, {change(r)}")
-        if r.state in ("fail", "missing"):
-            ElementTree.SubElement(case, "failure", message=message, type=r.state)
-        elif r.state == "errored":
-            ElementTree.SubElement(case, "error", message=message, type=r.state)
-        elif r.state in ("inconclusive", "not comparable"):
-            ElementTree.SubElement(case, "skipped", message=message)
+    for result in results:
+        _case(suite, result)
     whole = ElementTree.Element("testsuites")
     whole.append(suite)
     ElementTree.indent(whole)
     return ElementTree.tostring(whole, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _case(suite: ElementTree.Element, result: Result) -> None:
+    """One result as a test case."""
+    names = {"classname": _clean(result.system), "name": _clean(result.rule), "time": "0"}
+    case = ElementTree.SubElement(suite, "testcase", names)
+    figures = f"{figure(result.old)} to {figure(result.new)}, {change(result)}"
+    message = _clean(f"{result.state}: {result.why}. {figures}")
+    if result.state in ("fail", "missing"):
+        ElementTree.SubElement(case, "failure", message=message, type=result.state)
+    elif result.state == "errored":
+        ElementTree.SubElement(case, "error", message=message, type=result.state)
+    elif result.state in ("inconclusive", "not comparable"):
+        ElementTree.SubElement(case, "skipped", message=message)
 
 
 def _clean(text: str) -> str:
@@ -66,16 +77,16 @@ def markdown(results: Sequence[Result], *, name: str) -> str:
     order = ["fail", "missing", "errored", "inconclusive", "warn", "improved", "not comparable", "pass"]
     rows = sorted(results, key=lambda r: order.index(r.state))
     head = f"## ragtune gate: {verdict(results)}\n\n{_cell(name)}: " + ", ".join(
-        f"{n} {state}" for state in order if (n := sum(r.state == state for r in results))
+        f"{number} {state}" for state in order if (number := sum(r.state == state for r in results))
     )
     lines = [head, "", "| state | system | rule | before | now | change | why |", "|---|---|---|---|---|---|---|"]
     size = sum(len(line.encode()) + 1 for line in lines) + 80
-    for n, r in enumerate(rows):
-        cells = (r.state, r.system, r.rule, figure(r.old), figure(r.new), change(r), r.why)
+    for number, row in enumerate(rows):
+        cells = (row.state, row.system, row.rule, figure(row.old), figure(row.new), change(row), row.why)
         line = f"| {' | '.join(_cell(c) for c in cells)} |"
         size += len(line.encode()) + 1
         if size > CAP:
-            lines.append(f"\n{len(rows) - n} more rules are in the JSON.")
+            lines.append(f"\n{len(rows) - number} more rules are in the JSON.")
             break
         lines.append(line)
     return "\n".join(lines) + "\n"
@@ -90,12 +101,12 @@ def _cell(text: str) -> str:
 def workflow_commands(results: Sequence[Result]) -> list[str]:
     """Workflow commands for GitHub: at most ten, what is bad first; their text escaped as the runner wants it."""
     kinds = {**dict.fromkeys(BAD, "error"), "warn": "warning", "inconclusive": "notice"}
-    told = sorted(
+    shown = sorted(
         (r for r in results if r.state in kinds), key=lambda r: ["error", "warning", "notice"].index(kinds[r.state])
     )
     lines = []
-    for r in told[:ANNOTATIONS]:
-        text = f"{r.system}: {r.rule}: {r.state}, {change(r)} {r.why}"
+    for result in shown[:ANNOTATIONS]:
+        text = f"{result.system}: {result.rule}: {result.state}, {change(result)} {result.why}"
         escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        lines.append(f"::{kinds[r.state]} title=ragtune gate::{escaped}")
+        lines.append(f"::{kinds[result.state]} title=ragtune gate::{escaped}")
     return lines

@@ -15,6 +15,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """The plugin's options."""
     group = parser.getgroup("ragtune")
     group.addoption("--ragtune-run", type=Path, help="A run's folder, for the fixture `ragtune_scores` and the gate.")
     group.addoption("--ragtune-baseline", type=Path, help="A baseline: every rule of the gate becomes a test.")
@@ -33,6 +34,7 @@ def ragtune_scores(request: pytest.FixtureRequest) -> Any:
 
 
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add an item for each rule and system, where a run and a baseline are given."""
     run, baseline = config.getoption("--ragtune-run"), config.getoption("--ragtune-baseline")
     if run and baseline:
         gate = Gate.from_parent(session, name="ragtune-gate")
@@ -40,44 +42,54 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 class Gate(pytest.Collector):
+    """The rules of a gate, as test items of a session."""
+
     def collect(self) -> Iterator[pytest.Item]:
+        """Nothing: the items are made by `of`."""
         return iter(())
 
     def of(self, run: Path, baseline: Path, rules: Path | None) -> Iterator[pytest.Item]:
+        """An item for each rule and system. Raises pytest.UsageError where a file cannot be read."""
         from bench.core.errors import UserError
-        from bench.gate import decisions
-        from bench.gate import snapshot as baselines
+        from bench.gate import decisions, snapshot
+        from bench.gate.noise import check_margins
+        from bench.gate.rules import load
 
         try:
-            given = decisions.load(rules)
-            new, old = baselines.read(run), baselines.read(baseline)
-            decisions.check_margins(given, old.floors)
+            given = load(rules)
+            new, old = snapshot.read(run), snapshot.read(baseline)
+            check_margins(given, old.floors)
             results = decisions.gate(new, old, given)
         except UserError as e:
             raise pytest.UsageError(f"ragtune: {e}") from None
-        for r in results:
-            yield RuleItem.from_parent(self, name=f"{r.system}: {r.rule}", result=r)
+        for result in results:
+            yield RuleItem.from_parent(self, name=f"{result.system}: {result.rule}", result=result)
 
 
 class RuleItem(pytest.Item):
+    """One rule of one system."""
+
     def __init__(self, *, result: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.result = result
 
     def runtest(self) -> None:
+        """Fail on a regression, skip where nothing could be decided."""
         from bench.gate.decisions import BAD
         from bench.gate.outputs import change
 
-        told = f"{self.result.state}: {change(self.result)} {self.result.why}".strip()
+        said = f"{self.result.state}: {change(self.result)} {self.result.why}".strip()
         if self.result.state in BAD:
-            raise Broken(told)
+            raise Broken(said)
         if self.result.state in ("inconclusive", "not comparable"):
-            pytest.skip(told)
+            pytest.skip(said)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
+        """The finding alone, without a traceback."""
         return str(excinfo.value)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
+        """What pytest prints of the item."""
         return self.path, None, self.name
 
 

@@ -6,70 +6,145 @@ A baseline is such a snapshot that somebody has looked at and accepted, as one f
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from bench.core.errors import UserError
 from bench.core.files import write_text
 from bench.core.vocabulary import JSON
+from bench.execution.run_file import CellResult, read_run
 from bench.scoring import judge_stage, resources
-from bench.verdict.score import graded, read_run, score
+from bench.scoring.grade import Column
+from bench.scoring.graded import GradedRun, graded
+from bench.scoring.schema import MeasuredSystem
+from bench.verdict.score import score
 
 SCHEMA = 1
-PLACE = ("cpu", "cores", "threads", "gpus")
-FIGURES = {  # one a seed: name -> the part of its cell
-    "peak_rss_bytes": "memory", "peak_gpu_allocated_bytes": "memory", "train_s": "build", "step_s": "build",
-    "train_peak_rss_bytes": "build", "train_peak_gpu_bytes": "build",
-}  # fmt: skip
+FIGURES = (  # one a seed
+    "peak_rss_growth_bytes",
+    "peak_gpu_allocated_bytes",
+    "train_s",
+    "step_s",
+    "train_peak_rss_growth_bytes",
+    "train_peak_gpu_bytes",
+)
+OLD_NAMES = {  # of figures, in rules and baselines that an older ragtune wrote
+    "peak_rss_bytes": "peak_rss_growth_bytes",
+    "train_peak_rss_bytes": "train_peak_rss_growth_bytes",
+}
+
+
+@dataclass(frozen=True)
+class Values:
+    """One measure of one system, question by question. `rows`: (seeds, questions)."""
+
+    questions: Sequence[str]
+    clusters: Sequence[str]
+    rows: Sequence[Sequence[float]]
+    strata: Sequence[str] | None = None
+
+    @property
+    def column(self) -> Column:
+        """The values as a column; strata play no part in a comparison."""
+        matrix = np.array(self.rows, dtype=np.float64)
+        return Column(list(self.questions), matrix, list(self.clusters), ["all"] * len(self.questions))
+
+    def of(self, stratum: str) -> Values | None:
+        """The values of one stratum; None where there are none, or an older baseline does not say."""
+        kept = [i for i, s in enumerate(self.strata or ()) if s == stratum]
+        if not kept:
+            return None
+        questions, clusters = ([x[i] for i in kept] for x in (self.questions, self.clusters))
+        return Values(questions, clusters, [[row[i] for i in kept] for row in self.rows], [stratum] * len(kept))
+
+
+@dataclass(frozen=True)
+class SystemSnapshot:
+    """One system. `latency_s` is by question, of those answered alone; `figures` are one a seed."""
+
+    status: str
+    seeds: int
+    values: Mapping[str, Values] = field(default_factory=dict)
+    latency_s: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`systems`: name -> {status, seeds, values, latency_s, figures}; `values`: metric -> {questions, clusters, strata, rows}."""
+    """A run as a gate sees it. `machine` is what times and memory depend on; `floors` is measure -> relative noise that
+    repeats of one and the same run showed."""
 
     name: str
     dataset: str
     spec: str
-    place: Mapping[str, JSON]
+    machine: Mapping[str, JSON]
     versions: Mapping[str, JSON]
     headline: str
-    systems: Mapping[str, Mapping[str, Any]]
-    floors: Mapping[str, float]  # metric -> relative noise that A/A repeats showed
+    systems: Mapping[str, SystemSnapshot]
+    floors: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
 
 
+_SNAPSHOT = TypeAdapter(Snapshot)
+
+
 def of_run(folder: Path, *, again: Mapping[str, Collection[str]] | None = None) -> Snapshot:
-    """The snapshot of a finished run; `again`: system -> metrics that its judge is asked for once more, and that stand
-    in the place of what it said. Raises UserError where there is no run, or no judge to ask."""
-    scores, run = score(folder), read_run(folder)
-    found = graded(folder)
+    """The snapshot of a finished run.
+
+    `again`: system -> metrics that its judge is asked for once more; the new verdicts replace the old ones. Raises
+    UserError where there is no run, or no judge to ask.
+    """
+    scores, run, found = score(folder), read_run(folder), graded(folder)
     if again:
-        found = replace(found, verdicts=judge_stage.renewed(folder, found.verdicts, again))
-    systems: dict[str, dict[str, Any]] = {}
-    for name, s in scores["systems"].items():
-        if s["status"] == "failed":
-            systems[name] = {"status": "failed", "seeds": 0, "values": {}, "latency_s": {}, "figures": {}}
-            continue
-        cells = found.done(name).values()
-        built = [resources.built(c) for c in cells]
-        figures = {
-            k: [b.get(k) for b in built] if part == "build" else [c["memory"].get(k) for c in cells]
-            for k, part in FIGURES.items()
-        }
-        systems[name] = {
-            "status": s["status"], "seeds": s["seeds"], "latency_s": found.latency[name],
-            "values": {m: {"questions": c.questions, "clusters": c.clusters, "strata": c.strata, "rows": c.values.tolist()} for m, c in found.columns[name].items()},
-            "figures": {k: known for k, v in figures.items() if (known := [x for x in v if x is not None])},
-        }  # fmt: skip
-    environment = run["environment"]
+        found = replace(found, verdicts=judge_stage.asked_again(folder, found.verdicts, again))
+    environment = run.environment
+    machine = {
+        "cpu": environment.cpu,
+        "cores": environment.cores,
+        "threads": environment.threads,
+        "gpus": [gpu.model_dump() for gpu in environment.gpus],
+    }
     return Snapshot(
-        run["name"], run["dataset"]["digest"], run["spec_digest"], {k: environment[k] for k in PLACE},
-        {k: v for k, v in environment["versions"].items() if v}, scores["headline"], systems, {},
-    )  # fmt: skip
+        run.name,
+        run.dataset.digest,
+        run.spec_digest,
+        machine,
+        {library: version for library, version in environment.versions.items() if version},
+        scores.headline,
+        {name: _system(name, system, found) for name, system in scores.systems.items()},
+    )
+
+
+def _system(name: str, system: object, found: GradedRun) -> SystemSnapshot:
+    if not isinstance(system, MeasuredSystem):
+        return SystemSnapshot("failed", 0)
+    values = {
+        measure: Values(column.questions, column.clusters, column.values.tolist(), column.strata)
+        for measure, column in found.columns[name].items()
+    }
+    figures = _figures(list(found.run.done(name).values()))
+    return SystemSnapshot(system.status, system.seeds, values, found.latency[name], figures)
+
+
+def _figures(cells: Sequence[CellResult]) -> dict[str, list[float]]:
+    """figure -> its value for each seed that has one; figures that no seed has are left out."""
+    builds = [resources.built(cell) for cell in cells]
+    memories = [cell.memory for cell in cells if cell.memory]
+    figures: dict[str, list[Any]] = {
+        "peak_rss_growth_bytes": [m.peak_rss_growth_bytes for m in memories],
+        "peak_gpu_allocated_bytes": [m.peak_gpu_allocated_bytes for m in memories],
+        "train_s": [b.train_s for b in builds],
+        "step_s": [b.step_s for b in builds],
+        "train_peak_rss_growth_bytes": [b.train_peak_rss_growth_bytes for b in builds],
+        "train_peak_gpu_bytes": [b.train_peak_gpu_bytes for b in builds],
+    }
+    return {figure: known for figure, by_seed in figures.items() if (known := [v for v in by_seed if v is not None])}
 
 
 def read(path: Path) -> Snapshot:
@@ -90,13 +165,25 @@ def read(path: Path) -> Snapshot:
                 where=str(path),
                 remedy="Accept it again.",
             )
-        return Snapshot(**{f.name: found[f.name] for f in fields(Snapshot)})
-    except (ValueError, KeyError, TypeError) as e:
-        raise UserError(
-            f"no baseline: {type(e).__name__} {e}.",
-            where=str(path),
-            remedy="Give what `ragtune baseline accept` wrote, whole.",
-        ) from None
+        return _SNAPSHOT.validate_python(_current(found))
+    except ValidationError as e:
+        first = e.errors()[0]
+        said = f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        said = f"{type(e).__name__} {e}"
+    raise UserError(
+        f"no baseline: {said}.", where=str(path), remedy="Give what `ragtune baseline accept` wrote, whole."
+    )
+
+
+def _current(found: dict[str, Any]) -> dict[str, Any]:
+    """A baseline under the names of this version."""
+    if "place" in found:
+        found["machine"] = found.pop("place")
+    for system in found["systems"].values():
+        system["figures"] = {OLD_NAMES.get(name, name): values for name, values in system["figures"].items()}
+    found["floors"] = {OLD_NAMES.get(name, name): floor for name, floor in found["floors"].items()}
+    return found
 
 
 def accept(
@@ -108,18 +195,14 @@ def accept(
             "a baseline needs a reason.", where="--reason", remedy="Say why these figures are the ones to hold."
         )
     run = read_run(folder)
-    if run["status"] != "complete":
+    if run.status != "complete":
         raise UserError(
-            f"the run is {run['status']}, and a baseline must be whole.",
+            f"the run is {run.status}, and a baseline must be whole.",
             where=str(folder),
             remedy="Finish it with `ragtune run`.",
         )
     taken = replace(of_run(folder), reason=reason, floors=dict(floors or {}))
-    told = {"schema_version": SCHEMA, "accepted": time.strftime("%Y-%m-%d"), **asdict(taken)}
+    accepted = {"schema_version": SCHEMA, "accepted": time.strftime("%Y-%m-%d"), **asdict(taken)}
     path = out / f"{taken.name}.json"
-    write_text(path, json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
+    write_text(path, json.dumps(accepted, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
     return path
-
-
-def finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

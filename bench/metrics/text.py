@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 
 from bench.core.normalisation import normalise
 
@@ -27,6 +28,11 @@ def _double() -> Iterator[None]:
 
 def squad(answer: str, references: Sequence[str]) -> tuple[float, float]:
     """(exact match, F1) in 0..1, the best over the references (Rajpurkar et al. 1606.05250)."""
+    return _squad(answer, tuple(references))
+
+
+@lru_cache(256)  # several measures of one answer ask for the same pair
+def _squad(answer: str, references: tuple[str, ...]) -> tuple[float, float]:
     from torchmetrics.functional.text import squad as score
 
     with _double():

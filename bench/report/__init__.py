@@ -1,4 +1,9 @@
-"""Scores to one HTML file: self-contained, whole without its script, nothing from a corpus or a model ever markup."""
+"""Scores to one HTML file: self-contained, whole without its script, nothing from a corpus or a model ever markup.
+
+Holds the page and its templates (`page`, `sections`, `macros.html.j2`), what it shows of the records (`details`), its
+caveats, its charts, and exports to other tools. scores.json, run.json and records.jsonl come in; files for people go
+out. May import `bench.verdict` and what stands below it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,10 @@ from urllib.parse import quote
 
 from bench.core.digest import file_digest
 from bench.core.errors import UserError
-from bench.core.files import read_json, write_text
-from bench.verdict.score import VERSION, read_run
+from bench.core.files import write_text
+from bench.execution.run_file import read_run
+from bench.scoring.schema import VERSION
+from bench.verdict.score import read_scores
 
 STAMP = "<!-- ragtune scores "
 
@@ -19,42 +26,54 @@ def report(folder: Path, *, again: bool = False) -> Path:
 
     Raises UserError where the run is not scored.
     """
-    from bench.report.details import seen
+    from bench.report.details import details
     from bench.report.page import render
 
-    if not (folder / "scores.json").exists():
-        raise UserError("this run is not scored yet.", where=str(folder), remedy="Run `ragtune score` on it.")
-    scores = read_json(folder / "scores.json")
-    if scores.get("version") != VERSION:
-        raise UserError("an older ragtune scored this run.", where=str(folder), remedy="Run `ragtune score` on it.")
+    scores = read_scores(folder)
     page = folder / "index.html"
     stamp = f"{STAMP}{file_digest(folder / 'scores.json')} -->"
     if again or not page.exists() or stamp not in page.read_text(encoding="utf-8")[:400]:
         run = read_run(folder)
-        write_text(page, render(run, scores, seen(folder, run, scores["questions"]), stamp))
+        write_text(page, render(run, scores, details(folder, run, scores.questions), stamp))
     return page
 
 
 def index(folder: Path) -> Path:
     """Draw `index.html` over the scored runs in a folder, the newest first. Raises UserError where there is none."""
-    from bench.report.page import overview
+    from bench.report.page import RunRow, overview
 
-    found = {p.parent for p in (*folder.glob("*/run.json"), *folder.glob("published/*/run.json"))}
-    rows = []
-    for place in sorted(found):
-        run, scores = read_run(place), read_json(place / "scores.json") if (place / "scores.json").exists() else {}
-        drawn = place / "index.html"
-        rows.append({
-            "name": run["name"], "href": quote(drawn.relative_to(folder).as_posix()) if drawn.exists() else None,
-            "sentence": scores.get("recommendation", {}).get("sentence") or f"{run['status']}, not scored by this version",
-            "dataset": run["dataset"]["name"], "systems": len(run["systems"]), "seeds": len(run["spec"]["seeds"]),
-            "when": time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.get("started", 0))),
-        })  # fmt: skip
-    if not rows:
+    found = {path.parent for path in (*folder.glob("*/run.json"), *folder.glob("published/*/run.json"))}
+    if not found:
         raise UserError(
-            "no run here.", where=str(folder), remedy="Give a run's folder, or the folder that holds runs, such as reports."
-        )  # fmt: skip
-    rows.sort(key=lambda r: str(r["when"]), reverse=True)
+            "no run here.",
+            where=str(folder),
+            remedy="Give a run's folder, or the folder that holds runs, such as reports.",
+        )
+    rows = []
+    for run_folder in sorted(found):
+        run, drawn = read_run(run_folder), run_folder / "index.html"
+        rows.append(
+            RunRow(
+                name=run.name,
+                href=quote(drawn.relative_to(folder).as_posix()) if drawn.exists() else None,
+                sentence=_sentence(run_folder) or f"{run.status}, not scored by this version",
+                dataset=run.dataset.name,
+                systems=len(run.systems),
+                seeds=len(run.spec.seeds),
+                when=time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.started)),
+            )
+        )
+    rows.sort(key=lambda row: row.when, reverse=True)
     page = folder / "index.html"
     write_text(page, overview(rows))
     return page
+
+
+def _sentence(folder: Path) -> str | None:
+    """The verdict of a run; None where this version has not scored it."""
+    from bench.core.files import read_json
+
+    path = folder / "scores.json"
+    if not path.exists() or read_json(path).get("version") != VERSION:
+        return None
+    return read_scores(folder).recommendation.sentence

@@ -2,91 +2,111 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from bench.core import display
+from bench.execution.run_file import RunFile
 from bench.metrics.grounding import BLIND
-from bench.scoring.grade import METRICS
+from bench.metrics.registry import title
+from bench.scoring.schema import MeasuredSystem, Scores
+
+Measured = Mapping[str, MeasuredSystem]
 
 
-def caveats(run: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
+def caveats(run: RunFile, scores: Scores) -> list[str]:
     """One sentence each, in the order in which they weigh."""
-    done = {n: s for n, s in scores["systems"].items() if s["status"] != "failed"}
+    done = scores.measured
     return [
-        *_training(run, done), *_leaks(run, scores, done), *(c for n, s in done.items() for c in _of(n, s)),
-        *_times(run, done), *_judge(scores, done),
-    ]  # fmt: skip
+        *_training(run, done),
+        *_leaks(run, scores),
+        *(caveat for name, system in done.items() for caveat in _of(name, system)),
+        *_times(run, done),
+        *_judge(scores),
+    ]
 
 
-def _training(run: Mapping[str, Any], done: Mapping[str, Any]) -> Iterator[str]:
-    seeds = len(run["spec"]["seeds"])
-    if seeds < 3 and any(s["build"]["steps"] for s in done.values()):
+def _training(run: RunFile, done: Measured) -> Iterator[str]:
+    seeds = len(run.spec.seeds)
+    if seeds < 3 and any(system.build.steps for system in done.values()):
         yield f"Training variance was not measured: {seeds} seed{'s' if seeds > 1 else ''}; three are the least."
 
 
-def _leaks(run: Mapping[str, Any], scores: Mapping[str, Any], done: Mapping[str, Any]) -> Iterator[str]:
-    if not (leaked := scores["leaks"]["all"]):
+def _leaks(run: RunFile, scores: Scores) -> Iterator[str]:
+    if not (leaked := scores.leaks["all"]):
         return
-    ways = ", ".join(f"{n} {how}" for how, n in scores["leaks"].items() if how != "all")
-    yield f"Training has seen, in these or in near words, {leaked} of the {run['dataset']['test']} test questions ({ways}); scores without them:"
-    for n, s in done.items():
-        found = s["scores"][scores["headline"]] or {}
-        if clean := found.get("clean"):
-            yield f"{n}: {display.interval(clean)} on the {clean['n']} others, {display.interval(found)} on all."
+    ways = ", ".join(f"{n} {way}" for way, n in scores.leaks.items() if way != "all")
+    yield (
+        f"Training has seen, in these or in near words, {leaked} of the {run.dataset.test} test questions ({ways}); "
+        "scores without them:"
+    )
+    for name, system in scores.measured.items():
+        found = system.score(scores.headline)
+        if found and found.clean:
+            clean = f"{display.interval(found.clean)} on the {found.clean.n} others"
+            yield f"{name}: {clean}, {display.interval(found)} on all."
 
 
-def _of(name: str, s: Mapping[str, Any]) -> Iterator[str]:
-    if (f := s["flips"]) and (f["again"] or f["alone"]):
-        yield f"{name}: of {f['n']} questions asked again {f['again']} got another answer in the same batch, and {f['alone']} alone."
-    if s["errors"]:
-        yield f"{name}: {s['errors']} answers failed; they count as wrong."
+def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
+    flips = system.flips
+    if flips and (flips.again or flips.alone):
+        yield (
+            f"{name}: of {flips.n} questions asked again {flips.again} got another answer in the same batch, "
+            f"and {flips.alone} alone."
+        )
+    if system.errors:
+        yield f"{name}: {system.errors} answers failed; they count as wrong."
     partly = [
-        f"{METRICS[m][0]} {100 * e['coverage']:.0f}%"
-        for m, e in s["scores"].items()
-        if e and m in s["doubts"] and e["coverage"] < 1
+        f"{title(measure)} {100 * score.coverage:.0f}%"
+        for measure, score in system.scores.items()
+        if score and measure in system.doubts and score.coverage < 1
     ]
     if partly:
         yield f"{name}: not every question could be scored: {', '.join(partly)}."
-    if s["truncated"]:
-        yield f"{name}: {s['truncated']} of {s['n'] * s['seeds']} prompts lost passages to the context window."
-    if lost := s["build"]["truncated"]:
-        yield f"{name}: {lost} training prompts lost passages to the context window."
-    if left := s["build"]["skipped"]:
-        yield f"{name}: {left} training prompts did not fit it, and were left out."
+    if system.truncated:
+        yield f"{name}: {system.truncated} of {system.n * system.seeds} prompts lost passages to the context window."
+    if system.build.truncated:
+        yield f"{name}: {system.build.truncated} training prompts lost passages to the context window."
+    if system.build.skipped:
+        yield f"{name}: {system.build.skipped} training prompts did not fit it, and were left out."
 
 
-def _times(run: Mapping[str, Any], done: Mapping[str, Any]) -> Iterator[str]:
-    places = {json.dumps(c["environment"], sort_keys=True) for c in run["cells"].values() if c.get("environment")}
-    if len(places) > 1:
+def _times(run: RunFile, done: Measured) -> Iterator[str]:
+    machines = {cell.environment.model_dump_json() for cell in (run.cells or {}).values() if cell.environment}
+    if len(machines) > 1:
         yield "Cells ran in different environments (versions, commit, processor or GPU): times are not comparable."
-    few = [s["speed"]["n"] for s in done.values() if s["speed"]["p99_s"] is None]
+    few = [system.speed.n for system in done.values() if system.speed.p99_s is None]
     if few:
-        yield f"Percentiles without a figure are not supported by their number of samples (from {min(few)}); a p99 takes 662."
-    before, cores = run.get("load_start"), run["environment"]["cores"] or 1
+        yield (
+            "Percentiles without a figure are not supported by their number of samples "
+            f"(from {min(few)}); a p99 takes 662."
+        )
+    before, cores = run.load_start, run.environment.cores or 1
     if before and before[0] > 0.5 * cores:
         yield f"The machine was busy when the run began (load {before[0]} on {cores} cores): times are less certain."
-    if not any(str(s["device"]).startswith("cuda") for s in done.values()):
+    if not any(str(system.device).startswith("cuda") for system in done.values()):
         yield "GPU memory was not measured: no system ran on a GPU."
 
 
-def _judge(scores: Mapping[str, Any], done: Mapping[str, Any]) -> Iterator[str]:
-    judge = scores["judge"]
-    if not judge:
+def _judge(scores: Scores) -> Iterator[str]:
+    judge = scores.judge
+    if judge is None:
         yield (
-            "Faithfulness by a language model judge was not measured: no judge is configured (`judge:` in the spec, with base_url and model). "
-            f"K-Precision and citations need none, and count words: {'; '.join(BLIND.values())}."
+            "Faithfulness by a language model judge was not measured: no judge is configured (`judge:` in the spec, "
+            "with base_url and model). K-Precision and citations need none, and count words: "
+            f"{'; '.join(BLIND.values())}."
         )
         return
     kappas = [
-        f"{m}: kappa {c['kappa']:.2f}" if c["kappa"] is not None else f"{m}: kappa not defined"
-        for m, c in judge["calibration"].items()
+        f"{measure}: kappa {c.kappa:.2f}" if c.kappa is not None else f"{measure}: kappa not defined"
+        for measure, c in judge.calibration.items()
     ]
     agrees = "; ".join(kappas) or "it was not calibrated against human labels"
-    yield f"Judged by {judge['model']}, {judge['failed']} of {judge['verdicts']} verdicts failed; {agrees}."
-    for n, s in done.items():
-        for m, d in s["doubts"].items():
-            if d["failed"] or not d["decisive"]:
-                low, high = d["bounds"]
-                yield f"{n}: {METRICS[m][0]} without its failed verdicts; with them between {low:.2f} and {high:.2f}{'' if d['decisive'] else ', not decisive'}."
+    yield f"Judged by {judge.model}, {judge.failed} of {judge.verdicts} verdicts failed; {agrees}."
+    for name, system in scores.measured.items():
+        for measure, doubt in system.doubts.items():
+            if doubt.failed or not doubt.decisive:
+                low, high = doubt.bounds
+                yield (
+                    f"{name}: {title(measure)} without its failed verdicts; with them between {low:.2f} and "
+                    f"{high:.2f}{'' if doubt.decisive else ', not decisive'}."
+                )

@@ -1,4 +1,4 @@
-"""What the page shows of a run's records and cells beside its scores: answers, latencies, memory as it went."""
+"""What the page shows of a run's records and cells beside its scores: answers, latencies, memory over time."""
 
 from __future__ import annotations
 
@@ -6,61 +6,93 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from bench.core.files import read_jsonl
+from bench.core.vocabulary import Answer, Record, read_record
+from bench.execution.run_file import Memory, RunFile
+from bench.scoring.schema import Disagreement
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Read once from a run's folder; empty where the page is drawn from its scores alone."""
+class Example:
+    """A question with what each system said, and the (id, text) of the gold passages that any was shown."""
 
-    examples: Sequence[Mapping[str, Any]] = ()
-    latencies: Mapping[str, Sequence[float]] = field(
-        default_factory=dict
-    )  # system -> seconds of each question asked alone, over seeds
-    traces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # system -> process -> its memory
+    question: str
+    stratum: str
+    text: str
+    answers: tuple[str, ...] | None
+    gold: tuple[str, ...]
+    outcomes: Mapping[str, str]
+    said: Mapping[str, Answer]
+    passages: Sequence[tuple[str, str]]
 
 
-def seen(folder: Path, run: Mapping[str, Any], chosen: Sequence[Mapping[str, Any]]) -> Seen:
+@dataclass(frozen=True)
+class Details:
+    """Read once from a run's folder; empty where the page is drawn from its scores alone.
+
+    `latencies`: system -> seconds of each question asked alone, over seeds; `traces`: system -> process -> its memory.
+    """
+
+    examples: Sequence[Example] = ()
+    latencies: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    traces: Mapping[str, Mapping[str, Memory]] = field(default_factory=dict)
+
+
+def details(folder: Path, run: RunFile, chosen: Sequence[Disagreement]) -> Details:
     """Examples are of the `chosen` questions, in their order, answers of each system's first seed."""
-    done = {c: cell["system"] for c, cell in run["cells"].items() if cell["status"] == "done"}
-    first = {system: c for c, system in reversed(done.items())}
+    done = {name: cell.system for name, cell in (run.cells or {}).items() if cell.is_done}
+    first = {system: name for name, system in reversed(done.items())}
     path = folder / "records.jsonl"
     rows = [row for _, row in read_jsonl(path) if row["cell"] in done] if path.exists() else []
+    records = [read_record(row) for row in rows]
     seconds: dict[str, dict[str, list[float]]] = {}
-    for r in rows:
-        if r["latency_s"] is not None:
-            seconds.setdefault(r["system"], {}).setdefault(r["question"], []).append(r["latency_s"])
-    means = {n: [fmean(v) for v in found.values()] for n, found in seconds.items()}
-    return Seen(examples((r for r in rows if first[r["system"]] == r["cell"]), chosen), means, traces(run))
+    for record in records:
+        if record.latency_s is not None:
+            seconds.setdefault(record.system, {}).setdefault(record.question, []).append(record.latency_s)
+    latencies = {name: [fmean(values) for values in found.values()] for name, found in seconds.items()}
+    return Details(examples((r for r in records if first[r.system] == r.cell), chosen), latencies, traces(run))
 
 
-def examples(rows: Iterable[Mapping[str, Any]], chosen: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The chosen questions, with what each system said and the text of the gold passages that any was shown.
+def examples(records: Iterable[Record], chosen: Sequence[Disagreement]) -> list[Example]:
+    """The chosen questions that have an answer.
 
     Systems that a scenario adds are asked the same questions of another world: they are left out.
     """
-    found: dict[str, dict[str, Any]] = {c["question"]: {**c, "said": {}} for c in chosen}
+    asked: dict[str, Record] = {}
+    said: dict[str, dict[str, Answer]] = {c.question: {} for c in chosen}
+    outcomes = {c.question: c.outcomes for c in chosen}
     texts: dict[str, str] = {}
-    for r in rows:
-        e = found.get(r["question"])
-        if e is None or r["system"] not in e["outcomes"]:
+    for record in records:
+        if record.system not in outcomes.get(record.question, {}):
             continue
-        texts |= {h["passage_id"]: h["text"] for h in r["answer"]["hits"] or () if h["passage_id"] in r["gold"]}
-        e |= {"text": r["text"], "answers": r["answers"], "gold": r["gold"]}
-        e["said"][r["system"]] = r["answer"]
-    return [{**e, "passages": [(g, texts[g]) for g in e["gold"] if g in texts]} for e in found.values() if "text" in e]
+        texts |= {h.passage_id: h.text for h in record.answer.hits or () if h.passage_id in record.gold}
+        asked[record.question] = record
+        said[record.question][record.system] = record.answer
+    return [
+        Example(
+            question=c.question,
+            stratum=c.stratum,
+            text=asked[c.question].text,
+            answers=asked[c.question].answers,
+            gold=asked[c.question].gold,
+            outcomes=c.outcomes,
+            said=said[c.question],
+            passages=[(ident, texts[ident]) for ident in asked[c.question].gold if ident in texts],
+        )
+        for c in chosen
+        if c.question in asked
+    ]
 
 
-def traces(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def traces(run: RunFile) -> dict[str, dict[str, Memory]]:
     """Memory over time, and its true peaks, of each system's first seed: who trained, and who answered."""
-    found: dict[str, dict[str, Any]] = {}
-    for cell in run["cells"].values():
-        if cell["status"] != "done" or cell["system"] in found or "facts" in cell:
+    found: dict[str, dict[str, Memory]] = {}
+    for cell in (run.cells or {}).values():
+        if not cell.is_done or cell.system in found or cell.facts is not None:
             continue
-        trained = [a["memory"] for a in cell["artefacts"] if a["kind"] == "adapter"]
-        both = {"training": trained[0] if trained else {}, "answering": cell["memory"]}
-        if kept := {k: m for k, m in both.items() if m.get("trace")}:
-            found[cell["system"]] = kept
+        trained = [a.memory for a in cell.artefacts if a.kind == "adapter"]
+        both = {"training": trained[0] if trained else None, "answering": cell.memory}
+        if kept := {process: memory for process, memory in both.items() if memory and memory.trace}:
+            found[cell.system] = kept
     return found

@@ -11,13 +11,16 @@ from typing import Any
 from bench.core.errors import UserError
 from bench.core.files import write_json, write_text
 from bench.core.vocabulary import JSON
-from bench.scoring.grade import METRICS
-from bench.verdict.score import read_run, score, scores
+from bench.execution.run_file import RunFile, read_run
+from bench.metrics.registry import MEASURES
+from bench.scoring.schema import MeasuredSystem, Score
+from bench.verdict.score import score, scores
 
 EVERY_EVAL_EVER = "0.2.1"  # the schema of evalevalai.com's shared database that is written
 
 
 def markdown(folder: Path) -> Path:
+    """scores.md: the frame as a Markdown table."""
     frame = scores(folder)
     rows = [[str(c) for c in frame.columns], ["---"] * len(frame.columns)]
     rows += [
@@ -30,18 +33,21 @@ def markdown(folder: Path) -> Path:
 
 
 def csv(folder: Path) -> Path:
+    """scores.csv: the frame."""
     path = folder / "scores.csv"
     scores(folder).to_csv(path, index=False)
     return path
 
 
 def json(folder: Path) -> Path:
+    """scores.table.json: the frame, one object a row."""
     path = folder / "scores.table.json"
     scores(folder).to_json(path, orient="records", indent=1)
     return path
 
 
 def parquet(folder: Path) -> Path:
+    """scores.parquet: the frame."""
     path = folder / "scores.parquet"
     scores(folder).to_parquet(path, index=False)
     return path
@@ -50,60 +56,79 @@ def parquet(folder: Path) -> Path:
 def every_eval_ever(folder: Path) -> Path:
     """One JSON file a system in `every_eval_ever/`, of the schema's version 0.2.1. Returns the folder."""
     run, found = read_run(folder), score(folder)
-    place = folder / "every_eval_ever"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    for name, s in found["systems"].items():
-        if s["status"] != "failed" and any(s["scores"].values()):
-            write_json(place / f"{name}.json", _evaluation(name, s, run))
-    return place
+    target = folder / "every_eval_ever"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    for name, system in found.measured.items():
+        if any(system.scores.values()):
+            write_json(target / f"{name}.json", _evaluation(name, system, run))
+    return target
 
 
-def _evaluation(name: str, s: JSON, run: JSON) -> dict[str, JSON]:
-    config, versions = run["systems"][name]["config"], run["environment"]["versions"]
-    model, started = config["model"]["name"], str(run["started"])
-    generation = config["generation"]
-    results = [
-        {
-            "evaluation_name": f"{run['dataset']['name']}: {METRICS[m][0]}",
-            "source_data": {
-                "dataset_name": run["dataset"]["name"], "source_type": "other",
-                "additional_details": {"sha256": run["dataset"]["digest"], "questions": str(run["dataset"]["test"])},
-            },
-            "metric_config": {
-                "evaluation_description": METRICS[m][0], "lower_is_better": not METRICS[m][1], "score_type": "continuous",
-                "min_score": 0.0, "max_score": 1.0,
-            },
-            "score_details": {
-                "score": e["mean"],
-                "uncertainty": {
-                    "confidence_interval": {"lower": e["low"], "upper": e["high"], "confidence_level": 0.95, "method": e["method"]},
-                    "num_samples": e["n"],
-                },
-            },
-            "generation_config": {
-                "generation_args": {"temperature": 0.0, "max_tokens": generation["max_new_tokens"]},
-                "additional_details": {"system": name, "kind": s["kind"], "precision": s["precision"]},
-            },
-        }
-        for m, e in s["scores"].items()
-        if e
-    ]  # fmt: skip
+def _evaluation(name: str, system: MeasuredSystem, run: RunFile) -> dict[str, JSON]:
+    """One system as an evaluation of that schema."""
+    model, versions = run.systems[name].model, run.environment.versions
+    results = [_result(name, measure, found, system, run) for measure, found in system.scores.items() if found]
+    engine = {"name": "transformers", "version": versions.get("transformers") or "unknown"}
+    details = {"kind": system.kind, "seeds": str(system.seeds), "digest": str(model.digest)}
     return {
-        "schema_version": EVERY_EVAL_EVER, "evaluation_id": f"{run['dataset']['name']}/{model}/{name}/{started}",
-        "evaluation_timestamp": started, "retrieved_timestamp": str(time.time()),
+        "schema_version": EVERY_EVAL_EVER,
+        "evaluation_id": f"{run.dataset.name}/{model.name}/{name}/{run.started}",
+        "evaluation_timestamp": str(run.started),
+        "retrieved_timestamp": str(time.time()),
         "source_metadata": {
-            "source_name": f"ragtune {run['name']}", "source_type": "evaluation_run", "source_organization_name": "unknown",
-            "evaluator_relationship": "other", "additional_details": {"spec_sha256": run["spec_digest"]},
+            "source_name": f"ragtune {run.name}",
+            "source_type": "evaluation_run",
+            "source_organization_name": "unknown",
+            "evaluator_relationship": "other",
+            "additional_details": {"spec_sha256": run.spec_digest},
         },
         "eval_library": {"name": "ragtune", "version": versions.get("ragtune") or "unknown"},
         "model_info": {
-            "name": name, "id": model, "inference_platform": "endpoint" if s["endpoint"] else "local",
-            **({} if s["endpoint"] else {"inference_engine": {"name": "transformers", "version": versions.get("transformers") or "unknown"}}),
-            "additional_details": {"kind": s["kind"], "seeds": str(s["seeds"]), "digest": str(config["model"].get("digest"))},
+            "name": name,
+            "id": model.name,
+            "inference_platform": "endpoint" if system.endpoint else "local",
+            **({} if system.endpoint else {"inference_engine": engine}),
+            "additional_details": details,
         },
         "evaluation_results": results,
-    }  # fmt: skip
+    }
+
+
+def _result(name: str, measure: str, found: Score, system: MeasuredSystem, run: RunFile) -> dict[str, JSON]:
+    """One measure of a system as a result of that schema."""
+    declared = MEASURES[measure]
+    return {
+        "evaluation_name": f"{run.dataset.name}: {declared.title}",
+        "source_data": {
+            "dataset_name": run.dataset.name,
+            "source_type": "other",
+            "additional_details": {"sha256": run.dataset.digest, "questions": str(run.dataset.test)},
+        },
+        "metric_config": {
+            "evaluation_description": declared.title,
+            "lower_is_better": not declared.higher_is_better,
+            "score_type": "continuous",
+            "min_score": 0.0,
+            "max_score": 1.0,
+        },
+        "score_details": {
+            "score": found.mean,
+            "uncertainty": {
+                "confidence_interval": {
+                    "lower": found.low,
+                    "upper": found.high,
+                    "confidence_level": 0.95,
+                    "method": found.method,
+                },
+                "num_samples": found.n,
+            },
+        },
+        "generation_config": {
+            "generation_args": {"temperature": 0.0, "max_tokens": run.systems[name].generation.max_new_tokens},
+            "additional_details": {"system": name, "kind": system.kind, "precision": system.precision},
+        },
+    }
 
 
 def mlflow(folder: Path) -> str:
@@ -118,30 +143,42 @@ def mlflow(folder: Path) -> str:
             "MLflow is not installed.", where="--format mlflow", remedy="pip install 'ragtune[mlflow]'"
         ) from None
     run, found = read_run(folder), score(folder)
-    with tracking.start_run(run_name=run["name"]) as parent:
-        tracking.set_tags({"ragtune.spec": run["spec_digest"], "ragtune.dataset": run["dataset"]["digest"]})
-        tracking.set_tag("ragtune.verdict", found["recommendation"]["sentence"])
+    with tracking.start_run(run_name=run.name) as parent:
+        tracking.set_tags({"ragtune.spec": run.spec_digest, "ragtune.dataset": run.dataset.digest})
+        tracking.set_tag("ragtune.verdict", found.recommendation.sentence)
         for file in ("run.json", "scores.json", "index.html"):
             if (folder / file).exists():
                 tracking.log_artifact(str(folder / file))
-        for name, s in found["systems"].items():
-            if s["status"] == "failed":
-                continue
+        for name, system in found.measured.items():
             with tracking.start_run(run_name=name, nested=True):
-                tracking.log_params({k: s[k] for k in ("kind", "precision", "seeds", "device")})
-                tracking.log_metrics(_metrics(s))
+                tracking.log_params({k: getattr(system, k) for k in ("kind", "precision", "seeds", "device")})
+                tracking.log_metrics(_metrics(system))
         return str(parent.info.run_id)
 
 
-def _metrics(s: JSON) -> dict[str, float]:
-    quality = {f"{m}.{b}": e[b] for m, e in s["scores"].items() if e for b in ("mean", "low", "high")}
+def _metrics(system: MeasuredSystem) -> dict[str, float]:
+    """The figures of a system, as MLflow takes them."""
+    quality = {
+        f"{measure}.{end}": getattr(found, end)
+        for measure, found in system.scores.items()
+        if found
+        for end in ("mean", "low", "high")
+    }
     took = {
-        "latency_p50_s": s["speed"]["p50_s"], "build_s": s["build"]["total_s"], "train_s": s["build"]["train_s"],
-        "peak_rss_bytes": s["memory"]["peak_rss_bytes"], "peak_gpu_allocated_bytes": s["memory"]["peak_gpu_allocated_bytes"],
-    }  # fmt: skip
+        "latency_p50_s": system.speed.p50_s,
+        "build_s": system.build.total_s,
+        "train_s": system.build.train_s,
+        "peak_rss_growth_bytes": system.memory.peak_rss_growth_bytes,
+        "peak_gpu_allocated_bytes": system.memory.peak_gpu_allocated_bytes,
+    }
     return {k: float(v) for k, v in {**quality, **took}.items() if v is not None}
 
 
 FORMATS: dict[str, Callable[[Path], Any]] = {
-    "markdown": markdown, "csv": csv, "json": json, "parquet": parquet, "mlflow": mlflow, "every-eval-ever": every_eval_ever,
-}  # fmt: skip
+    "markdown": markdown,
+    "csv": csv,
+    "json": json,
+    "parquet": parquet,
+    "mlflow": mlflow,
+    "every-eval-ever": every_eval_ever,
+}

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from bench.core import display
+from bench.execution.run_file import RunFile, SystemEntry
+from bench.metrics.registry import MEASURES, TABLES, in_table
 from bench.report import charts
 from bench.report.caveats import caveats
-from bench.report.details import Seen
-from bench.scoring.grade import JUDGED, METRICS
+from bench.report.details import Details
+from bench.scoring.schema import MeasuredSystem, Scores
+from bench.verdict.disagreements import OUTCOMES
 
 HERE = Path(__file__).parent
 SECTIONS = (  # templates in sections/, in the order of the page
@@ -33,45 +39,70 @@ SECTIONS = (  # templates in sections/, in the order of the page
     "caveats",
     "reproduce",
 )
-FILTERS = ("interval", "share", "count", "span", "size", "money", "difference", "need", "percent")
-OUTCOMES = (
-    "right", "misread", "partly retrieved", "not retrieved", "wrong", "abstained", "should have abstained", "failed",
-)  # fmt: skip
-# title, note, measures
-TABLES = {
-    "Answers": ("", ("em", "answerable_em", "f1", "contains", "rouge_l", "label_accuracy", "abstains_rightly", "abstains_wrongly")),
-    "House style": (
-        "Form: the whole answer is written as the house writes. Content: share of the asked facts that stand in it, whatever its form.",
-        ("form", "content"),
-    ),
-    "Retrieval and grounding": (
-        "Index recall is against exact search; recall@k, MRR and nDCG are of the gold passages. K-Precision: share of the answer's words that stand in the passages shown. "
-        "Citations: passages that an answer marks as [n], or else that contain it.",
-        ("recall_at_k", "mrr", "ndcg", "index_recall", "k_precision", "entailment", "citation_precision", "citation_recall", *JUDGED),
-    ),
-}  # fmt: skip
+FILTERS = {
+    "interval": display.interval,
+    "share": display.share,
+    "count": display.count,
+    "span": display.span,
+    "size": display.size,
+    "money": display.money,
+    "difference": display.difference,
+    "need": display.need,
+    "percent": display.percent,
+}
 
 
-def render(run: Mapping[str, Any], scores: Mapping[str, Any], shown: Seen, stamp: str) -> str:
+@dataclass(frozen=True)
+class RunRow:
+    """A run on the page over several runs."""
+
+    name: str
+    href: str | None
+    sentence: str
+    dataset: str
+    systems: int
+    seeds: int
+    when: str
+
+
+def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:
     """The page of a run."""
-    done = {n: s for n, s in scores["systems"].items() if s["status"] != "failed"}
+    done = scores.measured
     plain = reference(done, scores)
     return _drawn(
-        "page.html.j2", sections=SECTIONS, run=run, scores=scores, systems=scores["systems"], done=done, shown=shown, reference=plain,
-        spec=json.dumps(pinned(run), indent=1, ensure_ascii=False), titles={m: t for m, (t, _) in METRICS.items()},
-        many_seeds=len(run["spec"]["seeds"]) > 1, caveats=caveats(run, scores), outcomes=OUTCOMES,
-        tables=[(t, note, found) for t, (note, names) in TABLES.items() if (found := applying(done, names))],
-        described={n: describe(e) for n, e in run["systems"].items() if n in scores["systems"]}, meant=run["dataset"].get("strata") or {},
-        size=next((s["memory"]["parameters"] for s in done.values() if s["memory"]["parameters"]), None),
-        strata=sorted({t for s in done.values() for t in ((s["scores"]["em"] or {}).get("strata") or {})}),
-        marks={m: marks(scores, m) for m in METRICS}, cited=citation(run),
-        failed={c: r for s in scores["systems"].values() for c, r in s["failed"].items()},
-        charts=charts.all_of(done, scores, run["spec"]["volumes"], plain, shown.latencies, {n: t for n, t in shown.traces.items() if n in done}),
-        measured=lambda part, keys: [k for k in keys if any(s[part][k] is not None for s in done.values())], stamp=Markup(stamp),
-    )  # fmt: skip
+        "page.html.j2",
+        sections=SECTIONS,
+        run=run,
+        scores=scores,
+        systems=scores.systems,
+        done=done,
+        shown=shown,
+        reference=plain,
+        spec=json.dumps(pinned(run), indent=1, ensure_ascii=False),
+        titles=scores.metrics | {name: measure.title for name, measure in MEASURES.items()},
+        many_seeds=len(run.spec.seeds) > 1,
+        caveats=caveats(run, scores),
+        outcomes=OUTCOMES,
+        tables=[(t.title, t.note, found) for t in TABLES if (found := applying(done, in_table(t)))],
+        described={name: describe(entry) for name, entry in run.systems.items() if name in scores.systems},
+        meant=run.dataset.strata,
+        size=next((s.memory.parameters for s in done.values() if s.memory.parameters), None),
+        strata=sorted({stratum for s in done.values() if (em := s.score("em")) for stratum in em.strata}),
+        marks={measure: marks(scores, measure) for measure in MEASURES},
+        cited=citation(run),
+        failed={cell: reason for s in scores.systems.values() for cell, reason in s.failed.items()},
+        charts=charts.all_of(scores, run.spec.volumes, plain, shown),
+        measured=partial(known, done),
+        stamp=Markup(stamp),
+    )
 
 
-def overview(rows: Sequence[Mapping[str, Any]]) -> str:
+def known(done: Mapping[str, MeasuredSystem], part: str, keys: Sequence[str]) -> list[str]:
+    """The keys of a part of every system, such as `speed`, that some system has a figure for."""
+    return [k for k in keys if any(getattr(getattr(system, part), k) is not None for system in done.values())]
+
+
+def overview(rows: Sequence[RunRow]) -> str:
     """The page over several runs."""
     return _drawn("index.html.j2", runs=rows)
 
@@ -80,38 +111,46 @@ def _drawn(template: str, **values: Any) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
-    environment.filters |= {n: getattr(display, n) for n in FILTERS}
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= FILTERS
     script = (HERE / "page.js").read_text(encoding="utf-8")
     # the one script that the page may run is the one that it carries
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
     style = Markup((HERE / "style.css").read_text(encoding="utf-8"))
     return environment.get_template(template).render(**values, policy=policy, script=Markup(script), style=style)
 
 
-def pinned(run: Mapping[str, Any]) -> dict[str, Any]:
+def pinned(run: RunFile) -> dict[str, Any]:
     """The spec with the hub commits that the run resolved, so that a stranger gets the same weights."""
-    spec: dict[str, Any] = json.loads(json.dumps(run["spec"]))
+    spec: dict[str, Any] = copy.deepcopy(run.recorded)
     for block in (spec["model"], spec["embedder"], spec["retrieval"].get("reranker") or {}):
-        known = run["models"].get("@".join(filter(None, (block.get("name"), block.get("revision")))), "")
+        known = run.models.get("@".join(filter(None, (block.get("name"), block.get("revision")))), "")
         if known.startswith("hub:"):
             block["revision"] = known.rpartition("@")[2]
         block.pop("digest", None)
     return spec
 
 
-def citation(run: Mapping[str, Any]) -> str:
+def citation(run: RunFile) -> str:
     """The run as a BibTeX entry."""
-    when = time.gmtime(run.get("started", 0))
-    key = "".join(c for c in run["name"] if c.isalnum() or c in "-_")
-    version = run["environment"]["versions"].get("ragtune")
+    when = time.gmtime(run.started)
+    key = "".join(c for c in run.name if c.isalnum() or c in "-_")
+    version = run.environment.versions.get("ragtune")
+    digests = f"spec sha256 {run.spec_digest[:16]}, dataset sha256 {run.dataset.digest[:16]}"
     return (
-        f"@misc{{ragtune-{key}-{run['identity'][:8]},\n"
-        f"  title = {{{_tex(run['name'])}: retrieval and fine-tuning compared on {_tex(run['dataset']['name'])}}},\n"
+        f"@misc{{ragtune-{key}-{run.identity[:8]},\n"
+        f"  title = {{{_tex(run.name)}: retrieval and fine-tuning compared on {_tex(run.dataset.name)}}},\n"
         f"  year = {{{when.tm_year}}},\n  month = {{{when.tm_mon}}},\n"
-        f"  note = {{ragtune {version}, spec sha256 {run['spec_digest'][:16]}, dataset sha256 {run['dataset']['digest'][:16]}}}\n}}"
+        f"  note = {{ragtune {version}, {digests}}}\n}}"
     )
 
 
@@ -120,61 +159,55 @@ def _tex(text: str) -> str:
     return "".join(" " if c in "{}\\%#$&~^" else c for c in text)
 
 
-KINDS = {
-    "closed_book": "the base model alone", "oracle": "given the gold passages", "rag": "retrieval", "lora": "tuned, LoRA",
-    "qlora": "tuned, LoRA on 4-bit weights", "full": "tuned, every parameter", "raft": "retrieval, tuned with distractors in its prompts",
-    "hybrid": "retrieval with a tuned adapter",
-}  # fmt: skip
-
-
-def describe(entry: Mapping[str, Any]) -> str:
+def describe(entry: SystemEntry) -> str:
     """A system in a line: what it is, and the settings that make it this one."""
-    config, kind = entry["config"], entry["kind"]
-    told = [KINDS.get(kind, kind)]
-    if config.get("distractors") is not None:
-        told.append(
-            f"the gold passages and {config['distractors']} distractors"
-            if config["distractors"]
-            else "the gold passages alone"
-        )
-    elif (retrieval := config.get("retrieval")) and kind in ("rag", "raft", "hybrid"):
-        told.append(
-            f"{retrieval['index'] if retrieval['mode'] != 'bm25' else ''} {retrieval['mode']}, k = {retrieval['k']}".strip()
-        )
-    if tuning := config.get("tuning"):
-        rank = f"rank {tuning['rank']}, " if config.get("method") == "lora" else ""
-        told.append(f"{rank}{tuning['epochs']} epochs" + (", on the passages too" if tuning["passages"] else ""))
-    told.append("4-bit weights (NF4)" if entry["config"]["precision"] == "nf4" else "weights as they are")
-    return "; ".join(told)
+    parts = [entry.summary or entry.kind]
+    retrieval, tuning = entry.retrieval, entry.tuning
+    if entry.distractors:
+        parts.append(f"the gold passages and {entry.distractors} distractors")
+    elif entry.distractors is not None:
+        parts.append("the gold passages alone")
+    elif retrieval and entry.family in ("retrieval", "both"):
+        library = "" if retrieval.mode == "bm25" else f"{retrieval.index} "
+        parts.append(f"{library}{retrieval.mode}, k = {retrieval.k}")
+    if tuning:
+        rank = f"rank {tuning.rank}, " if entry.method == "lora" else ""
+        parts.append(f"{rank}{tuning.epochs} epochs" + (", on the passages too" if tuning.passages else ""))
+    parts.append("4-bit weights (NF4)" if entry.precision == "nf4" else "weights as they are")
+    return "; ".join(parts)
 
 
-def applying(done: Mapping[str, Any], metrics: Sequence[str]) -> list[str]:
+def applying(done: Mapping[str, MeasuredSystem], measures: Sequence[str]) -> list[str]:
     """The measures that some system has; exact match of answerable questions only where it is not that of all."""
-    found = [m for m in metrics if any(s["scores"][m] for s in done.values())]
-    same = all(
-        (s["scores"]["em"] or {}).get("n") == (s["scores"].get("answerable_em") or {}).get("n") for s in done.values()
-    )
+    found = [m for m in measures if any(system.score(m) for system in done.values())]
+    same = all(_questions(system, "em") == _questions(system, "answerable_em") for system in done.values())
     return [m for m in found if m != "answerable_em" or not same]
 
 
-def marks(scores: Mapping[str, Any], metric: str) -> dict[str, str]:
+def _questions(system: MeasuredSystem, measure: str) -> int | None:
+    """Questions that a measure is of; None where it does not apply."""
+    score = system.score(measure)
+    return score.n if score else None
+
+
+def marks(scores: Scores, measure: str) -> dict[str, str]:
     """system -> `best`, or `level`: not told apart from the best. Controls take no part."""
-    sign = 1 if METRICS[metric][1] else -1
+    sign = 1 if MEASURES[measure].higher_is_better else -1
     rivals = {
-        n: sign * s["scores"][metric]["mean"]
-        for n, s in scores["systems"].items()
-        if s["status"] != "failed" and not s["control"] and s["scores"][metric]
+        name: sign * score.mean
+        for name, system in scores.measured.items()
+        if not system.control and (score := system.score(measure))
     }
     if len(rivals) < 2:
         return {}
-    best = max(rivals, key=lambda n: rivals[n])
-    pairs = [p for p in scores["compared"].get(metric, ()) if best in (p["a"], p["b"])]
-    found = {n for p in pairs for n in (p["a"], p["b"]) if p["verdict"] in ("inconclusive", "equivalent")}
+    best = max(rivals, key=lambda name: rivals[name])
+    pairs = [pair for pair in scores.compared.get(measure, ()) if best in (pair.a, pair.b)]
+    found = {name for p in pairs for name in (p.a, p.b) if p.verdict in ("inconclusive", "equivalent")}
     level = (found & set(rivals)) - {best}
     return {**dict.fromkeys(level, "level"), best: "best"} if len(level) + 1 < len(rivals) else {}  # or it says nothing
 
 
-def reference(done: Mapping[str, Any], scores: Mapping[str, Any]) -> str | None:
+def reference(done: Mapping[str, MeasuredSystem], scores: Scores) -> str | None:
     """The system that the others are compared with: the first plain retrieval, or whatever is chosen."""
-    plain = next((n for n, s in done.items() if s["kind"] == "rag"), None)
-    return plain or scores["recommendation"]["choice"]
+    plain = next((name for name, system in done.items() if system.family == "retrieval"), None)
+    return plain or scores.recommendation.choice

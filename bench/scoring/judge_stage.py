@@ -1,13 +1,14 @@
-"""The judge's stage: a run's records to verdicts, and human labels to how far the judge is to be trusted.
+"""The stage of the judge and of the entailment model: a run's records to verdicts, and human labels to trust.
 
-Writes judged.jsonl, a line for each answer and metric, and judge.json: what it took, and the calibration.
+Writes judged.jsonl and entailed.jsonl, a line for each answer and measure, and judge.json: what the judging took, and
+its calibration.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,81 +17,106 @@ import numpy as np
 from bench.core.errors import UserError
 from bench.core.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.core.redact import hide, scrubbed
-from bench.core.vocabulary import JSON, Record, read_record
+from bench.core.vocabulary import Record, read_record
+from bench.execution.run_file import RunFile, read_run
 from bench.metrics import text
-from bench.spec.model import Entailing, Judging
+from bench.scoring.schema import Calibration, JudgeSummary
+from bench.spec.model import Judging
 from bench.stats import intervals
 
 if TYPE_CHECKING:
-    from bench.metrics.judge import Case, Judge, Verdict
+    from bench.metrics.judge import Case, Judge, Judgement
 
 Tell = Callable[[int, int], None]
+FILES = ("judged.jsonl", "entailed.jsonl")
 
 
-def judge_run(folder: Path, *, tell: Tell | None = None) -> dict[str, JSON]:
-    """Judge every answer of a run that the metrics apply to. What the cache knows is not asked again.
+@dataclass(frozen=True)
+class Said:
+    """What a judge or an entailment model said of one answer: a line of a verdict file.
+
+    `value` is None where it failed, and `error` says why.
+    """
+
+    cell: str
+    question: str
+    metric: str
+    value: float | None
+    error: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached: bool = False
+
+
+def judge_run(folder: Path, *, tell: Tell | None = None) -> JudgeSummary:
+    """Judge every answer of a run that the measures apply to. What the cache knows is not asked again.
 
     Raises UserError where the run has no judge, or its key or labels are missing.
     """
-    run = read_json(folder / "run.json")
-    if not run["spec"].get("judge"):
+    run = read_run(folder)
+    settings = run.spec.judge
+    if settings is None:
         raise UserError(
             "no judge is configured.", where=str(folder), remedy="Give `judge:` in the spec: base_url, model, metrics."
         )
-    settings = Judging.model_validate(run["spec"]["judge"])
-    by, cache = _judge(settings), folder / "judge-cache"
+    connected, cache = _judge(settings), folder / "judge-cache"
     from bench.metrics import judge
 
-    judged = _answers(folder, run["spec"]["prompt"]["abstain"])
-    found = judge.judge([_case(r) for r in judged], settings.metrics, by, cache=cache, tell=tell)
-    rows = [
-        {"cell": r.cell, "question": r.question, "metric": m, **asdict(v)}
-        for r, verdicts in zip(judged, found, strict=True)
-        for m, v in verdicts.items()
-        if v.value is not None or v.error
-    ]
+    answers = _answers(folder, run)
+    found = judge.judge([_case(r) for r in answers], settings.metrics, connected, cache=cache, tell=tell)
+    rows = [row for record, verdicts in zip(answers, found, strict=True) for row in _rows(record, verdicts)]
     write_jsonl(folder / "judged.jsonl", scrubbed(rows))
-    told = {
-        "model": settings.model, "metrics": list(settings.metrics), "verdicts": len(rows), "failed": sum(r["error"] is not None for r in rows),
-        **_spent([v for verdicts in found for v in verdicts.values()], settings),
-        "calibration": calibrate(settings, by, cache),
-    }  # fmt: skip
-    write_json(folder / "judge.json", told)
-    return told
+    verdicts = [v for by_metric in found for v in by_metric.values()]
+    judged = JudgeSummary(
+        model=settings.model,
+        metrics=settings.metrics,
+        verdicts=len(rows),
+        failed=sum(row.error is not None for row in rows),
+        **_spent(verdicts, settings),
+        calibration=calibrate(settings, connected, cache),
+    )
+    write_json(folder / "judge.json", judged.model_dump(mode="json"))
+    return judged
 
 
-def renewed(
-    folder: Path, known: Mapping[tuple[str, str], Mapping[str, JSON]], wanted: Mapping[str, Collection[str]]
-) -> dict[tuple[str, str], dict[str, JSON]]:
-    """The verdicts with those of some systems' metrics asked for a second time, apart from the first in the cache.
+def _rows(record: Record, verdicts: Mapping[str, Judgement]) -> Iterator[Said]:
+    """The lines of one record; a measure that does not apply has none."""
+    for metric, verdict in verdicts.items():
+        if verdict.value is not None or verdict.error:
+            yield Said(record.cell, record.question, metric, **asdict(verdict))
+
+
+Verdicts = dict[tuple[str, str], dict[str, Said]]  # (cell, question) -> measure -> what was said
+
+
+def asked_again(
+    folder: Path, known: Mapping[tuple[str, str], Mapping[str, Said]], wanted: Mapping[str, Collection[str]]
+) -> Verdicts:
+    """The verdicts with those of some systems' measures asked for a second time, apart from the first in the cache.
 
     Raises UserError where the run's spec has no judge, or its key is missing.
     """
-    run = read_json(folder / "run.json")
-    if not run["spec"].get("judge"):
+    run = read_run(folder)
+    if run.spec.judge is None:
         raise UserError("the run's spec has no judge.", where=str(folder))
     from bench.metrics import judge
 
-    by = _judge(Judging.model_validate(run["spec"]["judge"]))
-    answers = _answers(folder, run["spec"]["prompt"]["abstain"])
-    told = {key: dict(row) for key, row in known.items()}
+    connected = _judge(run.spec.judge)
+    answers = _answers(folder, run)
+    found: Verdicts = {key: dict(row) for key, row in known.items()}
     for system, metrics in wanted.items():
         mine = [r for r in answers if r.system == system]
-        found = judge.judge([_case(r) for r in mine], sorted(metrics), by, cache=folder / "judge-cache", repeat=1)
-        for r, verdicts in zip(mine, found, strict=True):
-            for m, v in verdicts.items():
-                if v.value is not None or v.error:
-                    told.setdefault((r.cell, r.question), {})[m] = {
-                        "cell": r.cell,
-                        "question": r.question,
-                        "metric": m,
-                        **asdict(v),
-                    }
-    return told
+        cache = folder / "judge-cache"
+        again = judge.judge([_case(r) for r in mine], sorted(metrics), connected, cache=cache, repeat=1)
+        for record, verdicts in zip(mine, again, strict=True):
+            for said in _rows(record, verdicts):
+                found.setdefault((record.cell, record.question), {})[said.metric] = said
+    return found
 
 
-def _answers(folder: Path, abstain: Sequence[str]) -> list[Record]:
+def _answers(folder: Path, run: RunFile) -> list[Record]:
     """The records that say something: neither failed nor abstaining."""
+    abstain = run.spec.prompt.abstain
     records = (read_record(row) for _, row in read_jsonl(folder / "records.jsonl"))
     return [r for r in records if not r.answer.error and not text.abstains(r.answer.text, abstain)]
 
@@ -111,89 +137,111 @@ def _judge(settings: Judging) -> Judge:
     key = os.environ[settings.api_key_env] if settings.api_key_env else None
     hide(settings.api_key_env)
     return Judge(
-        settings.base_url, settings.model, key, settings.embedding_model, dict(settings.parameters), settings.timeout_s, settings.attempts,
-        settings.concurrency, settings.wait_s,
-    )  # fmt: skip
+        settings.base_url,
+        settings.model,
+        key,
+        settings.embedding_model,
+        dict(settings.parameters),
+        settings.timeout_s,
+        settings.attempts,
+        settings.concurrency,
+        settings.wait_s,
+    )
 
 
-def _case(r: Record) -> Case:
+def _case(record: Record) -> Case:
     from bench.metrics.judge import Case
 
-    return Case(r.text, r.answer.text, r.answers[0] if r.answers else "", tuple(h.text for h in r.answer.held))
+    reference = record.answers[0] if record.answers else ""
+    return Case(record.text, record.answer.text, reference, tuple(h.text for h in record.answer.held))
 
 
-def _spent(verdicts: Sequence[Verdict], settings: Judging) -> dict[str, JSON]:
+def _spent(verdicts: Sequence[Judgement], settings: Judging) -> dict[str, Any]:
     """Tokens and money of the verdicts that were asked for now; what came from the cache was paid before."""
     asked = [v for v in verdicts if not v.cached]
-    prompt, completion = (sum(getattr(v, k) for v in asked) for k in ("prompt_tokens", "completion_tokens"))
+    prompt = sum(v.prompt_tokens for v in asked)
+    completion = sum(v.completion_tokens for v in asked)
     prices = settings.prompt_tokens_usd_per_million, settings.completion_tokens_usd_per_million
     usd = None if prices[0] is None or prices[1] is None else (prompt * prices[0] + completion * prices[1]) / 1e6
     return {"prompt_tokens": prompt, "completion_tokens": completion, "usd": usd, "cached": len(verdicts) - len(asked)}
 
 
-def calibrate(settings: Judging, by: Judge, cache: Path) -> dict[str, JSON]:
-    """metric -> agreement with human labels, Cohen's kappa, how often a repeated verdict flips, and whether it is demoted.
+def calibrate(settings: Judging, connected: Judge, cache: Path) -> dict[str, Calibration]:
+    """measure -> agreement with human labels, Cohen's kappa, how often a repeated verdict flips, whether it is demoted.
 
-    A label is 1 or 0; a verdict of at least one half says 1. A metric without labels is not calibrated.
+    A label is 1 or 0; a verdict of at least one half says 1. A measure without labels is not calibrated.
     """
     if settings.labels is None:
         return {}
-    from bench.metrics.judge import Case, judge
+    from bench.metrics.judge import judge
 
-    if not Path(settings.labels).is_file():
+    found: dict[str, Calibration] = {}
+    for metric, rows in _labels(settings, Path(settings.labels)).items():
+        cases, labels = [case for case, _ in rows], [label for _, label in rows]
+        repeats = range(settings.repeats)
+        rounds = [judge(cases, [metric], connected, cache=cache, repeat=n) for n in repeats]
+        said = [[v[metric].value for v in verdicts] for verdicts in rounds]
+        found[metric] = agreement(said, labels, settings.min_kappa)
+    return found
+
+
+def _labels(settings: Judging, path: Path) -> dict[str, list[tuple[Case, int]]]:
+    """measure -> labelled cases of a file. Raises UserError naming the line."""
+    from bench.metrics.judge import Case
+
+    if not path.is_file():
         raise UserError(
             "no such file of labels.",
-            where=settings.labels,
+            where=str(path),
             remedy="Give `judge.labels` as seen from the folder that ragtune runs in.",
         )
     labels: dict[str, list[tuple[Case, int]]] = {}
-    for line, row in read_jsonl(Path(settings.labels)):
-        where = f"{settings.labels}:{line}"
+    for line, row in read_jsonl(path):
         if row.get("metric") not in settings.metrics or row.get("label") not in (0, 1):
-            raise UserError("a label needs `metric`, one of the judge's, and `label`, 0 or 1.", where=where)
+            raise UserError(
+                "a label needs `metric`, one of the judge's, and `label`, 0 or 1.", where=f"{settings.labels}:{line}"
+            )
         case = Case(
-            row.get("user_input", ""),
-            row.get("response", ""),
-            row.get("reference", ""),
-            tuple(row.get("retrieved_contexts", ())),
+            user_input=row.get("user_input", ""),
+            response=row.get("response", ""),
+            reference=row.get("reference", ""),
+            retrieved_contexts=tuple(row.get("retrieved_contexts", ())),
         )
         labels.setdefault(row["metric"], []).append((case, row["label"]))
-    told: dict[str, JSON] = {}
-    for metric, rows in labels.items():
-        rounds = [judge([c for c, _ in rows], [metric], by, cache=cache, repeat=n) for n in range(settings.repeats)]
-        told[metric] = agreement(
-            [[v[metric].value for v in verdicts] for verdicts in rounds],
-            [label for _, label in rows],
-            settings.min_kappa,
-        )
-    return told
+    return labels
 
 
-def agreement(rounds: Sequence[Sequence[float | None]], labels: Sequence[int], min_kappa: float) -> dict[str, JSON]:
+def agreement(rounds: Sequence[Sequence[float | None]], labels: Sequence[int], min_kappa: float) -> Calibration:
     """Of the first round's verdicts with the labels, and of the rounds with each other. Failed verdicts are left out of
     both, and counted."""
     said = [[None if v is None else int(v >= 0.5) for v in verdicts] for verdicts in rounds]
     kept = [i for i, v in enumerate(said[0]) if v is not None]
-    a, b = np.array([said[0][i] for i in kept]), np.array([labels[i] for i in kept])
+    judged, labelled = np.array([said[0][i] for i in kept]), np.array([labels[i] for i in kept])
     flips = [len({r[i] for r in said if r[i] is not None}) > 1 for i in kept]
-    kappa = cohen(a, b) if kept else None
+    kappa = cohen(judged, labelled) if kept else None
     drawn = np.random.default_rng(0).integers(0, len(kept), (2000, len(kept))) if kept else np.zeros((0, 0), dtype=int)
-    spread = [k for d in drawn if (k := cohen(a[d], b[d])) is not None]
+    spread = [k for rows in drawn if (k := cohen(judged[rows], labelled[rows])) is not None]
     low, high = np.quantile(spread, (0.025, 0.975)).tolist() if spread else (None, None)
-    agree, flip = (
-        intervals.estimate([float(x) for x in v], [str(i) for i in kept]) for v in ((a == b).tolist(), flips)
+    clusters = [str(i) for i in kept]
+    agree = intervals.estimate([float(same) for same in (judged == labelled).tolist()], clusters)
+    flip = intervals.estimate([float(flipped) for flipped in flips], clusters)
+    return Calibration(
+        n=len(kept),
+        failed=len(labels) - len(kept),
+        agreement=agree,
+        kappa=kappa,
+        kappa_low=low,
+        kappa_high=high,
+        flip_rate=flip if len(rounds) > 1 else None,
+        min_kappa=min_kappa,
+        demoted=kappa is None or kappa < min_kappa,
     )
-    return {
-        "n": len(kept), "failed": len(labels) - len(kept), "agreement": asdict(agree) if agree else None,
-        "kappa": kappa, "kappa_low": low, "kappa_high": high, "flip_rate": asdict(flip) if flip and len(rounds) > 1 else None,
-        "min_kappa": min_kappa, "demoted": kappa is None or kappa < min_kappa,
-    }  # fmt: skip
 
 
-def cohen(a: Any, b: Any) -> float | None:
+def cohen(first: Any, second: Any) -> float | None:
     """Cohen's kappa of two binary raters (1960); None where both say one thing only, and it is not defined."""
-    seen = float((a == b).mean())
-    chance = float(a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean()))
+    seen = float((first == second).mean())
+    chance = float(first.mean() * second.mean() + (1 - first.mean()) * (1 - second.mean()))
     return None if chance == 1.0 else (seen - chance) / (1 - chance)
 
 
@@ -204,15 +252,15 @@ def entail_run(folder: Path, *, tell: Tell | None = None) -> int:
     """
     from bench.metrics.entailment import entailment
 
-    run = read_json(folder / "run.json")
-    if not run["spec"].get("entailment"):
+    run = read_run(folder)
+    settings = run.spec.entailment
+    if settings is None:
         raise UserError(
             "no entailment model is named.",
             where=str(folder),
             remedy="Give `entailment:` in the spec, with the name of a folder or hub id.",
         )
-    settings = Entailing.model_validate(run["spec"]["entailment"])
-    kept = [r for r in _answers(folder, run["spec"]["prompt"]["abstain"]) if r.answer.hits]
+    kept = [r for r in _answers(folder, run) if r.answer.hits]
     pairs = [(" ".join(h.text for h in r.answer.held), f"{r.text} {r.answer.text}") for r in kept]
     try:
         found = entailment(
@@ -224,26 +272,22 @@ def entail_run(folder: Path, *, tell: Tell | None = None) -> int:
             where="entailment.name",
             remedy="Name a cross-encoder that transformers loads.",
         ) from None
-    rows = [
-        {"cell": r.cell, "question": r.question, "metric": "entailment", "value": v, "error": None}
-        for r, v in zip(kept, found, strict=True)
-    ]
+    rows = [Said(r.cell, r.question, "entailment", value) for r, value in zip(kept, found, strict=True)]
     write_jsonl(folder / "entailed.jsonl", rows)
     return len(rows)
 
 
-FILES = ("judged.jsonl", "entailed.jsonl")
-
-
-def verdicts(folder: Path) -> dict[tuple[str, str], dict[str, JSON]]:
-    """(cell, question) -> metric -> its row, of a judged run; empty where nobody was asked."""
-    found: dict[tuple[str, str], dict[str, JSON]] = {}
+def verdicts(folder: Path) -> Verdicts:
+    """What judge and entailment model said of a run; empty where nobody was asked."""
+    found: Verdicts = {}
     for path in (folder / name for name in FILES):
         for _, row in read_jsonl(path) if path.exists() else ():
-            found.setdefault((row["cell"], row["question"]), {})[row["metric"]] = row
+            said = Said(**row)
+            found.setdefault((said.cell, said.question), {})[said.metric] = said
     return found
 
 
-def told(folder: Path) -> Mapping[str, JSON] | None:
+def summary(folder: Path) -> JudgeSummary | None:
+    """judge.json; None where nobody was asked."""
     path = folder / "judge.json"
-    return dict(read_json(path)) if path.exists() else None
+    return JudgeSummary.model_validate(read_json(path)) if path.exists() else None

@@ -1,4 +1,4 @@
-"""What a system takes: to build, to answer, and in money."""
+"""What a system takes: to build, to answer, in memory and in money."""
 
 from __future__ import annotations
 
@@ -7,34 +7,73 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.core.vocabulary import JSON, Record
+from bench.core.vocabulary import Record
+from bench.execution.run_file import CellResult, Number, Peaks, RunFile
+from bench.scoring.money import hourly_usd
+from bench.scoring.schema import Build, Cost, Limits, Memory, Speed, Tokens
+from bench.spec.model import Prices
 from bench.stats import intervals
 
 
-def speed(records: Sequence[Record]) -> dict[str, JSON]:
+def speed(records: Sequence[Record]) -> Speed:
     """Latency of the questions answered alone, a value a question over all seeds; throughput of those in batches."""
     alone = _by_question(records, lambda r: r.latency_s)
     first = _by_question(records, lambda r: r.first_token_s)
     each = _by_question(records, lambda r: r.per_token_s)
     batched = {(r.cell, r.batch): (r.batch_size, r.batch_s) for r in records if r.latency_s is None}
     seconds = sum(s for _, s in batched.values())
-    return {
-        "n": len(alone), **{f"p{p}_s": intervals.percentile(alone, p) if alone else None for p in intervals.SUPPORT},
-        "p50_interval_s": intervals.median_interval(alone), "first_token_s": statistics.median(first) if first else None,
-        "per_token_s": statistics.median(each) if each else None,
-        "questions_per_s": sum(n for n, _ in batched.values()) / seconds if seconds else None,
-        "batched_n": len({r.question for r in records if r.latency_s is None}),
-        "batch_size": max((n for n, _ in batched.values()), default=None),
-    }  # fmt: skip
+    return Speed(
+        n=len(alone),
+        p50_s=_percentile(alone, 50),
+        p90_s=_percentile(alone, 90),
+        p95_s=_percentile(alone, 95),
+        p99_s=_percentile(alone, 99),
+        p50_interval_s=intervals.median_interval(alone),
+        first_token_s=statistics.median(first) if first else None,
+        per_token_s=statistics.median(each) if each else None,
+        questions_per_s=sum(n for n, _ in batched.values()) / seconds if seconds else None,
+        batched_n=len({r.question for r in records if r.latency_s is None}),
+        batch_size=max((n for n, _ in batched.values()), default=None),
+    )
+
+
+def _percentile(values: Sequence[float], percent: int) -> float | None:
+    return intervals.percentile(values, percent) if values else None
 
 
 def _by_question(records: Sequence[Record], value: Callable[[Record], float | None]) -> list[float]:
     """One mean a question: the same question under another seed is no further sample."""
     seen: dict[str, list[float]] = defaultdict(list)
-    for r in records:
-        if (found := value(r)) is not None:
-            seen[r.question].append(found)
-    return [statistics.fmean(v) for v in seen.values()]
+    for record in records:
+        if (found := value(record)) is not None:
+            seen[record.question].append(found)
+    return [statistics.fmean(values) for values in seen.values()]
+
+
+def built(cell: CellResult) -> Build:
+    """What the cell's artefacts cost when they were built, whoever built them; None for stages that it has not.
+
+    `train_s` is of the training loop alone, over all trials; what surrounds it (loading the model, encoding, saving)
+    is `around_s`. A system that keeps nothing in the store is charged its own build.
+    """
+    adapters = [a for a in cell.artefacts if a.kind == "adapter"]
+    unstored_s = cell.load_s or 0.0 if "." in cell.kind else 0.0  # of a kind of the user's own
+    tuning = cell.notes.tuning
+    trained = tuning.model_dump(exclude={"train_loop_s"}) if tuning else dict.fromkeys(TRAINED)
+    return Build(
+        chunk_s=_stage_s(cell, "chunks"),
+        embed_s=_stage_s(cell, "embeddings"),
+        index_s=_stage_s(cell, "index"),
+        train_s=sum(a.train_loop_s for a in adapters) if adapters else None,
+        total_s=sum(a.build_s for a in cell.artefacts) if cell.artefacts else unstored_s,
+        around_s=sum(a.build_s - a.train_loop_s for a in adapters) if adapters else None,
+        artefact_bytes=sum(a.bytes for a in cell.artefacts),
+        reused=sum(a.hit for a in cell.artefacts),
+        artefacts=len(cell.artefacts),
+        train_peak_rss_growth_bytes=worst(a.memory.peak_rss_growth_bytes for a in adapters if a.memory),
+        train_peak_gpu_bytes=worst(a.memory.peak_gpu_allocated_bytes for a in adapters if a.memory),
+        **trained,
+    )
 
 
 TRAINED = (
@@ -50,89 +89,91 @@ TRAINED = (
     "truncated",
     "skipped",
 )
-STAGES = {"chunks": "chunk_s", "embeddings": "embed_s", "index": "index_s", "adapter": "train_s"}
 
 
-def built(cell: Mapping[str, Any]) -> dict[str, JSON]:
-    """What the cell's artefacts cost when they were built, whoever built them; None for stages that it has not.
-
-    `train_s` is of the training loop alone, over all trials; what surrounds it (loading the model, encoding, saving)
-    is `around_s`. A system that keeps nothing in the store is charged its own build.
-    """
-    seconds: dict[str, float | None] = dict.fromkeys(STAGES.values())
-    for a in cell["artefacts"]:
-        if a["kind"] in STAGES:
-            spent = a["facts"]["train_loop_s"] if a["kind"] == "adapter" else a["build_s"]
-            seconds[STAGES[a["kind"]]] = (seconds[STAGES[a["kind"]]] or 0.0) + spent
-    adapters = [a for a in cell["artefacts"] if a["kind"] == "adapter"]
-    tuning = cell["notes"].get("tuning") or {}
-    stored = sum(a["build_s"] for a in cell["artefacts"])
-    return {
-        **seconds, "total_s": stored if cell["artefacts"] else cell["load_s"] if "." in cell["kind"] else 0.0,
-        "around_s": sum(a["build_s"] - a["facts"]["train_loop_s"] for a in adapters) if adapters else None,
-        "artefact_bytes": sum(a["bytes"] for a in cell["artefacts"]),
-        "reused": sum(bool(a["hit"]) for a in cell["artefacts"]), "artefacts": len(cell["artefacts"]),
-        **{k: tuning.get(k) for k in TRAINED},
-        "train_peak_rss_bytes": worst(a["memory"]["peak_rss_bytes"] for a in adapters),
-        "train_peak_gpu_bytes": worst(a["memory"]["peak_gpu_allocated_bytes"] for a in adapters),
-    }  # fmt: skip
+def _stage_s(cell: CellResult, kind: str) -> float | None:
+    """Seconds to build a cell's artefacts of one kind; None where it has none."""
+    seconds = [a.build_s for a in cell.artefacts if a.kind == kind]
+    return sum(seconds) if seconds else None
 
 
-def limits(
-    cell: Mapping[str, Any], build: Mapping[str, Any], quick: Mapping[str, Any], run: Mapping[str, Any]
-) -> dict[str, JSON]:
+def over_seeds(builds: Sequence[Build]) -> Build:
+    """The median of every figure over the builds of several seeds; the first of what is no number."""
+    return Build(**{key: middle(getattr(b, key) for b in builds) for key in Build.model_fields})
+
+
+def memory(cells: Sequence[CellResult]) -> Memory:
+    """The worst seed's memory while answering."""
+    kept = [cell.memory for cell in cells if cell.memory]
+    notes = cells[0].notes
+    return Memory(
+        start_rss_bytes=worst(m.start_rss_bytes for m in kept),
+        peak_rss_growth_bytes=worst(m.peak_rss_growth_bytes for m in kept),
+        peak_gpu_allocated_bytes=worst(m.peak_gpu_allocated_bytes for m in kept),
+        peak_gpu_reserved_bytes=worst(m.peak_gpu_reserved_bytes for m in kept),
+        peak_gpu_process_bytes=worst(m.peak_gpu_process_bytes for m in kept),
+        weights_bytes=notes.weights_bytes,
+        parameters=notes.parameters,
+    )
+
+
+def tokens(records: Sequence[Record]) -> Tokens:
+    """Mean tokens of a question's prompt and answer."""
+    return Tokens(
+        prompt=_mean(r.answer.prompt_tokens for r in records),
+        completion=_mean(r.answer.completion_tokens for r in records),
+    )
+
+
+def limits(cell: CellResult, build: Build, quick: Speed, run: RunFile) -> Limits:
     """Shares of what the machine can do at most; None where either was not measured.
 
     Decoding one answer reads all weights once a token, so bandwidth bounds it. Training an adapter takes about 4
     floating-point operations a parameter and token (the weights' own gradients are not needed), everything 6, and
     recomputing activations 2 more.
     """
-    notes = cell["notes"]
-    peaks = notes.get("peaks") or (run.get("peaks") if notes.get("device") == "cpu" else None)
+    notes = cell.notes
+    peaks = notes.peaks or (run.peaks if notes.device == "cpu" else None)
     if not peaks:
-        return {"decode": None, "training": None}
-    tuning = run["systems"][cell["system"]]["config"].get("tuning") or {}
-    all_of_them = (build["trainable_parameters"] or 0) >= (notes.get("parameters") or 0)
-    each = (6 if all_of_them else 4) + (2 if tuning.get("gradient_checkpointing") else 0)
-    read, token, speed = notes.get("weights_bytes"), quick["per_token_s"], build["tokens_per_s"]
-    return {
-        "decode": read / token / peaks["bytes_per_s"] if read and token else None,
-        "training": speed * each * notes["parameters"] / peaks["flops_per_s"]
-        if speed and notes.get("parameters")
-        else None,
-    }
+        return Limits(decode=None, training=None)
+    bytes_read, seconds = notes.weights_bytes, quick.per_token_s
+    decode = bytes_read / seconds / peaks.bytes_per_s if bytes_read and seconds else None
+    return Limits(decode=decode, training=_training_share(cell, build, peaks, run))
 
 
-def cost(
-    build: Mapping[str, Any],
-    quick: Mapping[str, Any],
-    records: Sequence[Record],
-    prices: Mapping[str, Any],
-    on_gpu: bool,
-) -> dict[str, JSON]:
+def _training_share(cell: CellResult, build: Build, peaks: Peaks, run: RunFile) -> float | None:
+    """Floating-point operations of training a second, of the most that the machine does."""
+    tuning, parameters = run.systems[cell.system].tuning, cell.notes.parameters
+    if not build.tokens_per_s or not parameters:
+        return None
+    trains_all = (build.trainable_parameters or 0) >= parameters
+    each = (6 if trains_all else 4) + (2 if tuning and tuning.gradient_checkpointing else 0)
+    return build.tokens_per_s * each * parameters / peaks.flops_per_s
+
+
+def cost(build: Build, quick: Speed, records: Sequence[Record], prices: Prices, *, on_gpu: bool) -> Cost:
     """Money to build, and for a thousand questions in batches; None where the spec has no price for it."""
-    tokens = prices["prompt_tokens_usd_per_million"], prices["completion_tokens_usd_per_million"]
-    hourly = prices["gpu_hour_usd" if on_gpu else "cpu_hour_usd"]
+    hourly = hourly_usd(prices, on_gpu=on_gpu)
+    served = _endpoint_usd(records, prices)
+    if served is None and hourly is not None and quick.questions_per_s:
+        served = 1000 / quick.questions_per_s / 3600 * hourly
+    return Cost(
+        build_usd=build.total_s / 3600 * hourly if hourly is not None else None,
+        thousand_questions_usd=served,
+    )
+
+
+def _endpoint_usd(records: Sequence[Record], prices: Prices) -> float | None:
+    """USD for a thousand questions by an endpoint's token prices; None where there are none, or no tokens are known."""
+    prompt, completion = prices.prompt_tokens_usd_per_million, prices.completion_tokens_usd_per_million
     counted = [r.answer for r in records if r.answer.prompt_tokens is not None]
-    served = None
-    if None not in tokens and counted:
-        served = (
-            1000
-            * sum(
-                a.prompt_tokens * tokens[0] + (a.completion_tokens or 0) * tokens[1] for a in counted if a.prompt_tokens
-            )
-            / 1e6
-            / len(counted)
-        )
-    elif hourly is not None and quick["questions_per_s"]:
-        served = 1000 / quick["questions_per_s"] / 3600 * hourly
-    return {
-        "build_usd": build["total_s"] / 3600 * hourly if hourly is not None else None,
-        "thousand_questions_usd": served,
-    }
+    if prompt is None or completion is None or not counted:
+        return None
+    usd = [a.prompt_tokens * prompt + (a.completion_tokens or 0) * completion for a in counted if a.prompt_tokens]
+    return 1000 * sum(usd) / 1e6 / len(counted)
 
 
-def mean(values: Iterable[float | None]) -> float | None:
+def _mean(values: Iterable[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return statistics.fmean(known) if known else None
 
@@ -142,10 +183,24 @@ def middle(values: Iterable[Any]) -> Any:
     return _reduced(values, statistics.median)
 
 
-def worst(values: Iterable[Any]) -> Any:
+def worst(values: Iterable[Number | None]) -> Any:
+    """The largest of the known values; None without any."""
     return _reduced(values, max)
 
 
 def _reduced(values: Iterable[Any], how: Callable[[Iterable[Any]], Any]) -> Any:
     known = [v for v in values if v is not None]
-    return None if not known else how(known) if all(isinstance(v, int | float) for v in known) else known[0]
+    if not known:
+        return None
+    return how(known) if all(isinstance(v, int | float) for v in known) else known[0]
+
+
+def by_stage(build: Build) -> Mapping[str, float | None]:
+    """stage -> seconds, in the order in which a build does them."""
+    return {
+        "chunking": build.chunk_s,
+        "embedding": build.embed_s,
+        "indexing": build.index_s,
+        "training steps": build.train_s,
+        "loading, encoding, saving": build.around_s,
+    }

@@ -2,85 +2,109 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.core.nested import differences
 from bench.core.vocabulary import JSON
-from bench.scoring.grade import METRICS
-from bench.stats import comparisons
-from bench.verdict import scenario_tables
-from bench.verdict.score import Scored, graded, read_run, score
-
-SINGLE = {  # one figure a run: shown without an interval
-    "p50_s": ("speed", "p50_s"),
-    "questions_per_s": ("speed", "questions_per_s"),
-    "train_s": ("build", "train_s"),
-    "peak_rss_bytes": ("memory", "peak_rss_bytes"),
-}
+from bench.execution.run_file import Number, RunFile, read_run
+from bench.metrics.registry import MEASURES
+from bench.scoring.grade import panel
+from bench.scoring.graded import GradedRun, graded
+from bench.scoring.schema import MeasuredSystem
+from bench.stats.comparisons import Panel
+from bench.stats.comparisons import compare as compare_systems
+from bench.verdict.score import score
 
 
-def compare(a: Path | str, b: Path | str) -> dict[str, JSON]:
-    """{spec: key -> (A, B), notes, rows}. Quality is paired by question where both runs are of one dataset.
+@dataclass(frozen=True)
+class Change:
+    """One measure or figure of one system in both runs. Figures that a run has once come without an interval."""
+
+    system: str
+    measure: str
+    a: float
+    b: float
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`spec`: key -> (in A, in B) wherever the specs differ; `only_a`, `only_b`: systems of one run alone."""
+
+    spec: dict[str, tuple[JSON, JSON]]
+    notes: list[str]
+    rows: list[Change]
+    only_a: list[str]
+    only_b: list[str]
+
+
+def compare(a: Path | str, b: Path | str) -> Comparison:
+    """Two runs compared. Quality is paired by question where both runs are of one dataset.
 
     Raises UserError where either folder holds no finished run.
     """
     folders = Path(a), Path(b)
-    scored = [score(f) for f in folders]
-    runs = [read_run(f) for f in folders]
-    same_data = runs[0]["dataset"]["digest"] == runs[1]["dataset"]["digest"]
-    same_place = all(runs[0]["environment"][k] == runs[1]["environment"][k] for k in ("cpu", "threads", "gpus"))
-    systems = [
-        n for n in runs[0]["systems"] if n in runs[1]["systems"] and all("scores" in s["systems"][n] for s in scored)
-    ]
-    notes = [] if same_data else ["The runs are of different datasets: quality is not compared."]
-    notes += (
-        []
-        if same_place
-        else ["The runs are of different machines or thread counts: times and memory are not comparable."]
-    )
+    scored = [score(folder).measured for folder in folders]
+    run_a, run_b = (read_run(folder) for folder in folders)
+    same_data = run_a.dataset.digest == run_b.dataset.digest
+    systems = [name for name in run_a.systems if all(name in side for side in scored)]
     sides = graded(folders[0]), graded(folders[1])
-    rows = [row for n in systems for row in _paired(n, sides)] if same_data else []
-    rows += [row for n in systems for row in _single(n, scored)]
-    return {"spec": differences(runs[0]["spec"], runs[1]["spec"]), "notes": notes, "rows": rows,
-            "only_a": [n for n in runs[0]["systems"] if n not in systems], "only_b": [n for n in runs[1]["systems"] if n not in systems]}  # fmt: skip
+    rows = [row for name in systems for row in _paired(name, sides)] if same_data else []
+    rows += [row for name in systems for row in _single(name, scored[0][name], scored[1][name])]
+    return Comparison(
+        differences(run_a.spec.model_dump(mode="json"), run_b.spec.model_dump(mode="json")),
+        _notes(run_a, run_b, same_data=same_data),
+        rows,
+        only_a=[name for name in run_a.systems if name not in systems],
+        only_b=[name for name in run_b.systems if name not in systems],
+    )
 
 
-def _paired(system: str, sides: tuple[Scored, Scored]) -> list[dict[str, JSON]]:
-    rows = []
-    for metric in METRICS:
+def _notes(run_a: RunFile, run_b: RunFile, *, same_data: bool) -> list[str]:
+    notes = []
+    if not same_data:
+        notes.append("The runs are of different datasets: quality is not compared.")
+    machines = [(e.cpu, e.threads, e.gpus) for e in (run_a.environment, run_b.environment)]
+    if machines[0] != machines[1]:
+        notes.append("The runs are of different machines or thread counts: times and memory are not comparable.")
+    return notes
+
+
+def _paired(system: str, sides: tuple[GradedRun, GradedRun]) -> Iterator[Change]:
+    """The measures of a system that both runs have, question by question."""
+    for measure in MEASURES:
         having = {
-            side: s.columns[system][metric] for side, s in zip("AB", sides, strict=True) if metric in s.columns[system]
+            name: side.columns[system][measure]
+            for name, side in zip("AB", sides, strict=True)
+            if measure in side.columns[system]
         }
-        panel = scenario_tables.panel(having) if len(having) == 2 else None
-        if panel is None:
+        both = panel(having) if len(having) == 2 else None
+        if both is None:
             continue
-        found = comparisons.compare(
-            comparisons.Panel({"B": panel.values["B"], "A": panel.values["A"]}, panel.clusters)
-        )[0]
-        mean = {side: float(v.mean()) for side, v in panel.values.items()}
-        rows.append({
-            "system": system, "measure": metric, "a": mean["A"], "b": mean["B"],
-            "difference": found.difference, "low": found.low, "high": found.high, "n": found.n, "p": found.p,
-        })  # fmt: skip
-    return rows
+        found = compare_systems(Panel({"B": both.values["B"], "A": both.values["A"]}, both.clusters))[0]
+        mean = {side: float(values.mean()) for side, values in both.values.items()}
+        yield Change(system, measure, mean["A"], mean["B"], found.difference, found.low, found.high, found.n, found.p)
 
 
-def _single(system: str, scored: list[dict[str, Any]]) -> list[dict[str, JSON]]:
-    rows = []
-    for name, (part, key) in SINGLE.items():
-        a, b = (s["systems"][system][part][key] for s in scored)
+def _single(name: str, system_a: MeasuredSystem, system_b: MeasuredSystem) -> Iterator[Change]:
+    """The figures of a system that a run has once."""
+    before, after = _figures(system_a), _figures(system_b)
+    for figure, a in before.items():
+        b = after[figure]
         if a is not None and b is not None:
-            rows.append(
-                {
-                    "system": system,
-                    "measure": name,
-                    "a": a,
-                    "b": b,
-                    "difference": b - a,
-                    "low": None,
-                    "high": None,
-                    "n": None,
-                }
-            )
-    return rows
+            yield Change(name, figure, a, b, b - a)
+
+
+def _figures(system: MeasuredSystem) -> dict[str, Number | None]:
+    return {
+        "p50_s": system.speed.p50_s,
+        "questions_per_s": system.speed.questions_per_s,
+        "train_s": system.build.train_s,
+        "peak_rss_growth_bytes": system.memory.peak_rss_growth_bytes,
+    }

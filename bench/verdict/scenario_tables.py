@@ -1,202 +1,193 @@
-"""The scenario tables, and the evidence that tables, claims and the recommendation are read from."""
+"""The scenario tables: what a run says beyond the one comparison of all systems."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
-
-from bench.core.vocabulary import JSON
-from bench.data.after_update import CHANGED, UNCHANGED
+from bench.metrics.registry import title
 from bench.scoring import money
-from bench.scoring.grade import METRICS, Column
-from bench.stats import comparisons, intervals
+from bench.scoring.grade import estimate
+from bench.scoring.schema import (
+    Churn,
+    ChurnRow,
+    CurvePoint,
+    ForgettingRow,
+    FreshnessRow,
+    LearningCurve,
+    ProvenanceRow,
+    RecallRow,
+    RobustnessRow,
+    ScenarioTables,
+    StyleRow,
+)
+from bench.verdict.evidence import Evidence
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """A scored run. `systems` and `columns` hold the scenarios' systems too; `experiments` are facts by name."""
-
-    run: Mapping[str, Any]
-    systems: Mapping[str, Mapping[str, Any]]
-    columns: Mapping[str, Mapping[str, Column]]
-    experiments: Mapping[str, list[Mapping[str, Any]]]
-    headline: str
-    latency: Mapping[str, Mapping[str, float]]  # system -> question -> seconds, of those answered alone
-    shows: frozenset[str] = frozenset()  # the systems whose answers come with passages
-
-    @property
-    def margin(self) -> float | None:
-        margin: float | None = self.run["spec"].get("margin")
-        return margin
-
-    @property
-    def named(self) -> dict[str, Mapping[str, Any]]:
-        """The spec's own systems that finished."""
-        return {n: s for n, s in self.systems.items() if n in self.columns and not s["scenario"]}
-
-    def of(self, scenario: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """(system, setting) of a scenario's systems that finished."""
-        for n, s in self.systems.items():
-            if s["scenario"] and s["scenario"]["name"] == scenario and n in self.columns:
-                yield n, s["scenario"]
-
-    def ratios(self, a: str, b: str) -> list[float]:
-        """Latency of `a` over that of `b`, for each question that both answered alone."""
-        mine, other = (self.latency.get(n, {}) for n in (a, b))
-        return [mine[q] / other[q] for q in mine if q in other]
-
-    def column(self, system: str, metric: str, stratum: str | None = None) -> Column | None:
-        found = self.columns.get(system, {}).get(metric)
-        return found.of(stratum) if found and stratum else found
-
-    def pair(self, a: str, b: str, metric: str, stratum: str | None = None) -> comparisons.Pair | None:
-        """`a` minus `b` on the questions that both have; None where they have none in common."""
-        found = {n: c for n in (a, b) if (c := self.column(n, metric, stratum)) and c.questions}
-        both = panel(found) if len(found) == 2 else None
-        return comparisons.compare(both, margin=self.margin)[0] if both else None
+def scenario_tables(evidence: Evidence) -> ScenarioTables:
+    """A table for each scenario that the run holds; a scenario that was not run is None."""
+    return ScenarioTables(
+        freshness=freshness(evidence) or None,
+        data=learning_curve(evidence),
+        style=style(evidence) or None,
+        forgetting=forgetting(evidence) or None,
+        robustness=robustness(evidence) or None,
+        provenance=provenance(evidence),
+        recall=recall(evidence) or None,
+        churn=churn(evidence) or None,
+    )
 
 
-def panel(having: Mapping[str, Column]) -> comparisons.Panel | None:
-    """The columns on the questions that all of them have; None without any."""
-    first, *others = having.values()
-    seen = [set(c.questions) for c in others]
-    common = [q for q in first.questions if all(q in s for s in seen)]
-    if not common:
-        return None
-    kept = {n: c.on(common) for n, c in having.items()}
-    return comparisons.Panel({n: c.values for n, c in kept.items()}, next(iter(kept.values())).clusters)
-
-
-def told(column: Column | None) -> dict[str, JSON] | None:
-    """A column's estimate, for a table."""
-    if column is None or not column.questions:
-        return None
-    found = intervals.estimate(column.values, column.clusters)
-    return asdict(found) if found else None
-
-
-def scenarios(e: Evidence) -> dict[str, JSON]:
-    """name -> table, of what the run holds; a scenario that was not run is None."""
-    return {
-        "freshness": freshness(e), "data": data(e), "style": style(e), "forgetting": forgetting(e),
-        "robustness": robustness(e), "provenance": provenance(e), "recall": recall(e), "churn": churn(e),
-    }  # fmt: skip
-
-
-def freshness(e: Evidence) -> JSON:
+def freshness(evidence: Evidence) -> tuple[FreshnessRow, ...]:
     """Changed and unchanged facts before and after the corpus was updated, what the update takes, and, of what was
     trained anew, how it does then."""
-    spent = money.costs(e.named, e.run["spec"])
-    anew = {s["of"]: n for n, s in e.of("freshness")}
-    rows = []
-    for n, s in e.named.items():
-        if not e.column(n, "updated_em"):
-            continue
-        later = anew.get(n)
-        rows.append({
-            "system": n, **{m: told(e.column(n, m)) for m in ("before_em", "updated_em", "stale", "kept_em")},
-            "refresh_s": s["refresh_s"], "refresh_usd": spent[n]["refresh_usd"],
-            "retrain_s": e.systems[later or n]["build"]["total_s"] if s["trained"] else None,
-            **{f"retrained_{m}": told(e.column(later, "em", m)) if later else None for m in (CHANGED, UNCHANGED)},
-        })  # fmt: skip
-    return rows or None
+    retrained = {scenario.of: name for name, scenario in evidence.of_scenario("freshness")}
+    asked = [name for name in evidence.named if evidence.column(name, "updated_em")]
+    return tuple(_freshness_row(evidence, name, retrained.get(name)) for name in asked)
 
 
-def data(e: Evidence) -> JSON:
+def _freshness_row(evidence: Evidence, name: str, later: str | None) -> FreshnessRow:
+    """`later` is the system that was trained anew after the update, where one was."""
+    system, spec = evidence.named[name], evidence.run.spec
+    costs = money.costs({name: system}, spec.prices, spec.volumes)[name]
+    return FreshnessRow(
+        system=name,
+        before_em=evidence.estimate(name, "before_em"),
+        updated_em=evidence.estimate(name, "updated_em"),
+        stale=evidence.estimate(name, "stale"),
+        kept_em=evidence.estimate(name, "kept_em"),
+        refresh_s=system.refresh_s,
+        refresh_usd=costs.refresh_usd,
+        retrain_s=evidence.systems[later or name].build.total_s if system.trained else None,
+        retrained_changed=evidence.estimate(later, "em", "changed") if later else None,
+        retrained_unchanged=evidence.estimate(later, "em", "unchanged") if later else None,
+    )
+
+
+def learning_curve(evidence: Evidence) -> LearningCurve | None:
     """The learning curve, and the first size at which tuning is not behind retrieval, on the same questions."""
-    points = list(e.of("data"))
+    points = {name: int(scenario.value) for name, scenario in evidence.of_scenario("data")}
     if not points:
         return None
-    of = points[0][1]["of"]
-    metric, asked = e.headline, e.columns[points[0][0]][e.headline].questions
-    rows = [{"size": s["value"], "score": told(e.column(n, metric))} for n, s in points]
-    names = [n for n, _ in points]
-    if of in e.columns:
-        rows.append({"size": e.run["dataset"]["train"], "score": told(e.columns[of][metric].on(asked))})
-        names.append(of)
+    first, metric = next(iter(points)), evidence.headline
+    tuned = next(scenario.of for _, scenario in evidence.of_scenario("data"))
+    asked = evidence.columns[first][metric].questions
+    if tuned in evidence.columns:
+        points[tuned] = evidence.run.dataset.train
     rivals = {
-        n: e.columns[n][metric].on(asked) for n, s in e.named.items() if s["kind"] == "rag" and metric in e.columns[n]
+        name: evidence.columns[name][metric].on(asked)
+        for name, system in evidence.named.items()
+        if system.family == "retrieval" and metric in evidence.columns[name]
     }
-    best = max(rivals, key=lambda n: float(rivals[n].values.mean()), default=None)
-    crossing = None
-    if best:
-        for row, n in zip(rows, names, strict=True):
-            both = panel({n: e.columns[n][metric].on(asked), best: rivals[best]})
-            found = comparisons.compare(both, margin=e.margin)[0] if both else None
-            row["against"] = asdict(found) if found else None
-            if crossing is None and found and found.difference >= 0:
-                crossing = row["size"]
-    return {"system": of, "metric": metric, "rows": sorted(rows, key=lambda r: r["size"]), "retrieval": best,
-            "retrieval_score": told(rivals[best]) if best else None, "crossing": crossing}  # fmt: skip
+    best = max(rivals, key=lambda name: rivals[name].mean, default=None)
+    rows, crossing = [], None
+    for name, size in points.items():
+        column = evidence.columns[name][metric].on(asked)
+        against = evidence.compared({name: column, best: rivals[best]}) if best else None
+        if crossing is None and against and against.difference >= 0:
+            crossing = size
+        rows.append(CurvePoint(size=size, score=estimate(column), against=against))
+    return LearningCurve(
+        system=tuned,
+        metric=metric,
+        rows=tuple(sorted(rows, key=lambda row: row.size)),
+        retrieval=best,
+        retrieval_score=estimate(rivals[best]) if best else None,
+        crossing=crossing,
+    )
 
 
-def style(e: Evidence) -> JSON:
-    rows = [
-        {"system": n, "form": told(e.column(n, "form")), "content": told(e.column(n, "content"))}
-        for n in e.named
-        if e.column(n, "form")
-    ]
-    return rows or None
+def style(evidence: Evidence) -> tuple[StyleRow, ...]:
+    """House style: form and content of each system that was asked for it."""
+    return tuple(
+        StyleRow(system=name, form=evidence.estimate(name, "form"), content=evidence.estimate(name, "content"))
+        for name in evidence.named
+        if evidence.column(name, "form")
+    )
 
 
-def forgetting(e: Evidence) -> JSON:
+def forgetting(evidence: Evidence) -> tuple[ForgettingRow, ...]:
     """What the tuned model reads as well as the untuned one, on the same passages."""
-    rows: list[JSON] = []
-    block = e.run["spec"]["scenarios"]["forgetting"]
-    reader = block["reader"] if block else None
-    for n, s in e.of("forgetting"):
+    block = evidence.run.spec.scenarios.forgetting
+    if block is None:
+        return ()
+    rows = []
+    for name, scenario in evidence.of_scenario("forgetting"):
         for stratum in (None, "general"):
-            after, before = e.column(n, e.headline, stratum), e.column(reader or "", e.headline, stratum)
-            if after and after.questions and before and reader:
-                found = e.pair(n, reader, e.headline, stratum)
-                rows.append({
-                    "system": s["of"], "stratum": stratum or "all", "before": told(before.on(after.questions)),
-                    "after": told(after), "difference": asdict(found) if found else None,
-                })  # fmt: skip
-    return rows or None
+            after = evidence.column(name, evidence.headline, stratum)
+            before = evidence.column(block.reader, evidence.headline, stratum)
+            if after and after.questions and before:
+                rows.append(
+                    ForgettingRow(
+                        system=scenario.of,
+                        stratum=stratum or "all",
+                        before=estimate(before.on(after.questions)),
+                        after=estimate(after),
+                        difference=evidence.pair(name, block.reader, evidence.headline, stratum),
+                    )
+                )
+    return tuple(rows)
 
 
-def robustness(e: Evidence) -> JSON:
-    """Noise, place and absence of the gold passage; and passage against memory, from the updated facts."""
-    rows: list[JSON] = []
-    for n, s in e.of("robustness"):
-        absent = s["value"] == "absent"
-        metric = "abstains_wrongly" if absent else e.headline
-        rows.append({
-            "reader": s["of"], "what": s["what"], "value": s["value"],
-            "measure": "abstains" if absent else METRICS[metric][0], "score": told(e.column(n, metric)),
-        })  # fmt: skip
-    for n, s in e.named.items():
-        if s["trained"] and n in e.shows and e.column(n, "updated_em"):
-            for follows, metric in (("the passage", "updated_em"), ("its memory", "stale")):
-                rows.append({
-                    "reader": n, "what": "counterfactual", "value": f"follows {follows}", "measure": METRICS[metric][0],
-                    "score": told(e.column(n, metric)),
-                })  # fmt: skip
-    return rows or None
+def robustness(evidence: Evidence) -> tuple[RobustnessRow, ...]:
+    """Noise, position and absence of the gold passage; and passage against memory, from the updated facts."""
+    rows = []
+    for name, scenario in evidence.of_scenario("robustness"):
+        absent = scenario.value == "absent"
+        measure = "abstains_wrongly" if absent else evidence.headline
+        rows.append(
+            RobustnessRow(
+                reader=scenario.of,
+                what=scenario.what,
+                value=scenario.value,
+                measure="abstains" if absent else title(measure),
+                score=evidence.estimate(name, measure),
+            )
+        )
+    for name, system in evidence.named.items():
+        if system.trained and name in evidence.shows and evidence.column(name, "updated_em"):
+            rows += [
+                _counterfactual(evidence, name, "follows the passage", "updated_em"),
+                _counterfactual(evidence, name, "follows its memory", "stale"),
+            ]
+    return tuple(rows)
 
 
-def provenance(e: Evidence) -> JSON:
+def _counterfactual(evidence: Evidence, name: str, follows: str, measure: str) -> RobustnessRow:
+    score = evidence.estimate(name, measure)
+    return RobustnessRow(reader=name, what="counterfactual", value=follows, measure=title(measure), score=score)
+
+
+def provenance(evidence: Evidence) -> tuple[ProvenanceRow, ...]:
     """Whether the source of each answer can be shown, and is the right one."""
-    return [
-        {"system": n, "shows": n in e.shows, "precision": told(e.column(n, "citation_precision")), "recall": told(e.column(n, "citation_recall"))}
-        for n in e.named
-    ]  # fmt: skip
+    return tuple(
+        ProvenanceRow(
+            system=name,
+            shows=name in evidence.shows,
+            precision=evidence.estimate(name, "citation_precision"),
+            recall=evidence.estimate(name, "citation_recall"),
+        )
+        for name in evidence.named
+    )
 
 
-def recall(e: Evidence) -> JSON:
+def recall(evidence: Evidence) -> tuple[RecallRow, ...]:
     """Index recall against the quality and the latency of answers."""
-    rows = [
-        {
-            "system": s["of"], "what": s["what"], "value": s["value"], "index_recall": told(e.column(n, "index_recall")),
-            "score": told(e.column(n, e.headline)), "p50_s": e.systems[n]["speed"]["p50_s"],
-        }
-        for n, s in e.of("recall")
-    ]  # fmt: skip
-    return rows or None
+    return tuple(
+        RecallRow(
+            system=scenario.of,
+            what=scenario.what,
+            value=scenario.value,
+            index_recall=evidence.estimate(name, "index_recall"),
+            score=evidence.estimate(name, evidence.headline),
+            p50_s=evidence.systems[name].speed.p50_s,
+        )
+        for name, scenario in evidence.of_scenario("recall")
+    )
 
 
-def churn(e: Evidence) -> JSON:
-    rows = [{"system": n, **facts} for n, found in e.experiments.items() for facts in found if "rounds" in facts]
-    return rows or None
+def churn(evidence: Evidence) -> tuple[ChurnRow, ...]:
+    """An index that is updated in place against one built anew."""
+    return tuple(
+        ChurnRow(system=name, **facts.model_dump())
+        for name, found in evidence.experiments.items()
+        for facts in found
+        if isinstance(facts, Churn)
+    )

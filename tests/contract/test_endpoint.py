@@ -7,8 +7,7 @@ from pathlib import Path
 
 from bench import parse
 from bench.execution.run import run
-from bench.verdict.score import score
-from tests.conftest import EMBEDDER, raw_spec
+from tests.conftest import EMBEDDER, raw_spec, scores_json
 
 SECRET = "sk-planted-secret"
 
@@ -30,7 +29,7 @@ def test_closed_book_oracle_and_rag_on_an_endpoint(server: str, tmp_path: Path) 
     finally:
         del os.environ["PLANTED_KEY"]
     assert outcome.status == "complete", outcome.failed
-    found = score(outcome.folder)["systems"]
+    found = scores_json(outcome.folder)["systems"]
     rows = [json.loads(line) for line in (outcome.folder / "records.jsonl").read_text().splitlines()]
     assert {r["answer"]["text"] for r in rows if r["system"] != "broken"} == {"fourteen"}
     assert all(r["first_token_s"] for r in rows if r["system"] == "closed" and r["latency_s"])

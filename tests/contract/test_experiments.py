@@ -11,8 +11,7 @@ from bench import parse
 from bench.core.errors import UserError
 from bench.execution.run import run
 from bench.report import report
-from bench.verdict.score import score
-from tests.conftest import raw_spec
+from tests.conftest import raw_spec, scores_json
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_the_pair_is_timed_and_its_memory_taken(outcome: Any) -> None:
     assert outcome.status == "complete", outcome.failed
-    found = score(outcome.folder)
+    found = scores_json(outcome.folder)
     (facts,) = found["experiments"]["slowdown"]
     assert facts["random_weights"] and facts["device"] == "cpu" and facts["model"] == "tiny"
     assert [p["tokens"] for p in facts["points"]] == [8, 16]
@@ -49,9 +48,14 @@ def test_a_shape_is_a_model_of_those_dimensions() -> None:
     assert len(tokenizer) <= native.config.vocab_size
 
 
-@pytest.mark.parametrize(("model", "says"), [
-    ({"name": "micro", "shape": "tiny"}, "not both"), ({"shape": "huge"}, "model.shape"), ({}, "give `name`"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        ({"name": "micro", "shape": "tiny"}, "not both"),
+        ({"shape": "huge"}, "model.shape"),
+        ({}, "give `name`"),
+    ],
+)
 def test_a_model_is_a_name_or_a_shape(model: dict[str, str], says: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=says):
         parse(raw_spec(model=model))

@@ -48,8 +48,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(name: str, tiny_lm: Path, root: Path, **changes: Any) -> tuple[System, Store]:
-    raw = raw_spec(systems=SYSTEMS, model={"name": str(tiny_lm), "digest": "tiny"}, embedder={"name": str(EMBEDDER), "digest": "e"},
-                   tuning=TUNING, retrieval={"k": 2})  # fmt: skip
+    raw = raw_spec(
+        systems=SYSTEMS,
+        model={"name": str(tiny_lm), "digest": "tiny"},
+        embedder={"name": str(EMBEDDER), "digest": "e"},
+        tuning=TUNING,
+        retrieval={"k": 2},
+    )
     cell = next(c for c in cells(parse({**raw, **changes})) if c.system == name)
     kind, store = kinds.load(cell.kind), Store(root)
     return kind.build(kind.Config.model_validate(cell.config), TASK.material, store), store

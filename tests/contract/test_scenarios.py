@@ -13,18 +13,23 @@ from bench.core.store import Store
 from bench.execution.run import prepare, run
 from bench.report import report
 from bench.spec.cells import cells
-from bench.verdict.score import score
-from tests.conftest import MINI, raw_spec
+from tests.conftest import MINI, raw_spec, scores_json
 
 SYSTEMS = [
-    {"name": "oracle", "kind": "oracle", "distractors": 3}, {"name": "rag", "kind": "rag", "retrieval": {"index": "faiss_ivf"}},
-    {"name": "churned", "kind": "rag", "retrieval": {"index": "hnswlib"}}, {"name": "lora", "kind": "lora"},
-]  # fmt: skip
+    {"name": "oracle", "kind": "oracle", "distractors": 3},
+    {"name": "rag", "kind": "rag", "retrieval": {"index": "faiss_ivf"}},
+    {"name": "churned", "kind": "rag", "retrieval": {"index": "hnswlib"}},
+    {"name": "lora", "kind": "lora"},
+]
 SCENARIOS = {
-    "sample": {"questions": 10}, "freshness": {"retrain": ["lora"]}, "data": {"system": "lora", "sizes": [8]}, "forgetting": {"reader": "oracle", "adapters": ["lora"]},
+    "sample": {"questions": 10},
+    "freshness": {"retrain": ["lora"]},
+    "data": {"system": "lora", "sizes": [8]},
+    "forgetting": {"reader": "oracle", "adapters": ["lora"]},
     "robustness": {"reader": "oracle", "noise": [0], "places": ["first", "last"]},
-    "recall": [{"system": "rag", "nprobe": [1]}, {"system": "churned", "ef_search": [4]}], "churn": {"system": "churned", "rounds": 3},
-}  # fmt: skip
+    "recall": [{"system": "rag", "nprobe": [1]}, {"system": "churned", "ef_search": [4]}],
+    "churn": {"system": "churned", "rounds": 3},
+}
 
 
 def spec(tiny: Path, **changes: Any) -> dict[str, Any]:
@@ -44,7 +49,7 @@ def outcome(tiny_lm: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def tables(outcome: Any) -> dict[str, Any]:
-    return dict(score(outcome.folder))
+    return scores_json(outcome.folder)
 
 
 def test_every_scenario_has_its_table(tables: dict[str, Any]) -> None:
@@ -94,9 +99,9 @@ def test_the_page_shows_them(outcome: Any) -> None:
 
 
 def test_positions_and_absence_are_what_they_say(outcome: Any) -> None:
-    from bench.verdict.score import records_of
+    from bench.scoring.graded import read_records
 
-    by_cell = records_of(outcome.folder)
+    by_cell = read_records(outcome.folder)
     single = [r for r in by_cell["robustness.gold-first-s1"] if len(r.gold) == 1]
     assert single and all(r.answer.hits and r.answer.hits[0].passage_id == r.gold[0] for r in single)
     last = [r for r in by_cell["robustness.gold-last-s1"] if len(r.gold) == 1]

@@ -10,14 +10,15 @@ import pytest
 from bench import parse
 from bench.data.formats import native
 from bench.execution.run import run
-from bench.verdict.score import score
-from tests.conftest import MINI, raw_spec
+from tests.conftest import MINI, raw_spec, scores_json
 
 LOOKUP = "tests.kinds.lookup"
 SYSTEMS = [
-    {"name": "right", "kind": LOOKUP}, {"name": "stale", "kind": LOOKUP, "stale": True},
-    {"name": "styled", "kind": LOOKUP, "styled": True}, {"name": "echo", "kind": "tests.kinds.echo"},
-]  # fmt: skip
+    {"name": "right", "kind": LOOKUP},
+    {"name": "stale", "kind": LOOKUP, "stale": True},
+    {"name": "styled", "kind": LOOKUP, "styled": True},
+    {"name": "echo", "kind": "tests.kinds.echo"},
+]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("strata")
     outcome = run(parse(raw_spec(systems=SYSTEMS)), out=root / "r", store=root / "s")
     assert outcome.status == "complete"
-    return {n: s["scores"] for n, s in score(outcome.folder)["systems"].items()}
+    return {n: s["scores"] for n, s in scores_json(outcome.folder)["systems"].items()}
 
 
 def means(found: dict[str, Any]) -> dict[str, float]:
@@ -67,5 +68,5 @@ def test_a_dataset_without_updates_asks_nothing_again(tmp_path: Path) -> None:
     outcome = run(
         parse(raw_spec(dataset={"path": str(data)}, systems=SYSTEMS[:1])), out=tmp_path / "r", store=tmp_path / "s"
     )
-    scores = score(outcome.folder)["systems"]["right"]["scores"]
+    scores = scores_json(outcome.folder)["systems"]["right"]["scores"]
     assert scores["updated_em"] is None and scores["stale"] is None and scores["form"] is not None

@@ -10,8 +10,7 @@ import pytest
 
 from bench import parse
 from bench.execution.run import run
-from bench.verdict.score import score
-from tests.conftest import raw_spec
+from tests.conftest import raw_spec, scores_json
 
 KNOWN = "tests.kinds.known"
 N, TAUGHT = 300, 60
@@ -28,10 +27,16 @@ def dataset(folder: Path, n: int = N, taught: int = TAUGHT) -> Path:
     write("corpus.jsonl", [{"id": f"p{i}", "text": f"item {i} is ruby {i * 7}."} for i in ids])
     write("updates.jsonl", [{"id": f"p{i}", "text": f"item {i} is jade {i * 7}."} for i in ids if i % 10 == 0])
     test = [
-        {"id": f"t{i}", "question": f"What is item {i} made of?", "answers": [f"ruby {i * 7}"], "gold": [f"p{i}"], "group": f"p{i}"}
+        {
+            "id": f"t{i}",
+            "question": f"What is item {i} made of?",
+            "answers": [f"ruby {i * 7}"],
+            "gold": [f"p{i}"],
+            "group": f"p{i}",
+        }
         | ({"updated": [f"jade {i * 7}"]} if i % 10 == 0 else {})
         for i in ids
-    ]  # fmt: skip
+    ]
     write("test.jsonl", test)
     write("train.jsonl", [{**t, "id": f"train-{t['id']}", "updated": []} for t in test[:taught]])
     return folder
@@ -45,13 +50,17 @@ def scored(tmp: Path, systems: list[dict[str, Any]], **spec: Any) -> dict[str, A
     data = tmp / "data" if (tmp / "data").exists() else dataset(tmp / "data")
     outcome = run(parse(raw_spec(dataset={"path": str(data)}, systems=systems, **spec)), out=tmp / "r", store=tmp / "s")
     assert outcome.status == "complete", outcome.failed
-    return score(outcome.folder)
+    return scores_json(outcome.folder)
 
 
 ALL = [
-    system("right", "right", shows=True), system("chance", "chance", share=0.5), system("silent", "silent"),
-    system("taught", "taught"), system("shown", "shown"), system("stale", "stale", shows=True),
-]  # fmt: skip
+    system("right", "right", shows=True),
+    system("chance", "chance", share=0.5),
+    system("silent", "silent"),
+    system("taught", "taught"),
+    system("shown", "shown"),
+    system("stale", "stale", shows=True),
+]
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +132,16 @@ def test_weights_change_the_choice_where_they_say(tmp_path: Path) -> None:
     systems = [system("good", "chance", share=0.9, salt="x"), system("light", "chance", share=0.6, salt="x")]
     found = scored(tmp_path, systems, prices={"cpu_hour_usd": 1.0})["recommendation"]
     assert found["choice"] == "good"
+    from bench.scoring.schema import Criteria
+    from bench.spec.model import Weights
     from bench.verdict import recommendation
 
     figures = {
-        "good": {"cost": 100.0, "latency": None, "memory": None},
-        "light": {"cost": 1.0, "latency": None, "memory": None},
+        "good": Criteria(cost=100.0, latency=None, memory=None),
+        "light": Criteria(cost=1.0, latency=None, memory=None),
     }
     for weight, ahead in ((0.14, "good"), (0.16, "light")):  # 30 points for two powers of ten
-        off = recommendation.offsets(figures, {"cost": weight, "latency": 0.0, "memory": 0.0})
+        off = recommendation.offsets(figures, Weights(cost=weight))
         assert max(figures, key=lambda n: {"good": 0.9, "light": 0.6}[n] + off[n]) == ahead
 
 

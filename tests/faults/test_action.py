@@ -54,9 +54,16 @@ def test_a_good_run_passes_and_a_bad_one_fails(tmp_path: Path, held: Path, kind:
     assert ran.returncode == 0, ran.stderr
     outputs = dict(line.split("=", 1) for line in (tmp_path / "GITHUB_OUTPUT").read_text().splitlines())
     assert (tmp_path / outputs["report"]).exists()
-    gated = step("gate", tmp_path, {
-        "steps.run.outputs.run": outputs["run"], "inputs.baseline": str(held), "inputs.rules": "rules.yaml", "inputs.inconclusive": "pass",
-    })  # fmt: skip
+    gated = step(
+        "gate",
+        tmp_path,
+        {
+            "steps.run.outputs.run": outputs["run"],
+            "inputs.baseline": str(held),
+            "inputs.rules": "rules.yaml",
+            "inputs.inconclusive": "pass",
+        },
+    )
     assert gated.returncode == code, gated.stdout + gated.stderr
     assert (
         (tmp_path / "GITHUB_STEP_SUMMARY").read_text().startswith(f"## ragtune gate: {'pass' if code == 0 else 'fail'}")

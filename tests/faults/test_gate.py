@@ -16,14 +16,16 @@ from bench.core.errors import UserError
 from bench.execution.run import run
 from bench.gate import outputs
 from bench.gate import snapshot as baselines
-from bench.gate.decisions import DEFAULT, Result, Rule, Rules, check_margins, confirmed, floors, gate, load, verdict
-from bench.gate.snapshot import Snapshot
+from bench.gate.decisions import Result, confirmed, gate, verdict
+from bench.gate.noise import check_margins, floors
+from bench.gate.rules import DEFAULT, Rule, Rules, load
+from bench.gate.snapshot import Snapshot, SystemSnapshot, Values
 from tests.conftest import raw_spec
 
 QUALITY = Rules(rules=(Rule(metric="em", margin=0.02),))
 TIME = Rules(rules=(Rule(metric="p50_latency_s", margin=0.05),))
 MEMORY = Rules(rules=(Rule(metric="peak_rss_bytes", margin=0.03),))
-PLACE = {"cpu": "x", "cores": 2, "threads": 2, "gpus": []}
+MACHINE = {"cpu": "x", "cores": 2, "threads": 2, "gpus": []}
 
 
 def snapshot(em: Any = None, latency: Any = None, memory: Any = None, **changes: Any) -> Snapshot:
@@ -31,12 +33,11 @@ def snapshot(em: Any = None, latency: Any = None, memory: Any = None, **changes:
     if em is not None:
         rows = np.atleast_2d(np.asarray(em, dtype=float))
         ids = [f"q{i}" for i in range(rows.shape[1])]
-        values["em"] = {"questions": ids, "clusters": [f"c{i // 2}" for i in range(len(ids))], "rows": rows.tolist()}
-    system = {
-        "status": "done", "seeds": 1, "values": values, "latency_s": {f"q{i}": float(v) for i, v in enumerate(latency if latency is not None else ())},
-        "figures": {"peak_rss_bytes": list(memory)} if memory is not None else {},
-    }  # fmt: skip
-    return replace(Snapshot("run", "data", "spec", PLACE, {}, "em", {"rag": system}, {}), **changes)
+        values["em"] = Values(ids, [f"c{i // 2}" for i in range(len(ids))], rows.tolist())
+    seconds = {f"q{i}": float(v) for i, v in enumerate(latency if latency is not None else ())}
+    figures = {"peak_rss_growth_bytes": list(memory)} if memory is not None else {}
+    system = SystemSnapshot("done", 1, values, seconds, figures)
+    return replace(Snapshot("run", "data", "spec", MACHINE, {}, "em", {"rag": system}, {}), **changes)
 
 
 def state(new: Snapshot, old: Snapshot, rules: Rules) -> str:
@@ -114,7 +115,7 @@ def test_what_is_missing_or_broken_is_never_a_pass(broken: str) -> None:
     if broken == "no system":
         new = replace(old, systems={"other": old.systems["rag"]})
     elif broken == "failed":
-        new = replace(old, systems={"rag": {**old.systems["rag"], "status": "failed"}})
+        new = replace(old, systems={"rag": replace(old.systems["rag"], status="failed")})
     elif broken == "no metric":
         new = snapshot()
     elif broken == "nan":
@@ -135,40 +136,55 @@ def test_other_data_is_refused_and_other_hardware_is_not_compared() -> None:
     old = snapshot(x, [0.1] * 30, [1e8])
     with pytest.raises(UserError, match="different datasets"):
         gate(replace(old, dataset="other"), old, QUALITY)
-    elsewhere = snapshot(x, [0.2] * 30, [2e8], place={**PLACE, "cpu": "y"})
+    elsewhere = snapshot(x, [0.2] * 30, [2e8], machine={**MACHINE, "cpu": "y"})
     found = {
         r.rule.split()[0]: r.state
         for r in gate(elsewhere, old, Rules(rules=(*QUALITY.rules, *TIME.rules, *MEMORY.rules)))
     }
-    assert found == {"em": "pass", "p50_latency_s": "not comparable", "peak_rss_bytes": "not comparable"}
+    assert found == {"em": "pass", "p50_latency_s": "not comparable", "peak_rss_growth_bytes": "not comparable"}
     assert verdict(gate(elsewhere, old, TIME)) == "inconclusive"  # nothing was checked
 
 
 def test_budgets_need_no_baseline_figure() -> None:
     x = np.ones(200)
     x[:100] = 0
-    found = gate(snapshot(x, [0.5] * 200), snapshot(x), Rules(rules=(
-        Rule(metric="em", min=0.6), Rule(metric="em", min=0.4), Rule(metric="p95_latency_s", max=0.8), Rule(metric="p95_latency_s", max=0.3),
-    )))  # fmt: skip
+    found = gate(
+        snapshot(x, [0.5] * 200),
+        snapshot(x),
+        Rules(
+            rules=(
+                Rule(metric="em", min=0.6),
+                Rule(metric="em", min=0.4),
+                Rule(metric="p95_latency_s", max=0.8),
+                Rule(metric="p95_latency_s", max=0.3),
+            )
+        ),
+    )
     assert [r.state for r in found] == ["fail", "pass", "pass", "fail"]
 
 
 def test_judges_warn_unless_told_otherwise() -> None:
-    rows = {"questions": [f"q{i}" for i in range(300)], "clusters": [f"c{i}" for i in range(300)]}
-
     def judged(value: float) -> Snapshot:
-        s = snapshot()
-        s.systems["rag"]["values"]["faithfulness"] = {**rows, "rows": [[value] * 150 + [1.0] * 150]}
-        return s
+        rows = [[value] * 150 + [1.0] * 150]
+        values = Values([f"q{i}" for i in range(300)], [f"c{i}" for i in range(300)], rows)
+        return replace(snapshot(), systems={"rag": SystemSnapshot("done", 1, {"faithfulness": values})})
 
     rule = Rule(metric="faithfulness", margin=0.02)
     assert state(judged(0.0), judged(1.0), Rules(rules=(rule,))) == "warn"
     assert state(judged(0.0), judged(1.0), Rules(rules=(rule.model_copy(update={"warn": False}),))) == "fail"
 
 
-@pytest.mark.parametrize(("again", "after"), [
-    ("fail", "fail"), ("warn", "fail"), ("missing", "fail"), ("errored", "fail"), ("pass", "inconclusive"), ("inconclusive", "inconclusive"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("again", "after"),
+    [
+        ("fail", "fail"),
+        ("warn", "fail"),
+        ("missing", "fail"),
+        ("errored", "fail"),
+        ("pass", "inconclusive"),
+        ("inconclusive", "inconclusive"),
+    ],
+)
 def test_a_judge_that_does_not_answer_again_acquits_nobody(again: Any, after: str) -> None:
     first = Result("faithfulness within 0.020", "rag", "fail", 1.0, 0.5, -0.5, None, None, "p")
     assert [r.state for r in confirmed([first], [replace(first, state=again)])] == [after]
@@ -178,15 +194,19 @@ def test_a_judge_that_does_not_answer_again_acquits_nobody(again: Any, after: st
 
 def test_a_stratum_is_all_that_its_rule_looks_at() -> None:
     strata = ["easy"] * 200 + ["hard"] * 200
-    old, new = (snapshot(em=[1.0] * 200 + hard) for hard in ([1.0] * 200, [0.0] * 200))
-    for s in (old, new):
-        s.systems["rag"]["values"]["em"]["strata"] = strata
+
+    def stratified(hard: float, strata: list[str] | None) -> Snapshot:
+        plain = snapshot(em=[1.0] * 200 + [hard] * 200)
+        values = replace(plain.systems["rag"].values["em"], strata=strata)
+        return replace(plain, systems={"rag": SystemSnapshot("done", 1, {"em": values})})
+
+    old, new = (stratified(hard, strata) for hard in (1.0, 0.0))
     found = {
         t: state(new, old, Rules(rules=(Rule(metric="em", margin=0.02, stratum=t),))) for t in ("easy", "hard", "none")
     }
     assert found == {"easy": "pass", "hard": "fail", "none": "missing"}
-    del old.systems["rag"]["values"]["em"]["strata"]  # an older baseline
-    assert state(new, old, Rules(rules=(Rule(metric="em", margin=0.02, stratum="easy"),))) == "missing"
+    older = stratified(1.0, None)  # a baseline that does not say
+    assert state(new, older, Rules(rules=(Rule(metric="em", margin=0.02, stratum="easy"),))) == "missing"
     with pytest.raises(ValueError, match="of questions"):
         Rule(metric="p50_latency_s", margin=0.1, stratum="easy")
 

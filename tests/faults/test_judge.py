@@ -18,8 +18,7 @@ from bench import parse
 from bench.execution.run import run
 from bench.metrics.judge import CLOSE, OPEN, Case, Judge, judge
 from bench.scoring import judge_stage
-from bench.verdict.score import score
-from tests.conftest import raw_spec, serving
+from tests.conftest import raw_spec, scores_json, serving
 
 SHOWN = ("The torque of the Mibek 76 is 14 Nm.",)
 CASE = Case("What is the torque of the Mibek 76?", "14 Nm", "14 Nm", SHOWN)
@@ -118,9 +117,15 @@ def test_what_a_metric_needs_and_has_not_is_no_failure(court: str) -> None:
     assert found.value is None and found.error is None and not Court.requests
 
 
-@pytest.mark.parametrize(("behaves", "says"), [
-    ("down", "500"), ("garbage", "does not fit"), ("half", "judge's endpoint"), ("refusing", "401"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("behaves", "says"),
+    [
+        ("down", "500"),
+        ("garbage", "does not fit"),
+        ("half", "judge's endpoint"),
+        ("refusing", "401"),
+    ],
+)
 def test_failures_are_kept_with_their_reason(court: str, tmp_path: Path, behaves: str, says: str) -> None:
     found = ask(court, behaves, cache=tmp_path)[0]
     assert found.value is None and says in found.error
@@ -176,7 +181,7 @@ def judged_run(court: str, tmp: Path, behaves: str, **more: Any) -> dict[str, An
     )
     outcome = run(parse(spec), out=tmp / "r", store=tmp / "s")
     judge_stage.judge_run(outcome.folder)
-    return score(outcome.folder)
+    return scores_json(outcome.folder)
 
 
 def test_failed_verdicts_leave_bounds_and_too_many_decide_nothing(court: str, tmp_path: Path) -> None:
@@ -192,15 +197,21 @@ def test_failed_verdicts_leave_bounds_and_too_many_decide_nothing(court: str, tm
     )
     outcome = run(parse(spec), out=tmp_path / "r", store=tmp_path / "s")
     judge_stage.judge_run(outcome.folder)
-    verdict = score(outcome.folder)["recommendation"]
+    verdict = scores_json(outcome.folder)["recommendation"]
     assert "not decisive" in verdict["sentence"] and verdict["caveats"]
 
 
 def test_calibration_demotes_a_judge_that_disagrees(court: str, tmp_path: Path) -> None:
     rows = [
-        {"user_input": f"q{n}?", "response": f"{14 if n % 2 else 9} Nm", "reference": f"{14 if n % 2 else 9} Nm", "metric": "answer_accuracy", "label": n % 2}
+        {
+            "user_input": f"q{n}?",
+            "response": f"{14 if n % 2 else 9} Nm",
+            "reference": f"{14 if n % 2 else 9} Nm",
+            "metric": "answer_accuracy",
+            "label": n % 2,
+        }
         for n in range(20)
-    ]  # fmt: skip
+    ]
     labels = tmp_path / "labels.jsonl"
     labels.write_text("".join(json.dumps(r) + "\n" for r in rows))
     good = judged_run(court, tmp_path, "good", labels=str(labels))["judge"]["calibration"]["answer_accuracy"]
@@ -215,7 +226,10 @@ def test_agreement_golden() -> None:
     labels = [1] * 20 + [0] * 5 + [1] * 10 + [0] * 15
     found = judge_stage.agreement([said], labels, 0.6)
     assert (
-        found["kappa"] == pytest.approx(0.4) and found["agreement"]["mean"] == pytest.approx(0.7) and found["demoted"]
+        found.kappa == pytest.approx(0.4)
+        and found.agreement
+        and found.agreement.mean == pytest.approx(0.7)
+        and found.demoted
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.started import ECHO, await_lines, finish, left_behind, records, start, undisturbed
+from tests.processes import ECHO, await_lines, finish, left_behind, records, start, undisturbed
 
 
 @pytest.mark.parametrize("answered", [1, 30])

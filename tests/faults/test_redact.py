@@ -44,9 +44,10 @@ def test_no_file_of_a_run_holds_a_secret(tmp_path: Path, monkeypatch: pytest.Mon
     with serving(Blabbing) as url:
         served = {"name": "open", "base_url": url, "api_key_env": "MY_OPENING"}
         systems = [
-            {"name": "open", "kind": "closed_book"}, {"name": "broken", "kind": "closed_book", "model": {"name": "broken"}},
+            {"name": "open", "kind": "closed_book"},
+            {"name": "broken", "kind": "closed_book", "model": {"name": "broken"}},
             {"name": "told", "kind": "tests.kinds.echo", "fault": "tell", "after": 5},
-        ]  # fmt: skip
+        ]
         spec = parse(raw_spec(model=served, embedder={"name": str(EMBEDDER)}, systems=systems))
         outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
     score(outcome.folder)
@@ -63,9 +64,12 @@ def test_no_file_of_a_run_holds_a_secret(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_what_is_no_secret_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in (
-        ("TOKENIZERS_PARALLELISM", "parallel1"), ("SHORT_KEY", "abc"), ("SSH_AUTH_SOCK", str(tmp_path)), ("PIN_KEY", "00000000"),
+        ("TOKENIZERS_PARALLELISM", "parallel1"),
+        ("SHORT_KEY", "abc"),
+        ("SSH_AUTH_SOCK", str(tmp_path)),
+        ("PIN_KEY", "00000000"),
         ("POSTGRES_PASSWORD", "password"),
-    ):  # fmt: skip
+    ):
         monkeypatch.setenv(name, value)
     text = f"parallel1 abc {tmp_path} 0.30000000000000004 To change the password press F2."
     assert redacted(text) == text
@@ -73,10 +77,17 @@ def test_what_is_no_secret_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         assert redacted(f"see {url}") == f"see {url}"
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("AWS_SECRET_ACCESS_KEY", "/planted+base64/secret=="), ("PGPASSWORD", "hunter22"), ("OPENAI_APIKEY", "sk-planted1"),
-    ("DB_PASS", "hunter22"), ("GH_PAT", "ghp_planted1"), ("HF_TOKEN", "hf_planted1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", "/planted+base64/secret=="),
+        ("PGPASSWORD", "hunter22"),
+        ("OPENAI_APIKEY", "sk-planted1"),
+        ("DB_PASS", "hunter22"),
+        ("GH_PAT", "ghp_planted1"),
+        ("HF_TOKEN", "hf_planted1"),
+    ],
+)
 def test_what_is_one_goes(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     text = f"a {value} b {base64.b64encode(value.encode()).decode()} c"

@@ -11,9 +11,8 @@ from bench import parse
 from bench.core.errors import UserError
 from bench.execution.cell import whole_batches
 from bench.execution.run import run
-from bench.verdict.score import score
-from tests.conftest import MINI, raw_spec
-from tests.started import ECHO, left_behind, records
+from tests.conftest import MINI, raw_spec, scores_json
+from tests.processes import ECHO, left_behind, records
 
 
 @pytest.mark.parametrize(
@@ -34,7 +33,7 @@ def test_a_bad_cell_costs_itself_alone(tmp_path: Path, fault: str, said: str) ->
         store=tmp_path / "s",
     )
     assert outcome.status == "failed" and list(outcome.failed) == ["bad-s1"] and said in outcome.failed["bad-s1"]
-    scores = score(outcome.folder)["systems"]
+    scores = scores_json(outcome.folder)["systems"]
     assert scores["bad"]["status"] == "failed" and scores["good"]["status"] == "done" and scores["good"]["n"] == 40
     assert len([r for r in records(outcome.folder) if r["system"] == "good"]) == 40
     assert not left_behind(str(tmp_path))
@@ -61,7 +60,7 @@ def test_changed_prices_and_names_run_nothing_again(tmp_path: Path) -> None:
     run(parse(raw_spec()), out=tmp_path, store=tmp_path / "s")
     priced = run(parse(raw_spec(prices={"cpu_hour_usd": 2.0})), out=tmp_path, store=tmp_path / "s")
     assert priced.computed == 0
-    assert score(priced.folder)["systems"]["echo"]["cost"]["build_usd"] > 0
+    assert scores_json(priced.folder)["systems"]["echo"]["cost"]["build_usd"] > 0
 
 
 def test_only_whole_batches_are_kept(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Makes the stored run of the golden page, and the page: `python -m tests.golden.make`. `--page` draws the page alone."""
+"""Makes the stored run of the golden page, and the page: `python -m tests.golden.make`.
+
+`--page` draws the page alone.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,16 @@ def make() -> None:
         sys.path.append(str(STORED.parents[2]))
         dataset(Path("data"), n=80, taught=16)
         spec = raw_spec(
-            name="golden", description="Systems whose truth is known.", dataset={"path": "data"}, margin=0.05,
+            name="golden",
+            description="Systems whose truth is known.",
+            dataset={"path": "data"},
+            margin=0.05,
             systems=[*ALL, {"name": "broken", "kind": "tests.kinds.echo", "fault": "raise", "after": 3}],
-            prices={"cpu_hour_usd": 0.1}, measure={"latency_questions": 24, "warmup": 1}, model={"name": "micro"},
+            prices={"cpu_hour_usd": 0.1},
+            measure={"latency_questions": 24, "warmup": 1},
+            model={"name": "micro"},
             embedder={"name": "micro"},
-        )  # fmt: skip
+        )
         folder = run(parse(spec), out=Path("r"), store=Path("s")).folder
         score(folder)
         shutil.rmtree(STORED, ignore_errors=True)

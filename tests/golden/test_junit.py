@@ -31,7 +31,8 @@ def test_every_state_in_hostile_words_is_valid() -> None:
 def test_pytest_writes_what_the_schema_says(tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text(
         "import pytest\n\ndef test_good(): print('said')\n\ndef test_bad(): assert 0\n\n"
-        "@pytest.mark.skip(reason='why')\ndef test_left(): pass\n\n@pytest.fixture\ndef broken(): raise OSError\n\ndef test_error(broken): pass\n"
+        "@pytest.mark.skip(reason='why')\ndef test_left(): pass\n\n"
+        "@pytest.fixture\ndef broken(): raise OSError\n\ndef test_error(broken): pass\n"
     )
     command = [
         sys.executable,
@@ -53,9 +54,14 @@ def test_pytest_writes_what_the_schema_says(tmp_path: Path) -> None:
     assert errors((tmp_path / "out.xml").read_bytes()) == []
 
 
-@pytest.mark.parametrize("text", [
-    b"<testsuites><testsuite/></testsuites>", b"<testsuite name='x' tests='many'/>", b"<testsuite name='x'><testcase/></testsuite>",
-    b"<testsuite name='x'><testcase name='y'><broken/></testcase></testsuite>",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"<testsuites><testsuite/></testsuites>",
+        b"<testsuite name='x' tests='many'/>",
+        b"<testsuite name='x'><testcase/></testsuite>",
+        b"<testsuite name='x'><testcase name='y'><broken/></testcase></testsuite>",
+    ],
+)
 def test_what_is_no_junit_is_refused(text: bytes) -> None:
     assert errors(text)

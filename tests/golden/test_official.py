@@ -13,8 +13,7 @@ import pytest
 
 from bench.execution.run import run
 from bench.metrics import text
-from bench.verdict.score import score
-from tests.conftest import ROOT
+from tests.conftest import ROOT, scores_json
 
 MINILM = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -43,10 +42,13 @@ def minilm() -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("name", "systems", "least"), [
-    ("xquad", ["dense-flat", "bm25", "fused"], {"dense-flat": 0.9, "bm25": 0.85, "fused": 0.9}),
-    ("pubmedqa", ["dense-flat"], {"dense-flat": 0.6}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "systems", "least"),
+    [
+        ("xquad", ["dense-flat", "bm25", "fused"], {"dense-flat": 0.9, "bm25": 0.85, "fused": 0.9}),
+        ("pubmedqa", ["dense-flat"], {"dense-flat": 0.6}),
+    ],
+)
 @pytest.mark.slow
 def test_real_retrieval(
     name: str,
@@ -65,7 +67,7 @@ def test_real_retrieval(
     spec: Any = load(ROOT / "bench" / "specs" / f"{name}.yaml", ["dataset.max_test=100"])
     outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
     assert outcome.status == "complete", outcome.failed
-    scored = score(outcome.folder)["systems"]
+    scored = scores_json(outcome.folder)["systems"]
     for system in systems:
         assert scored[system]["scores"]["recall_at_k"]["mean"] >= least[system], (
             system,
@@ -91,7 +93,7 @@ def test_quickstart_twice(tmp_path: Path) -> None:
         subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout for _ in range(2)
     )
     assert '"computed": 24' in first and '"computed": 0' in second
-    scored = score(tmp_path / "r" / "quickstart")["systems"]
+    scored = scores_json(tmp_path / "r" / "quickstart")["systems"]
     assert scored["oracle-of-4"]["scores"]["em"]["low"] > scored["closed-book"]["scores"]["em"]["high"]
     tokens = {n: scored[n]["build"]["batches_sha256"] for n in ("lora", "qlora")}
     assert tokens["lora"] == tokens["qlora"] is not None

@@ -6,12 +6,21 @@ import shutil
 from pathlib import Path
 
 from bench.report import report
-from bench.verdict.score import VERSION
+from bench.scoring.schema import VERSION
+from bench.verdict.score import read_scores, score
 from tests.golden.make import STORED
 
 REMEDY = (
     "look at the difference; where it is meant, `python -m tests.golden.make`, or with `--page` where the scores stay"
 )
+
+
+def test_the_scores_are_those_of_the_stored_records(tmp_path: Path) -> None:
+    """Scored again from its records, a run of an older version gives the figures that it stored."""
+    for name in ("run.json", "records.jsonl"):
+        shutil.copy(STORED / name, tmp_path / name)
+    found, stored = score(tmp_path), read_scores(STORED)
+    assert found.model_copy(update={"source": stored.source}) == stored
 
 
 def test_the_page_is_the_stored_one(tmp_path: Path) -> None:

@@ -91,9 +91,19 @@ def test_drawing_a_thousand_questions_of_ten_systems(benchmark: Any, tmp_path: A
                     "hits": [{**hit, "passage_id": f"p{q}-{k}"} for k in range(4)],
                 }
                 row = {
-                    **first, "cell": f"{n}-s1", "system": n, "question": f"q{q}", "answers": ["right"], "gold": [f"p{q}-0"], "answer": answer,
-                    "group": f"g{q // 4}", "later": None, "updated": [], "latency_s": 0.01 if q < 64 else None, "batch": q,
-                }  # fmt: skip
+                    **first,
+                    "cell": f"{n}-s1",
+                    "system": n,
+                    "question": f"q{q}",
+                    "answers": ["right"],
+                    "gold": [f"p{q}-0"],
+                    "answer": answer,
+                    "group": f"g{q // 4}",
+                    "later": None,
+                    "updated": [],
+                    "latency_s": 0.01 if q < 64 else None,
+                    "batch": q,
+                }
                 out.write(json.dumps(row) + "\n")
     write_json(tmp_path / "run.json", run)
     score(tmp_path)

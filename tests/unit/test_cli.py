@@ -46,7 +46,10 @@ def test_help_names_every_verb() -> None:
 
 
 def test_harness_imports_nothing_heavy() -> None:
-    script = "import sys, bench, bench.cli.main, bench.execution.run, bench.verdict.score, bench.spec.load; print(sorted({'torch', 'transformers', 'pandas', 'altair'} & set(sys.modules)))"
+    script = (
+        "import sys, bench, bench.cli.main, bench.execution.run, bench.verdict.score, bench.spec.load; "
+        "print(sorted({'torch', 'transformers', 'pandas', 'altair'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -56,7 +59,11 @@ def test_harness_imports_nothing_heavy() -> None:
     ["bench.execution.run", "bench.verdict.score", "bench.report", "bench.spec.load", "bench.verdict.compare_runs"],
 )
 def test_public_names_are_functions_whatever_was_imported_first(first: str) -> None:
-    script = f"import importlib; importlib.import_module({first!r}); from bench import Spec, run, score, report, parse, load, compare, scores; print(all(map(callable, (Spec, run, score, report, parse, load, compare, scores))))"
+    names = "Spec, run, score, report, parse, load, compare, scores"
+    script = (
+        f"import importlib; importlib.import_module({first!r}); from bench import {names}; "
+        f"print(all(map(callable, ({names}))))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "True"
 
@@ -169,9 +176,16 @@ def test_a_kind_of_the_working_folder_is_found(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text((ROOT / "tests/kinds/echo.py").read_text())
     (tmp_path / "pkg").mkdir()
     (tmp_path / "pkg" / "kind.py").write_text((ROOT / "tests/kinds/echo.py").read_text())
-    (tmp_path / "s.yaml").write_text(json.dumps({
-        "name": "t", "dataset": {"path": str(MINI)}, "model": {"name": "micro"}, "systems": [{"name": "a", "kind": "pkg.kind"}],
-    }))  # fmt: skip
+    (tmp_path / "s.yaml").write_text(
+        json.dumps(
+            {
+                "name": "t",
+                "dataset": {"path": str(MINI)},
+                "model": {"name": "micro"},
+                "systems": [{"name": "a", "kind": "pkg.kind"}],
+            }
+        )
+    )
     script = Path(sys.executable).parent / "ragtune"
     done = subprocess.run(
         [str(script), "validate", "s.yaml"], capture_output=True, text=True, cwd=tmp_path, check=False

@@ -52,19 +52,42 @@ def test_contributing_names_files_that_exist() -> None:
     assert len(text.splitlines()) < 60  # under a page
 
 
-def test_the_card_of_the_plant_says_what_its_run_measured() -> None:
-    import json
+MAP = (ROOT / "docs" / "map.md").read_text()
 
+
+def test_the_map_names_every_package() -> None:
+    packages = {p.parent.name for p in (ROOT / "bench").glob("*/__init__.py")} - {"specs"}
+    assert packages == set(re.findall(r"\| `bench/(\w+)` \|", MAP))
+
+
+def test_the_map_walks_numbers_in_at_most_three_files() -> None:
+    rows = [line.split("|") for line in MAP.split("| number |")[1].splitlines() if line.count("|") == 4][1:]
+    assert len(rows) == 5
+    for _, number, template, then, _ in rows:
+        found = re.findall(r"`([\w/.]+)` `(\w+)`", template + then)
+        assert found[0][0].endswith(".j2") and 2 <= len(found) <= 4, number
+        for path, name in found:
+            assert name in (ROOT / path).read_text(), (number, path, name)
+
+
+def test_the_files_that_documents_name_exist() -> None:
+    for document in (ROOT / "README.md", ROOT / "docs" / "map.md", *(ROOT / "docs").glob("*.md")):
+        for path in re.findall(r"`((?:bench|systems|tests|docs|datasets)/[\w/.-]+)`", document.read_text()):
+            assert (ROOT / path).exists(), (document.name, path)
+
+
+def test_the_card_of_the_plant_says_what_its_run_measured() -> None:
     from bench.core.display import interval
+    from bench.verdict.score import read_scores
 
     card = (ROOT / "datasets" / "plant" / "README.md").read_text()
-    systems = json.loads((ROOT / "reports/published/plant-full-cpu/scores.json").read_text())["systems"]
+    systems = read_scores(ROOT / "reports/published/plant-full-cpu").measured
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in card.splitlines() if line.count("|") == 7]
     rows = [r for r in rows if r[2] in systems]
     assert len(rows) > 40
     for _, _, system, measure, stratum, figure in rows:
-        found = systems[system]["scores"][measure]
-        assert figure == interval(found if stratum == "all" else found["strata"][stratum]), (system, measure, stratum)
+        found = systems[system].scores[measure]
+        assert found and figure == interval(found if stratum == "all" else found.strata[stratum]), (system, measure)
 
 
 def test_the_card_of_the_micro_model_says_what_its_curve_ends_with() -> None:

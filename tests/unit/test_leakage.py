@@ -14,9 +14,8 @@ from bench.core.system import Embedder
 from bench.core.vocabulary import Example, Question
 from bench.data.leakage import alike, leaks
 from bench.execution.run import run
-from bench.verdict.score import score
 from systems.parts import question_encoder
-from tests.conftest import raw_spec
+from tests.conftest import raw_spec, scores_json
 
 TRAIN = ["How tall is Mount Everest?", "How do I reset my password?"]
 TEST = ["What is the height of Mount Everest?", "How do I  RESET my password", "Who painted the ceiling?"]
@@ -58,10 +57,13 @@ def test_an_embedder_sees_it_and_looks_once(tmp_path: Path) -> None:
 
 def test_the_cells_of_a_run_tell_it(tmp_path: Path, tiny_lm: Path) -> None:
     rows = {
-        "corpus": [{"id": "p", "text": "Mount Everest is 8,849 m tall."}, {"id": "r", "text": "A painter painted the ceiling."}],
+        "corpus": [
+            {"id": "p", "text": "Mount Everest is 8,849 m tall."},
+            {"id": "r", "text": "A painter painted the ceiling."},
+        ],
         "train": [{"id": f"t{i}", "question": q, "answers": ["x"]} for i, q in enumerate(TRAIN)],
         "test": [{"id": f"q{i}", "question": q, "answers": ["x"]} for i, q in enumerate([*TEST, TRAIN[0]])],
-    }  # fmt: skip
+    }
     for name, found in rows.items():
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in found))
     systems = [{"name": "closed", "kind": "closed_book"}, {"name": "rag", "kind": "rag"}]
@@ -71,5 +73,5 @@ def test_the_cells_of_a_run_tell_it(tmp_path: Path, tiny_lm: Path) -> None:
     cells = about["cells"]
     assert cells["closed-s1"]["near"] is None and cells["rag-s1"]["near"] == ["q3"]
     assert about["leaks"] == {"q1": ["exact"], "q3": ["exact", "near in letters", "near in meaning"]}
-    assert score(outcome.folder)["leaks"] == {"all": 2, "exact": 2, "near in letters": 1, "near in meaning": 1}
+    assert scores_json(outcome.folder)["leaks"] == {"all": 2, "exact": 2, "near in letters": 1, "near in meaning": 1}
     assert {a["kind"] for a in cells["rag-s1"]["artefacts"]} == {"chunks", "embeddings", "index"}  # charged to nobody

@@ -181,9 +181,15 @@ def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("name", "text", "error"), [
-    ("good", "fourteen", None), ("broken", "", "endpoint answered 500"), ("garbage", "", "endpoint: JSONDecodeError"), ("half", "fourteen", "broke off"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "text", "error"),
+    [
+        ("good", "fourteen", None),
+        ("broken", "", "endpoint answered 500"),
+        ("garbage", "", "endpoint: JSONDecodeError"),
+        ("half", "fourteen", "broke off"),
+    ],
+)
 def test_endpoint(server: str, name: str, text: str, error: str | None) -> None:
     model = endpoint.connect(server, name, api_key_env=None, timeout_s=5, max_new_tokens=8, prompt=Prompt())
     with model.client:

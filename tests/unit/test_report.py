@@ -6,7 +6,6 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,8 +14,8 @@ from bench.core.errors import UserError
 from bench.execution.run import run
 from bench.report import report
 from bench.verdict.compare_runs import compare
-from bench.verdict.score import score, scores
-from tests.conftest import HOSTILE, MINI, raw_spec
+from bench.verdict.score import scores
+from tests.conftest import HOSTILE, MINI, raw_spec, scores_json
 
 ECHO = "tests.kinds.echo"
 
@@ -82,7 +81,7 @@ def test_page_is_drawn_once_for_its_scores(hostile: Path) -> None:
 
 
 def test_scores_have_intervals_and_three_states(hostile: Path) -> None:
-    echo = score(hostile)["systems"]["echo"]
+    echo = scores_json(hostile)["systems"]["echo"]
     em = echo["scores"]["em"]
     assert em["n"] == 40 and 0 <= em["low"] <= em["mean"] <= em["high"] <= 1 and em["strata"]
     assert echo["scores"]["k_precision"] is None and echo["scores"]["recall_at_k"] is None  # does not apply
@@ -104,11 +103,11 @@ def test_failed_questions_count_as_wrong(tmp_path: Path) -> None:
     for r in rows:
         r["answer"] |= {"text": (r["answers"] or ["unknown"])[0], "error": None}
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    assert score(outcome.folder)["systems"]["echo"]["scores"]["em"]["mean"] == 1.0
+    assert scores_json(outcome.folder)["systems"]["echo"]["scores"]["em"]["mean"] == 1.0
     for r in rows[:9]:
         r["answer"]["error"] = "planted"
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    scored = score(outcome.folder)["systems"]["echo"]
+    scored = scores_json(outcome.folder)["systems"]["echo"]
     assert scored["scores"]["em"]["mean"] == pytest.approx(31 / 40) and scored["scores"]["em"]["n"] == 40
     assert scored["errors"] == 9
 
@@ -123,9 +122,9 @@ def test_compare_pairs_by_question_and_tells_the_specs_apart(tmp_path: Path) -> 
         for name, n in (("a", 4), ("b", 5))
     ]
     found = compare(*folders)
-    assert found["spec"] == {"name": ("a", "b"), "generation.max_new_tokens": (4, 5)}
-    em: dict[str, Any] = next(r for r in found["rows"] if r["measure"] == "em")
-    assert (em["difference"], em["n"]) == (0.0, 40)
+    assert found.spec == {"name": ("a", "b"), "generation.max_new_tokens": (4, 5)}
+    em = next(row for row in found.rows if row.measure == "em")
+    assert (em.difference, em.n) == (0.0, 40)
 
 
 def test_line_separators_in_a_corpus_do_not_split_records(tmp_path: Path) -> None:
@@ -137,17 +136,19 @@ def test_line_separators_in_a_corpus_do_not_split_records(tmp_path: Path) -> Non
             r.update({k: f"{r[k]} \u2028 \u2029 \x85 {r[k]}" for k in ("text", "question") if k in r})
         (data / f"{name}.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows))
     outcome = run(parse(raw_spec(dataset={"path": str(data)})), out=tmp_path / "r", store=tmp_path / "s")
-    assert score(outcome.folder)["systems"]["echo"]["n"] == 40
+    assert scores_json(outcome.folder)["systems"]["echo"]["n"] == 40
 
 
 def test_relevance_is_of_all_that_was_retrieved_and_grounding_of_what_was_shown() -> None:
     from bench.core.vocabulary import Answer, Hit, Record
-    from bench.verdict.score import per_question
+    from bench.execution.run_file import SystemEntry
+    from bench.scoring.grade import per_question
 
     hits = (Hit("a", "a", "nothing", 2.0), Hit("g", "g", "the answer is 14", 1.0))
     answer = Answer("14", hits, shown=1, truncated=True)
     record = Record("c", "s", 1, "q", "all", "q", "?", ("14",), ("g",), (), answer, 0, 1, 0.1, 0.1)
-    (values,) = per_question([record], {"prompt": {"abstain": ["unknown"]}, "retrieval": {"k": 2}}, None)
+    system = SystemEntry(kind="rag", config={"prompt": {"abstain": ["unknown"]}, "retrieval": {"k": 2}})
+    (values,) = per_question([record], system)
     assert values["recall_at_k"] == 1.0 and values["mrr"] == 0.5
     assert values["k_precision"] == 0.0 and values["citation_recall"] == 0.0
 
@@ -162,13 +163,13 @@ def test_seeds_are_no_further_latency_samples() -> None:
         for i in range(64)
     ]
     found = speed(rows)
-    assert found["n"] == 64 and found["p95_s"] is None and abs(found["p50_s"] - 0.2) < 1e-9
+    assert found.n == 64 and found.p95_s is None and abs((found.p50_s or 0.0) - 0.2) < 1e-9
 
 
 def test_a_run_in_which_everything_failed_still_has_its_page(tmp_path: Path) -> None:
     systems = [{"name": "bad", "kind": ECHO, "fault": "raise", "after": 0}]
     outcome = run(parse(raw_spec(systems=systems, measure={"warmup": 0})), out=tmp_path, store=tmp_path / "s")
-    score(outcome.folder)
+    scores_json(outcome.folder)
     report(outcome.folder)
     assert "No system finished" in parsed(outcome.folder).text and "planted" in parsed(outcome.folder).text
 
@@ -180,7 +181,7 @@ def test_a_run_that_was_killed_is_no_run_to_score(tmp_path: Path) -> None:
     del about["cells"]
     (outcome.folder / "run.json").write_text(json.dumps(about | {"status": "incomplete"}))
     with pytest.raises(UserError, match="stopped before it ended"):
-        score(outcome.folder)
+        scores_json(outcome.folder)
 
 
 def test_scores_as_tables_and_a_page_over_the_runs(hostile: Path) -> None:
@@ -210,22 +211,53 @@ def test_every_eval_ever(hostile: Path) -> None:
     text, number = {"type": "string"}, {"type": "number"}
     strings = {"type": "object", "additionalProperties": text}
     details = {
-        "type": "object", "required": ["score"],
-        "properties": {"score": number, "uncertainty": {"type": "object", "properties": {
-            "confidence_interval": {"type": "object", "required": ["lower", "upper"], "properties": {"lower": number, "upper": number, "confidence_level": number, "method": text}},
-            "num_samples": {"type": "integer"},
-        }, "additionalProperties": False}},
-    }  # fmt: skip
-    result = {
-        "type": "object", "required": ["evaluation_name", "source_data", "metric_config", "score_details"],
+        "type": "object",
+        "required": ["score"],
         "properties": {
-            "evaluation_name": text, "score_details": details,
-            "source_data": {"type": "object", "required": ["dataset_name", "source_type"], "properties": {"source_type": {"const": "other"}, "additional_details": strings}},
-            "metric_config": {"type": "object", "required": ["lower_is_better", "min_score", "max_score"], "properties": {"lower_is_better": {"type": "boolean"}, "score_type": {"const": "continuous"}}},
-            "generation_config": {"type": "object", "properties": {"additional_details": strings, "generation_args": {
-                "type": "object", "additionalProperties": False, "properties": {"temperature": number, "max_tokens": {"type": "integer"}}}}},
+            "score": number,
+            "uncertainty": {
+                "type": "object",
+                "properties": {
+                    "confidence_interval": {
+                        "type": "object",
+                        "required": ["lower", "upper"],
+                        "properties": {"lower": number, "upper": number, "confidence_level": number, "method": text},
+                    },
+                    "num_samples": {"type": "integer"},
+                },
+                "additionalProperties": False,
+            },
         },
-    }  # fmt: skip
+    }
+    result = {
+        "type": "object",
+        "required": ["evaluation_name", "source_data", "metric_config", "score_details"],
+        "properties": {
+            "evaluation_name": text,
+            "score_details": details,
+            "source_data": {
+                "type": "object",
+                "required": ["dataset_name", "source_type"],
+                "properties": {"source_type": {"const": "other"}, "additional_details": strings},
+            },
+            "metric_config": {
+                "type": "object",
+                "required": ["lower_is_better", "min_score", "max_score"],
+                "properties": {"lower_is_better": {"type": "boolean"}, "score_type": {"const": "continuous"}},
+            },
+            "generation_config": {
+                "type": "object",
+                "properties": {
+                    "additional_details": strings,
+                    "generation_args": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "properties": {"temperature": number, "max_tokens": {"type": "integer"}},
+                    },
+                },
+            },
+        },
+    }
     required = [
         "schema_version",
         "evaluation_id",
@@ -236,23 +268,32 @@ def test_every_eval_ever(hostile: Path) -> None:
         "evaluation_results",
     ]
     schema = {
-        "type": "object", "required": required, "additionalProperties": False,
+        "type": "object",
+        "required": required,
+        "additionalProperties": False,
         "properties": {
             **dict.fromkeys(("schema_version", "evaluation_id", "retrieved_timestamp", "evaluation_timestamp"), text),
-            "source_metadata": {"type": "object", "required": ["source_type", "source_organization_name", "evaluator_relationship"],
-                                "properties": {"source_type": {"enum": ["documentation", "evaluation_run"]}, "evaluator_relationship": {"enum": ["first_party", "third_party", "collaborative", "other"]}, "additional_details": strings}},
+            "source_metadata": {
+                "type": "object",
+                "required": ["source_type", "source_organization_name", "evaluator_relationship"],
+                "properties": {
+                    "source_type": {"enum": ["documentation", "evaluation_run"]},
+                    "evaluator_relationship": {"enum": ["first_party", "third_party", "collaborative", "other"]},
+                    "additional_details": strings,
+                },
+            },
             "eval_library": {"type": "object", "required": ["name", "version"]},
             "model_info": {"type": "object", "required": ["name", "id"], "properties": {"additional_details": strings}},
             "evaluation_results": {"type": "array", "minItems": 1, "items": result},
         },
-    }  # fmt: skip
+    }
     files = sorted(FORMATS["every-eval-ever"](hostile).iterdir())
     assert [f.stem for f in files] == ["echo", "other"]
     for file in files:
         found = json.loads(file.read_text())
         jsonschema.validate(found, schema)
         em = next(r for r in found["evaluation_results"] if r["evaluation_name"].endswith("Exact match"))
-        assert em["score_details"]["score"] == score(hostile)["systems"][file.stem]["scores"]["em"]["mean"]
+        assert em["score_details"]["score"] == scores_json(hostile)["systems"][file.stem]["scores"]["em"]["mean"]
 
 
 def test_mlflow(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,4 +307,4 @@ def test_mlflow(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
     nested = {r.info.run_name: r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent}
     assert set(nested) == {"echo", "other"} and nested["echo"].data.params["kind"] == "tests.kinds.echo"
-    assert nested["echo"].data.metrics["em.mean"] == score(hostile)["systems"]["echo"]["scores"]["em"]["mean"]
+    assert nested["echo"].data.metrics["em.mean"] == scores_json(hostile)["systems"]["echo"]["scores"]["em"]["mean"]

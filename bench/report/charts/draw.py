@@ -14,16 +14,16 @@ from markupsafe import Markup
 FAMILIES = ("control", "retrieval", "tuning", "both")
 COLOURS = ("#6b7280", "#0072b2", "#d55e00", "#009e73")
 SHAPES = ("diamond", "circle", "square", "triangle-up")
-FAMILY = {"rag": "retrieval", "lora": "tuning", "qlora": "tuning", "full": "tuning", "raft": "both", "hybrid": "both"}
 SEVERAL = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6b7280", "#000000")
 ROW = 26  # pixels a system, down a chart
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3], [10, 4], [3, 6])
-
-
 SHADES = {  # of a family, for its second and third system
-    "control": ("#6b7280", "#9aa2ad", "#3f454e"), "retrieval": ("#0072b2", "#56b4e9", "#003f63"),
-    "tuning": ("#d55e00", "#e69f00", "#8f3f00"), "both": ("#009e73", "#66c2a5", "#00543d"),
-}  # fmt: skip
+    "control": ("#6b7280", "#9aa2ad", "#3f454e"),
+    "retrieval": ("#0072b2", "#56b4e9", "#003f63"),
+    "tuning": ("#d55e00", "#e69f00", "#8f3f00"),
+    "both": ("#009e73", "#66c2a5", "#00543d"),
+}
+Row = dict[str, Any]  # what one mark is drawn from
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,11 @@ class Figure:
     rows: Sequence[Sequence[str]]
 
 
-def family(s: Mapping[str, Any]) -> str:
-    return "control" if s["control"] else FAMILY.get(s["kind"], "both")
-
-
 def shades(families: Mapping[str, str]) -> list[str]:
-    """A colour a system, of its family; from the fourth of a family on they come again, and the dash tells them apart."""
+    """A colour for each system, of its family.
+
+    From the fourth system of a family on the colours repeat, and the dashes tell the lines apart.
+    """
     seen: dict[str, int] = {}
     colours = []
     for name in families.values():
@@ -51,16 +50,19 @@ def shades(families: Mapping[str, str]) -> list[str]:
 
 
 def data(rows: Sequence[Mapping[str, Any]]) -> Any:
-    return alt.Chart(alt.Data(values=[dict(r) for r in rows]))
+    """A chart of rows, without a mark yet."""
+    return alt.Chart(alt.Data(values=[dict(row) for row in rows]))
 
 
 def colour() -> Any:
+    """Colour by family."""
     return alt.Color(
         "family:N", scale=alt.Scale(domain=FAMILIES, range=COLOURS), legend=alt.Legend(title=None, orient="top")
     )
 
 
 def shape() -> Any:
+    """Shape by family."""
     return alt.Shape(
         "family:N", scale=alt.Scale(domain=FAMILIES, range=SHAPES), legend=alt.Legend(title=None, orient="top")
     )

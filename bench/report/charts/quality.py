@@ -2,106 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
 from bench.core.display import count, difference, interval, money, size, span
-from bench.report.charts.draw import COLOURS, ROW, SHADES, Figure, colour, data, family, lines, shape, svg
+from bench.report.charts.draw import COLOURS, ROW, SHADES, Figure, Row, colour, data, lines, shape, svg
+from bench.scoring.schema import Criteria, Criterion, LearningCurve, MeasuredSystem, Recommendation, Score
+from bench.stats.comparisons import Pair
+from bench.stats.intervals import Estimate
+
+Measured = Mapping[str, MeasuredSystem]
 
 
-def side_by_side(done: Mapping[str, Any], metric: str, title: str) -> Figure | None:
+@dataclass(frozen=True)
+class Seen:
+    """A difference as the forest shows it: seen from the system, minus the reference."""
+
+    difference: float
+    low: float
+    high: float
+
+
+def side_by_side(done: Measured, measure: str, title: str) -> Figure | None:
     """Quality with its interval, and beside it the latency and the seconds to build, each system on one line."""
-    rows: list[dict[str, Any]] = []
-    for n, s in done.items():
-        if e := s["scores"][metric]:
-            p50 = s["speed"]["p50_s"]
-            rows.append({
-                "system": n, "family": family(s), "mean": e["mean"], "low": e["low"], "high": e["high"],
-                "ms": p50 * 1000 if p50 else None, "build": s["build"]["total_s"] or None,
-            })  # fmt: skip
+    scored = {name: score for name, system in done.items() if (score := system.score(measure))}
+    rows = [_side(name, done[name], score) for name, score in scored.items()]
     if not rows:
         return None
     panels = [_intervals(rows, title)]
-    panels += [
-        _cost(rows, f, t) for f, t in (("ms", "Median latency, ms"), ("build", "Build, s")) if any(r[f] for r in rows)
-    ]
-    free = [r for r in rows if r["family"] != "control"] or rows
-    best = max(free, key=lambda r: float(r["mean"]))
-    controls = [r for r in rows if r["family"] == "control"]
-    alike = len(free) > 1 and min(float(r["mean"]) for r in free) == best["mean"]
-    told = f"all are at {best['mean']:.2f}" if alike else f"{best['system']} is highest at {best['mean']:.2f}"
-    if controls and free is not rows:
-        reach = max(controls, key=lambda r: float(r["mean"]))
-        told += f"; the controls reach {reach['mean']:.2f}"
+    for field, label in (("ms", "Median latency, ms"), ("build", "Build, s")):
+        if any(row[field] for row in rows):
+            panels.append(_cost(rows, field, label))
     return Figure(
-        f"{title}: {told}", svg(alt.hconcat(*panels, spacing=18)),
+        f"{title}: {_highest(rows)}",
+        svg(alt.hconcat(*panels, spacing=18)),
         ("System", title, "Median latency", "Build"),
-        [(r["system"], interval(r), span(r["ms"] and r["ms"] / 1000), span(r["build"])) for r in rows],
-    )  # fmt: skip
+        [
+            (name, interval(score), span(done[name].speed.p50_s), span(done[name].build.total_s or None))
+            for name, score in scored.items()
+        ],
+    )
 
 
-def _intervals(rows: Sequence[Mapping[str, Any]], title: str) -> Any:
-    base = data(rows).encode(y=lines([r["system"] for r in rows]))
+def _side(name: str, system: MeasuredSystem, score: Score) -> Row:
+    p50 = system.speed.p50_s
+    return {
+        "system": name,
+        "family": system.shown_family,
+        "mean": score.mean,
+        "low": score.low,
+        "high": score.high,
+        "ms": p50 * 1000 if p50 else None,
+        "build": system.build.total_s or None,
+    }
+
+
+def _highest(rows: Sequence[Row]) -> str:
+    """Which system is highest, and what the controls reach."""
+    controls = [row for row in rows if row["family"] == "control"]
+    rivals = [row for row in rows if row["family"] != "control"]
+    free = rivals or rows
+    best = max(free, key=lambda row: float(row["mean"]))
+    alike = len(free) > 1 and min(float(row["mean"]) for row in free) == best["mean"]
+    heading = f"all are at {best['mean']:.2f}" if alike else f"{best['system']} is highest at {best['mean']:.2f}"
+    if controls and rivals:
+        heading += f"; the controls reach {max(float(row['mean']) for row in controls):.2f}"
+    return heading
+
+
+def _intervals(rows: Sequence[Row], title: str) -> Any:
+    base = data(rows).encode(y=lines([row["system"] for row in rows]))
     x = alt.X("low:Q", title=f"{title}, 95% interval", scale=alt.Scale(domain=[0, 1]))
     bars = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q", color=colour())
     points = base.mark_point(filled=True, size=80, opacity=1).encode(x="mean:Q", color=colour(), shape=shape())
     return (bars + points).properties(width=330, height=ROW * len(rows))
 
 
-def _cost(rows: Sequence[Mapping[str, Any]], field: str, title: str) -> Any:
+def _cost(rows: Sequence[Row], field: str, title: str) -> Any:
     """One panel beside the quality, its systems on the same lines; a system that has no such cost has no point."""
-    y = lines([r["system"] for r in rows])
+    y = lines([row["system"] for row in rows])
     y.axis = alt.Axis(labels=False, ticks=False, grid=True)
     x = alt.X(f"{field}:Q", title=f"{title} (log)", scale=alt.Scale(type="log", nice=True), axis=alt.Axis(tickCount=4))
-    return (
-        data([r for r in rows if r[field]]).encode(y=y, x=x, color=colour(), shape=shape())
-        .mark_point(filled=True, size=80, opacity=1).properties(width=230, height=ROW * len(rows))
-    )  # fmt: skip
+    points = data([row for row in rows if row[field]]).encode(y=y, x=x, color=colour(), shape=shape())
+    return points.mark_point(filled=True, size=80, opacity=1).properties(width=230, height=ROW * len(rows))
 
 
-CRITERIA = {
-    "cost": ("USD a month", 1.0, money),
-    "latency": ("Median latency, ms", 1000.0, span),
-    "memory": ("Peak memory, MB", 1e-6, size),
+@dataclass(frozen=True)
+class Panel:
+    """One criterion of the trade-offs: its axis, the factor to its unit, and how a figure of it is shown."""
+
+    axis: str
+    factor: float
+    show: Callable[[float | None], str]
+
+
+PANELS: dict[Criterion, Panel] = {
+    "cost": Panel("USD a month", 1.0, money),
+    "latency": Panel("Median latency, ms", 1000.0, span),
+    "memory": Panel("Peak memory, MB", 1e-6, size),
 }
 
 
-def tradeoff(done: Mapping[str, Any], recommendation: Mapping[str, Any], title: str) -> Figure | None:
+def tradeoff(done: Measured, recommendation: Recommendation, title: str) -> Figure | None:
     """Quality against cost, latency and memory: one panel each, with the front of the feasible systems."""
-    metric, criteria = recommendation["metric"], recommendation.get("criteria") or {}
-    points = {n: c for n, c in criteria.items() if n in done and done[n]["scores"][metric]}
+    scored = {
+        name: (criteria, score)
+        for name, criteria in recommendation.criteria.items()
+        if name in done and (score := done[name].score(recommendation.metric))
+    }
     panels: list[Any] = []
-    for k, (label, factor, _) in CRITERIA.items():
+    for criterion, panel in PANELS.items():
         rows = [
-            {"system": n, "family": family(done[n]), "x": c[k] * factor, **{b: done[n]["scores"][metric][b] for b in ("mean", "low", "high")}}
-            for n, c in points.items() if c[k]
-        ]  # fmt: skip
+            _point(name, done[name], score, float(value) * panel.factor)
+            for name, (criteria, score) in scored.items()
+            if (value := getattr(criteria, criterion))
+        ]
         if len(rows) > 1:
-            panels.append(_against(rows, label, title if not panels else None, set(recommendation["feasible"])))
+            panels.append(_against(rows, panel.axis, title if not panels else None, set(recommendation.feasible)))
     if not panels:
         return None
-    front = ", ".join(recommendation["pareto"])
-    told = (
-        f"On the front, where no other is as good in every respect and better in one: {front}"
-        if front
-        else "No system meets the needs"
-    )
+    front = ", ".join(recommendation.pareto)
+    heading = "No system meets the needs"
+    if front:
+        heading = f"On the front, where no other is as good in every respect and better in one: {front}"
     return Figure(
-        told, svg(alt.hconcat(*panels, spacing=18)), ("System", title, "A month", "Median latency", "Peak memory", "Front"),
+        heading,
+        svg(alt.hconcat(*panels, spacing=18)),
+        ("System", title, "A month", "Median latency", "Peak memory", "Front"),
         [
-            (n, interval(done[n]["scores"][metric]), *(show(c[k]) for k, (_, _, show) in CRITERIA.items()), "yes" if n in recommendation["pareto"] else "no")
-            for n, c in points.items()
+            (name, interval(score), *_shown(criteria), "yes" if name in recommendation.pareto else "no")
+            for name, (criteria, score) in scored.items()
         ],
-    )  # fmt: skip
+    )
 
 
-def _against(rows: list[dict[str, Any]], label: str, title: str | None, feasible: set[str]) -> Any:
-    best: list[dict[str, Any]] = []
-    for r in sorted((r for r in rows if r["system"] in feasible), key=lambda r: (r["x"], -r["mean"])):
-        if not best or r["mean"] > best[-1]["mean"]:
-            best.append({**r, "above": len(best) % 2 == 0})
+def _point(name: str, system: MeasuredSystem, score: Score, value: float) -> Row:
+    ends = {"mean": score.mean, "low": score.low, "high": score.high}
+    return {"system": name, "family": system.shown_family, "x": value, **ends}
+
+
+def _shown(criteria: Criteria) -> list[str]:
+    return [panel.show(getattr(criteria, criterion)) for criterion, panel in PANELS.items()]
+
+
+def _against(rows: list[Row], label: str, title: str | None, feasible: set[str]) -> Any:
+    best = _front([row for row in rows if row["system"] in feasible])
     low, high = max(0.0, min(r["low"] for r in rows) - 0.04), min(1.0, max(r["high"] for r in rows) + 0.06)
     edges = [min(r["x"] for r in rows) / 1.3, max(r["x"] for r in rows) * 1.6]
     x = alt.X("x:Q", title=f"{label} (log)", scale=alt.Scale(type="log", domain=edges), axis=alt.Axis(tickCount=4))
@@ -109,27 +157,54 @@ def _against(rows: list[dict[str, Any]], label: str, title: str | None, feasible
     front = data(best).mark_line(interpolate="step-after", color="#9aa2ad", strokeDash=[4, 3]).encode(x=x, y=y)
     bars = data(rows).mark_rule(opacity=0.35).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour())
     dots = data(rows).mark_point(filled=True, size=80, opacity=1).encode(x=x, y=y, color=colour(), shape=shape())
-    names = [
-        data([r for r in best if r["above"] is above]).mark_text(align="left", dx=6, dy=dy, fontSize=11, limit=150)
-        .encode(x=x, y=y, text="system:N")
-        for above, dy in ((True, -11), (False, 13))
-    ]  # fmt: skip
+    names = []
+    for above, dy in ((True, -11), (False, 13)):
+        text = data([row for row in best if row["above"] is above])
+        marks = text.mark_text(align="left", dx=6, dy=dy, fontSize=11, limit=150)
+        names.append(marks.encode(x=x, y=y, text="system:N"))
     return alt.layer(front, bars, dots, *names).properties(width=285, height=250)
 
 
-def forest(pairs: Sequence[Mapping[str, Any]], reference: str, title: str) -> Figure:
+def _front(rows: Sequence[Row]) -> list[Row]:
+    """The systems that no other of the panel beats in both, their names above and below in turn."""
+    best: list[Row] = []
+    for row in sorted(rows, key=lambda row: (row["x"], -row["mean"])):
+        if not best or row["mean"] > best[-1]["mean"]:
+            best.append({**row, "above": len(best) % 2 == 0})
+    return best
+
+
+STATES = ("different", "equivalent", "inconclusive")
+
+
+def forest(pairs: Sequence[Pair], reference: str, title: str) -> Figure:
     """Differences from the reference, each with its interval."""
-    rows: list[dict[str, Any]] = []
-    for p in pairs:
-        sign, other = (-1, p["b"]) if p["a"] == reference else (1, p["a"])
-        low, high = sorted((sign * p["low"], sign * p["high"]))
-        state = "different" if p["verdict"] in ("better", "worse") else p["verdict"]
-        rows.append({"system": other, "difference": sign * p["difference"], "low": low, "high": high, "state": state})
-    margin = pairs[0]["margin"]
-    base = data(rows).encode(y=lines([r["system"] for r in rows]))
-    x = alt.X("low:Q", title=f"{title}, minus {reference}, 95% interval", axis=alt.Axis(tickCount=9))
+    rows: list[Row] = []
+    for pair in pairs:
+        sign, other = (-1, pair.b) if pair.a == reference else (1, pair.a)
+        low, high = sorted((sign * pair.low, sign * pair.high))
+        state = "different" if pair.verdict in ("better", "worse") else pair.verdict
+        rows.append({"system": other, "difference": sign * pair.difference, "low": low, "high": high, "state": state})
+    number = {state: sum(row["state"] == state for row in rows) for state in STATES}
+    above = sum(row["state"] == "different" and row["difference"] > 0 for row in rows)
+    heading = (
+        f"{above} above {reference}, {number['different'] - above} below it, {number['equivalent']} equivalent, "
+        f"{number['inconclusive']} undecided"
+    )
+    shown = [Seen(row["difference"], row["low"], row["high"]) for row in rows]
+    return Figure(
+        heading,
+        svg(_forest(rows, pairs[0].margin, f"{title}, minus {reference}, 95% interval")),
+        ("System", f"Minus {reference}", "State"),
+        [(row["system"], difference(seen), row["state"]) for row, seen in zip(rows, shown, strict=True)],
+    )
+
+
+def _forest(rows: Sequence[Row], margin: float | None, axis: str) -> Any:
+    base = data(rows).encode(y=lines([row["system"] for row in rows]))
+    x = alt.X("low:Q", title=axis, axis=alt.Axis(tickCount=9))
     bars = base.mark_rule(strokeWidth=2, color=COLOURS[1]).encode(x=x, x2="high:Q")
-    states, fills = ["different", "equivalent", "inconclusive"], [COLOURS[1], SHADES["retrieval"][1], "#ffffff"]
+    states, fills = list(STATES), [COLOURS[1], SHADES["retrieval"][1], "#ffffff"]
     fill = alt.Fill("state:N", scale=alt.Scale(domain=states, range=fills), legend=None)
     shapes = alt.Scale(domain=states, range=["circle", "square", "diamond"])
     mark = alt.Shape("state:N", scale=shapes, legend=alt.Legend(title=None, orient="top"))
@@ -137,23 +212,29 @@ def forest(pairs: Sequence[Mapping[str, Any]], reference: str, title: str) -> Fi
     layers = [data([{"x": 0}]).mark_rule(strokeDash=[4, 3], color="#6b7280").encode(x="x:Q"), bars, points]
     if margin:
         layers.insert(0, data([{"a": -margin, "b": margin}]).mark_rect(color="#eceff3").encode(x="a:Q", x2="b:Q"))
-    count_of = {s: sum(r["state"] == s for r in rows) for s in states}
-    above = sum(r["state"] == "different" and r["difference"] > 0 for r in rows)
-    told = f"{above} above {reference}, {count_of['different'] - above} below it, {count_of['equivalent']} equivalent, {count_of['inconclusive']} undecided"
-    return Figure(
-        told, svg(alt.layer(*layers).properties(width=640, height=ROW * len(rows))),
-        ("System", f"Minus {reference}", "State"), [(r["system"], difference(r), r["state"]) for r in rows],
-    )  # fmt: skip
+    return alt.layer(*layers).properties(width=640, height=ROW * len(rows))
 
 
-def learning(found: Mapping[str, Any], title: str) -> Figure | None:
+def learning(found: LearningCurve, title: str) -> Figure | None:
     """Quality over training questions, beside what retrieval reaches without any."""
-    rows = [
-        {"size": r["size"], **{k: r["score"][k] for k in ("mean", "low", "high")}} for r in found["rows"] if r["score"]
-    ]
-    if not rows:
+    points = [(point.size, point.score) for point in found.rows if point.score]
+    if not points:
         return None
-    sizes = alt.Scale(domain=[0, 1.06 * max(r["size"] for r in rows)], nice=False)
+    most, last = points[-1]
+    heading = f"{found.system} with {most} training questions: {last.mean:.2f}"
+    if found.retrieval_score:
+        heading += f"; {found.retrieval} without any: {found.retrieval_score.mean:.2f}, on the same questions"
+    return Figure(
+        heading,
+        svg(_curve(points, found, title)),
+        ("Training questions", title),
+        [(count(number), interval(score)) for number, score in points],
+    )
+
+
+def _curve(points: Sequence[tuple[int, Estimate]], found: LearningCurve, title: str) -> Any:
+    rows = [{"size": n, "mean": score.mean, "low": score.low, "high": score.high} for n, score in points]
+    sizes = alt.Scale(domain=[0, 1.06 * max(n for n, _ in points)], nice=False)
     base = data(rows).encode(x=alt.X("size:Q", title="Training questions", scale=sizes))
     y = alt.Y("low:Q", title=f"{title}, 95% interval", scale=alt.Scale(domain=[0, 1]))
     layers = [
@@ -161,18 +242,12 @@ def learning(found: Mapping[str, Any], title: str) -> Figure | None:
         base.mark_line(color=COLOURS[2]).encode(y="mean:Q"),
         base.mark_point(filled=True, size=80, opacity=1, color=COLOURS[2], shape="square").encode(y="mean:Q"),
     ]
-    level = found["retrieval_score"]
+    level = found.retrieval_score
     if level:
-        drawn = data([{"y": level["mean"], "low": level["low"], "high": level["high"], "name": found["retrieval"]}])
+        drawn = data([{"y": level.mean, "low": level.low, "high": level.high, "name": found.retrieval}])
         layers += [
             drawn.mark_rect(color=COLOURS[1], opacity=0.1).encode(y="low:Q", y2="high:Q"),
             drawn.mark_rule(strokeDash=[6, 4], strokeWidth=2, color=COLOURS[1]).encode(y="y:Q"),
             drawn.mark_text(align="left", dy=-8, dx=4, color=COLOURS[1]).encode(y="y:Q", text="name:N", x=alt.value(0)),
         ]
-    told = f"{found['system']} with {rows[-1]['size']} training questions: {rows[-1]['mean']:.2f}"
-    if level:
-        told += f"; {found['retrieval']} without any: {level['mean']:.2f}, on the same questions"
-    return Figure(
-        told, svg(alt.layer(*layers).properties(width=420, height=220)), ("Training questions", title),
-        [(count(r["size"]), interval(r)) for r in rows],
-    )  # fmt: skip
+    return alt.layer(*layers).properties(width=420, height=220)

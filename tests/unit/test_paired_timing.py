@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from bench.execution.run_file import SystemEntry, read_run
+from bench.scoring.schema import Slowdown
 from bench.stats import paired_timing
 from bench.verdict import claims
-from bench.verdict.scenario_tables import Evidence
+from bench.verdict.evidence import Evidence
+from bench.verdict.score import read_scores
+from tests.golden.make import STORED
 
 
 def trainer(seconds: float) -> None:
@@ -27,9 +31,17 @@ def measured(slower: float, *, pairs: int = 25, step_s: float = 0.01) -> dict[st
 
 def claim(slower: float) -> claims.Finding:
     """What the ledger says of three sizes with the same slowdown."""
-    points = [{**measured(slower), "tokens": t, "rows": 1} for t in (128, 512, 2048)]
-    facts = {"model": "stub", "device": "cpu", "points": points, "memory": {"lora_bytes": 2e9, "qlora_bytes": 1e9}}
-    evidence = Evidence({"systems": {}, "spec": {}}, {}, {}, {"slowdown": [facts]}, "em", {})
+    points = [{**measured(slower), "tokens": t, "rows": 1, "lora_s": 1.0, "qlora_s": 1.0} for t in (128, 512, 2048)]
+    facts = Slowdown(
+        model="stub",
+        random_weights=True,
+        device="cpu",
+        recipe={},
+        points=points,
+        memory_of="GPU allocated",
+        memory={"lora_bytes": 2e9, "qlora_bytes": 1e9},
+    )
+    evidence = Evidence(read_run(STORED), {}, {}, {"slowdown": (facts,)}, "em", {})
     found = claims.qlora_slower(evidence)
     assert found is not None
     memory = claims.qlora_memory(evidence)
@@ -82,11 +94,10 @@ def test_few_pairs_have_no_interval() -> None:
 )
 def test_latencies_of_two_processes_decide_only_what_no_drift_explains(slower: float, status: str) -> None:
     """Cells run one after the other: a machine that got busier in between must not decide a claim."""
-    config = {"kind": "rag", "config": {"precision": "native"}}
-    systems = {"rag": config, "four": {"kind": "rag", "config": {"precision": "nf4"}}}
-    done = {n: {"scenario": None} for n in systems}
+    precisions = {"rag": "native", "four": "nf4"}
+    systems = {n: SystemEntry(kind="rag", config={"precision": p}) for n, p in precisions.items()}
+    stored = read_run(STORED).model_copy(update={"systems": systems})
+    done = dict.fromkeys(systems, read_scores(STORED).measured["right"])
     latency = {"rag": {f"q{i}": 0.1 for i in range(64)}, "four": {f"q{i}": 0.1 * slower for i in range(64)}}
-    found = claims.four_bit_slower(
-        Evidence({"systems": systems, "spec": {}}, done, {n: {} for n in systems}, {}, "em", latency)
-    )
+    found = claims.four_bit_slower(Evidence(stored, done, {n: {} for n in systems}, {}, "em", latency))
     assert found is not None and found.status == status

@@ -1,0 +1,291 @@
+"""run.json as a typed value: what a run is of, where it happened, and what became of every cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bench.core.errors import UserError
+from bench.core.files import read_json
+from bench.core.system import Family, Generation, Model, Precision, Prompt, Retrieval, Tuning
+from bench.core.vocabulary import JSON
+from bench.spec import kinds
+from bench.spec.model import Spec
+from bench.spec.scenarios import Scenario
+
+Number = int | float
+
+
+class Part(BaseModel):
+    """A frozen part of a file that a stage wrote; keys of other versions are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Gpu(Part):
+    """One GPU of the machine."""
+
+    name: str
+    memory_bytes: int
+    driver: str
+
+
+class Machine(Part):
+    """What two cells must share for their times and memory to be compared."""
+
+    cpu: str
+    cores: int | None
+    threads: int
+    gpus: tuple[Gpu, ...]
+    versions: dict[str, str | None]
+    commit: str | None
+
+
+class Environment(Machine):
+    """Where a run happened."""
+
+    python: str
+    os: str
+    memory_bytes: int
+    settings: dict[str, str]
+
+
+class Peaks(Part):
+    """What a processor or GPU reaches at most: floating-point operations and bytes of memory a second."""
+
+    flops_per_s: float
+    bytes_per_s: float
+
+
+class Dataset(Part):
+    """The dataset of a run: its identity, its sizes, and what each stratum asks."""
+
+    source: JSON
+    digest: str
+    split_seed: int
+    name: str
+    passages: int
+    train: int
+    dev: int
+    test: int
+    strata: dict[str, str] = {}
+
+
+class SystemEntry(Part):
+    """A system of a run: its kind and its whole configuration. The shared blocks of it are typed."""
+
+    kind: str
+    config: dict[str, Any]  # of the kind's own making
+    privileged: bool = False
+    scenario: Scenario | None = None
+    family: Family = "both"
+    summary: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_runs(cls, data: Any) -> Any:
+        """Older runs do not say how a kind is shown: the built-in kinds do."""
+        if isinstance(data, Mapping) and "family" not in data and data.get("kind") in kinds.builtin():
+            kind = kinds.load(str(data["kind"]))
+            return {**data, "family": kind.family, "summary": kind.summary}
+        return data
+
+    @property
+    def model(self) -> Model:
+        """The base model."""
+        return Model.model_validate(self.config["model"])
+
+    @property
+    def prompt(self) -> Prompt:
+        """What the model reads."""
+        return Prompt.model_validate(self.config["prompt"])
+
+    @property
+    def generation(self) -> Generation:
+        """How answers are decoded."""
+        return Generation.model_validate(self.config["generation"])
+
+    @property
+    def precision(self) -> Precision:
+        """`native`, or `nf4` for 4-bit weights."""
+        precision: Precision = self.config["precision"]
+        return precision
+
+    @property
+    def retrieval(self) -> Retrieval | None:
+        """None where the kind has no such block."""
+        return Retrieval.model_validate(self.config["retrieval"]) if "retrieval" in self.config else None
+
+    @property
+    def tuning(self) -> Tuning | None:
+        """None where nothing is trained."""
+        return Tuning.model_validate(self.config["tuning"]) if "tuning" in self.config else None
+
+    @property
+    def method(self) -> str | None:
+        """`lora` or `full`, where something is trained."""
+        return self.config.get("method")
+
+    @property
+    def distractors(self) -> int | None:
+        """Passages beside the gold ones that it is given; None where it is given none."""
+        return self.config.get("distractors")
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is there to compare with, and not to be chosen."""
+        return self.family == "control" or self.privileged
+
+
+class Memory(Part):
+    """Memory of one process: growth is above what it started with. Bytes; None where there was no GPU."""
+
+    start_rss_bytes: int | None = None
+    peak_rss_growth_bytes: int = Field(validation_alias=AliasChoices("peak_rss_growth_bytes", "peak_rss_bytes"))
+    trace: tuple[tuple[float, int, int | None, str], ...] = ()  # (seconds, resident growth, GPU, phase)
+    peak_gpu_allocated_bytes: int | None = None
+    peak_gpu_reserved_bytes: int | None = None
+    peak_gpu_process_bytes: int | None = None
+    gpu_energy_j: float | None = None
+
+
+class Training(Part):
+    """What a training took, over the trials of its search. `train_loop_s` is of the training loop alone."""
+
+    train_loop_s: float
+    steps: int
+    tokens: int
+    tokens_per_s: float
+    step_s: float
+    trainable_parameters: int
+    optimiser: str
+    batches_sha256: str
+    dev_loss: float | None = None
+    truncated: int = 0
+    skipped: int = 0
+    trials: int | None = None
+
+
+class Artefact(Part):
+    """A stored build product as a cell met it, with what it cost when it was built."""
+
+    kind: str
+    build_s: float
+    bytes: int
+    hit: bool
+    facts: dict[str, JSON] = {}
+    memory: Memory | None = None
+
+    @property
+    def train_loop_s(self) -> float:
+        """Of an adapter: seconds of the training loop, without loading, encoding and saving."""
+        return float(self.facts["train_loop_s"])
+
+
+class Notes(Part):
+    """What only the running system knows of itself."""
+
+    device: str | None = None
+    weights_bytes: int | None = None
+    parameters: int | None = None
+    peaks: Peaks | None = None
+    tuning: Training | None = None
+
+
+class Flips(Part):
+    """Questions asked again, and how many got another answer: in the same batch, and alone."""
+
+    n: int
+    again: int
+    alone: int
+
+
+class CellResult(Part):
+    """What became of a cell: one system with one seed. An experiment has `facts`, and no answers."""
+
+    system: str
+    kind: str
+    seed: int
+    status: Literal["done", "failed", "incomplete"]
+    reason: str | None = None
+    started: float | None = None
+    ended: float | None = None
+    environment: Machine | None = None
+    load_s: float | None = None
+    memory: Memory | None = None
+    notes: Notes = Notes()
+    artefacts: tuple[Artefact, ...] = ()
+    refresh_s: float | None = None
+    flips: Flips | None = None
+    index_recall: dict[str, float] | None = None
+    facts: dict[str, JSON] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the cell finished."""
+        return self.status == "done"
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of the cell."""
+        return None if self.started is None or self.ended is None else self.ended - self.started
+
+
+class RunFile(Part):
+    """The whole of run.json. `cells` is None where a run was stopped before it ended."""
+
+    name: str
+    status: str
+    spec: Spec
+    recorded: dict[str, Any] = Field(default_factory=dict)  # the spec as it was written down: of it is `spec_digest`
+    spec_digest: str
+    dataset: Dataset
+    models: dict[str, str]
+    systems: dict[str, SystemEntry]
+    identity: str
+    environment: Environment
+    started: float = 0.0
+    ended: float | None = None
+    load_start: tuple[float, ...] | None = None
+    load_end: tuple[float, ...] | None = None
+    leaks: dict[str, tuple[str, ...]] = {}
+    peaks: Peaks | None = None
+    cells: dict[str, CellResult] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_the_spec(cls, data: Any) -> Any:
+        return {**data, "recorded": data.get("spec")} if isinstance(data, Mapping) else data
+
+    def done(self, system: str) -> dict[str, CellResult]:
+        """The cells of a system that finished."""
+        return {c: cell for c, cell in (self.cells or {}).items() if cell.system == system and cell.is_done}
+
+    def failed(self, system: str) -> dict[str, str]:
+        """cell -> reason, of the cells of a system that did not finish."""
+        cells = (self.cells or {}).items()
+        return {c: cell.reason or "" for c, cell in cells if cell.system == system and not cell.is_done}
+
+
+def read_run(folder: Path) -> RunFile:
+    """The run in a folder. Raises UserError where there is none, or where run.json is damaged."""
+    path = folder / "run.json"
+    if not path.exists():
+        raise UserError(
+            "no run here.",
+            where=str(folder),
+            remedy="Give a folder that `ragtune run` wrote, such as reports/quickstart.",
+        )
+    try:
+        return RunFile.model_validate(read_json(path))
+    except ValidationError as e:
+        first = e.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"no run of this version: `{key}`: {first['msg']}.",
+            where=str(path),
+            remedy="Run the spec again, with `ragtune run`.",
+        ) from None

@@ -1,0 +1,75 @@
+"""The noise of repeats: how much runs that do not differ differ, and what a gate can find above it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+from bench.core.errors import UserError
+from bench.gate.rules import KNOWN, Rules
+from bench.gate.samples import middle
+from bench.gate.snapshot import Snapshot
+from bench.metrics.registry import MEASURES
+from bench.scoring.grade import panel
+from bench.stats.comparisons import compare
+
+
+def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:
+    """metric -> the largest change that repeats of one and the same run show: no smaller margin can be held.
+
+    Raises UserError below three repeats, or where they are of different data or machines.
+    """
+    if len(snapshots) < 3:
+        raise UserError(
+            f"{len(snapshots)} repeats are too few to see the noise.",
+            where="gate calibrate",
+            remedy="Give three runs of one spec, or more.",
+        )
+    first = snapshots[0]
+    if any(s.dataset != first.dataset or s.machine != first.machine for s in snapshots):
+        raise UserError(
+            "the repeats are of different datasets or machines.",
+            where="gate calibrate",
+            remedy="Repeat one run on one machine.",
+        )
+    found: dict[str, float] = {}
+    for metric in KNOWN:
+        for name in first.systems:
+            values = [v for s in snapshots if name in s.systems and (v := middle(metric, s.systems[name])) is not None]
+            if len(values) < 3 or not statistics.fmean(values):
+                continue
+            spread = max(values) - min(values)
+            noise = spread if metric in MEASURES else spread / statistics.median(values)
+            found[metric] = max(found.get(metric, 0.0), noise)
+    return found
+
+
+def check_margins(rules: Rules, noise: Mapping[str, float]) -> None:
+    """Raises UserError for a margin that repeats of the same run would break."""
+    for rule in rules.rules:
+        floor = noise.get(rule.metric)
+        if rule.margin is not None and floor is not None and rule.margin < floor:
+            least = math.ceil(floor * 1000) / 1000
+            raise UserError(
+                f"the margin {rule.margin:g} of {rule.metric} is below the noise of {floor:.3g}.",
+                where="rules",
+                remedy=f"Set it to {least:g} or more, or measure on a quieter machine.",
+            )
+
+
+def detectable(a: Snapshot, b: Snapshot) -> dict[str, float]:
+    """metric -> the smallest change that a gate on so many questions finds nine times out of ten, the worst system's.
+
+    From the spread of two runs that do not differ: (1.96 + 1.28) standard errors.
+    """
+    found: dict[str, float] = {}
+    for metric in MEASURES:
+        for name, system in a.systems.items():
+            mine = system.values.get(metric)
+            other = b.systems[name].values.get(metric) if name in b.systems else None
+            both = panel({"a": mine.column, "b": other.column}) if mine and other else None
+            if both is not None and (pair := compare(both)[0]).n > 1:
+                half = (pair.high - pair.low) / 2 / 1.96
+                found[metric] = max(found.get(metric, 0.0), (1.96 + 1.2816) * half)
+    return found

@@ -1,0 +1,58 @@
+"""What one rule looks at in a snapshot: values by question, seconds by question, or one figure a seed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from bench.gate.rules import LATENCY
+from bench.gate.snapshot import FIGURES, SystemSnapshot, Values
+from bench.metrics.registry import MEASURES
+from bench.stats.intervals import percentile
+
+Samples = Values | Mapping[str, float] | Sequence[float]
+
+
+def samples(metric: str, system: SystemSnapshot, stratum: str | None = None) -> Samples | None:
+    """The samples of a metric of a system; None where it has none."""
+    if metric in LATENCY:
+        return system.latency_s or None
+    if metric in FIGURES:
+        return system.figures.get(metric)
+    found = system.values.get(metric)
+    return found.of(stratum) if found and stratum else found
+
+
+def flat(found: Samples) -> list[float]:
+    """Every number of the samples."""
+    if isinstance(found, Values):
+        return [value for row in found.rows for value in row]
+    numbers: Iterable[float] = found.values() if isinstance(found, Mapping) else found
+    return list(numbers)
+
+
+def is_whole(found: Samples) -> bool:
+    """Whether there are samples, and each is a finite number."""
+    values = flat(found)
+    return bool(values) and all(isinstance(v, int | float) and math.isfinite(v) for v in values)
+
+
+def summary(metric: str, found: Samples) -> float | None:
+    """The one number that a budget bounds: a mean, a percentile, or the worst seed's figure; None where a percentile
+    has too few samples."""
+    if metric in MEASURES:
+        return float(np.mean(flat(found)))
+    if metric in LATENCY:
+        return percentile(flat(found), LATENCY[metric])
+    return float(max(flat(found)))
+
+
+def middle(metric: str, system: SystemSnapshot) -> float | None:
+    """The one number that repeats of a run are compared by: a mean, or a median; None where there is none."""
+    found = samples(metric, system)
+    if found is None or not is_whole(found):
+        return None
+    return float(np.mean(flat(found))) if metric in MEASURES else float(statistics.median(flat(found)))

@@ -1,0 +1,147 @@
+"""Measures of one answered question: `(record, abstain) -> value`, None where a measure does not apply.
+
+`abstain` are the phrases that abstain. A failed question is wrong in every measure of its rightness. A question without
+a known reference (`answers` is None) is not scored; one whose right answer is to abstain has no answers (`()`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.core.vocabulary import Answer, Record
+from bench.metrics import grounding, text
+
+Phrases = Sequence[str]
+
+
+def said(answer: Answer) -> str:
+    """What was said; nothing where the question failed."""
+    return "" if answer.error else answer.text
+
+
+def silent(answer: Answer, abstain: Phrases) -> bool:
+    """Whether the answer abstains. A failure is no abstention."""
+    return not answer.error and text.abstains(answer.text, abstain)
+
+
+def _against(answer: Answer, references: tuple[str, ...]) -> tuple[float, float]:
+    """SQuAD's (exact match, F1) of an answer."""
+    return (0.0, 0.0) if answer.error else text.squad(answer.text, references)
+
+
+def em(record: Record, abstain: Phrases) -> float | None:
+    """Exact match; of an unanswerable question, whether it abstains."""
+    if record.answers is None:
+        return None
+    return _against(record.answer, record.answers)[0] if record.answers else float(silent(record.answer, abstain))
+
+
+def answerable_em(record: Record, abstain: Phrases) -> float | None:
+    """Exact match of an answerable question."""
+    return em(record, abstain) if record.answers else None
+
+
+def f1(record: Record, abstain: Phrases) -> float | None:
+    """Token F1; of an unanswerable question, whether it abstains."""
+    if record.answers is None:
+        return None
+    return _against(record.answer, record.answers)[1] if record.answers else float(silent(record.answer, abstain))
+
+
+def contains(record: Record, abstain: Phrases) -> float | None:
+    """Whether a reference stands in the answer."""
+    if not record.answers:
+        return None
+    return 0.0 if record.answer.error else text.contains(record.answer.text, record.answers)
+
+
+def rouge_l(record: Record, abstain: Phrases) -> float | None:
+    """ROUGE-L against the references."""
+    if not record.answers:
+        return None
+    return 0.0 if record.answer.error else text.rouge_l(record.answer.text, record.answers)
+
+
+def label_accuracy(record: Record, abstain: Phrases) -> float | None:
+    """Whether the choice that the answer names is a right one, where answers are a closed set."""
+    if not record.answers or not record.choices:
+        return None
+    return float(not record.answer.error and text.label(record.answer.text, record.choices) in record.answers)
+
+
+def form(record: Record, abstain: Phrases) -> float | None:
+    """Whether the whole answer is written in the house style, where one is asked for."""
+    if not record.answers or not record.form:
+        return None
+    return float(not record.answer.error and text.matches(record.answer.text, record.form))
+
+
+def content(record: Record, abstain: Phrases) -> float | None:
+    """Share of the asked facts that stand in the answer, where a house style is asked for."""
+    return text.holds(said(record.answer), record.facts) if record.answers and record.form else None
+
+
+def before_em(record: Record, abstain: Phrases) -> float | None:
+    """Exact match with the new fact, before the update of the corpus."""
+    if record.later is None or not record.answers or not record.updated:
+        return None
+    return text.squad(said(record.answer), record.updated)[0]
+
+
+def updated_em(record: Record, abstain: Phrases) -> float | None:
+    """Exact match with the new fact, after the update."""
+    if record.later is None or not record.answers or not record.updated:
+        return None
+    return text.squad(said(record.later), record.updated)[0]
+
+
+def kept_em(record: Record, abstain: Phrases) -> float | None:
+    """Exact match of a fact that the update leaves alone, after the update."""
+    if record.later is None or not record.answers or record.updated:
+        return None
+    return text.squad(said(record.later), record.answers)[0]
+
+
+def stale(record: Record, abstain: Phrases) -> float | None:
+    """Whether the old fact is still said after the update."""
+    right = updated_em(record, abstain)
+    if record.later is None or not record.answers or right is None:
+        return None
+    return 0.0 if right else text.squad(said(record.later), record.answers)[0]
+
+
+def abstains_rightly(record: Record, abstain: Phrases) -> float | None:
+    """Whether it abstains where that is the right answer."""
+    return float(silent(record.answer, abstain)) if record.answers == () else None
+
+
+def abstains_wrongly(record: Record, abstain: Phrases) -> float | None:
+    """Whether it abstains where there is an answer."""
+    return float(silent(record.answer, abstain)) if record.answers else None
+
+
+def _is_grounded(record: Record, abstain: Phrases) -> bool:
+    """Whether there are passages and an answer to hold against them. An abstention rests on nothing."""
+    answer = record.answer
+    return answer.hits is not None and not answer.error and not text.abstains(answer.text, abstain)
+
+
+def k_precision(record: Record, abstain: Phrases) -> float | None:
+    """Share of the answer's words that stand in the passages shown."""
+    if not _is_grounded(record, abstain):
+        return None
+    return grounding.k_precision(record.answer.text, [h.text for h in record.answer.held])
+
+
+def citation_precision(record: Record, abstain: Phrases) -> float | None:
+    """Share of the cited passages that are gold; None where nothing is cited."""
+    if not _is_grounded(record, abstain) or not record.gold:
+        return None
+    return grounding.citation(record.answer.text, record.answer.held, record.gold)[0]
+
+
+def citation_recall(record: Record, abstain: Phrases) -> float | None:
+    """Share of the gold passages that are cited."""
+    if not _is_grounded(record, abstain) or not record.gold:
+        return None
+    return grounding.citation(record.answer.text, record.answer.held, record.gold)[1]

@@ -1,0 +1,106 @@
+"""Every measure once: its name, its title, its direction, where it comes from, and the table that shows it.
+
+The order is that of the columns of the tables. To add a measure of one answered question, write a function
+`(record, abstain) -> float | None` and a line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.core.vocabulary import Record
+from bench.metrics import answer
+
+Source = Literal["answer", "retrieval", "index", "entailment", "judge"]
+Measured = Callable[[Record, Sequence[str]], float | None]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report: its title, and the note above it."""
+
+    title: str
+    note: str = ""
+
+
+ANSWERS = Table("Answers")
+STYLE = Table(
+    "House style",
+    "Form: the whole answer is written as the house writes. "
+    "Content: share of the asked facts that stand in it, whatever its form.",
+)
+GROUNDING = Table(
+    "Retrieval and grounding",
+    "Index recall is against exact search; recall@k, MRR and nDCG are of the gold passages. "
+    "K-Precision: share of the answer's words that stand in the passages shown. "
+    "Citations: passages that an answer marks as [n], or else that contain it.",
+)
+TABLES = (ANSWERS, STYLE, GROUNDING)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure, a share in 0..1.
+
+    `of` gives its value for one answered question; it is None for measures that are taken of many at once: relevance of
+    what was retrieved, recall of the index, and what an entailment model or a judge says. `table` is None for measures
+    that only the scenario tables show.
+    """
+
+    name: str
+    title: str
+    table: Table | None
+    of: Measured | None = None
+    source: Source = "answer"
+    higher_is_better: bool = True
+
+
+_ALL = (
+    Measure("em", "Exact match", ANSWERS, answer.em),
+    Measure("answerable_em", "Exact match, answerable", ANSWERS, answer.answerable_em),
+    Measure("f1", "F1", ANSWERS, answer.f1),
+    Measure("contains", "Containment", ANSWERS, answer.contains),
+    Measure("rouge_l", "ROUGE-L", ANSWERS, answer.rouge_l),
+    Measure("label_accuracy", "Label accuracy", ANSWERS, answer.label_accuracy),
+    Measure("form", "House style: form", STYLE, answer.form),
+    Measure("content", "House style: content", STYLE, answer.content),
+    Measure("before_em", "New facts, before the update", None, answer.before_em),
+    Measure("updated_em", "Exact match after the update", None, answer.updated_em),
+    Measure("kept_em", "Unchanged facts after the update", None, answer.kept_em),
+    Measure("stale", "Stale after the update", None, answer.stale, higher_is_better=False),
+    Measure("abstains_rightly", "Abstains when it should", ANSWERS, answer.abstains_rightly),
+    Measure(
+        "abstains_wrongly", "Abstains when it should not", ANSWERS, answer.abstains_wrongly, higher_is_better=False
+    ),
+    Measure("recall_at_k", "Recall@k", GROUNDING, source="retrieval"),
+    Measure("mrr", "MRR", GROUNDING, source="retrieval"),
+    Measure("ndcg", "nDCG@k", GROUNDING, source="retrieval"),
+    Measure("index_recall", "Index recall", GROUNDING, source="index"),
+    Measure("k_precision", "K-Precision", GROUNDING, answer.k_precision),
+    Measure("entailment", "Entailment", GROUNDING, source="entailment"),
+    Measure("citation_precision", "Citation precision", GROUNDING, answer.citation_precision),
+    Measure("citation_recall", "Citation recall", GROUNDING, answer.citation_recall),
+    Measure("faithfulness", "Faithfulness (judge)", GROUNDING, source="judge"),
+    Measure("response_groundedness", "Groundedness (judge)", GROUNDING, source="judge"),
+    Measure("answer_accuracy", "Answer accuracy (judge)", GROUNDING, source="judge"),
+    Measure("factual_correctness", "Factual correctness (judge)", GROUNDING, source="judge"),
+    Measure("context_precision", "Context precision (judge)", GROUNDING, source="judge"),
+    Measure("context_recall", "Context recall (judge)", GROUNDING, source="judge"),
+    Measure("noise_sensitivity", "Noise sensitivity (judge)", GROUNDING, source="judge", higher_is_better=False),
+    Measure("response_relevancy", "Response relevancy (judge)", GROUNDING, source="judge"),
+)
+MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
+JUDGED = tuple(measure.name for measure in _ALL if measure.source == "judge")
+LEADING = ("label_accuracy", "em", "recall_at_k")  # which measure leads a comparison: the first that any system has
+
+
+def title(name: str) -> str:
+    """The title of a measure."""
+    return MEASURES[name].title
+
+
+def in_table(table: Table) -> list[str]:
+    """The names of a table's measures, in the order of its columns."""
+    return [measure.name for measure in _ALL if measure.table is table]

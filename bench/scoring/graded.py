@@ -1,0 +1,194 @@
+"""A run's records, graded: the columns of every system, and each system over its seeds."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bench.core.files import read_jsonl
+from bench.core.vocabulary import JSON, Record, read_record
+from bench.execution.run_file import CellResult, RunFile, read_run
+from bench.metrics.registry import MEASURES
+from bench.scoring import judge_stage, resources
+from bench.scoring.grade import Column, Values, columns, estimate, per_question
+from bench.scoring.judge_stage import Said
+from bench.scoring.schema import Doubt, FailedSystem, JudgeSummary, MeasuredSystem, Score, System
+
+
+@dataclass(frozen=True)
+class GradedRun:
+    """What every later stage reads. `verdicts` is what judge and entailment model said, by (cell, question)."""
+
+    run: RunFile
+    records: Mapping[str, list[Record]]  # by cell
+    verdicts: Mapping[tuple[str, str], Mapping[str, Said]]
+    judge: JudgeSummary | None
+
+    @cached_property
+    def columns(self) -> dict[str, dict[str, Column]]:
+        """system -> measure -> column, of the systems that finished."""
+        found = {}
+        for name in self.run.systems:
+            cells = {c: cell for c, cell in self.run.done(name).items() if cell.facts is None}
+            if cells:
+                found[name] = columns([(self.records[c], self._values(c, cell)) for c, cell in cells.items()])
+        return found
+
+    def _values(self, cell: str, result: CellResult) -> list[Values]:
+        """The values of each record of a cell, the judge's among them."""
+        rows = per_question(self.records[cell], self.run.systems[result.system], result.index_recall)
+        said = [self.verdicts.get((cell, r.question), {}) for r in self.records[cell]]
+        return [{**row, **{m: s.value for m, s in by.items()}} for row, by in zip(rows, said, strict=True)]
+
+    def failed_verdicts(self, name: str) -> Mapping[str, int]:
+        """measure -> verdicts that failed, of one system."""
+        mine = self.run.done(name)
+        return Counter(m for (c, _), by in self.verdicts.items() if c in mine for m, said in by.items() if said.error)
+
+    @cached_property
+    def latency(self) -> dict[str, dict[str, float]]:
+        """system -> question -> seconds of those answered alone, by the first seed."""
+        return {
+            name: {r.question: r.latency_s for r in self.first_seed(name) if r.latency_s is not None}
+            for name in self.columns
+        }
+
+    def first_seed(self, name: str) -> list[Record]:
+        """The records of a system's first seed."""
+        return self.records[next(iter(self.run.done(name)))]
+
+    @cached_property
+    def shows(self) -> frozenset[str]:
+        """The systems whose answers come with the passages that they were read from."""
+        return frozenset(
+            name
+            for name in self.columns
+            if any(r.answer.hits is not None for c in self.run.done(name) for r in self.records[c])
+        )
+
+    @cached_property
+    def systems(self) -> dict[str, System]:
+        """Every system that is no experiment, those that scenarios add among them."""
+        return {name: self._system(name) for name in self.run.systems if name not in self.experiments}
+
+    @cached_property
+    def experiments(self) -> dict[str, list[dict[str, JSON]]]:
+        """experiment -> what it found, a seed each."""
+        found = {
+            name: [cell.facts for cell in self.run.done(name).values() if cell.facts is not None]
+            for name in self.run.systems
+        }
+        return {name: facts for name, facts in found.items() if facts}
+
+    def _system(self, name: str) -> System:
+        """One system over its seeds."""
+        entry, cells, failed = self.run.systems[name], self.run.done(name), self.run.failed(name)
+        head = {
+            "kind": entry.kind,
+            "control": entry.is_control,
+            "precision": entry.precision,
+            "seeds": len(cells),
+            "failed": failed,
+            "trained": entry.tuning is not None,
+            "scenario": entry.scenario,
+            "family": entry.family,
+        }
+        if not cells:
+            return FailedSystem(**head)
+        records = [r for c in cells for r in self.records[c]]
+        asked = len(self.first_seed(name))
+        quick = resources.speed(records)
+        build = resources.over_seeds([resources.built(cell) for cell in cells.values()])
+        first = next(iter(cells.values()))
+        on_gpu = first.notes.device == "cuda"
+        found = self.columns[name]
+        return MeasuredSystem(
+            **head,
+            status="partly failed" if failed else "done",
+            n=asked,
+            errors=sum(bool(r.answer.error) for r in records),
+            truncated=sum(r.answer.truncated for r in records),
+            scores=_scores(found, asked, self.run.leaks),
+            doubts=self._doubts(name),
+            seed_em=tuple(found["em"].values.mean(1).tolist()) if "em" in found else (),
+            speed=quick,
+            build=build,
+            memory=resources.memory(list(cells.values())),
+            tokens=resources.tokens(records),
+            cost=resources.cost(build, quick, records, self.run.spec.prices, on_gpu=on_gpu),
+            limits=resources.limits(first, build, quick, self.run),
+            flips=first.flips,
+            refresh_s=resources.middle(cell.refresh_s for cell in cells.values()),
+            device=first.notes.device,
+            endpoint=bool(entry.model.base_url),
+            cell_s=resources.middle(cell.seconds for cell in cells.values()),
+        )
+
+    def _doubts(self, name: str) -> dict[str, Doubt]:
+        """measure -> what a judge's figure rests on.
+
+        At worst every failed verdict is a 0, at best a 1. A measure is not decisive where too many failed, or where
+        its agreement with human labels is too low.
+        """
+        settings, judge = self.run.spec.judge, self.judge
+        if settings is None or judge is None:
+            return {}
+        found: dict[str, Doubt] = {}
+        failed = self.failed_verdicts(name)
+        for measure in settings.metrics:
+            column = self.columns[name].get(measure)
+            lost = failed.get(measure, 0) / max(1, len(self.run.done(name)))
+            kept = len(column.questions) if column else 0
+            if not kept and not lost:
+                continue
+            total = column.mean * kept if column else 0.0
+            calibration = judge.calibration.get(measure)
+            demoted = bool(calibration and calibration.demoted)
+            too_many = lost / (kept + lost) > settings.max_failed
+            found[measure] = Doubt(
+                failed=lost,
+                bounds=(total / (kept + lost), (total + lost) / (kept + lost)),
+                demoted=demoted,
+                decisive=not (demoted or too_many),
+            )
+        return found
+
+
+def _scores(found: Mapping[str, Column], asked: int, leaks: Collection[str]) -> dict[str, Score | None]:
+    """measure -> score over all questions, and over each stratum; None where the measure does not apply."""
+    return {m: _score(found[m], asked, leaks) if m in found else None for m in MEASURES}
+
+
+def _score(column: Column, asked: int, leaks: Collection[str]) -> Score | None:
+    whole = estimate(column)
+    if whole is None:
+        return None
+    clean = column.only([i for i, q in enumerate(column.questions) if q not in leaks]) if leaks else None
+    return Score(
+        mean=whole.mean,
+        low=whole.low,
+        high=whole.high,
+        n=whole.n,
+        clusters=whole.clusters,
+        method=whole.method,
+        coverage=len(column.questions) / asked,
+        strata={stratum: estimate(column.of(stratum)) for stratum in sorted(set(column.strata))},
+        clean=estimate(clean),
+    )
+
+
+def read_records(folder: Path) -> dict[str, list[Record]]:
+    """The records of a run, by cell. Raises UserError naming a malformed line."""
+    by_cell: dict[str, list[Record]] = defaultdict(list)
+    for _, row in read_jsonl(folder / "records.jsonl"):
+        by_cell[row["cell"]].append(read_record(row))
+    return by_cell
+
+
+def graded(folder: Path) -> GradedRun:
+    """A run's records graded, with what its judges said. Raises UserError where the folder holds no run."""
+    said, judge = judge_stage.verdicts(folder), judge_stage.summary(folder)
+    return GradedRun(read_run(folder), read_records(folder), said, judge)

@@ -1,0 +1,109 @@
+"""The recommendation of scores.json: needs, costs, the choice, and what would change it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bench.execution.run_file import Number, Part
+from bench.stats.comparisons import Pair
+
+Outcome = Literal["winner", "equivalent", "undecided", "nothing feasible"]
+Criterion = Literal["cost", "latency", "memory"]
+
+
+class Need(Part):
+    """One need of the spec against one system. `met` is None where it cannot be told, which is not met."""
+
+    need: str
+    limit: bool | Number
+    value: bool | Number | None
+    met: bool | None
+
+
+class Costs(Part):
+    """USD of one system at the spec's volumes; None where the spec has no price, or nothing was measured for it."""
+
+    build_usd: float | None
+    thousand_questions_usd: float | None
+    refresh_s: float | None
+    refresh_usd: float | None
+    storage_usd_per_month: float
+    fixed_usd_per_month: float | None
+    usd_per_month: float | None = None
+
+
+class Criteria(Part):
+    """What quality is weighed against: USD a month, median latency in seconds, peak memory in bytes."""
+
+    cost: float | None
+    latency: float | None
+    memory: Number | None
+
+
+class BreakEven(Part):
+    """Two systems: from how many questions a month `low`, which costs less to ask, is the cheaper one.
+
+    `questions_per_month` is None where one is cheaper at any volume; then it is `cheaper`.
+    """
+
+    a: str
+    b: str
+    low: str
+    high: str
+    questions_per_month: float | None
+    cheaper: str | None
+
+
+class WeightFlip(Part):
+    """The weight of a criterion from which another system would be ahead, in points for a tenfold saving."""
+
+    kind: Literal["weight"] = "weight"
+    criterion: Criterion
+    to: str
+    threshold: float
+    saves: float
+    loses: float
+
+
+class NeedFlip(Part):
+    """The needs that keep a system with higher quality out."""
+
+    kind: Literal["need"] = "need"
+    to: str
+    needs: tuple[Need, ...]
+    gains: float | None
+
+
+class Split(Part):
+    """Two opposite halves that the mean hides: differences of the best from another system."""
+
+    to: str
+    answerable: Pair
+    unanswerable: Pair
+
+
+class Recommendation(Part):
+    """Who meets the needs, who is ahead, how sure that is, and what would change it."""
+
+    metric: str
+    needs: dict[str, tuple[Need, ...]]
+    feasible: tuple[str, ...]
+    pareto: tuple[str, ...]
+    costs: dict[str, Costs]
+    criteria: dict[str, Criteria]
+    break_even: tuple[BreakEven, ...]
+    outcome: Outcome
+    choice: str | None = None
+    best: str | None = None
+    equivalent: tuple[str, ...] = ()
+    among: tuple[str, ...] = ()
+    probability: float | None = None
+    probabilities: dict[str, float] = Field(default_factory=dict)
+    questions: int | None = None
+    against: tuple[Pair, ...] = ()
+    flips: tuple[Annotated[WeightFlip | NeedFlip, Field(discriminator="kind")], ...] = ()
+    split: tuple[Split, ...] = ()
+    caveats: tuple[str, ...] = ()
+    sentence: str = ""

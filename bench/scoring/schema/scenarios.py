@@ -1,0 +1,168 @@
+"""The scenario tables of scores.json, and what its experiments found."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from bench.core.vocabulary import JSON
+from bench.execution.run_file import Part
+from bench.stats.comparisons import Pair
+from bench.stats.intervals import Estimate
+
+
+class FreshnessRow(Part):
+    """Changed and unchanged facts before and after the corpus was updated, and what the update takes."""
+
+    system: str
+    before_em: Estimate | None
+    updated_em: Estimate | None
+    stale: Estimate | None
+    kept_em: Estimate | None
+    refresh_s: float | None
+    refresh_usd: float | None
+    retrain_s: float | None
+    retrained_changed: Estimate | None = None
+    retrained_unchanged: Estimate | None = None
+
+
+class CurvePoint(Part):
+    """Quality at one number of training questions, and its difference from retrieval."""
+
+    size: int
+    score: Estimate | None
+    against: Pair | None = None
+
+
+class LearningCurve(Part):
+    """A tuned system on fewer training questions, and the first size at which it is not below retrieval."""
+
+    system: str
+    metric: str
+    rows: tuple[CurvePoint, ...]
+    retrieval: str | None
+    retrieval_score: Estimate | None
+    crossing: int | None
+
+
+class StyleRow(Part):
+    """House style of one system."""
+
+    system: str
+    form: Estimate | None
+    content: Estimate | None
+
+
+class ForgettingRow(Part):
+    """What a tuned model reads as well as the untuned one, on the same passages."""
+
+    system: str
+    stratum: str
+    before: Estimate | None
+    after: Estimate | None
+    difference: Pair | None
+
+
+class RobustnessRow(Part):
+    """A reader under one setting of the passages that it is shown."""
+
+    reader: str
+    what: str
+    value: str | int
+    measure: str
+    score: Estimate | None
+
+
+class ProvenanceRow(Part):
+    """Whether the source of an answer can be shown, and is a gold passage."""
+
+    system: str
+    shows: bool
+    precision: Estimate | None
+    recall: Estimate | None
+
+
+class RecallRow(Part):
+    """Recall of an index under one search parameter, and what that does to the answers."""
+
+    system: str
+    what: str
+    value: int
+    index_recall: Estimate | None
+    score: Estimate | None
+    p50_s: float | None
+
+
+class Churn(Part):
+    """What the experiment on an index that is updated in place found."""
+
+    rounds: int
+    share: float
+    vectors: int
+    queries: int
+    k: int
+    recall_in_place: float
+    recall_rebuilt: float
+    update_s: float
+    rebuild_s: float
+
+
+class ChurnRow(Churn):
+    """The same, with the name of its experiment."""
+
+    system: str
+
+
+class ScenarioTables(Part):
+    """A table for each scenario; None where it was not run."""
+
+    freshness: tuple[FreshnessRow, ...] | None = None
+    data: LearningCurve | None = None
+    style: tuple[StyleRow, ...] | None = None
+    forgetting: tuple[ForgettingRow, ...] | None = None
+    robustness: tuple[RobustnessRow, ...] | None = None
+    provenance: tuple[ProvenanceRow, ...] | None = None
+    recall: tuple[RecallRow, ...] | None = None
+    churn: tuple[ChurnRow, ...] | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether there is any table to show."""
+        return any(getattr(self, name) for name in type(self).model_fields)
+
+
+class SlowdownPoint(Part):
+    """The ratio of QLoRA's to LoRA's step time at one number of tokens, with the 95% interval of its ranks."""
+
+    tokens: int
+    rows: int
+    ratio: float
+    low: float | None
+    high: float | None
+    pairs: int
+    lora_s: float
+    qlora_s: float
+
+
+class SlowdownMemory(Part):
+    """Peak memory of each arm, from a process of its own."""
+
+    lora_bytes: int
+    qlora_bytes: int
+
+
+class Slowdown(Part):
+    """What the experiment on the QLoRA slowdown found, on one model."""
+
+    model: str
+    random_weights: bool
+    device: str
+    recipe: dict[str, JSON]
+    points: tuple[SlowdownPoint, ...]
+    memory: SlowdownMemory
+    memory_of: str
+
+
+# what an experiment found; a mapping for one of the user's own
+Facts = Annotated[Slowdown | Churn | dict[str, JSON], Field(union_mode="left_to_right")]

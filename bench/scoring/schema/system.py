@@ -1,0 +1,182 @@
+"""One system of scores.json: what was measured of it over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, model_validator
+
+from bench.core.system import Family, Precision
+from bench.execution.run_file import Flips, Number, Part
+from bench.spec import kinds
+from bench.spec.scenarios import Scenario
+from bench.stats.intervals import Estimate
+
+
+class Score(Part):
+    """One measure of one system: a mean with its 95% interval over all questions, and over each stratum.
+
+    `coverage` is the share of the questions asked that the measure could score; `clean` is over those that training has
+    not seen, None where it has seen none.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    clusters: int
+    method: str
+    coverage: float
+    strata: dict[str, Estimate | None]
+    clean: Estimate | None = None
+
+
+class Doubt(Part):
+    """What a judge's figure rests on: failed verdicts, the bounds they leave, and whether it decides anything."""
+
+    failed: float
+    bounds: tuple[float, float]
+    demoted: bool
+    decisive: bool
+
+
+class Speed(Part):
+    """Latency of the questions answered alone, in seconds; throughput of those answered in batches."""
+
+    n: int
+    p50_s: float | None
+    p90_s: float | None
+    p95_s: float | None
+    p99_s: float | None
+    p50_interval_s: tuple[float, float] | None
+    first_token_s: float | None
+    per_token_s: float | None
+    questions_per_s: float | None
+    batched_n: int
+    batch_size: int | None
+
+
+class Build(Part):
+    """What a system took to build, medians over its seeds; None for stages that it has not."""
+
+    chunk_s: float | None
+    embed_s: float | None
+    index_s: float | None
+    train_s: float | None
+    total_s: float
+    around_s: float | None
+    artefact_bytes: Number
+    reused: Number
+    artefacts: Number
+    steps: Number | None
+    tokens: Number | None
+    tokens_per_s: float | None
+    step_s: float | None
+    trainable_parameters: Number | None
+    trials: Number | None
+    optimiser: str | None
+    batches_sha256: str | None
+    dev_loss: float | None
+    truncated: Number | None
+    skipped: Number | None
+    train_peak_rss_growth_bytes: Number | None = Field(
+        validation_alias=AliasChoices("train_peak_rss_growth_bytes", "train_peak_rss_bytes")
+    )
+    train_peak_gpu_bytes: Number | None
+
+
+class Memory(Part):
+    """Peak memory while answering, the worst seed's, in bytes. Growth is above what the process started with."""
+
+    start_rss_bytes: Number | None
+    peak_rss_growth_bytes: Number = Field(validation_alias=AliasChoices("peak_rss_growth_bytes", "peak_rss_bytes"))
+    peak_gpu_allocated_bytes: Number | None
+    peak_gpu_reserved_bytes: Number | None
+    peak_gpu_process_bytes: Number | None
+    weights_bytes: Number | None
+    parameters: Number | None
+
+
+class Tokens(Part):
+    """Mean tokens of a question's prompt and answer."""
+
+    prompt: float | None
+    completion: float | None
+
+
+class Cost(Part):
+    """USD to build, and for a thousand questions in batches; None where the spec has no price for it."""
+
+    build_usd: float | None
+    thousand_questions_usd: float | None
+
+
+class Limits(Part):
+    """Shares of what the machine can do at most, of decoding and of training."""
+
+    decode: float | None
+    training: float | None
+
+
+class SystemHead(Part):
+    """What is known of every system, whether or not it finished."""
+
+    kind: str
+    control: bool
+    precision: Precision
+    seeds: int
+    failed: dict[str, str]  # cell -> reason
+    trained: bool
+    scenario: Scenario | None
+    family: Family = "both"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_scores(cls, data: Any) -> Any:
+        """Older scores do not say the family of a kind: the built-in kinds do."""
+        if isinstance(data, Mapping) and "family" not in data and data.get("kind") in kinds.builtin():
+            return {**data, "family": kinds.load(str(data["kind"])).family}
+        return data
+
+
+class FailedSystem(SystemHead):
+    """A system none of whose cells finished."""
+
+    status: Literal["failed"] = "failed"
+    n: int = 0
+
+
+class MeasuredSystem(SystemHead):
+    """A system over its seeds: everything that was measured of it."""
+
+    status: Literal["done", "partly failed"]
+    n: int
+    errors: int
+    truncated: int
+    scores: dict[str, Score | None]  # measure -> score; None where it does not apply
+    doubts: dict[str, Doubt]
+    seed_em: tuple[float, ...]
+    speed: Speed
+    build: Build
+    memory: Memory
+    tokens: Tokens
+    cost: Cost
+    limits: Limits
+    flips: Flips | None
+    refresh_s: float | None
+    device: str | None
+    endpoint: bool
+    cell_s: float | None
+
+    def score(self, measure: str) -> Score | None:
+        """The score of a measure; None where it does not apply, or an older ragtune did not have it."""
+        return self.scores.get(measure)
+
+    @property
+    def shown_family(self) -> Family:
+        """The family that charts show it under: a privileged system is a control, whatever its kind."""
+        return "control" if self.control else self.family
+
+
+System = Annotated[FailedSystem | MeasuredSystem, Field(discriminator="status")]

@@ -1,0 +1,85 @@
+"""The evidence of a run: what scenario tables, claims and the recommendation are read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from bench.execution.run_file import RunFile, SystemEntry
+from bench.scoring.grade import Column, estimate, panel
+from bench.scoring.graded import GradedRun
+from bench.scoring.schema import Facts, MeasuredSystem
+from bench.spec.scenarios import Scenario
+from bench.stats.comparisons import Pair, compare
+from bench.stats.intervals import Estimate
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A graded run. `systems` and `columns` hold the scenarios' systems too; `experiments` are facts by name.
+
+    `latency` is system -> question -> seconds, of those answered alone; `shows` are the systems whose answers come with
+    passages.
+    """
+
+    run: RunFile
+    systems: Mapping[str, MeasuredSystem]
+    columns: Mapping[str, Mapping[str, Column]]
+    experiments: Mapping[str, tuple[Facts, ...]]
+    headline: str
+    latency: Mapping[str, Mapping[str, float]]
+    shows: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, graded: GradedRun, *, headline: str, experiments: Mapping[str, tuple[Facts, ...]]) -> Evidence:
+        """The evidence that a graded run holds."""
+        measured = {n: s for n, s in graded.systems.items() if isinstance(s, MeasuredSystem)}
+        return cls(graded.run, measured, graded.columns, experiments, headline, graded.latency, graded.shows)
+
+    @property
+    def margin(self) -> float | None:
+        """The difference, set before the run, that does not matter."""
+        return self.run.spec.margin
+
+    @property
+    def named(self) -> dict[str, MeasuredSystem]:
+        """The spec's own systems that finished."""
+        return {name: system for name, system in self.systems.items() if system.scenario is None}
+
+    def entry(self, system: str) -> SystemEntry:
+        """What the run says of a system."""
+        return self.run.systems[system]
+
+    def of_scenario(self, scenario: str) -> Iterator[tuple[str, Scenario]]:
+        """(system, setting) of a scenario's systems that finished."""
+        for name, system in self.systems.items():
+            if system.scenario is not None and system.scenario.name == scenario:
+                yield name, system.scenario
+
+    def ratios(self, a: str, b: str) -> list[float]:
+        """Latency of `a` over that of `b`, for each question that both answered alone."""
+        mine, other = self.latency.get(a, {}), self.latency.get(b, {})
+        return [mine[q] / other[q] for q in mine if q in other]
+
+    def column(self, system: str, measure: str, stratum: str | None = None) -> Column | None:
+        """A measure of a system, on one stratum or on all; None where it does not apply."""
+        found = self.columns.get(system, {}).get(measure)
+        return found.of(stratum) if found and stratum else found
+
+    def estimate(self, system: str, measure: str, stratum: str | None = None) -> Estimate | None:
+        """The mean of a measure of a system with its interval; None where it does not apply."""
+        return estimate(self.column(system, measure, stratum))
+
+    def quality(self, system: str) -> float:
+        """The mean of the measure that leads."""
+        return self.columns[system][self.headline].mean
+
+    def pair(self, a: str, b: str, measure: str, stratum: str | None = None) -> Pair | None:
+        """`a` minus `b` on the questions that both have; None where they have none in common."""
+        found = {n: c for n in (a, b) if (c := self.column(n, measure, stratum)) and c.questions}
+        return self.compared(found)
+
+    def compared(self, columns: Mapping[str, Column]) -> Pair | None:
+        """The first of two columns minus the second; None without a question in common, or without two of them."""
+        both = panel(columns) if len(columns) == 2 else None
+        return compare(both, margin=self.margin)[0] if both else None

@@ -1,0 +1,80 @@
+"""The typed shapes of run.json and scores.json: nothing is lost, older files are read, and the schemas are published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from bench import parse
+from bench.core.errors import UserError
+from bench.execution.run import run
+from bench.execution.run_file import RunFile, read_run
+from bench.metrics.registry import JUDGED, MEASURES, TABLES, in_table
+from bench.scoring.schema import Scores
+from bench.spec.json_schema import schema as spec_schema
+from bench.verdict.score import read_scores
+from tests.conftest import ROOT, raw_spec, scores_json
+from tests.golden.make import STORED
+
+PUBLISHED = [STORED, *sorted(p.parent for p in (ROOT / "reports" / "published").glob("*/scores.json"))]
+RENAMED = {"peak_rss_bytes": "peak_rss_growth_bytes", "train_peak_rss_bytes": "train_peak_rss_growth_bytes"}
+SCHEMAS = {"spec": spec_schema, "scores": Scores.model_json_schema, "run": RunFile.model_json_schema}
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, value) of everything that is neither a mapping nor a list, under the names of this version."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{RENAMED.get(key, key)}")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from leaves(inner, f"{path}[{number}]")
+    else:
+        yield path, value
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda p: p.name)
+def test_every_figure_of_a_stored_run_is_read(folder: Path) -> None:
+    raw = dict(leaves(json.loads((folder / "scores.json").read_text())))
+    dropped = {path for path in raw if path.endswith((".a_s", ".b_s"))}  # said twice: as lora_s and qlora_s
+    typed = dict(leaves(read_scores(folder).model_dump(mode="json")))
+    assert len(raw) > 1000
+    assert {path: typed.get(path, "lost") for path in raw if path not in dropped} == {
+        path: value for path, value in raw.items() if path not in dropped
+    }
+    assert read_run(folder).cells
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_schemas_are_published(name: str) -> None:
+    stored = json.loads((ROOT / "docs" / "schemas" / f"{name}.json").read_text())
+    assert stored == SCHEMAS[name](), f"ragtune schema --of {name} > docs/schemas/{name}.json"
+
+
+def test_what_a_run_writes_fits_its_schema(tmp_path: Path) -> None:
+    outcome = run(parse(raw_spec()), out=tmp_path / "r", store=tmp_path / "s")
+    jsonschema.validate(scores_json(outcome.folder), Scores.model_json_schema())
+    raw = json.loads((outcome.folder / "run.json").read_text())
+    jsonschema.validate(raw, RunFile.model_json_schema())
+    assert raw["systems"]["echo"]["family"] == "both"
+
+
+def test_a_damaged_run_is_told_with_the_key(tmp_path: Path) -> None:
+    raw = json.loads((STORED / "run.json").read_text())
+    del raw["environment"]["cpu"]
+    (tmp_path / "run.json").write_text(json.dumps(raw))
+    with pytest.raises(UserError, match=r"environment\.cpu.*ragtune run"):
+        read_run(tmp_path)
+
+
+def test_measures_are_declared_once() -> None:
+    tabled = [name for table in TABLES for name in in_table(table)]
+    assert len(tabled) == len(set(tabled)) and set(tabled) <= set(MEASURES)
+    assert {name for name, measure in MEASURES.items() if measure.source == "judge"} == set(JUDGED)
+    titles = [measure.title for measure in MEASURES.values()]
+    assert len(set(titles)) == len(titles)
