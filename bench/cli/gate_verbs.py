@@ -20,23 +20,26 @@ EXITS = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 def gate(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN", help="A run's folder; or `calibrate` and a SPEC or three runs.")
+        list[str],
+        typer.Argument(
+            metavar="RUN", help="A run's folder; or `calibrate`, followed by a SPEC or at least three runs."
+        ),
     ],
     baseline: Annotated[Path | None, typer.Option(help="A baseline's file, or another run.")] = None,
     rules: Annotated[
         Path | None, typer.Option(help="YAML of rules.  [default: 2 points of quality, 10% of time, 5% of memory]")
     ] = None,
     inconclusive: Annotated[
-        str, typer.Option(help="What an inconclusive gate exits with: 3, or as pass or fail.")
+        str, typer.Option(help="Exit code of an inconclusive gate: 3, `pass` (0) or `fail` (1).")
     ] = "3",
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML to this file.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write Markdown, under 64 kB, to this file.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write JSON to this file.")] = None,
     repeats: Annotated[int, typer.Option(help="How often `calibrate` runs the SPEC.")] = 3,
 ) -> None:
-    """Compare RUN with a baseline, rule by rule. Exits 0: pass, 1: regression, 2: usage, 3: inconclusive.
+    """Compare RUN with a baseline, rule by rule. Exit codes: 0 pass, 1 regression, 2 usage error, 3 inconclusive.
 
-    `ragtune gate calibrate SPEC` repeats one run and measures the noise, below which no margin can be held.
+    `ragtune gate calibrate SPEC` repeats one run and measures the noise between identical runs; margins must not be smaller.
     """
     from bench.cli import tables
     from bench.core.errors import UserError
@@ -142,13 +145,14 @@ def _repeated(path: Path, repeats: int) -> list[Snapshot]:
 def baseline(
     verb: Annotated[str, typer.Argument(metavar="accept", help="What to do with RUN: `accept` it.")],
     run: RunPath,
-    reason: Annotated[str, typer.Option(help="Why these figures are the ones to hold.")] = "",
+    reason: Annotated[str, typer.Option(help="Why this baseline is accepted.")] = "",
     out: Annotated[Path, typer.Option(help="Folder where baselines are kept.")] = Path("reports/baselines"),
     repeats: Annotated[
-        list[Path], typer.Option("--repeat", help="Further runs of the same spec: the noise is stored too.")
+        list[Path],
+        typer.Option("--repeat", help="Further runs of the same spec; their noise is stored in the baseline."),
     ] = [],  # noqa: B006
 ) -> None:
-    """Keep RUN's figures as what later runs are held to: `ragtune baseline accept RUN --reason "..."`."""
+    """Save the results of RUN as a baseline for later runs: `ragtune baseline accept RUN --reason "..."`."""
     from bench.core.errors import UserError
     from bench.gate.noise import floors
     from bench.gate.snapshot import accept, of_run

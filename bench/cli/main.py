@@ -1,4 +1,4 @@
-"""The command line: one verb a stage. `ragtune --help` imports nothing heavy."""
+"""The command line: one command per stage. `ragtune --help` imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import gate_verbs
-from bench.cli.options import Json, Out, RunPath, Set, SpecPath, Store, load
+from bench.cli.options import Json, Out, RunA, RunB, RunPath, Set, SpecPath, Store, load
 
 if TYPE_CHECKING:
     from bench.spec.model import Spec
@@ -92,7 +92,7 @@ def score(run: RunPath, as_json: Json = False) -> None:
 
 @app.command()
 def judge(run: RunPath) -> None:
-    """Have RUN's answers judged by the models that its spec names (`judge`, `entailment`); score and draw it again."""
+    """Have RUN's answers judged by the models that its spec names (`judge`, `entailment`); then score the run and draw its report again."""
     from bench.cli import tables
     from bench.cli.progress import bar
     from bench.execution.run_file import read_run
@@ -121,7 +121,7 @@ def report(
         typer.Option("--format", help="html; or the scores as markdown, csv, json, parquet, mlflow, every-eval-ever."),
     ] = "html",
 ) -> None:
-    """Draw RUN's index.html again from its scores. For a folder of runs: a page over all of them."""
+    """Draw RUN's index.html again from its scores. For a folder of runs, write an overview page."""
     from bench.core.errors import UserError
     from bench.report import index
     from bench.report import report as draw
@@ -140,8 +140,8 @@ def report(
 
 
 @app.command()
-def compare(a: RunPath, b: RunPath, as_json: Json = False) -> None:
-    """What changed from run A to run B: the specs first, then every measure, paired by question."""
+def compare(a: RunA, b: RunB, as_json: Json = False) -> None:
+    """Compare run A with run B: the specs first, then every measure, paired by question."""
     from dataclasses import asdict
 
     from bench.cli import tables
@@ -161,7 +161,7 @@ def claims(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """The claims about retrieval and fine-tuning, and what would test each; with RUN, what it says of them."""
+    """List the claims about retrieval and fine-tuning and how each is tested; with RUN, show its results."""
     from bench.cli import tables
     from bench.verdict.claims import ledger
     from bench.verdict.score import score as score_run
@@ -208,7 +208,7 @@ def plan(
     store: Store = None,
     as_json: Json = False,
 ) -> None:
-    """What a run of SPEC would do: its cells, which of them are done, and the time and memory to expect."""
+    """Show what a run of SPEC would do: its cells, which of them are done, and the time and memory to expect."""
     from bench.cli import tables
     from bench.execution.plan import plan as plan_run
 
@@ -221,7 +221,7 @@ def plan(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Whether this machine can run ragtune, and what to do where it cannot."""
+    """Check whether this machine can run ragtune, and suggest what to do where it cannot."""
     from bench.cli import tables
     from bench.execution.doctor import examine
 
@@ -243,7 +243,7 @@ def init(
     model: Annotated[str | None, typer.Option(help="Base model: a folder or hub id.")] = None,
     embedder: Annotated[str | None, typer.Option(help="Embedder: a folder or hub id.")] = None,
 ) -> None:
-    """Write a commented spec for your own data, asking for what no flag gives."""
+    """Write a commented spec for your own data, and ask for what no option gives."""
     from bench.spec.init import write
 
     if data is None:
@@ -258,7 +258,7 @@ def init(
 
 @app.command()
 def systems() -> None:
-    """The kinds of system that a spec can name."""
+    """List the kinds of system that a spec can name."""
     from bench.spec import kinds
 
     for name in kinds.builtin():
@@ -269,7 +269,7 @@ def systems() -> None:
 def schema(
     of: Annotated[str, typer.Option(help="The file that is described: spec, scores or run.")] = "spec",
 ) -> None:
-    """The JSON Schema of a spec, for editors; or of scores.json or run.json, for tools that read them."""
+    """Print the JSON Schema of a spec, for editors; or of scores.json or run.json, for tools that read them."""
     from bench.core.errors import UserError
     from bench.execution.run_file import RunFile
     from bench.scoring.schema import Scores
@@ -286,16 +286,16 @@ def world(
     out: Annotated[Path, typer.Argument(help="The dataset folder to write.")],
     seed: Annotated[str, typer.Option(help="The same seed gives the same bytes.")] = "plant-1",
     pages: Annotated[
-        int, typer.Option(help="Pages of the plant, 30 to 1,000,000; a tenth more are of another world.")
+        int, typer.Option(help="Pages of the factory, 30 to 1,000,000; 10% more describe another, unrelated world.")
     ] = 360,
     train: Annotated[int, typer.Option(help="Training questions.")] = 600,
     dev: Annotated[int, typer.Option(help="Questions to select models on.")] = 60,
     test: Annotated[int, typer.Option(help="Test questions.")] = 400,
     facts: Annotated[int, typer.Option(help="Facts that each page states.")] = 4,
-    wordings: Annotated[int, typer.Option(help="How often a page says each fact, in other words each time.")] = 1,
-    paraphrases: Annotated[int, typer.Option(help="In how many wordings training asks a fact.")] = 3,
-    restated: Annotated[int, typer.Option(help="How often each page is said again, to train on passages.")] = 4,
-    siblings: Annotated[int, typer.Option(help="Machines that share a name: hard distractors.")] = 2,
+    wordings: Annotated[int, typer.Option(help="Number of wordings of each fact on its page.")] = 1,
+    paraphrases: Annotated[int, typer.Option(help="Number of differently worded training questions per fact.")] = 3,
+    restated: Annotated[int, typer.Option(help="Number of paraphrased copies of each page, to train on passages.")] = 4,
+    siblings: Annotated[int, typer.Option(help="Number of machines that share a name, as hard distractors.")] = 2,
     skew: Annotated[
         float, typer.Option(help="How unevenly engineers and parts are referred to, from 0 (evenly) towards 1.")
     ] = 0.0,
@@ -304,7 +304,7 @@ def world(
         float, typer.Option(help="Share of test questions that the corpus does not answer.")
     ] = 0.15,
 ) -> None:
-    """Generate a fictional plant as a native dataset."""
+    """Generate a synthetic dataset about a fictional factory, in the native format of ragtune."""
     from bench.core.errors import UserError
     from bench.world.dataset import write
     from bench.world.questions import Quiz

@@ -75,9 +75,9 @@ def scenarios(found: ScenarioTables) -> None:
                 "new facts after",
                 "stale after",
                 "unchanged after",
-                "refresh",
-                "trained anew",
-                "new facts then",
+                "re-index",
+                "retraining",
+                "new facts, retrained",
             ),
             [
                 (
@@ -99,7 +99,7 @@ def scenarios(found: ScenarioTables) -> None:
         )
     if found.data:
         _filled(
-            (f"data ({found.data.system})", "score", "minus retrieval"),
+            (f"data ({found.data.system})", "score", "difference from retrieval"),
             [(count(row.size), interval(row.score), difference(row.against)) for row in found.data.rows],
         )
     if found.forgetting:
@@ -112,7 +112,7 @@ def scenarios(found: ScenarioTables) -> None:
         )
     if found.robustness:
         _filled(
-            ("robustness", "varied", "to", "measure", "score"),
+            ("robustness", "variable", "value", "measure", "score"),
             [(row.reader, row.what, str(row.value), row.measure, interval(row.score)) for row in found.robustness],
         )
     if found.recall:
@@ -159,7 +159,7 @@ def comparison(found: Comparison) -> None:
         console.print(note, markup=False, highlight=False)
     table = _table("system", "measure", "A", "B", "B - A", "95% interval", "n")
     for row in found.rows:
-        ends = "one figure a run" if row.low is None else f"{row.low:+.3f} to {row.high:+.3f}"
+        ends = "one value per run" if row.low is None else f"{row.low:+.3f} to {row.high:+.3f}"
         figures = (f"{row.a:.3g}", f"{row.b:.3g}", f"{row.difference:+.3g}")
         table.add_row(escape(row.system), row.measure, *figures, ends, str(row.n or ""))
     _print(table)
@@ -167,7 +167,7 @@ def comparison(found: Comparison) -> None:
 
 def plan(rows: Sequence[Mapping[str, Any]]) -> None:
     """The cells of a run, and the time and memory to expect of each."""
-    table = _table("cell", "records", "time", "weights and states", "basis")
+    table = _table("cell", "state", "time", "memory", "estimate based on")
     for row in rows:
         state = "cached" if row["cached"] else "to run"
         table.add_row(escape(row["cell"]), state, span(row["seconds"]), size(row["bytes"]), row["basis"])
@@ -199,7 +199,7 @@ def gate(results: Sequence[Result]) -> None:
 
 def floors(noise: Mapping[str, float], smallest: Mapping[str, float]) -> None:
     """The noise of repeats, and the smallest change that a gate finds above it."""
-    table = _table("metric", "noise of repeats", "smallest change found 9 times in 10")
+    table = _table("metric", "noise of repeats", "smallest change found with 90% power")
     for metric, floor in noise.items():
         share = metric in smallest
         found = f"{smallest[metric]:.4f}" if share else ""

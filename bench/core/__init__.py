@@ -1,7 +1,7 @@
-"""What every other package speaks: the vocabulary, the System protocol, the store, the meters and the files.
+"""Types and helpers that all other packages use: vocabulary, System protocol, store, meters and files.
 
 Holds the frozen values that travel between the stages (`vocabulary`), what a kind of system must offer (`system`),
 content-addressed artefacts (`store`), time and memory (`meters`), errors, digests, redaction and display of numbers.
-Nothing comes in but plain values; nothing goes out but those. May import the standard library, pydantic, numpy-free
-helpers of third parties, and `bench.stats`; never another package of `bench`, and never torch or transformers.
+It takes and returns plain values. May import the standard library, pydantic and small third-party helpers; never another
+package of `bench`, and never torch or transformers.
 """

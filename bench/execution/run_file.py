@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from bench.core.errors import UserError
 from bench.core.files import read_json
@@ -239,7 +247,7 @@ class RunFile(Part):
 
     name: str
     status: str
-    spec: Spec
+    spec: Annotated[Spec, WithJsonSchema({"type": "object", "description": "As `ragtune schema` describes it."})]
     recorded: dict[str, Any] = Field(default_factory=dict)  # the spec as it was written down: of it is `spec_digest`
     spec_digest: str
     dataset: Dataset

@@ -191,9 +191,7 @@ def accept(
 ) -> Path:
     """Write a run's snapshot as a baseline. Raises UserError without a reason, and for a run that is not whole."""
     if not reason.strip():
-        raise UserError(
-            "a baseline needs a reason.", where="--reason", remedy="Say why these figures are the ones to hold."
-        )
+        raise UserError("a baseline needs a reason.", where="--reason", remedy="Say why this baseline is accepted.")
     run = read_run(folder)
     if run.status != "complete":
         raise UserError(

@@ -1,4 +1,4 @@
-"""Measures of answers: pure functions, one file a family, and the registry that declares every measure once.
+"""Measures of answers: pure functions, one file per family, and the registry that declares every measure once.
 
 Holds answers against references (`text`), retrieval against gold passages (`retrieval`), answers against the passages
 shown (`grounding`, `entailment`), the language model as a judge (`judge`), and `registry`: name, title, direction and

@@ -10,8 +10,8 @@ from bench.core.vocabulary import Hit
 from bench.metrics.text import contains
 
 BLIND = {  # what counting words cannot tell, for the page
-    "negated": "a fact that is denied shares all but one word with the fact",
-    "paraphrase": "a true statement in other words shares few",
+    "negated": "a negated fact shares all but one word with the fact",
+    "paraphrase": "a true statement in other words shares few words",
 }
 _MARK = re.compile(r"\[(\d+)\]")
 

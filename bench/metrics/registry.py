@@ -28,14 +28,14 @@ class Table:
 ANSWERS = Table("Answers")
 STYLE = Table(
     "House style",
-    "Form: the whole answer is written as the house writes. "
-    "Content: share of the asked facts that stand in it, whatever its form.",
+    "Form: the whole answer matches the required form. "
+    "Content: share of the requested facts in the answer, in any form.",
 )
 GROUNDING = Table(
     "Retrieval and grounding",
-    "Index recall is against exact search; recall@k, MRR and nDCG are of the gold passages. "
-    "K-Precision: share of the answer's words that stand in the passages shown. "
-    "Citations: passages that an answer marks as [n], or else that contain it.",
+    "Index recall is measured against exact search; recall@k, MRR and nDCG against the gold passages. "
+    "K-Precision: share of the words of an answer that occur in the passages shown. "
+    "Citations: the passages that an answer cites as [n]; without citations, those that contain the answer.",
 )
 TABLES = (ANSWERS, STYLE, GROUNDING)
 

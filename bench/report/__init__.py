@@ -1,4 +1,4 @@
-"""Scores to one HTML file: self-contained, whole without its script, nothing from a corpus or a model ever markup.
+"""Scores to one HTML file: self-contained, complete without its script, every text of others escaped.
 
 Holds the page and its templates (`page`, `sections`, `macros.html.j2`), what it shows of the records (`details`), its
 caveats, its charts, and exports to other tools. scores.json, run.json and records.jsonl come in; files for people go

@@ -28,7 +28,7 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
 def _training(run: RunFile, done: Measured) -> Iterator[str]:
     seeds = len(run.spec.seeds)
     if seeds < 3 and any(system.build.steps for system in done.values()):
-        yield f"Training variance was not measured: {seeds} seed{'s' if seeds > 1 else ''}; three are the least."
+        yield f"Training variance was not measured: {seeds} seed{'s' if seeds > 1 else ''}; at least three are needed."
 
 
 def _leaks(run: RunFile, scores: Scores) -> Iterator[str]:
@@ -36,8 +36,8 @@ def _leaks(run: RunFile, scores: Scores) -> Iterator[str]:
         return
     ways = ", ".join(f"{n} {way}" for way, n in scores.leaks.items() if way != "all")
     yield (
-        f"Training has seen, in these or in near words, {leaked} of the {run.dataset.test} test questions ({ways}); "
-        "scores without them:"
+        f"{leaked} of the {run.dataset.test} test questions also occur in the training data, identically or nearly so "
+        f"({ways}). Scores without them:"
     )
     for name, system in scores.measured.items():
         found = system.score(scores.headline)
@@ -50,8 +50,8 @@ def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
     flips = system.flips
     if flips and (flips.again or flips.alone):
         yield (
-            f"{name}: of {flips.n} questions asked again {flips.again} got another answer in the same batch, "
-            f"and {flips.alone} alone."
+            f"{name}: {flips.n} questions were asked again; {flips.again} answers changed in the same batch, "
+            f"{flips.alone} when asked alone."
         )
     if system.errors:
         yield f"{name}: {system.errors} answers failed; they count as wrong."
@@ -63,11 +63,11 @@ def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
     if partly:
         yield f"{name}: not every question could be scored: {', '.join(partly)}."
     if system.truncated:
-        yield f"{name}: {system.truncated} of {system.n * system.seeds} prompts lost passages to the context window."
+        yield f"{name}: {system.truncated} of {system.n * system.seeds} prompts lost passages so as to fit the context window."
     if system.build.truncated:
-        yield f"{name}: {system.build.truncated} training prompts lost passages to the context window."
+        yield f"{name}: {system.build.truncated} training prompts lost passages so as to fit the context window."
     if system.build.skipped:
-        yield f"{name}: {system.build.skipped} training prompts did not fit it, and were left out."
+        yield f"{name}: {system.build.skipped} training prompts did not fit the context window, and were left out."
 
 
 def _times(run: RunFile, done: Measured) -> Iterator[str]:
@@ -76,10 +76,7 @@ def _times(run: RunFile, done: Measured) -> Iterator[str]:
         yield "Cells ran in different environments (versions, commit, processor or GPU): times are not comparable."
     few = [system.speed.n for system in done.values() if system.speed.p99_s is None]
     if few:
-        yield (
-            "Percentiles without a figure are not supported by their number of samples "
-            f"(from {min(few)}); a p99 takes 662."
-        )
+        yield (f"Missing percentiles need more samples (the smallest sample here is {min(few)}; a p99 needs 662).")
     before, cores = run.load_start, run.environment.cores or 1
     if before and before[0] > 0.5 * cores:
         yield f"The machine was busy when the run began (load {before[0]} on {cores} cores): times are less certain."
@@ -92,7 +89,7 @@ def _judge(scores: Scores) -> Iterator[str]:
     if judge is None:
         yield (
             "Faithfulness by a language model judge was not measured: no judge is configured (`judge:` in the spec, "
-            "with base_url and model). K-Precision and citations need none, and count words: "
+            "with base_url and model). K-Precision and citations need no judge, but only compare words: "
             f"{'; '.join(BLIND.values())}."
         )
         return
@@ -107,6 +104,6 @@ def _judge(scores: Scores) -> Iterator[str]:
             if doubt.failed or not doubt.decisive:
                 low, high = doubt.bounds
                 yield (
-                    f"{name}: {title(measure)} without its failed verdicts; with them between {low:.2f} and "
+                    f"{name}: {title(measure)} leaves out failed verdicts; with them it is between {low:.2f} and "
                     f"{high:.2f}{'' if doubt.decisive else ', not decisive'}."
                 )

@@ -58,8 +58,8 @@
     const systems = plain(outcomes.flatMap(Object.keys));
     const stratum = choose("Stratum", [["", "all"], ...plain(questions.map((q) => q.dataset.stratum))]);
     const system = choose("System", [["", "any"], ...systems]);
-    const outcome = choose("is", [["", "anything"], ...plain(outcomes.flatMap(Object.values))]);
-    const against = choose("where right is", [["", "anybody"], ...systems]);
+    const outcome = choose("Outcome", [["", "any"], ...plain(outcomes.flatMap(Object.values))]);
+    const against = choose("Answered correctly by", [["", "any system"], ...systems]);
     const shown = make("output", "", { "aria-live": "polite" });
     bar.append(shown);
     asked.before(bar);

@@ -173,7 +173,7 @@ def describe(entry: SystemEntry) -> str:
     if tuning:
         rank = f"rank {tuning.rank}, " if entry.method == "lora" else ""
         parts.append(f"{rank}{tuning.epochs} epochs" + (", on the passages too" if tuning.passages else ""))
-    parts.append("4-bit weights (NF4)" if entry.precision == "nf4" else "weights as they are")
+    parts.append("4-bit weights (NF4)" if entry.precision == "nf4" else "unquantised weights")
     return "; ".join(parts)
 
 

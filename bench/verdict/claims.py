@@ -41,7 +41,7 @@ def evaluate(evidence: Evidence) -> tuple[Claim, ...]:
     for claim in ledger():
         found = RULES[claim["test"]](evidence)
         if found is None:
-            found = Finding("not tested", "", f"It takes {claim['needs']}.")
+            found = Finding("not tested", "", f"To test it, a run needs {claim['needs']}.")
         said = {key: value for key, value in claim.items() if key != "test"}
         rows.append(Claim(**said, status=found.status, measured=found.measured, takes=found.takes))
     return tuple(rows)
@@ -113,7 +113,7 @@ def _takes(pairs: Sequence[Pair]) -> str:
     questions = max((pair.n90 for pair in pairs if pair.n90), default=None)
     if questions is None:
         return "No difference was seen; set a margin to show that there is none."
-    return f"A difference of this size takes n = {questions:,} questions for 90% power."
+    return f"Finding a difference of this size with 90% power takes n = {questions:,} questions."
 
 
 def _pair(evidence: Evidence, a: str | None, b: str | None, measure: str, stratum: str | None = None) -> Pair | None:

@@ -87,7 +87,7 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
 
 def _nothing_feasible(evidence: Evidence, found: Recommendation) -> Recommendation:
     if evidence.experiments and not any(system.scenario is None for system in evidence.systems.values()):
-        alone = "Experiments alone: no system was compared. What they measured stands below."
+        alone = "This run has only experiments, so no systems were compared. Their results are below."
         return found.model_copy(update={"sentence": alone})
     finished = any(not system.control for system in evidence.named.values())
     return found.model_copy(
@@ -322,7 +322,7 @@ def sentence(evidence: Evidence, found: Recommendation) -> str:
     """The verdict as a manager reads it."""
     what = title(found.metric).lower()
     if any("not decisive" in caveat for caveat in found.caveats):
-        return f"No verdict: {what} is not decisive here. Set `needs.metric` to another measure, or mend the judge."
+        return f"No verdict: {what} is not decisive here. Set `needs.metric` to another measure, or fix the judge."
     if found.choice is None:
         return "No verdict: the systems have no question in common."
     score = _score(evidence, found.choice, found.metric)
@@ -346,13 +346,13 @@ def _score(evidence: Evidence, name: str, metric: str) -> str:
 
 
 def _undecided(found: Recommendation, score: str) -> str:
-    more = "they answered alike, and no margin says when that is enough"
+    more = "their scores are equal so far, so the number of questions needed cannot be estimated"
     if found.questions:
-        more = f"with n = {found.questions:,} questions it could be decided"
+        more = f"about {found.questions:,} questions are needed to decide"
     start = f"No clear winner between {found.best} and {_list(found.among, 'or')}; {more}."
     if found.choice == found.best:
         return f"{start} Highest so far: {score}."
-    return f"{start} Until then {found.choice}, the cheapest of those equivalent to {found.best}: {score}."
+    return f"{start} Until then, use {found.choice}, the cheapest of those equivalent to {found.best}: {score}."
 
 
 def _list(names: Sequence[str], word: str = "and") -> str:
@@ -366,4 +366,4 @@ def _no_system(needs: Mapping[str, Sequence[Need]], *, finished: bool) -> str:
         return "No verdict: no system outside the controls finished."
     failing = {name: [row.need for row in rows if not row.met] for name, rows in needs.items()}
     nearest = min(failing, key=lambda name: len(failing[name]))
-    return f"No system meets the needs. Nearest is {nearest}, which fails {_list(failing[nearest])}."
+    return f"No system meets the needs. The closest is {nearest}, which does not meet {_list(failing[nearest])}."

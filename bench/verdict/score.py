@@ -60,7 +60,7 @@ def _source(folder: Path, run: RunFile) -> str:
     asked = [run.recorded.get(key) for key in ("prices", "volumes", "needs", "margin", "judge")]
     names = ("records.jsonl", *judge_stage.FILES, "judge.json")
     files = [file_digest(folder / name) for name in names if (folder / name).exists()]
-    return digest([VERSION, run.identity, read_json(folder / "run.json")["cells"], asked, files])
+    return digest([VERSION, list(MEASURES), run.identity, read_json(folder / "run.json")["cells"], asked, files])
 
 
 def read_scores(folder: Path) -> Scores:

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from bench.cli.main import app
+from bench.data.formats import FORMATS
 from bench.spec import kinds
 from tests.conftest import ROOT, raw_spec
 
@@ -32,6 +33,11 @@ def test_every_ragtune_verb_exists() -> None:
 def test_readme_lists_every_kind() -> None:
     table = README.split("## What can be compared")[1].split("\n## ")[0]
     assert {k for k in kinds.builtin() if f"`{k}`" in table} == set(kinds.builtin())
+
+
+def test_readme_lists_every_format() -> None:
+    table = README.split("| your data is | `dataset:` |")[1].split("\n\n")[0]
+    assert set(re.findall(r"`format: (\w+)`", table)) == set(FORMATS) - {"native"}
 
 
 def test_python_of_the_readme_runs(tmp_path: Path) -> None:

@@ -16,14 +16,13 @@ from bench.execution.run import run
 from bench.execution.run_file import RunFile, read_run
 from bench.metrics.registry import JUDGED, MEASURES, TABLES, in_table
 from bench.scoring.schema import Scores
-from bench.spec.json_schema import schema as spec_schema
 from bench.verdict.score import read_scores
 from tests.conftest import ROOT, raw_spec, scores_json
 from tests.golden.make import STORED
 
 PUBLISHED = [STORED, *sorted(p.parent for p in (ROOT / "reports" / "published").glob("*/scores.json"))]
 RENAMED = {"peak_rss_bytes": "peak_rss_growth_bytes", "train_peak_rss_bytes": "train_peak_rss_growth_bytes"}
-SCHEMAS = {"spec": spec_schema, "scores": Scores.model_json_schema, "run": RunFile.model_json_schema}
+SCHEMAS = {"scores": Scores.model_json_schema, "run": RunFile.model_json_schema}
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

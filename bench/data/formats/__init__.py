@@ -1,4 +1,4 @@
-"""The formats of datasets, one module each; this folder is the whole registry.
+"""The formats of datasets, one module per format; this folder is the whole registry.
 
 A module holds the format's block of the spec (a `Source` with `format: Literal[...]`), `read(source, origin) -> Task`,
 and `fingerprint(source)`: what the source is, as sha256 of its files or as a hub revision. May import `bench.data`'s

@@ -54,8 +54,10 @@ def _told(recommendation: Recommendation, questions: Sequence[float], along: Seq
     """Who is cheapest at few questions, and from how many questions on another one is. `along`: at each number."""
     exact = {(row.low, row.high): row.questions_per_month for row in recommendation.break_even}
     turns = [(exact.get((b, a)) or q, b) for q, a, b in zip(questions[1:], along, along[1:], strict=False) if a != b]
-    start = "Cheapest at few questions a month" if turns else "Cheapest at any number of questions"
-    return f"{start}: {along[0]}" + "".join(f"; from {count(_round(q))} on: {name}" for q, name in turns[:3])
+    start = "Cheapest system at few questions a month" if turns else "Cheapest system at any number of questions"
+    return f"{start}: {along[0]}" + "".join(
+        f"; from {count(_round(q))} questions a month: {name}" for q, name in turns[:3]
+    )
 
 
 def _round(value: float) -> float:
@@ -77,7 +79,7 @@ def _lines(rows: Sequence[Row], names: Sequence[str], asked: float, scale: Any) 
     )
     drawn = data(rows).mark_line(strokeWidth=2).encode(x=x, y=y, color=scale, strokeDash=dash)
     here = data([{"q": asked}]).mark_rule(strokeDash=[2, 3], color="#6b7280").encode(x="q:Q")
-    title = alt.Title("At the spec's updates; dotted: its questions", fontSize=12)
+    title = alt.Title("At the spec's updates per month; the dotted line is its questions per month", fontSize=12)
     return (here + drawn).properties(width=430, height=230, title=title)
 
 
@@ -95,4 +97,4 @@ def _map(cells: Sequence[Row], questions: Sequence[float], often: Sequence[float
         axis=alt.Axis(values=list(often[::3]), labelExpr="format(datum.value, '~g')"),
     )
     drawn = data(cells).mark_rect().encode(x=x, y=y, color=scale)
-    return drawn.properties(width=430, height=230, title=alt.Title("The cheapest", fontSize=12))
+    return drawn.properties(width=430, height=230, title=alt.Title("Cheapest system", fontSize=12))

@@ -75,9 +75,9 @@ def memory(traces: Mapping[str, Mapping[str, Memory]]) -> Figure | None:
         return None
     (name, process), highest = max(peaks.items(), key=lambda item: item[1])
     return Figure(
-        f"{'GPU memory' if gpu else 'Resident memory'} peaks at {size(highest)}: {name}, {process}",
+        f"Highest {'GPU' if gpu else 'resident'} memory: {size(highest)} ({name}, while {process})",
         svg(alt.concat(*panels, columns=4, spacing=14)),
-        ("System", "Process", "Phase", "For", "Highest sample"),
+        ("System", "Process", "Phase", "Duration", "Highest sample"),
         table,
     )
 
@@ -125,7 +125,7 @@ def build(done: Measured) -> Figure | None:
     scale = alt.Scale(domain=parts, range=list(SEVERAL[: len(parts)]))
     bars = data(rows).mark_bar(height=13)
     chart = bars.encode(
-        x=alt.X("s:Q", title="Build, s", stack=True),
+        x=alt.X("s:Q", title="Build time, s", stack=True),
         y=lines(names),
         order="order:Q",
         color=alt.Color("part:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=3)),

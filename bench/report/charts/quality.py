@@ -33,7 +33,7 @@ def side_by_side(done: Measured, measure: str, title: str) -> Figure | None:
     if not rows:
         return None
     panels = [_intervals(rows, title)]
-    for field, label in (("ms", "Median latency, ms"), ("build", "Build, s")):
+    for field, label in (("ms", "Median latency, ms"), ("build", "Build time, s")):
         if any(row[field] for row in rows):
             panels.append(_cost(rows, field, label))
     return Figure(
@@ -67,9 +67,9 @@ def _highest(rows: Sequence[Row]) -> str:
     free = rivals or rows
     best = max(free, key=lambda row: float(row["mean"]))
     alike = len(free) > 1 and min(float(row["mean"]) for row in free) == best["mean"]
-    heading = f"all are at {best['mean']:.2f}" if alike else f"{best['system']} is highest at {best['mean']:.2f}"
+    heading = f"all systems score {best['mean']:.2f}" if alike else f"{best['system']} is highest at {best['mean']:.2f}"
     if controls and rivals:
-        heading += f"; the controls reach {max(float(row['mean']) for row in controls):.2f}"
+        heading += f"; the best control reaches {max(float(row['mean']) for row in controls):.2f}"
     return heading
 
 
@@ -127,11 +127,13 @@ def tradeoff(done: Measured, recommendation: Recommendation, title: str) -> Figu
     front = ", ".join(recommendation.pareto)
     heading = "No system meets the needs"
     if front:
-        heading = f"On the front, where no other is as good in every respect and better in one: {front}"
+        heading = (
+            f"On the Pareto front (no other system is at least as good on every criterion and better on one): {front}"
+        )
     return Figure(
         heading,
         svg(alt.hconcat(*panels, spacing=18)),
-        ("System", title, "A month", "Median latency", "Peak memory", "Front"),
+        ("System", title, "Cost per month", "Median latency", "Peak memory", "Front"),
         [
             (name, interval(score), *_shown(criteria), "yes" if name in recommendation.pareto else "no")
             for name, (criteria, score) in scored.items()
@@ -188,14 +190,14 @@ def forest(pairs: Sequence[Pair], reference: str, title: str) -> Figure:
     number = {state: sum(row["state"] == state for row in rows) for state in STATES}
     above = sum(row["state"] == "different" and row["difference"] > 0 for row in rows)
     heading = (
-        f"{above} above {reference}, {number['different'] - above} below it, {number['equivalent']} equivalent, "
-        f"{number['inconclusive']} undecided"
+        f"Compared with {reference}: {above} better, {number['different'] - above} worse, "
+        f"{number['equivalent']} equivalent, {number['inconclusive']} inconclusive"
     )
     shown = [Seen(row["difference"], row["low"], row["high"]) for row in rows]
     return Figure(
         heading,
         svg(_forest(rows, pairs[0].margin, f"{title}, minus {reference}, 95% interval")),
-        ("System", f"Minus {reference}", "State"),
+        ("System", f"Difference from {reference}", "State"),
         [(row["system"], difference(seen), row["state"]) for row, seen in zip(rows, shown, strict=True)],
     )
 
@@ -221,9 +223,9 @@ def learning(found: LearningCurve, title: str) -> Figure | None:
     if not points:
         return None
     most, last = points[-1]
-    heading = f"{found.system} with {most} training questions: {last.mean:.2f}"
+    heading = f"{last.mean:.2f} for {found.system} trained on {most} questions"
     if found.retrieval_score:
-        heading += f"; {found.retrieval} without any: {found.retrieval_score.mean:.2f}, on the same questions"
+        heading += f"; {found.retrieval_score.mean:.2f} for {found.retrieval} without training, on the same questions"
     return Figure(
         heading,
         svg(_curve(points, found, title)),
