@@ -98,7 +98,7 @@ def test_questions_are_filtered(browser: Any, hostile: Path) -> None:
     page = Opened(browser, hostile).page
     every = page.locator("details.question").count()
     assert page.locator("output").inner_text() == f"{every} of {every} shown"
-    outcome = page.get_by_label("is", exact=True)
+    outcome = page.get_by_label("Outcome", exact=True)
     outcome.select_option(index=1)
     shown = page.locator("details.question:visible").count()
     assert page.locator("output").inner_text() == f"{shown} of {every} shown" and shown <= every

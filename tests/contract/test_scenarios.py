@@ -88,12 +88,12 @@ def test_the_page_shows_them(outcome: Any) -> None:
     page = report(outcome.folder).read_text()
     for title in (
         "Freshness",
-        "How much data",
+        "Amount of training data",
         "Forgetting",
         "How passages are used",
-        "Recall to accuracy",
+        "Effect of index recall on accuracy",
         "Provenance",
-        "updated in place",
+        "in the updated index",
     ):
         assert title in page
 
