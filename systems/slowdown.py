@@ -65,11 +65,14 @@ def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]
         "device": lm.describe(config.model.device),
         "recipe": recipes["nf4"],
         "points": points,
-        "memory": {
-            f"{arm}_bytes": m["peak_gpu_allocated_bytes"] or m["peak_rss_growth_bytes"] for arm, m in memory.items()
-        },
+        "memory": {"lora_bytes": _peak(memory["lora"]), "qlora_bytes": _peak(memory["qlora"])},
         "memory_of": "GPU allocated" if memory["lora"]["peak_gpu_allocated_bytes"] else "resident above start",
     }
+
+
+def _peak(memory: dict[str, JSON]) -> int:
+    """GPU memory where there is a GPU, else growth of resident memory."""
+    return int(memory["peak_gpu_allocated_bytes"] or memory["peak_rss_growth_bytes"])
 
 
 def _alone(config: Config, precision: str) -> dict[str, JSON]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AliasChoices,
@@ -23,6 +23,8 @@ from bench.core.vocabulary import JSON
 from bench.spec import kinds
 from bench.spec.model import Spec
 from bench.spec.scenarios import Scenario
+
+B = TypeVar("B", bound=BaseModel)
 
 Number = int | float
 
@@ -82,6 +84,11 @@ class Dataset(Part):
     strata: dict[str, str] = {}
 
 
+def _block(of: type[B], written: Mapping[str, JSON]) -> B:
+    """A shared block of a configuration. A kind of the user's own may extend it: its own keys are passed over."""
+    return of.model_validate({key: value for key, value in written.items() if key in of.model_fields})
+
+
 class SystemEntry(Part):
     """A system of a run: its kind and its whole configuration. The shared blocks of it are typed."""
 
@@ -104,17 +111,17 @@ class SystemEntry(Part):
     @property
     def model(self) -> Model:
         """The base model."""
-        return Model.model_validate(self.config["model"])
+        return _block(Model, self.config["model"])
 
     @property
     def prompt(self) -> Prompt:
         """What the model reads."""
-        return Prompt.model_validate(self.config["prompt"])
+        return _block(Prompt, self.config["prompt"])
 
     @property
     def generation(self) -> Generation:
         """How answers are decoded."""
-        return Generation.model_validate(self.config["generation"])
+        return _block(Generation, self.config["generation"])
 
     @property
     def precision(self) -> Precision:
@@ -125,12 +132,12 @@ class SystemEntry(Part):
     @property
     def retrieval(self) -> Retrieval | None:
         """None where the kind has no such block."""
-        return Retrieval.model_validate(self.config["retrieval"]) if "retrieval" in self.config else None
+        return _block(Retrieval, self.config["retrieval"]) if "retrieval" in self.config else None
 
     @property
     def tuning(self) -> Tuning | None:
         """None where nothing is trained."""
-        return Tuning.model_validate(self.config["tuning"]) if "tuning" in self.config else None
+        return _block(Tuning, self.config["tuning"]) if "tuning" in self.config else None
 
     @property
     def method(self) -> str | None:
@@ -189,8 +196,8 @@ class Artefact(Part):
 
     @property
     def train_loop_s(self) -> float:
-        """Of an adapter: seconds of the training loop, without loading, encoding and saving."""
-        return float(self.facts["train_loop_s"])
+        """Of an adapter: seconds of the training loop; of the whole build where the kind does not measure the loop."""
+        return float(self.facts.get("train_loop_s", self.build_s))
 
 
 class Notes(Part):

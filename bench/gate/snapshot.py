@@ -70,9 +70,9 @@ class SystemSnapshot:
 
     status: str
     seeds: int
-    values: Mapping[str, Values] = field(default_factory=dict)
-    latency_s: Mapping[str, float] = field(default_factory=dict)
-    figures: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    values: Mapping[str, Values]
+    latency_s: Mapping[str, float]
+    figures: Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def of_run(folder: Path, *, again: Mapping[str, Collection[str]] | None = None) 
 
 def _system(name: str, system: object, found: GradedRun) -> SystemSnapshot:
     if not isinstance(system, MeasuredSystem):
-        return SystemSnapshot("failed", 0)
+        return SystemSnapshot("failed", 0, {}, {}, {})
     values = {
         measure: Values(column.questions, column.clusters, column.values.tolist(), column.strata)
         for measure, column in found.columns[name].items()

@@ -167,7 +167,7 @@ def test_judges_warn_unless_told_otherwise() -> None:
     def judged(value: float) -> Snapshot:
         rows = [[value] * 150 + [1.0] * 150]
         values = Values([f"q{i}" for i in range(300)], [f"c{i}" for i in range(300)], rows)
-        return replace(snapshot(), systems={"rag": SystemSnapshot("done", 1, {"faithfulness": values})})
+        return replace(snapshot(), systems={"rag": SystemSnapshot("done", 1, {"faithfulness": values}, {}, {})})
 
     rule = Rule(metric="faithfulness", margin=0.02)
     assert state(judged(0.0), judged(1.0), Rules(rules=(rule,))) == "warn"
@@ -198,7 +198,7 @@ def test_a_stratum_is_all_that_its_rule_looks_at() -> None:
     def stratified(hard: float, strata: list[str] | None) -> Snapshot:
         plain = snapshot(em=[1.0] * 200 + [hard] * 200)
         values = replace(plain.systems["rag"].values["em"], strata=strata)
-        return replace(plain, systems={"rag": SystemSnapshot("done", 1, {"em": values})})
+        return replace(plain, systems={"rag": SystemSnapshot("done", 1, {"em": values}, {}, {})})
 
     old, new = (stratified(hard, strata) for hard in (1.0, 0.0))
     found = {
