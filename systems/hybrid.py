@@ -10,12 +10,10 @@ from pydantic import Field
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, Position, Raft, System, TunedConfig, Tuning
 from bench.core.vocabulary import Material
-from systems.parts import question_encoder
 from systems.parts.index import Indexed
 
 FAMILY: Family = "both"
 SUMMARY = "retrieval with a tuned adapter"
-encode = question_encoder.encode
 
 
 class Config(TunedConfig):

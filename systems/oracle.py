@@ -12,12 +12,10 @@ from pydantic import Field
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, Position, Retrieval, System, SystemConfig
 from bench.core.vocabulary import Material
-from systems.parts import question_encoder
 from systems.parts.index import Indexed
 
 FAMILY: Family = "control"
 SUMMARY = "given the gold passages"
-encode = question_encoder.encode
 
 
 class Config(SystemConfig):

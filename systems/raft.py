@@ -9,12 +9,10 @@ from pydantic import model_validator
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, Raft, Retrieval, System, TunedConfig
 from bench.core.vocabulary import Material
-from systems.parts import question_encoder
 from systems.parts.index import Indexed
 
 FAMILY: Family = "both"
 SUMMARY = "retrieval, tuned with distractors in its prompts"
-encode = question_encoder.encode
 
 
 class Config(TunedConfig):

@@ -5,12 +5,10 @@ from __future__ import annotations
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, Retrieval, System, SystemConfig
 from bench.core.vocabulary import Material
-from systems.parts import question_encoder
 from systems.parts.index import Indexed
 
 FAMILY: Family = "retrieval"
 SUMMARY = "retrieval"
-encode = question_encoder.encode
 
 
 class Config(SystemConfig):

@@ -86,7 +86,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         recall = system.index_recall([e.question for e in task.test])
     artefacts, measured = first or _once(store), memory.facts()  # of the world as it was
     embeds = config.sample is None and any(a["kind"] == "embeddings" for a in _once(store))
-    near = near_in_meaning(kind, config, task, Store(store.root)) if embeds else None
+    near = near_in_meaning(config, task, Store(store.root)) if embeds else None
     refresh_s = answer_later(config, system, task, folder)
     return {
         "status": "done",
@@ -103,17 +103,17 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     }
 
 
-def near_in_meaning(kind: kinds.Kind, config: SystemConfig, task: Task, store: Store) -> list[str] | None:
+def near_in_meaning(config: SystemConfig, task: Task, store: Store) -> list[str] | None:
     """The test questions that training has in other words, by the embedder of this system; None without one."""
     embedder = getattr(config, "embedder", None)
-    if kind.encode is None or not isinstance(embedder, Embedder):
+    if not isinstance(embedder, Embedder):
         return None
     identity = {
         "embedder": embedder.digest or embedder.name,
         "revision": embedder.revision,
         "prefix": embedder.query_prefix,
     }
-    encode = partial(kind.encode, embedder)
+    encode = partial(kinds.encoder(), embedder)
     return alike(task.train, task.test, encode=encode, encoder=identity, store=store)
 
 

@@ -20,8 +20,7 @@ class Kind:
     """What a kind's module holds.
 
     `about` is the first line of its docstring, `family` and `summary` its FAMILY and SUMMARY, which say where and how
-    a report shows it. `encode(embedder, texts)` gives unit vectors, for the search for leaked questions; None where the
-    kind has no embedder. `measure` is set for an experiment, which answers no questions.
+    a report shows it. `measure` is set for an experiment, which answers no questions.
     """
 
     name: str
@@ -31,13 +30,18 @@ class Kind:
     Config: type[SystemConfig]
     build: Callable[[SystemConfig, Material, Store], System]
     measure: Callable[[SystemConfig, Material, Store], dict[str, JSON]] | None
-    encode: Callable[[Embedder, Sequence[str]], Any] | None
 
 
 def builtin() -> list[str]:
     """The modules of `systems`, which is the whole registry."""
     package = importlib.import_module("systems")
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg)
+
+
+def encoder() -> Callable[[Embedder, Sequence[str]], Any]:
+    """`encode(embedder, texts)`, which gives unit vectors: for the search for leaked questions."""
+    found: Callable[[Embedder, Sequence[str]], Any] = importlib.import_module("systems").encode
+    return found
 
 
 def load(name: str, where: str = "") -> Kind:
@@ -74,7 +78,6 @@ def load(name: str, where: str = "") -> Kind:
         Config=config,
         build=build or _unbuilt,
         measure=measure,
-        encode=getattr(module, "encode", None),
     )
 
 

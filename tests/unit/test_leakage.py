@@ -14,7 +14,7 @@ from bench.core.system import Embedder
 from bench.core.vocabulary import Example, Question
 from bench.data.leakage import alike, leaks
 from bench.execution.run import run
-from systems.parts import question_encoder
+from systems import encode
 from tests.conftest import raw_spec, scores_json
 
 TRAIN = ["How tall is Mount Everest?", "How do I reset my password?"]
@@ -44,9 +44,7 @@ def test_an_embedder_sees_it_and_looks_once(tmp_path: Path) -> None:
     embedder, store = Embedder(name=str(package.get_model_path())), Store(tmp_path)
 
     def near(train: list[Example], test: list[Example]) -> list[str] | None:
-        return alike(
-            train, test, encode=partial(question_encoder.encode, embedder), encoder={"name": embedder.name}, store=store
-        )
+        return alike(train, test, encode=partial(encode, embedder), encoder={"name": embedder.name}, store=store)
 
     assert near(pairs(TRAIN), pairs(TEST)) == ["q0", "q1"]
     other = [Example(e.question, ("another answer",)) for e in pairs(TEST)]
@@ -55,7 +53,20 @@ def test_an_embedder_sees_it_and_looks_once(tmp_path: Path) -> None:
     assert len(list(tmp_path.rglob("manifest.json"))) == 1
 
 
-def test_the_cells_of_a_run_tell_it(tmp_path: Path, tiny_lm: Path) -> None:
+OWN = """
+from bench.core.system import Embedder, SystemConfig
+from systems.rag import Indexed, Retrieval, build
+
+class Config(SystemConfig):
+    embedder: Embedder = Embedder()
+    retrieval: Indexed = Retrieval()
+"""
+
+
+def test_the_cells_of_a_run_tell_it(tmp_path: Path, tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "retrieval.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
     rows = {
         "corpus": [
             {"id": "p", "text": "Mount Everest is 8,849 m tall."},
@@ -67,11 +78,13 @@ def test_the_cells_of_a_run_tell_it(tmp_path: Path, tiny_lm: Path) -> None:
     for name, found in rows.items():
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in found))
     systems = [{"name": "closed", "kind": "closed_book"}, {"name": "rag", "kind": "rag"}]
+    systems.append({"name": "own", "kind": "own.retrieval"})
     spec = raw_spec(dataset={"path": str(tmp_path)}, model={"name": str(tiny_lm)}, systems=systems)
     outcome = run(parse(spec), out=tmp_path / "r", store=tmp_path / "s")
     about = json.loads((outcome.folder / "run.json").read_text())
     cells = about["cells"]
     assert cells["closed-s1"]["near"] is None and cells["rag-s1"]["near"] == ["q3"]
+    assert cells["own-s1"]["near"] == ["q3"]  # a kind of the user's own
     assert about["leaks"] == {"q1": ["exact"], "q3": ["exact", "near in letters", "near in meaning"]}
     assert scores_json(outcome.folder)["leaks"] == {"all": 2, "exact": 2, "near in letters": 1, "near in meaning": 1}
     assert {a["kind"] for a in cells["rag-s1"]["artefacts"]} == {"chunks", "embeddings", "index"}  # charged to nobody
