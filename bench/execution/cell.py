@@ -123,6 +123,8 @@ def experiment(
     """What an experiment found; it answers no questions."""
     with meters.Memory() as memory:
         facts, watch = meters.timed(lambda: measure(config, task.material, store))
+    if not isinstance(facts, dict):
+        raise TypeError(f"`measure` returned {type(facts).__name__}, and must return a dict")
     return {
         "status": "done",
         "facts": facts,

@@ -124,7 +124,7 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
     todo = [c for c in prepared.cells if not is_done(folder, c.id, prepared.identities[c.id])]
     about = _about(prepared)
     tell.begin(len(prepared.cells))
-    if not todo and _is_complete(folder, about):
+    if _is_complete(folder, about) and not todo:
         for cell in prepared.cells:
             tell.end(cell.id, None, True)
         return Outcome(folder, "complete", 0, {})

@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from bench.core.errors import UserError
 from bench.core.store import Store
@@ -70,11 +70,18 @@ def load(name: str, where: str = "") -> Kind:
             where=where,
             remedy="It needs `class Config(bench.core.system.SystemConfig)` and `build(config, material, store)`.",
         )
+    family: Any = getattr(module, "FAMILY", "both")
+    if family not in get_args(Family):
+        raise UserError(
+            f"module {name!r} has FAMILY = {family!r}.",
+            where=where,
+            remedy=f"It must be one of {', '.join(get_args(Family))}.",
+        )
     return Kind(
         name,
         about=(module.__doc__ or "").strip().split("\n")[0],
-        family=getattr(module, "FAMILY", "both"),
-        summary=getattr(module, "SUMMARY", name),
+        family=family,
+        summary=str(getattr(module, "SUMMARY", name)),
         Config=config,
         build=build or _unbuilt,
         measure=measure,
