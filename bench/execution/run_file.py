@@ -18,7 +18,7 @@ from pydantic import (
 
 from bench.core.errors import UserError
 from bench.core.files import read_json
-from bench.core.system import Family, Generation, Model, Precision, Prompt, Retrieval, Tuning
+from bench.core.system import Family, Generation, Model, Prompt, Retrieval, Tuning
 from bench.core.vocabulary import JSON
 from bench.spec import kinds
 from bench.spec.model import Spec
@@ -66,8 +66,8 @@ class Environment(Machine):
 class Peaks(Part):
     """What a processor or GPU reaches at most: floating-point operations and bytes of memory a second."""
 
-    flops_per_s: float
-    bytes_per_s: float
+    flops_per_s: float | None = None
+    bytes_per_s: float | None = None
 
 
 class Dataset(Part):
@@ -124,10 +124,9 @@ class SystemEntry(Part):
         return _block(Generation, self.config["generation"])
 
     @property
-    def precision(self) -> Precision:
-        """`native`, or `nf4` for 4-bit weights."""
-        precision: Precision = self.config["precision"]
-        return precision
+    def precision(self) -> str:
+        """`native`, `nf4` for 4-bit weights, or a word of the kind's own."""
+        return str(self.config["precision"])
 
     @property
     def retrieval(self) -> Retrieval | None:
@@ -168,20 +167,19 @@ class Memory(Part):
 
 
 class Training(Part):
-    """What a training took, over the trials of its search. `train_loop_s` is of the training loop alone."""
+    """What a training took, over the trials of its search; None for what its kind does not say."""
 
-    train_loop_s: float
-    steps: int
-    tokens: int
-    tokens_per_s: float
-    step_s: float
-    trainable_parameters: int
-    optimiser: str
-    batches_sha256: str
+    steps: Number | None = None
+    tokens: Number | None = None
+    tokens_per_s: float | None = None
+    step_s: float | None = None
+    trainable_parameters: Number | None = None
+    trials: Number | None = None
+    optimiser: str | None = None
+    batches_sha256: str | None = None
     dev_loss: float | None = None
-    truncated: int = 0
-    skipped: int = 0
-    trials: int | None = None
+    truncated: Number | None = None
+    skipped: Number | None = None
 
 
 class Artefact(Part):
@@ -203,9 +201,11 @@ class Artefact(Part):
 class Notes(Part):
     """What only the running system knows of itself."""
 
+    model_config = ConfigDict(coerce_numbers_to_str=True)  # a device may be a number
+
     device: str | None = None
-    weights_bytes: int | None = None
-    parameters: int | None = None
+    weights_bytes: Number | None = None
+    parameters: Number | None = None
     peaks: Peaks | None = None
     tuning: Training | None = None
 
@@ -235,7 +235,7 @@ class CellResult(Part):
     artefacts: tuple[Artefact, ...] = ()
     refresh_s: float | None = None
     flips: Flips | None = None
-    index_recall: dict[str, float] | None = None
+    index_recall: dict[str, float | None] | None = None
     facts: dict[str, JSON] | None = None
 
     @property
@@ -297,10 +297,14 @@ def read_run(folder: Path) -> RunFile:
     try:
         return RunFile.model_validate(read_json(path))
     except ValidationError as e:
-        first = e.errors()[0]
-        key = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"no run of this version: `{key}`: {first['msg']}.",
+            f"no run of this version: {first_error(e)}.",
             where=str(path),
             remedy="Run the spec again, with `ragtune run`.",
         ) from None
+
+
+def first_error(error: ValidationError) -> str:
+    """The first thing that is wrong with a file, with its key."""
+    first = error.errors()[0]
+    return f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.core.errors import UserError
 from bench.core.files import write_text
 from bench.core.vocabulary import JSON
-from bench.execution.run_file import CellResult, read_run
+from bench.execution.run_file import CellResult, first_error, read_run
 from bench.scoring import judge_stage, resources
 from bench.scoring.grade import Column
 from bench.scoring.graded import GradedRun, graded
@@ -100,7 +100,8 @@ def of_run(folder: Path, *, again: Mapping[str, Collection[str]] | None = None) 
     `again`: system -> metrics that its judge is asked for once more; the new verdicts replace the old ones. Raises
     UserError where there is no run, or no judge to ask.
     """
-    scores, run, found = score(folder), read_run(folder), graded(folder)
+    scores, found = score(folder), graded(folder)
+    run = found.run
     if again:
         found = replace(found, verdicts=judge_stage.asked_again(folder, found.verdicts, again))
     environment = run.environment
@@ -167,8 +168,7 @@ def read(path: Path) -> Snapshot:
             )
         return _SNAPSHOT.validate_python(_current(found))
     except ValidationError as e:
-        first = e.errors()[0]
-        said = f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+        said = first_error(e)
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         said = f"{type(e).__name__} {e}"
     raise UserError(

@@ -20,7 +20,7 @@ Values = dict[str, float | None]  # measure -> value of one question; None: does
 
 
 def per_question(
-    records: Sequence[Record], system: SystemEntry, index_recall: Mapping[str, float] | None = None
+    records: Sequence[Record], system: SystemEntry, index_recall: Mapping[str, float | None] | None = None
 ) -> list[Values]:
     """The values of each record of one cell of a system, in order. `index_recall` is by question."""
     abstain = system.prompt.abstain

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.core.vocabulary import Record
-from bench.execution.run_file import CellResult, Number, Peaks, RunFile
+from bench.execution.run_file import CellResult, Number, Peaks, RunFile, Training
 from bench.scoring.money import hourly_usd
 from bench.scoring.schema import Build, Cost, Limits, Memory, Speed, Tokens
 from bench.spec.model import Prices
@@ -58,8 +58,6 @@ def built(cell: CellResult) -> Build:
     """
     adapters = [a for a in cell.artefacts if a.kind == "adapter"]
     unstored_s = cell.load_s or 0.0 if "." in cell.kind else 0.0  # of a kind of the user's own
-    tuning = cell.notes.tuning
-    trained = tuning.model_dump(exclude={"train_loop_s"}) if tuning else dict.fromkeys(TRAINED)
     return Build(
         chunk_s=_stage_s(cell, "chunks"),
         embed_s=_stage_s(cell, "embeddings"),
@@ -72,23 +70,8 @@ def built(cell: CellResult) -> Build:
         artefacts=len(cell.artefacts),
         train_peak_rss_growth_bytes=worst(a.memory.peak_rss_growth_bytes for a in adapters if a.memory),
         train_peak_gpu_bytes=worst(a.memory.peak_gpu_allocated_bytes for a in adapters if a.memory),
-        **trained,
+        **(cell.notes.tuning or Training()).model_dump(),
     )
-
-
-TRAINED = (
-    "steps",
-    "tokens",
-    "tokens_per_s",
-    "step_s",
-    "trainable_parameters",
-    "trials",
-    "optimiser",
-    "batches_sha256",
-    "dev_loss",
-    "truncated",
-    "skipped",
-)
 
 
 def _stage_s(cell: CellResult, kind: str) -> float | None:
@@ -137,14 +120,14 @@ def limits(cell: CellResult, build: Build, quick: Speed, run: RunFile) -> Limits
     if not peaks:
         return Limits(decode=None, training=None)
     bytes_read, seconds = notes.weights_bytes, quick.per_token_s
-    decode = bytes_read / seconds / peaks.bytes_per_s if bytes_read and seconds else None
+    decode = bytes_read / seconds / peaks.bytes_per_s if bytes_read and seconds and peaks.bytes_per_s else None
     return Limits(decode=decode, training=_training_share(cell, build, peaks, run))
 
 
 def _training_share(cell: CellResult, build: Build, peaks: Peaks, run: RunFile) -> float | None:
     """Floating-point operations of training a second, of the most that the machine does."""
     tuning, parameters = run.systems[cell.system].tuning, cell.notes.parameters
-    if not build.tokens_per_s or not parameters:
+    if not build.tokens_per_s or not parameters or not peaks.flops_per_s:
         return None
     trains_all = (build.trainable_parameters or 0) >= parameters
     each = (6 if trains_all else 4) + (2 if tuning and tuning.gradient_checkpointing else 0)

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from bench.core.digest import digest, file_digest
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
-from bench.execution.run_file import RunFile, read_run
+from bench.execution.run_file import RunFile, first_error, read_run
 from bench.metrics.registry import MEASURES
 from bench.scoring import judge_stage
 from bench.scoring.grade import Column, headline, panel
@@ -47,12 +47,20 @@ def score(folder: Path) -> Scores:
             "this run was stopped before it ended.", where=str(folder), remedy="Finish it with `ragtune run`."
         )
     source = _source(folder, run)
-    path = folder / "scores.json"
-    if path.exists() and read_json(path).get("source") == source:
-        return read_scores(folder)
+    stored = _stored(folder)
+    if stored is not None and stored.source == source:
+        return stored
     found = evaluated(graded(folder), source=source)
-    write_json(path, found.model_dump(mode="json"))
+    write_json(folder / "scores.json", found.model_dump(mode="json"))
     return found
+
+
+def _stored(folder: Path) -> Scores | None:
+    """The scores as they stand; None where there are none, or they are to be computed again."""
+    try:
+        return read_scores(folder)
+    except UserError:
+        return None
 
 
 def _source(folder: Path, run: RunFile) -> str:
@@ -64,14 +72,19 @@ def _source(folder: Path, run: RunFile) -> str:
 
 
 def read_scores(folder: Path) -> Scores:
-    """scores.json as it stands. Raises UserError where there is none, or another version wrote it."""
+    """scores.json as it stands. Raises UserError where there is none, it is damaged, or another version wrote it."""
     path = folder / "scores.json"
     if not path.exists():
         raise UserError("this run is not scored yet.", where=str(folder), remedy="Run `ragtune score` on it.")
     raw = read_json(path)
     if raw.get("version") != VERSION:
         raise UserError("an older ragtune scored this run.", where=str(folder), remedy="Run `ragtune score` on it.")
-    return Scores.model_validate(raw)
+    try:
+        return Scores.model_validate(raw)
+    except ValidationError as e:
+        raise UserError(
+            f"damaged scores: {first_error(e)}.", where=str(path), remedy="Run `ragtune score` on the run."
+        ) from None
 
 
 def evaluated(found: GradedRun, *, source: str) -> Scores:

@@ -278,6 +278,16 @@ def test_a_truncated_baseline_is_told(runs: tuple[Path, Path], tmp_path: Path) -
         baselines.read(tmp_path / "nothing.json")
 
 
+@pytest.mark.parametrize("lost", ["values", "latency_s", "figures"])
+def test_a_baseline_that_lost_its_values_is_told(lost: str, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    file = baselines.accept(runs[0], reason="x", out=tmp_path)
+    raw = json.loads(file.read_text())
+    del next(iter(raw["systems"].values()))[lost]
+    file.write_text(json.dumps(raw))
+    with pytest.raises(UserError, match=f"no baseline.*{lost}"):
+        baselines.read(file)
+
+
 def test_rules_are_read_with_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text("rules:\n  - metric: em\n    margin: 0.02\n  - metric: p95_latency_s\n    max: 0.8\n")

@@ -15,8 +15,10 @@ from bench.core.errors import UserError
 from bench.execution.run import run
 from bench.execution.run_file import RunFile, read_run
 from bench.metrics.registry import JUDGED, MEASURES, TABLES, in_table
+from bench.report import report
 from bench.scoring.schema import Scores
-from bench.verdict.score import read_scores
+from bench.spec import kinds
+from bench.verdict.score import read_scores, score
 from tests.conftest import ROOT, raw_spec, scores_json
 from tests.golden.make import STORED
 
@@ -40,12 +42,9 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda p: p.name)
 def test_every_figure_of_a_stored_run_is_read(folder: Path) -> None:
     raw = dict(leaves(json.loads((folder / "scores.json").read_text())))
-    dropped = {path for path in raw if path.endswith((".a_s", ".b_s"))}  # said twice: as lora_s and qlora_s
     typed = dict(leaves(read_scores(folder).model_dump(mode="json")))
     assert len(raw) > 1000
-    assert {path: typed.get(path, "lost") for path in raw if path not in dropped} == {
-        path: value for path, value in raw.items() if path not in dropped
-    }
+    assert {path: typed.get(path, "lost") for path in raw} == raw
     assert read_run(folder).cells
 
 
@@ -61,6 +60,72 @@ def test_what_a_run_writes_fits_its_schema(tmp_path: Path) -> None:
     raw = json.loads((outcome.folder / "run.json").read_text())
     jsonschema.validate(raw, RunFile.model_json_schema())
     assert raw["systems"]["echo"]["family"] == "both"
+
+
+OWN = """
+from typing import Literal
+
+from bench.core import meters
+from bench.core.system import Prompt, SystemConfig
+from tests.kinds.echo import Echo as Echoed
+
+FAMILY = "retrieval"
+
+class Words(Prompt):
+    tone: str = "plain"
+
+class Config(SystemConfig):
+    prompt: Words = Words()
+    precision: Literal["native", "int8"] = "int8"
+    fault: str = "none"
+    after: int = 10_000
+    delay_s: float = 0.0
+    tally: None = None
+
+class Echo(Echoed):
+    def index_recall(self, questions):
+        return [None, *[1.0 for _ in questions[1:]]]
+
+def build(config, material, store):
+    meters.note("device", 0)
+    meters.note("parameters", 1e9 + 0.5)
+    meters.note("peaks", {"flops_per_s": 1e12})
+    meters.note("tuning", {"steps": 5, "tokens": 100})
+    return Echo(config)
+"""
+
+
+def test_an_own_kind_may_say_what_it_likes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its blocks may have further fields, and its notes need not be whole."""
+    (tmp_path / "free").mkdir()
+    (tmp_path / "free" / "kind.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = parse(raw_spec(systems=[{"name": "own", "kind": "free.kind"}]))
+    outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    own = score(outcome.folder).measured["own"]
+    assert outcome.status == "complete" and own.precision == "int8" and own.family == "retrieval"
+    assert (own.build.steps, own.build.tokens, own.build.step_s) == (5, 100, None)
+    assert own.memory.parameters == 1e9 + 0.5 and own.device == "0" and own.limits.decode is None
+    assert report(outcome.folder).exists()
+
+
+def test_a_family_that_no_report_knows_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "kind.py").write_text(OWN.replace('"retrieval"', '"mine"'))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"FAMILY = 'mine'.*experiment"):
+        kinds.load("odd.kind")
+
+
+def test_damaged_scores_are_computed_again(tmp_path: Path) -> None:
+    outcome = run(parse(raw_spec()), out=tmp_path / "r", store=tmp_path / "s")
+    whole, path = score(outcome.folder), outcome.folder / "scores.json"
+    raw = json.loads(path.read_text())
+    del raw["headline"]
+    path.write_text(json.dumps(raw))
+    with pytest.raises(UserError, match=r"headline.*ragtune score"):
+        read_scores(outcome.folder)
+    assert score(outcome.folder) == whole == read_scores(outcome.folder)
 
 
 def test_a_damaged_run_is_told_with_the_key(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from bench.core.vocabulary import JSON
 from bench.execution.run_file import Part
@@ -94,7 +94,13 @@ class RecallRow(Part):
     p50_s: float | None
 
 
-class Churn(Part):
+class Found(Part):
+    """Part of what an experiment found. One of the user's own may say more: further keys are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Churn(Found):
     """What the experiment on an index that is updated in place found."""
 
     rounds: int
@@ -132,7 +138,7 @@ class ScenarioTables(Part):
         return any(getattr(self, name) for name in type(self).model_fields)
 
 
-class SlowdownPoint(Part):
+class SlowdownPoint(Found):
     """The ratio of QLoRA's to LoRA's step time at one number of tokens, with the 95% interval of its ranks."""
 
     tokens: int
@@ -145,14 +151,14 @@ class SlowdownPoint(Part):
     qlora_s: float
 
 
-class SlowdownMemory(Part):
+class SlowdownMemory(Found):
     """Peak memory of each arm, from a process of its own."""
 
     lora_bytes: int
     qlora_bytes: int
 
 
-class Slowdown(Part):
+class Slowdown(Found):
     """What the experiment on the QLoRA slowdown found, on one model."""
 
     model: str

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
-from bench.core.system import Family, Precision
+from bench.core.system import Family
 from bench.execution.run_file import Flips, Number, Part
 from bench.spec import kinds
 from bench.spec.scenarios import Scenario
@@ -124,7 +124,7 @@ class SystemHead(Part):
 
     kind: str
     control: bool
-    precision: Precision
+    precision: str
     seeds: int
     failed: dict[str, str]  # cell -> reason
     trained: bool
