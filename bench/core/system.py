@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bench.core.vocabulary import Answer, Material, Question
+from bench.core.vocabulary import JSON, Answer, Material, Question
 
 Precision = Literal["native", "nf4"]
 Family = Literal["control", "retrieval", "tuning", "both", "experiment"]  # how a report groups kinds of system
@@ -27,6 +27,11 @@ class Block(BaseModel):
     """A frozen part of a spec that refuses what it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def shared(cls, written: Mapping[str, JSON]) -> Self:
+        """This block of a configuration. A kind of the user's own may extend it: keys beyond it are passed over."""
+        return cls.model_validate({key: value for key, value in written.items() if key in cls.model_fields})
 
 
 Shape = Literal["tiny", "100m", "qwen2.5-0.5b", "phi3-mini", "llama3.1-8b", "llama3-70b"]

@@ -73,7 +73,7 @@ def _pinned(value: Any, known: dict[tuple[str, str | None], str], models: dict[s
 
 def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
     for cell in pinned:
-        tuning = Tuning.model_validate(cell.config["tuning"]) if "tuning" in cell.config else None
+        tuning = Tuning.shared(cell.config["tuning"]) if "tuning" in cell.config else None
         if tuning and not any(e.answers is not None for e in task.train):
             raise UserError(
                 f"system {cell.system!r} tunes, and no training question has a reference answer.",

@@ -24,7 +24,7 @@ from bench.spec import kinds
 from bench.spec.model import Spec
 from bench.spec.scenarios import Scenario
 
-B = TypeVar("B", bound=BaseModel)
+P = TypeVar("P", bound="Part")
 
 Number = int | float
 
@@ -84,11 +84,6 @@ class Dataset(Part):
     strata: dict[str, str] = {}
 
 
-def _block(of: type[B], written: Mapping[str, JSON]) -> B:
-    """A shared block of a configuration. A kind of the user's own may extend it: its own keys are passed over."""
-    return of.model_validate({key: value for key, value in written.items() if key in of.model_fields})
-
-
 class SystemEntry(Part):
     """A system of a run: its kind and its whole configuration. The shared blocks of it are typed."""
 
@@ -111,17 +106,17 @@ class SystemEntry(Part):
     @property
     def model(self) -> Model:
         """The base model."""
-        return _block(Model, self.config["model"])
+        return Model.shared(self.config["model"])
 
     @property
     def prompt(self) -> Prompt:
         """What the model reads."""
-        return _block(Prompt, self.config["prompt"])
+        return Prompt.shared(self.config["prompt"])
 
     @property
     def generation(self) -> Generation:
         """How answers are decoded."""
-        return _block(Generation, self.config["generation"])
+        return Generation.shared(self.config["generation"])
 
     @property
     def precision(self) -> str:
@@ -131,12 +126,12 @@ class SystemEntry(Part):
     @property
     def retrieval(self) -> Retrieval | None:
         """None where the kind has no such block."""
-        return _block(Retrieval, self.config["retrieval"]) if "retrieval" in self.config else None
+        return Retrieval.shared(self.config["retrieval"]) if "retrieval" in self.config else None
 
     @property
     def tuning(self) -> Tuning | None:
         """None where nothing is trained."""
-        return _block(Tuning, self.config["tuning"]) if "tuning" in self.config else None
+        return Tuning.shared(self.config["tuning"]) if "tuning" in self.config else None
 
     @property
     def method(self) -> str | None:
@@ -294,14 +289,17 @@ def read_run(folder: Path) -> RunFile:
             where=str(folder),
             remedy="Give a folder that `ragtune run` wrote, such as reports/quickstart.",
         )
+    return fitted(
+        RunFile, path, read_json(path), wrong="no run of this version", remedy="Run the spec again, with `ragtune run`."
+    )
+
+
+def fitted(of: type[P], path: Path, raw: JSON, *, wrong: str, remedy: str) -> P:
+    """What a file holds, as its type. Raises UserError with the key that does not fit."""
     try:
-        return RunFile.model_validate(read_json(path))
+        return of.model_validate(raw)
     except ValidationError as e:
-        raise UserError(
-            f"no run of this version: {first_error(e)}.",
-            where=str(path),
-            remedy="Run the spec again, with `ragtune run`.",
-        ) from None
+        raise UserError(f"{wrong}: {first_error(e)}.", where=str(path), remedy=remedy) from None
 
 
 def first_error(error: ValidationError) -> str:

@@ -18,7 +18,7 @@ from bench.core.errors import UserError
 from bench.core.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.core.redact import hide, scrubbed
 from bench.core.vocabulary import Record, read_record
-from bench.execution.run_file import RunFile, read_run
+from bench.execution.run_file import RunFile, fitted, read_run
 from bench.metrics import text
 from bench.scoring.schema import Calibration, JudgeSummary
 from bench.spec.model import Judging
@@ -290,4 +290,8 @@ def verdicts(folder: Path) -> Verdicts:
 def summary(folder: Path) -> JudgeSummary | None:
     """judge.json; None where nobody was asked."""
     path = folder / "judge.json"
-    return JudgeSummary.model_validate(read_json(path)) if path.exists() else None
+    if not path.exists():
+        return None
+    return fitted(
+        JudgeSummary, path, read_json(path), wrong="damaged summary of a judge", remedy="Run `ragtune judge` again."
+    )

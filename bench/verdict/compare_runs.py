@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.core.nested import differences
 from bench.core.vocabulary import JSON
-from bench.execution.run_file import Number, RunFile, read_run
+from bench.execution.run_file import Number, RunFile
 from bench.metrics.registry import MEASURES
 from bench.scoring.grade import panel
 from bench.scoring.graded import GradedRun, graded
@@ -51,10 +51,10 @@ def compare(a: Path | str, b: Path | str) -> Comparison:
     """
     folders = Path(a), Path(b)
     scored = [score(folder).measured for folder in folders]
-    run_a, run_b = (read_run(folder) for folder in folders)
+    sides = graded(folders[0]), graded(folders[1])
+    run_a, run_b = sides[0].run, sides[1].run
     same_data = run_a.dataset.digest == run_b.dataset.digest
     systems = [name for name in run_a.systems if all(name in side for side in scored)]
-    sides = graded(folders[0]), graded(folders[1])
     rows = [row for name in systems for row in _paired(name, sides)] if same_data else []
     rows += [row for name in systems for row in _single(name, scored[0][name], scored[1][name])]
     return Comparison(

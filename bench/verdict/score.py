@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from bench.core.digest import digest, file_digest
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
-from bench.execution.run_file import RunFile, first_error, read_run
+from bench.execution.run_file import RunFile, fitted, read_run
 from bench.metrics.registry import MEASURES
 from bench.scoring import judge_stage
 from bench.scoring.grade import Column, headline, panel
@@ -79,12 +79,7 @@ def read_scores(folder: Path) -> Scores:
     raw = read_json(path)
     if raw.get("version") != VERSION:
         raise UserError("an older ragtune scored this run.", where=str(folder), remedy="Run `ragtune score` on it.")
-    try:
-        return Scores.model_validate(raw)
-    except ValidationError as e:
-        raise UserError(
-            f"damaged scores: {first_error(e)}.", where=str(path), remedy="Run `ragtune score` on the run."
-        ) from None
+    return fitted(Scores, path, raw, wrong="damaged scores", remedy="Run `ragtune score` on it.")
 
 
 def evaluated(found: GradedRun, *, source: str) -> Scores:

@@ -66,7 +66,7 @@ OWN = """
 from typing import Literal
 
 from bench.core import meters
-from bench.core.system import Prompt, SystemConfig
+from bench.core.system import Prompt, SystemConfig, Tuning
 from tests.kinds.echo import Echo as Echoed
 
 FAMILY = "retrieval"
@@ -74,8 +74,12 @@ FAMILY = "retrieval"
 class Words(Prompt):
     tone: str = "plain"
 
+class Learning(Tuning):
+    curriculum: bool = True
+
 class Config(SystemConfig):
     prompt: Words = Words()
+    tuning: Learning = Learning()
     precision: Literal["native", "int8"] = "int8"
     fault: str = "none"
     after: int = 10_000
