@@ -39,7 +39,8 @@ def gate(
 ) -> None:
     """Compare RUN with a baseline, rule by rule. Exit codes: 0 pass, 1 regression, 2 usage error, 3 inconclusive.
 
-    `ragtune gate calibrate SPEC` repeats one run and measures the noise between identical runs; margins must not be smaller.
+    `ragtune gate calibrate SPEC` repeats one run and measures the noise between identical runs; margins must not be
+    smaller.
     """
     from bench.cli import tables
     from bench.core.errors import UserError

@@ -92,7 +92,10 @@ def score(run: RunPath, as_json: Json = False) -> None:
 
 @app.command()
 def judge(run: RunPath) -> None:
-    """Have RUN's answers judged by the models that its spec names (`judge`, `entailment`); then score the run and draw its report again."""
+    """Have RUN's answers judged by the models that its spec names (`judge`, `entailment`).
+
+    Then score the run, and draw its report again.
+    """
     from bench.cli import tables
     from bench.cli.progress import bar
     from bench.execution.run_file import read_run

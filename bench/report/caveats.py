@@ -63,7 +63,8 @@ def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
     if partly:
         yield f"{name}: not every question could be scored: {', '.join(partly)}."
     if system.truncated:
-        yield f"{name}: {system.truncated} of {system.n * system.seeds} prompts lost passages so as to fit the context window."
+        asked = system.n * system.seeds
+        yield f"{name}: {system.truncated} of {asked} prompts lost passages so as to fit the context window."
     if system.build.truncated:
         yield f"{name}: {system.build.truncated} training prompts lost passages so as to fit the context window."
     if system.build.skipped:

@@ -1,4 +1,4 @@
-"""One of each thing that the project can be extended with, added to a copy of it: that it works, and in how many files."""
+"""One of each thing that the project can be extended with, added to a copy: that it works, and in how many files."""
 
 from __future__ import annotations
 
@@ -159,7 +159,8 @@ vectors = np.eye(4, dtype=np.float32)
 np.save(root / "vectors.npy", vectors)
 hits = index(root / "vectors.npy", "d", Retrieval(index="numpy_exact"), Store(root / "i")).search(vectors[2:3], 1)
 print(json.dumps({
-    "kinds": kinds.builtin(), "control": found.systems["bird"].control, "brevity": found.systems["bird"].scores["brevity"].mean,
+    "kinds": kinds.builtin(), "control": found.systems["bird"].control,
+    "brevity": found.systems["bird"].scores["brevity"].mean,
     "claim": found.claims[0].status, "hit": hits[0][0][0],
     "page": [text in page for text in ("Brevity", "Thanks to added", "Parrots know nothing.")],
 }))

@@ -1,4 +1,4 @@
-"""The typed shapes of run.json and scores.json: nothing is lost, older files are read, and the schemas are published."""
+"""The types of run.json and scores.json: nothing is lost, older files are read, and the schemas are published."""
 
 from __future__ import annotations
 

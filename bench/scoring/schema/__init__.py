@@ -1,7 +1,8 @@
 """scores.json as a typed value, versioned: what scoring and the verdict write, and report, gate and export read.
 
-Holds its parts (`system`, `scenarios`, `recommendation`, `judge`) and the whole (`Scores`). It is data alone, so that every
-stage above may import it. Its JSON Schema is `Scores.model_json_schema()`, printed by `ragtune schema --of scores`.
+Holds its parts (`system`, `scenarios`, `recommendation`, `judge`) and the whole (`Scores`). It is data alone, so that
+every stage above may import it. Its JSON Schema is `Scores.model_json_schema()`, which `ragtune schema --of scores`
+prints.
 """
 
 from __future__ import annotations
