@@ -11,7 +11,6 @@ from bench.core import meters
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, PositiveInt, Retrieval, SystemConfig
 from bench.core.vocabulary import JSON, Material
-from systems.parts.index import Indexed
 
 FAMILY: Family = "experiment"
 SUMMARY = "an index updated in place"
@@ -21,7 +20,7 @@ class Config(SystemConfig):
     """The index that is updated, and how often."""
 
     embedder: Embedder = Embedder()
-    retrieval: Indexed = Retrieval()
+    retrieval: Retrieval = Retrieval()
     rounds: PositiveInt = 10
     share: Annotated[float, Field(gt=0, le=1, description="Share of the vectors that each round replaces.")] = 0.2
 

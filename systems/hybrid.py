@@ -8,9 +8,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from bench.core.store import Store
-from bench.core.system import Embedder, Family, Position, Raft, System, TunedConfig, Tuning
+from bench.core.system import Embedder, Family, Position, Raft, Retrieval, System, TunedConfig, Tuning
 from bench.core.vocabulary import Material
-from systems.parts.index import Indexed
 
 FAMILY: Family = "both"
 SUMMARY = "retrieval with a tuned adapter"
@@ -24,7 +23,7 @@ class Config(TunedConfig):
         "adapter": ("method", "precision", "tuning", "raft"),
     }
     tuning: Tuning
-    retrieval: Indexed
+    retrieval: Retrieval
     embedder: Embedder
     raft: Raft | None = None
     distractors: Annotated[int, Field(ge=0)] | None = (

@@ -12,7 +12,6 @@ from pydantic import Field
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, Position, Retrieval, System, SystemConfig
 from bench.core.vocabulary import Material
-from systems.parts.index import Indexed
 
 FAMILY: Family = "control"
 SUMMARY = "given the gold passages"
@@ -29,7 +28,7 @@ class Config(SystemConfig):
         bool, Field(description="If false, the gold passages are left out and only distractors are shown.")
     ] = True
     embedder: Embedder = Embedder()
-    retrieval: Indexed = Retrieval()
+    retrieval: Retrieval = Retrieval()
 
     @property
     def privileged(self) -> bool:

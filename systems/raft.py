@@ -9,7 +9,6 @@ from pydantic import model_validator
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, Raft, Retrieval, System, TunedConfig
 from bench.core.vocabulary import Material
-from systems.parts.index import Indexed
 
 FAMILY: Family = "both"
 SUMMARY = "retrieval, tuned with distractors in its prompts"
@@ -20,7 +19,7 @@ class Config(TunedConfig):
 
     method: Literal["lora"] = "lora"
     embedder: Embedder = Embedder()
-    retrieval: Indexed = Retrieval()
+    retrieval: Retrieval = Retrieval()
     raft: Raft = Raft()
 
     @model_validator(mode="before")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, Retrieval, System, SystemConfig
 from bench.core.vocabulary import Material
-from systems.parts.index import Indexed
 
 FAMILY: Family = "retrieval"
 SUMMARY = "retrieval"
@@ -15,7 +14,7 @@ class Config(SystemConfig):
     """What it retrieves with."""
 
     embedder: Embedder = Embedder()
-    retrieval: Indexed = Retrieval()
+    retrieval: Retrieval = Retrieval()
 
 
 def build(config: Config, material: Material, store: Store) -> System:

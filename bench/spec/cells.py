@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from bench.core.digest import digest
 from bench.core.errors import UserError
 from bench.core.nested import merge, put
-from bench.core.system import Block, SystemConfig, Tuning
+from bench.core.system import Block, Retrieval, SystemConfig, Tuning
 from bench.spec import kinds, scenarios
 from bench.spec.model import Entry, Measure, Spec
 from bench.spec.paths import Paths
@@ -169,6 +169,7 @@ def _config(
         config = kind.Config.model_validate(merge(full, own))
     except ValidationError as e:
         raise explain(e, kind.Config, loc, where, lines) from None
+    check_indexes(config, loc, where, lines)
     if config.model.base_url and (kind.Config.needs_weights or config.precision != "native"):
         raise UserError(
             f"system {raw['name']!r} ({kind.name}, {config.precision}) needs the model's weights, "
@@ -177,6 +178,31 @@ def _config(
             remedy="Leave it out, or set `model.name` to a local folder or hub id and drop `model.base_url`.",
         )
     return config
+
+
+def check_indexes(block: BaseModel, loc: Loc, where: str, lines: Mapping[Loc, int]) -> None:
+    """Raise UserError where a block, or one inside it, names a vector index that does not exist.
+
+    A kind of the user's own may extend the retrieval block with an `index` of another type, which is its own matter.
+    """
+    for field in type(block).model_fields:
+        value = getattr(block, field)
+        if isinstance(value, Retrieval) and type(value).model_fields["index"].annotation is str:
+            _known_index(value.index, (*loc, field, "index"), where, lines)
+        if isinstance(value, BaseModel):
+            check_indexes(value, (*loc, field), where, lines)
+
+
+def _known_index(name: str, loc: Loc, where: str, lines: Mapping[Loc, int]) -> None:
+    known = kinds.indexes()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise UserError(
+            f"there is no vector index {name!r}.",
+            where=at(where, lines, loc),
+            remedy=f"{hint}`retrieval.index` is one of {', '.join(known)}.",
+        )
 
 
 def _missing(system: str, key: str, name: Any, every: set[str], kind: kinds.Kind, location: str) -> UserError:

@@ -34,6 +34,7 @@ def schema() -> dict[str, Any]:
     }
     whole["properties"]["systems"]["items"] = {"anyOf": [*variants, other]}
     whole["$defs"]["Native"]["required"] = [k for k in whole["$defs"]["Native"].get("required", []) if k != "format"]
+    whole["$defs"]["Retrieval"]["properties"]["index"]["enum"] = kinds.indexes()
     for block in ("Model", "Embedder", "Reranker"):
         whole["$defs"][block]["properties"].pop("digest", None)
     return {**whole, "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ragtune spec"}

@@ -44,6 +44,12 @@ def encoder() -> Callable[[Embedder, Sequence[str]], Any]:
     return found
 
 
+def indexes() -> list[str]:
+    """The vector indexes that `retrieval.index` may name."""
+    found: list[str] = importlib.import_module("systems.parts.index").names()
+    return found
+
+
 def load(name: str, where: str = "") -> Kind:
     """Import a kind. Raises UserError for one that does not exist or is no kind."""
     target = name if "." in name else f"systems.{name}"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from bench.core.errors import UserError
 from bench.core.nested import put
 from bench.spec import yaml_lines
-from bench.spec.cells import cells
+from bench.spec.cells import cells, check_indexes
 from bench.spec.model import Spec
 from bench.spec.paths import Paths
 from bench.spec.validation_errors import at, explain
@@ -46,6 +46,7 @@ def parse(
                 where=at(where, known, ("systems", number)),
                 remedy="Names must be unique.",
             )
+    check_indexes(spec, (), where, known)
     cells(spec, where=where, lines=known)
     Paths(spec.folder, where, known).dataset(spec.dataset)
     return spec

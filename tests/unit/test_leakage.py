@@ -54,12 +54,12 @@ def test_an_embedder_sees_it_and_looks_once(tmp_path: Path) -> None:
 
 
 OWN = """
-from bench.core.system import Embedder, SystemConfig
-from systems.rag import Indexed, Retrieval, build
+from bench.core.system import Embedder, Retrieval, SystemConfig
+from systems.rag import build
 
 class Config(SystemConfig):
     embedder: Embedder = Embedder()
-    retrieval: Indexed = Retrieval()
+    retrieval: Retrieval = Retrieval()
 """
 
 

@@ -55,6 +55,9 @@ systems:
     ("old", "new", "line", "said"),
     [
         ("  k: 4", "  kk: 4", 5, ["unknown key `retrieval.kk`", "Did you mean `k`?"]),
+        ("  k: 4", "  index: faiss_flatt", 5, ["no vector index 'faiss_flatt'", "Did you mean 'faiss_flat'?"]),
+        ("kind: rag}", "kind: rag, retrieval: {index: nmslib}}", 7, ["no vector index 'nmslib'", "hnswlib"]),
+        ("kind: rag}", "kind: rag, matrix: {retrieval.index: [hnswlib, x]}}", 7, ["no vector index 'x'"]),
         ("  k: 4", "  k: four", 5, ["`retrieval.k`", "integer", "'four'"]),
         ("  k: 4", "  k: 0", 5, ["greater than or equal to 1"]),
         ("model: {name: micro}", "modell: {name: micro}", None, ["`model` is missing"]),
@@ -192,6 +195,14 @@ def test_schema_agrees_with_the_model() -> None:
     for change in ({"retreival": {}}, {"systems": [{"name": "a", "kind": "rag", "tuning": {}}]}, {"systems": []}):
         assert list(checker.iter_errors(raw_spec(systems=[{"name": "a", "kind": "rag"}]) | change)), change
     assert not list(checker.iter_errors(raw_spec()))  # a dotted kind
+
+
+def test_a_block_that_no_system_uses_is_checked_too(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(GOOD.replace("  k: 4", "  index: x").replace("kind: rag", "kind: closed_book"))
+    with pytest.raises(UserError, match=r"s\.yaml:5: there is no vector index 'x'\."):
+        load(path)
+    assert "hnswlib" in schema()["$defs"]["Retrieval"]["properties"]["index"]["enum"]
 
 
 def test_every_builtin_kind_says_what_it_is() -> None:

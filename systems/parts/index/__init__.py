@@ -9,14 +9,11 @@ Indexes are built on one thread, which makes them repeat exactly; a parallel HNS
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
-
-from pydantic import AfterValidator
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from bench.core.store import Store
 from bench.core.system import Retrieval
@@ -59,17 +56,6 @@ def names() -> list[str]:
 def library(name: str) -> Library:
     """The module of an index."""
     return cast(Library, importlib.import_module(f"{__name__}.{name}"))
-
-
-def _known(retrieval: Retrieval) -> Retrieval:
-    if retrieval.index not in names():
-        near = difflib.get_close_matches(retrieval.index, names(), 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"no index {retrieval.index!r}; {hint}Known are {', '.join(names())}")
-    return retrieval
-
-
-Indexed = Annotated[Retrieval, AfterValidator(_known)]  # the block of a kind that searches a vector index
 
 
 def index(file: Path, digest: str, retrieval: Retrieval, store: Store) -> Index:
