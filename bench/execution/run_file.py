@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -9,12 +10,16 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ValidationError,
     WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import CoreSchema
 
 from bench.core.errors import UserError
 from bench.core.files import read_json
@@ -33,6 +38,20 @@ class Part(BaseModel):
     """A frozen part of a file that a stage wrote; keys of other versions are passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """A key that was renamed may stand under its older name, in a file that an older ragtune wrote."""
+        reference = handler(core_schema)
+        schema = handler.resolve_ref_schema(reference)
+        for name, field in cls.model_fields.items():
+            if isinstance(field.validation_alias, AliasChoices):
+                older = [str(choice) for choice in field.validation_alias.choices if choice != name]
+                schema["properties"] |= {key: schema["properties"][name] | {"deprecated": True} for key in older}
+                schema["required"].remove(name)
+                either = {"anyOf": [{"required": [key]} for key in (name, *older)]}
+                schema["allOf"] = [*schema.get("allOf", ()), either]
+        return reference
 
 
 class Gpu(Part):
@@ -244,16 +263,43 @@ class CellResult(Part):
         return None if self.started is None or self.ended is None else self.ended - self.started
 
 
+def _known_keys(written: Any) -> Any:
+    """A spec without the keys that another version of ragtune wrote."""
+    try:
+        Spec.model_validate(written)
+    except ValidationError as e:
+        kept = copy.deepcopy(written)
+        for error in e.errors():
+            if error["type"] == "extra_forbidden":
+                _drop(kept, error["loc"])
+        return kept
+    return written
+
+
+def _drop(value: Any, loc: tuple[Any, ...]) -> None:
+    """Delete what is at a location of pydantic's, which names the tag of a union as if it were a key."""
+    *above, last = loc
+    for step in above:
+        if isinstance(value, list) or step in value:
+            value = value[step]
+    value.pop(last, None)
+
+
 class RunFile(Part):
     """The whole of run.json. `cells` is None where a run was stopped before it ended."""
 
     name: str
     status: str
-    spec: Annotated[Spec, WithJsonSchema({"type": "object", "description": "As `ragtune schema` describes it."})]
-    recorded: dict[str, Any] = Field(default_factory=dict)  # the spec as it was written down: of it is `spec_digest`
+    spec: Annotated[
+        Spec,
+        BeforeValidator(_known_keys),
+        WithJsonSchema({"type": "object", "description": "As `ragtune schema` describes it."}),
+    ]
+    # the spec as it was written down: of it is `spec_digest`; no key of the file
+    recorded: SkipJsonSchema[dict[str, Any]] = Field(default_factory=dict)
     spec_digest: str
     dataset: Dataset
-    models: dict[str, str]
+    models: dict[str, str] = {}
     systems: dict[str, SystemEntry]
     identity: str
     environment: Environment

@@ -159,14 +159,14 @@ def read(path: Path) -> Snapshot:
             remedy="Give a run's folder, or what `ragtune baseline accept` wrote.",
         )
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
         if found["schema_version"] != SCHEMA:
             raise UserError(
                 f"a baseline of schema {found['schema_version']}, and this ragtune reads {SCHEMA}.",
                 where=str(path),
                 remedy="Accept it again.",
             )
-        return _SNAPSHOT.validate_python(_current(found))
+        return _SNAPSHOT.validate_json(json.dumps(_current(found)), strict=True)
     except ValidationError as e:
         said = first_error(e)
     except (ValueError, KeyError, TypeError, AttributeError) as e:
@@ -174,6 +174,10 @@ def read(path: Path) -> Snapshot:
     raise UserError(
         f"no baseline: {said}.", where=str(path), remedy="Give what `ragtune baseline accept` wrote, whole."
     )
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
 
 
 def _current(found: dict[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from bench.core.errors import UserError
 from bench.core.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.core.redact import hide, scrubbed
 from bench.core.vocabulary import Record, read_record
-from bench.execution.run_file import RunFile, fitted, read_run
+from bench.execution.run_file import RunFile, first_error, fitted, read_run
 from bench.metrics import text
 from bench.scoring.schema import Calibration, JudgeSummary
 from bench.spec.model import Judging
@@ -46,6 +47,9 @@ class Said:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached: bool = False
+
+
+_SAID = TypeAdapter(Said)  # keys of other versions are passed over
 
 
 def judge_run(folder: Path, *, tell: Tell | None = None) -> JudgeSummary:
@@ -281,8 +285,15 @@ def verdicts(folder: Path) -> Verdicts:
     """What judge and entailment model said of a run; empty where nobody was asked."""
     found: Verdicts = {}
     for path in (folder / name for name in FILES):
-        for _, row in read_jsonl(path) if path.exists() else ():
-            said = Said(**row)
+        for number, row in read_jsonl(path) if path.exists() else ():
+            try:
+                said = _SAID.validate_python(row)
+            except ValidationError as e:
+                raise UserError(
+                    f"no verdict: {first_error(e)}.",
+                    where=f"{path}:{number}",
+                    remedy="Run `ragtune judge` again; what the cache holds is not asked a second time.",
+                ) from None
             found.setdefault((said.cell, said.question), {})[said.metric] = said
     return found
 

@@ -288,6 +288,17 @@ def test_a_baseline_that_lost_its_values_is_told(lost: str, runs: tuple[Path, Pa
         baselines.read(file)
 
 
+@pytest.mark.parametrize("wrong", ['"0.5"', "true", "NaN", "null"])
+def test_a_baseline_holds_numbers(wrong: str, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    file = baselines.accept(runs[0], reason="x", out=tmp_path)
+    raw = json.loads(file.read_text())
+    latency = next(iter(raw["systems"].values()))["latency_s"]
+    latency[next(iter(latency))] = json.loads(wrong)
+    file.write_text(json.dumps(raw))
+    with pytest.raises(UserError, match="no baseline"):
+        baselines.read(file)
+
+
 def test_rules_are_read_with_their_lines(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text("rules:\n  - metric: em\n    margin: 0.02\n  - metric: p95_latency_s\n    max: 0.8\n")

@@ -16,6 +16,7 @@ from bench.execution.run import run
 from bench.execution.run_file import RunFile, read_run
 from bench.metrics.registry import JUDGED, MEASURES, TABLES, in_table
 from bench.report import report
+from bench.scoring.judge_stage import summary, verdicts
 from bench.scoring.schema import Scores
 from bench.spec import kinds
 from bench.verdict.score import read_scores, score
@@ -60,6 +61,47 @@ def test_what_a_run_writes_fits_its_schema(tmp_path: Path) -> None:
     raw = json.loads((outcome.folder / "run.json").read_text())
     jsonschema.validate(raw, RunFile.model_json_schema())
     assert raw["systems"]["echo"]["family"] == "both"
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda p: p.name)
+def test_a_published_run_fits_the_schemas(folder: Path) -> None:
+    """Under the names of this version and under older ones; no other names."""
+    for name, of in SCHEMAS.items():
+        schema, raw = of(), json.loads((folder / f"{name}.json").read_text())
+        jsonschema.validate(raw, schema)
+        written = json.dumps(raw).replace('"peak_rss_', '"peak_rsss_')
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(json.loads(written), schema)
+    assert "recorded" not in RunFile.model_json_schema()["properties"]
+
+
+def test_a_spec_of_a_newer_version_is_read(tmp_path: Path) -> None:
+    raw = json.loads((STORED / "run.json").read_text())
+    raw["spec"] |= {"later": 1, "measure": raw["spec"]["measure"] | {"later": {"a": 1}}}
+    raw["spec"]["dataset"]["later"] = True
+    del raw["models"]
+    (tmp_path / "run.json").write_text(json.dumps(raw))
+    found = read_run(tmp_path)
+    assert found.spec == read_run(STORED).spec and found.recorded["later"] == 1
+    raw["spec"]["seeds"] = "many"
+    (tmp_path / "run.json").write_text(json.dumps(raw))
+    with pytest.raises(UserError, match=r"`spec\.seeds`"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("row", ['"value": 1.0, "later": 2', '"value": 1'])
+def test_a_verdict_file_may_hold_more(row: str, tmp_path: Path) -> None:
+    (tmp_path / "judged.jsonl").write_text(f'{{"cell": "c", "question": "q", "metric": "m", {row}}}\n')
+    assert verdicts(tmp_path)["c", "q"]["m"].value == 1.0
+
+
+def test_damaged_verdicts_are_told(tmp_path: Path) -> None:
+    (tmp_path / "entailed.jsonl").write_text('{"cell": "c", "question": "q", "metric": "entailment"}\n')
+    with pytest.raises(UserError, match=r"entailed\.jsonl:1: no verdict: `value`.*ragtune judge"):
+        verdicts(tmp_path)
+    (tmp_path / "judge.json").write_text('{"failed": "half"}')
+    with pytest.raises(UserError, match=r"judge\.json: damaged summary of a judge.*ragtune judge"):
+        summary(tmp_path)
 
 
 OWN = """
