@@ -51,12 +51,19 @@ def index(folder: Path) -> Path:
         )
     rows = []
     for run_folder in sorted(found):
-        run, drawn = read_run(run_folder), run_folder / "index.html"
+        drawn = run_folder / "index.html"
+        href = quote(drawn.relative_to(folder).as_posix()) if drawn.exists() else None
+        try:
+            run = read_run(run_folder)
+            sentence = _sentence(run_folder) or f"{run.status}, not scored by this version"
+        except UserError as e:
+            rows.append(RunRow(name=run_folder.name, href=href, sentence=f"Cannot be read: {e}"))
+            continue
         rows.append(
             RunRow(
                 name=run.name,
-                href=quote(drawn.relative_to(folder).as_posix()) if drawn.exists() else None,
-                sentence=_sentence(run_folder) or f"{run.status}, not scored by this version",
+                href=href,
+                sentence=sentence,
                 dataset=run.dataset.name,
                 systems=len(run.systems),
                 seeds=len(run.spec.seeds),

@@ -54,15 +54,15 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run on the page over several runs."""
+    """A run on the page over several runs; empty for what is not known of one that cannot be read."""
 
     name: str
     href: str | None
     sentence: str
-    dataset: str
-    systems: int
-    seeds: int
-    when: str
+    dataset: str = ""
+    systems: int | str = ""
+    seeds: int | str = ""
+    when: str = ""
 
 
 def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:

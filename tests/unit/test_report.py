@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -200,6 +201,16 @@ def test_scores_as_tables_and_a_page_over_the_runs(hostile: Path) -> None:
     assert HOSTILE not in page.read_text() and 'href="t/index.html"' in page.read_text()
     with pytest.raises(UserError, match="no run here"):
         index(hostile)
+
+
+def test_a_run_that_cannot_be_read_does_not_hide_the_others(hostile: Path, tmp_path: Path) -> None:
+    from bench.report import index
+
+    shutil.copytree(hostile, tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "run.json").write_text('{"name": "x"}')
+    drawn = index(tmp_path).read_text()
+    assert 'href="good/index.html"' in drawn and "Cannot be read" in drawn
 
 
 def test_every_eval_ever(hostile: Path) -> None:
