@@ -38,6 +38,40 @@ def test_the_pair_is_timed_and_its_memory_taken(outcome: Any) -> None:
     assert "Step time of QLoRA and LoRA on the same batches" in page and "The weights are random" in page
 
 
+OWN = """
+from bench.core.system import SystemConfig
+
+class Config(SystemConfig):
+    says: str = "memory"
+
+def measure(config, material, store):
+    memory = {"lora_bytes": 8_000_000_000, "qlora_bytes": 5_000_000_000}
+    return {"model": "phi", "device": "cuda", "memory": memory} if config.says == "memory" else [1, 2]
+"""
+
+
+@pytest.fixture
+def own_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "bought").mkdir()
+    (tmp_path / "bought" / "experiment.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "bought.experiment"
+
+
+def test_an_experiment_of_ones_own_may_tell_the_memory_alone(own_kind: str, tmp_path: Path) -> None:
+    outcome = run(parse(raw_spec(systems=[{"name": "own", "kind": own_kind}])), out=tmp_path / "r", store=tmp_path)
+    claims = {c["id"]: c["status"] for c in scores_json(outcome.folder)["claims"]}
+    assert claims["qlora-memory"] == "confirmed" and claims["qlora-slower"] == "not tested"
+    assert "<td>5 GB</td>" in report(outcome.folder).read_text()
+
+
+def test_facts_that_are_no_mapping_cost_their_cell_alone(own_kind: str, tmp_path: Path) -> None:
+    systems = [{"name": "own", "kind": own_kind, "says": "a list"}, *raw_spec()["systems"]]
+    outcome = run(parse(raw_spec(systems=systems)), out=tmp_path / "r", store=tmp_path)
+    (reason,) = outcome.failed.values()
+    assert "must return a dict" in reason and outcome.status == "failed"
+
+
 def test_a_shape_is_a_model_of_those_dimensions() -> None:
     from systems.parts import lm
 

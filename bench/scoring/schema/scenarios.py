@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
@@ -159,15 +160,15 @@ class SlowdownMemory(Found):
 
 
 class Slowdown(Found):
-    """What the experiment on the QLoRA slowdown found, on one model."""
+    """What an experiment on the QLoRA slowdown found, on one model. One of the user's own may say the memory alone."""
 
     model: str
-    random_weights: bool
     device: str
-    recipe: dict[str, JSON]
-    points: tuple[SlowdownPoint, ...]
     memory: SlowdownMemory
-    memory_of: str
+    points: tuple[SlowdownPoint, ...] = ()
+    random_weights: bool = False
+    recipe: Mapping[str, JSON] = {}
+    memory_of: str = ""
 
 
 # what an experiment found; a mapping for one of the user's own
