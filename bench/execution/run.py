@@ -144,7 +144,16 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
 def _is_complete(folder: Path, about: Mapping[str, JSON]) -> bool:
     """Whether the folder holds this very run, and it ended well."""
     path = folder / "run.json"
-    previous = read_json(path) if path.exists() else {}
+    try:
+        previous = read_json(path) if path.exists() else {}
+    except UserError:
+        previous = None
+    if not isinstance(previous, dict):
+        raise UserError(
+            "this is no run.json of a run.",
+            where=str(path),
+            remedy="Delete it and run again: the cells beside it are kept.",
+        )
     return previous.get("status") == "complete" and previous.get("identity") == about["identity"]
 
 

@@ -56,6 +56,18 @@ def test_second_run_computes_nothing(tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in first.folder.rglob("*.json*")} == stamps
 
 
+@pytest.mark.parametrize("damaged", ['{"status": "comp', "[1]", ""])
+def test_a_damaged_run_file_costs_no_cell(tmp_path: Path, damaged: str) -> None:
+    spec = parse(raw_spec())
+    path = run(spec, out=tmp_path, store=tmp_path / "s").folder / "run.json"
+    path.write_text(damaged)
+    with pytest.raises(UserError, match=r"run\.json.*Delete it"):
+        run(spec, out=tmp_path, store=tmp_path / "s")
+    path.unlink()
+    again = run(spec, out=tmp_path, store=tmp_path / "s")
+    assert (again.computed, again.status) == (0, "complete")
+
+
 def test_changed_prices_and_names_run_nothing_again(tmp_path: Path) -> None:
     run(parse(raw_spec()), out=tmp_path, store=tmp_path / "s")
     priced = run(parse(raw_spec(prices={"cpu_hour_usd": 2.0})), out=tmp_path, store=tmp_path / "s")
