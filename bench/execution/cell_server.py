@@ -31,8 +31,10 @@ def serve(preload: list[str]) -> None:
     out = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no event
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run decides what Ctrl-C means
+    gc.disable()  # imports leave no garbage, and make many objects to look through
     for name in preload:
         importlib.import_module(name)
+    gc.enable()
     gc.collect()
     gc.freeze()  # the collector of a cell leaves the shared pages alone
     wake, waker = os.pipe()
@@ -103,3 +105,4 @@ def _kill(group: int) -> None:
 
 if __name__ == "__main__":
     serve(sys.argv[1:])
+    os._exit(0)  # nothing is left to clean up, and torch takes seconds over it
