@@ -53,7 +53,7 @@ def _relevance(records: Sequence[Record], system: SystemEntry) -> dict[str, Valu
 class Column:
     """One measure of one system, with each question's cluster and stratum. `values`: (seeds, questions).
 
-    One row where it was built once, or where seeds do not have the measure on the same questions: then of their means.
+    One row where it was built once. Where seeds do not have the measure on the same questions, gaps are filled.
     """
 
     questions: list[str]
@@ -90,10 +90,27 @@ def columns(cells: Sequence[tuple[Sequence[Record], Sequence[Values]]]) -> dict[
         seen = [q for q in asked if any(q in row for row in by_seed)]
         if not seen:
             continue
-        matrix = np.array([[row.get(q, np.nan) for q in seen] for row in by_seed])
-        whole = matrix if not np.isnan(matrix).any() else np.nanmean(matrix, 0, keepdims=True)
-        found[measure] = Column(seen, whole, [asked[q].group for q in seen], [asked[q].stratum for q in seen])
+        matrix = _whole(np.array([[row.get(q, np.nan) for q in seen] for row in by_seed]))
+        found[measure] = Column(seen, matrix, [asked[q].group for q in seen], [asked[q].stratum for q in seen])
     return found
+
+
+def _whole(matrix: Array) -> Array:
+    """Values, (seeds, questions), without gaps.
+
+    A gap gets its question's mean over the other seeds plus what its seed is above them elsewhere: the means of
+    questions stay, and so does the spread of the seeds. A seed without any value is left out.
+    """
+    missing = np.isnan(matrix)
+    if not missing.any():
+        return matrix
+    matrix = matrix[~missing.all(1)]
+    missing = np.isnan(matrix)
+    by_question = np.nanmean(matrix, 0)
+    above = np.nanmean(matrix - by_question, 1, keepdims=True)
+    filled = np.where(missing, by_question + above, matrix)
+    whole: Array = filled + (by_question - filled.mean(0))
+    return whole
 
 
 def _by_question(records: Sequence[Record], values: Sequence[Values], measure: str) -> dict[str, float]:

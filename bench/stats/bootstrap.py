@@ -8,7 +8,7 @@ over the drawn clusters is the mean over their questions; its linearised varianc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -19,6 +19,7 @@ from scipy import stats
 
 Array = npt.NDArray[np.float64]
 BLOCK = 4_000_000  # draws held at once
+RARE = 10  # resamples, below which their share says too little of a tail
 
 
 def totals(columns: Array, resamples: int, seed: int) -> Array:
@@ -54,6 +55,9 @@ class Interval(Protocol):
     def method(self) -> str:
         """How the interval was made."""
 
+    def one_sided(self, limit: float) -> tuple[float, float]:
+        """One-sided p of "the true value is at most `limit`", and of "it is at least `limit`"."""
+
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """(low, high) at a confidence level."""
 
@@ -75,6 +79,19 @@ class Studentised:
             high = float(stats.t.ppf((1 + level) / 2, self.clusters - 1))
             low = -high
         return self.mean - float(high) * self.error, self.mean - float(low) * self.error
+
+    def one_sided(self, limit: float) -> tuple[float, float]:
+        """By the share of resamples that deviate as far; by the t distribution where too few of them do."""
+        if not self.error:
+            return float(self.mean <= limit), float(self.mean >= limit)
+        away, resamples = (self.mean - limit) / self.error, len(self.deviations)
+        beyond = (self.deviations >= away).sum(), (self.deviations <= away).sum()
+        tails = stats.t.sf(away, self.clusters - 1), stats.t.cdf(away, self.clusters - 1)
+        over, under = (
+            (count + 1) / (resamples + 1) if count >= RARE else max(count / (resamples + 1), float(tail))
+            for count, tail in zip(beyond, tails, strict=True)
+        )
+        return float(over), float(under)
 
 
 def studentised(sums: Array, counts: Array, resamples: int, seed: int) -> list[Studentised]:
@@ -107,11 +124,21 @@ def _linearised(moments: Array, width: int, clusters: int) -> tuple[Array, Array
 
 @dataclass(frozen=True)
 class Spread:
-    """A t interval."""
+    """A t interval over clusters and seeds, with the variance of the mean that each of the two brings.
+
+    `interaction_variance` is the part of `question_variance` that seeds bring by answering a question differently.
+    `seeds` is the number of seeds; of two systems with different numbers, the smaller one.
+    """
 
     mean: float
     error: float
     df: float
+    question_variance: float = 0.0
+    question_df: float = math.inf
+    interaction_variance: float = 0.0
+    seed_variance: float = 0.0
+    seed_df: float = math.inf
+    seeds: int = 1
     method: str = "two-level bootstrap, t interval"
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
@@ -124,15 +151,48 @@ class Spread:
         """Two-sided, of a mean of zero."""
         return float(2 * stats.t.sf(abs(self.mean) / self.error, self.df)) if self.error else float(self.mean == 0)
 
+    def one_sided(self, limit: float) -> tuple[float, float]:
+        """By the t distribution."""
+        if not self.error:
+            return float(self.mean <= limit), float(self.mean >= limit)
+        away = (self.mean - limit) / self.error
+        return float(stats.t.sf(away, self.df)), float(stats.t.cdf(away, self.df))
 
-def two_level(sums: Array, counts: Array, means: Array, seed: int) -> Spread:
-    """Clusters and seeds drawn together; the t of their spread has Satterthwaite's degrees of freedom."""
-    cluster_count, seed_count = sums.shape
+
+def two_level(arms: Sequence[Array], counts: Array, means: Sequence[Array], seed: int) -> Spread:
+    """Clusters and seeds drawn together; the t of their spread has Satterthwaite's degrees of freedom (1946).
+
+    `arms`, each (clusters, seeds), add up: one for a system or a difference paired by seed, two for systems whose seeds
+    are drawn apart, as in Welch's test. `means`: of each arm, in every resample of the clusters.
+    """
+    by_seed = [arm.sum(0) / counts.sum() for arm in arms]
+    of_arms = [float(means_of.var(ddof=1)) / len(means_of) for means_of in by_seed if len(means_of) > 1]
+    dfs = [len(means_of) - 1 for means_of in by_seed if len(means_of) > 1]
+    seeds, clusters = sum(of_arms), cluster_error(sum(arm.mean(1) for arm in arms), counts) ** 2
+    seed_bottom = sum(variance**2 / df for variance, df in zip(of_arms, dfs, strict=True))
+    bottom = seed_bottom + clusters**2 / (len(counts) - 1)
+    drawn = sum(over_seeds(part, [seed, number] if number else seed) for number, part in enumerate(means))
+    return Spread(
+        sum(float(means_of.mean()) for means_of in by_seed),
+        float(np.std(drawn, ddof=1)),
+        (seeds + clusters) ** 2 / bottom if bottom else float(len(counts) - 1),
+        question_variance=clusters,
+        question_df=len(counts) - 1,
+        interaction_variance=min(clusters, sum(_interaction(arm, counts) for arm in arms)),
+        seed_variance=seeds,
+        seed_df=seeds**2 / seed_bottom if seed_bottom else float(sum(dfs)),
+        seeds=min(len(means_of) for means_of in by_seed),
+    )
+
+
+def _interaction(sums: Array, counts: Array) -> float:
+    """The variance of the mean that comes of clusters which differ from seed to seed by more than the seeds do."""
+    seeds = sums.shape[1]
+    if seeds < 2:
+        return 0.0
     by_seed = sums.sum(0) / counts.sum()
-    seeds, clusters = float(by_seed.var(ddof=1)) / seed_count, cluster_error(sums.mean(1), counts) ** 2
-    bottom = seeds**2 / (seed_count - 1) + clusters**2 / (cluster_count - 1)
-    df = (seeds + clusters) ** 2 / bottom if bottom else float(cluster_count - 1)
-    return Spread(float(by_seed.mean()), float(over_seeds(means, seed).std(ddof=1)), df)
+    rest = sums - sums.mean(1, keepdims=True) - counts[:, None] * (by_seed - by_seed.mean())
+    return float((rest**2).sum() / (seeds - 1) / seeds / counts.sum() ** 2)
 
 
 def cluster_error(sums: Array, counts: Array) -> float:
@@ -144,7 +204,7 @@ def cluster_error(sums: Array, counts: Array) -> float:
     return float(np.sqrt((rest**2).sum() * cluster_count / (cluster_count - 1)) / counts.sum())
 
 
-def over_seeds(means: Array, seed: int) -> Array:
+def over_seeds(means: Array, seed: int | Sequence[int]) -> Array:
     """Means of drawn seeds, from each seed's mean in every resample of the clusters. (resamples, seeds) -> (resamples,)
 
     So few are drawn that their spread is too small by sqrt((S - 1) / S), and is scaled up (Rao and Wu 1988).
@@ -153,7 +213,8 @@ def over_seeds(means: Array, seed: int) -> Array:
     middle: Array = means.mean(1)
     if seed_count == 1:
         return middle
-    taken = np.random.default_rng([seed, seed_count]).integers(0, seed_count, (rows, seed_count))
+    keys = [seed] if isinstance(seed, int) else [*seed]
+    taken = np.random.default_rng([*keys, seed_count]).integers(0, seed_count, (rows, seed_count))
     found: Array = middle + math.sqrt(seed_count / (seed_count - 1)) * (
         np.take_along_axis(means, taken, 1).mean(1) - middle
     )

@@ -1,4 +1,4 @@
-"""Systems against each other on the same questions: differences, tests, equivalence, and what it would take to decide.
+"""Systems against each other on the same questions: differences, tests and equivalence, corrected as one family.
 
 Everything is paired by question and clustered. Training seeds are a second level of sampling, never further questions.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
@@ -27,9 +27,9 @@ from bench.stats.bootstrap import (
     two_level,
 )
 from bench.stats.intervals import FEW, RESAMPLES, wilson
+from bench.stats.planning import ALPHA, Plan, needed, plan
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
-ALPHA = 0.05
 PERMUTATIONS = 9999
 
 
@@ -64,11 +64,13 @@ class Panel:
 
 @dataclass(frozen=True)
 class Pair:
-    """`a` minus `b`. `p` is two-sided, `p_holm` corrected over the family that was compared together.
+    """`a` minus `b`. `p` is two-sided, of "they do not differ"; `p_margin` of "they differ by the margin or more" (two
+    one-sided tests, Schuirmann 1987). `p_holm` and `p_margin_holm` are corrected over the family compared together.
 
-    `won` and `lost` are the sums of the differences either way; `effect` is their mean over their standard deviation;
-    `n80` and `n90` are the questions that find a difference of this size with that power at the 5% level, None where
-    none was seen; `non_inferior`: `a` is worse by no more than the margin.
+    `won` and `lost` are the sums of the differences either way; `effect` is their mean over their standard deviation.
+    `n80` and `n90` are the questions that find a difference of this size with that power at the 5% level, with the
+    seeds as they are; `seeds90` the seeds, with the questions as they are; `both90` (questions, seeds). None where that
+    is not enough, or no difference was seen. `non_inferior`: `a` is worse by no more than the margin.
     """
 
     a: str
@@ -91,19 +93,50 @@ class Pair:
     margin: float | None
     non_inferior: bool | None
     verdict: Verdict
+    p_margin: float | None = None
+    p_margin_holm: float | None = None
+    seeds90: int | None = None
+    both90: tuple[int, int] | None = None
+
+
+Names = Sequence[tuple[str, str]]
 
 
 def compare(panel: Panel, *, margin: float | None = None, resamples: int = RESAMPLES, seed: int = 0) -> list[Pair]:
-    """Every pair of the panel's systems, corrected as one family (Holm 1979).
+    """Every pair of the panel's systems, corrected as one family.
 
-    `margin` is the difference, set beforehand, below which two systems count as equivalent (two one-sided tests).
+    `margin` is the difference, set beforehand, below which two systems count as equivalent.
     """
     names = list(itertools.combinations(panel.values, 2))
-    differences = [_differences(panel.values[a], panel.values[b]) for a, b in names]
-    sums = [panel.sums(x) for x in differences]
+    return compare_family([(panel, names)], margin=margin, resamples=resamples, seed=seed)
+
+
+def compare_family(
+    parts: Sequence[tuple[Panel, Names]], *, margin: float | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Pair]:
+    """Pairs of systems, each on the questions of its panel, corrected as one family.
+
+    With a margin a pair has two hypotheses, that it does not differ and that it differs by the margin or more. Both are
+    in the family, so that at most one run in twenty says anything false of any pair.
+    """
+    size = sum(len(names) for _, names in parts)
+    pairs = [
+        pair
+        for panel, names in parts
+        for pair in _pairs(panel, names, margin=margin, resamples=resamples, seed=seed, family=size)
+    ]
+    return _decided(pairs)
+
+
+def _pairs(
+    panel: Panel, names: Names, *, margin: float | None, resamples: int, seed: int, family: int
+) -> Iterator[Pair]:
+    """Pairs of one panel, before any correction."""
+    arms = [_arms(panel.values[a], panel.values[b]) for a, b in names]
+    sums = [[panel.sums(arm) for arm in parts] for parts in arms]
     found = _intervals(sums, panel.counts, resamples, seed)
-    pairs = [_pair(panel, n, x, i, margin, seed, len(names)) for n, x, i in zip(names, differences, found, strict=True)]
-    return [_decided(p, h) for p, h in zip(pairs, holm([p.p for p in pairs]), strict=True)]
+    for name, parts, interval in zip(names, arms, found, strict=True):
+        yield _pair(panel, name, parts, interval, margin, seed, family)
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -115,37 +148,71 @@ def holm(values: Sequence[float]) -> list[float]:
     return [float(x) for x in multipletests(values, method="holm")[1]]
 
 
-def _decided(pair: Pair, p_holm: float) -> Pair:
-    """Equivalence comes first: what differs by less than the margin that was set beforehand does not matter."""
-    verdict = pair.verdict
-    if verdict != "equivalent" and p_holm <= ALPHA:
-        verdict = "better" if pair.difference > 0 else "worse"
-    return replace(pair, p_holm=p_holm, verdict=verdict)
+def exclusive(first: Sequence[float], second: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Holm's adjustment of two hypotheses a pair that cannot both be true (Shaffer 1986, procedure S1).
+
+    Of 2 m hypotheses at most m are true, so no p value is multiplied by more than m.
+    """
+    p_values = np.array([*first, *second])
+    order = np.argsort(p_values, kind="stable")
+    factors = np.minimum(len(p_values) - np.arange(len(p_values)), len(first))
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p_values[order] * factors))
+    return adjusted[: len(first)].tolist(), adjusted[len(first) :].tolist()
 
 
-def _differences(a: Array, b: Array) -> Array:
-    """(seeds, questions): seed by seed where both have as many or one was not trained, else mean against mean."""
-    return a - b if len(a) == len(b) or 1 in (len(a), len(b)) else a.mean(0, keepdims=True) - b.mean(0, keepdims=True)
+def _decided(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with their corrected p and what follows. Equivalence comes first: what differs by less than the margin
+    that was set beforehand does not matter."""
+    margins = [pair.p_margin for pair in pairs if pair.p_margin is not None]
+    margins_corrected: Sequence[float | None] = [None] * len(pairs)
+    if margins:
+        corrected, margins_corrected = exclusive([pair.p for pair in pairs], margins)
+    else:
+        corrected = holm([pair.p for pair in pairs])
+    decided = []
+    for pair, p_holm, p_margin_holm in zip(pairs, corrected, margins_corrected, strict=True):
+        verdict: Verdict = "inconclusive"
+        if p_margin_holm is not None and p_margin_holm <= ALPHA:
+            verdict = "equivalent"
+        elif p_holm <= ALPHA:
+            verdict = "better" if pair.difference > 0 else "worse"
+        decided.append(replace(pair, p_holm=p_holm, p_margin_holm=p_margin_holm, verdict=verdict))
+    return decided
+
+
+def _arms(a: Array, b: Array) -> list[Array]:
+    """The parts, (seeds, questions), that add up to the difference.
+
+    One, paired seed by seed, where both have as many seeds or one was built once; else each system's own.
+    """
+    return [a - b] if len(a) == len(b) or 1 in (len(a), len(b)) else [a, -b]
 
 
 def _pair(
     panel: Panel,
     names: tuple[str, str],
-    differences: Array,
+    arms: Sequence[Array],
     found: Interval,
     margin: float | None,
     seed: int,
     family: int,
 ) -> Pair:
-    count, mean = differences.shape[1], float(differences.mean())
-    spread = float(differences.mean(0).std(ddof=1)) if count > 1 else 0.0
+    by_question: Array = sum(arm.mean(0) for arm in arms)
+    count, mean = len(by_question), float(by_question.mean())
+    spread = float(by_question.std(ddof=1)) if count > 1 else 0.0
     if isinstance(found, Spread):
-        error, p_value, test = found.error, found.p, "t on the two-level bootstrap"
+        p_value, test = found.p, "t on the two-level bootstrap"
+        plans = [plan(found, count, power=power, family=family) for power in (0.8, 0.9)]
     else:
-        error = cluster_error(panel.sums(differences)[:, 0], panel.counts)
-        p_value, test = exact_or_permuted(differences[0], panel, seed)
-    (low, high), inner = found.interval(0.95), found.interval(0.90)
-    same = margin is not None and -margin < inner[0] and inner[1] < margin
+        p_value, test = exact_or_permuted(by_question, panel, seed)
+        error = cluster_error(panel.sums(by_question[None])[:, 0], panel.counts)
+        seen = abs(mean) >= error
+        plans = [
+            Plan(needed(mean, count * error**2, power=power, family=family) if seen else None) for power in (0.8, 0.9)
+        ]
+    low, high = found.interval(0.95)
+    ways = arms[0] if len(arms) == 1 else by_question[None]
     return Pair(
         *names,
         mean,
@@ -153,20 +220,45 @@ def _pair(
         high,
         count,
         len(panel.counts),
-        len(differences),
+        min(len(arm) for arm in arms),
         p_value,
         p_value,
         test,
         found.method,
-        won=float(np.maximum(differences, 0).sum(1).mean()),
-        lost=float(np.maximum(-differences, 0).sum(1).mean()),
+        won=float(np.maximum(ways, 0).sum(1).mean()),
+        lost=float(np.maximum(-ways, 0).sum(1).mean()),
         effect=mean / spread if spread else None,
-        n80=needed(mean, count * error**2, power=0.8, family=family),
-        n90=needed(mean, count * error**2, power=0.9, family=family),
+        n80=plans[0].questions,
+        n90=plans[1].questions,
         margin=margin,
-        non_inferior=None if margin is None else inner[0] > -margin,
-        verdict="equivalent" if same else "inconclusive",
+        non_inferior=None if margin is None else found.interval(0.90)[0] > -margin,
+        verdict="inconclusive",
+        p_margin=None if margin is None else max(found.one_sided(-margin)[0], found.one_sided(margin)[1]),
+        seeds90=plans[1].seeds,
+        both90=plans[1].both,
     )
+
+
+def _one_sided(interval: Callable[[float], tuple[float, float]], limit: float) -> tuple[float, float]:
+    """One-sided p values of a limit, from the levels at which an interval just holds it."""
+
+    def smallest(holds: Callable[[float], bool]) -> float:
+        low, high = 0.0, 1.0 - 1e-12  # levels
+        if holds(low):
+            return 0.5
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (low, middle) if holds(middle) else (middle, high)
+        return (1 - high) / 2
+
+    low, high = interval(0.0)
+    if low <= limit <= high:
+        return 0.5, 0.5
+    if limit < low:
+        over = smallest(lambda level: interval(level)[0] <= limit)
+        return over, 1 - over
+    under = smallest(lambda level: interval(level)[1] >= limit)
+    return 1 - under, under
 
 
 @dataclass(frozen=True)
@@ -190,6 +282,10 @@ class Few:
         high = self.up - self.down + math.hypot(up_high - self.up, self.down - down_low)
         return max(-1.0, low), min(1.0, high)
 
+    def one_sided(self, limit: float) -> tuple[float, float]:
+        """From the levels at which the interval just holds the limit."""
+        return _one_sided(self.interval, limit)
+
 
 @dataclass(frozen=True)
 class Open:
@@ -202,27 +298,38 @@ class Open:
         """(low, high): everything that a difference of shares can be."""
         return -1.0, 1.0
 
+    def one_sided(self, limit: float) -> tuple[float, float]:
+        """Nothing is shown."""
+        return 1.0, 1.0
 
-def _intervals(sums: Sequence[Array], counts: Array, resamples: int, seed: int) -> list[Interval]:
-    """One for each (clusters, seeds) difference, all from the same draws."""
+
+def _intervals(sums: Sequence[Sequence[Array]], counts: Array, resamples: int, seed: int) -> list[Interval]:
+    """One for each difference, all from the same draws. A difference is the sum of its arms, (clusters, seeds) each."""
     found: dict[int, Interval] = {}
-    for number, sums_of in enumerate(sums):
+    once = {i: arms[0][:, 0] for i, arms in enumerate(sums) if len(arms) == 1 and arms[0].shape[1] == 1}
+    for number, arms in enumerate(sums):
         if len(counts) < 2:
-            found[number] = Open(float(sums_of.sum(0).mean() / counts.sum()))
-        elif (
-            sums_of.shape[1] == 1 and np.count_nonzero(sums_of) < FEW and bool((np.abs(sums_of[:, 0]) <= counts).all())
-        ):
-            found[number] = _few(sums_of[:, 0], counts)
-    single = [i for i, s in enumerate(sums) if i not in found and s.shape[1] == 1]
+            found[number] = Open(sum(float(arm.sum(0).mean()) for arm in arms) / float(counts.sum()))
+        elif number in once and _is_few(once[number], counts):
+            found[number] = _few(once[number], counts)
+    single = [i for i in once if i not in found]
     if single:
-        columns = np.column_stack([sums[i][:, 0] for i in single])
+        columns = np.column_stack([once[i] for i in single])
         found |= dict(zip(single, studentised(columns, counts, resamples, seed), strict=True))
-    several = [i for i in range(len(sums)) if i not in found]
+    several = [(i, arm) for i, arms in enumerate(sums) if i not in found for arm in arms]
     if several:
-        drawn = totals(np.column_stack([counts, *(sums[i] for i in several)]), resamples, seed)
-        parts = np.split(drawn[:, 1:] / drawn[:, :1], np.cumsum([sums[i].shape[1] for i in several])[:-1], axis=1)
-        found |= {i: two_level(sums[i], counts, part, seed) for i, part in zip(several, parts, strict=True)}
+        drawn = totals(np.column_stack([counts, *(arm for _, arm in several)]), resamples, seed)
+        ends = np.cumsum([arm.shape[1] for _, arm in several])[:-1]
+        means = np.split(drawn[:, 1:] / drawn[:, :1], ends, axis=1)
+        for i in {i for i, _ in several}:
+            parts = [mean for (j, _), mean in zip(several, means, strict=True) if j == i]
+            found[i] = two_level(sums[i], counts, parts, seed)
     return [found[i] for i in range(len(sums))]
+
+
+def _is_few(sums: Array, counts: Array) -> bool:
+    """Whether so few clusters differ that there is too little to resample."""
+    return bool(np.count_nonzero(sums) < FEW and (np.abs(sums) <= counts).all())
 
 
 def _few(sums: Array, counts: Array) -> Few:
@@ -271,15 +378,6 @@ def _signs(rng: np.random.Generator, rows: int, size: int) -> Array:
 def mcnemar(won: int, lost: int) -> float:
     """Exact two-sided McNemar test on the discordant questions (McNemar 1947)."""
     return float(distributions.binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
-
-
-def needed(difference: float, variance: float, *, power: float, family: int = 1) -> int | None:
-    """Questions to find a mean paired difference with this power; `variance` is of one question's difference, and
-    `family` the number of comparisons that it is corrected with (by Bonferroni, which asks for no less than Holm)."""
-    if not difference or not math.isfinite(variance):
-        return None
-    z = float(distributions.norm.ppf(1 - ALPHA / 2 / family) + distributions.norm.ppf(power))
-    return math.ceil(z * z * variance / difference**2 - 1e-9)
 
 
 def joint(panel: Panel, *, resamples: int = 10_000, seed: int = 0) -> dict[str, Array]:

@@ -67,7 +67,7 @@ def estimate(values: Sequence[float] | Array, clusters: Sequence[str], seed: int
     found: Interval
     if len(matrix) > 1:
         drawn = totals(np.column_stack([counts, sums]), RESAMPLES, seed)
-        found = two_level(sums, counts, drawn[:, 1:] / drawn[:, :1], seed)
+        found = two_level([sums], counts, [drawn[:, 1:] / drawn[:, :1]], seed)
     else:
         found = studentised(sums, counts, RESAMPLES, seed)[0]
     low, high = found.interval()

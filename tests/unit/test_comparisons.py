@@ -8,7 +8,8 @@ import pytest
 from scipy import stats as distributions
 
 from bench.stats import intervals
-from bench.stats.comparisons import Panel, compare, holm, joint, mcnemar, needed
+from bench.stats.comparisons import Panel, compare, holm, joint, mcnemar
+from bench.stats.planning import needed
 
 Rows = np.ndarray
 
