@@ -46,7 +46,8 @@ class Measure:
 
     `of` gives its value for one answered question; it is None for measures that are taken of many at once: relevance of
     what was retrieved, recall of the index, and what an entailment model or a judge says. `table` is None for measures
-    that only the scenario tables show.
+    that only the scenario tables show. `asked` says of which questions a measure is asked that has no value where a
+    system does not answer: when systems are ranked by it, such a gap counts as 0.
     """
 
     name: str
@@ -55,6 +56,15 @@ class Measure:
     of: Measured | None = None
     source: Source = "answer"
     higher_is_better: bool = True
+    asked: Callable[[Record], bool] | None = None
+
+
+def _answerable(record: Record) -> bool:
+    return record.answers != ()
+
+
+def _sourced(record: Record) -> bool:
+    return record.answers != () and bool(record.gold)
 
 
 _ALL = (
@@ -74,26 +84,33 @@ _ALL = (
     Measure(
         "abstains_wrongly", "Abstains when it should not", ANSWERS, answer.abstains_wrongly, higher_is_better=False
     ),
-    Measure("recall_at_k", "Recall@k", GROUNDING, source="retrieval"),
-    Measure("mrr", "MRR", GROUNDING, source="retrieval"),
-    Measure("ndcg", "nDCG@k", GROUNDING, source="retrieval"),
+    Measure("recall_at_k", "Recall@k", GROUNDING, source="retrieval", asked=_sourced),
+    Measure("mrr", "MRR", GROUNDING, source="retrieval", asked=_sourced),
+    Measure("ndcg", "nDCG@k", GROUNDING, source="retrieval", asked=_sourced),
     Measure("index_recall", "Index recall", GROUNDING, source="index"),
-    Measure("k_precision", "K-Precision", GROUNDING, answer.k_precision),
-    Measure("entailment", "Entailment", GROUNDING, source="entailment"),
-    Measure("citation_precision", "Citation precision", GROUNDING, answer.citation_precision),
-    Measure("citation_recall", "Citation recall", GROUNDING, answer.citation_recall),
-    Measure("faithfulness", "Faithfulness (judge)", GROUNDING, source="judge"),
-    Measure("response_groundedness", "Groundedness (judge)", GROUNDING, source="judge"),
-    Measure("answer_accuracy", "Answer accuracy (judge)", GROUNDING, source="judge"),
-    Measure("factual_correctness", "Factual correctness (judge)", GROUNDING, source="judge"),
-    Measure("context_precision", "Context precision (judge)", GROUNDING, source="judge"),
-    Measure("context_recall", "Context recall (judge)", GROUNDING, source="judge"),
-    Measure("noise_sensitivity", "Noise sensitivity (judge)", GROUNDING, source="judge", higher_is_better=False),
-    Measure("response_relevancy", "Response relevancy (judge)", GROUNDING, source="judge"),
+    Measure("k_precision", "K-Precision", GROUNDING, answer.k_precision, asked=_answerable),
+    Measure("entailment", "Entailment", GROUNDING, source="entailment", asked=_answerable),
+    Measure("citation_precision", "Citation precision", GROUNDING, answer.citation_precision, asked=_sourced),
+    Measure("citation_recall", "Citation recall", GROUNDING, answer.citation_recall, asked=_sourced),
+    Measure("faithfulness", "Faithfulness (judge)", GROUNDING, source="judge", asked=_answerable),
+    Measure("response_groundedness", "Groundedness (judge)", GROUNDING, source="judge", asked=_answerable),
+    Measure("answer_accuracy", "Answer accuracy (judge)", GROUNDING, source="judge", asked=_answerable),
+    Measure("factual_correctness", "Factual correctness (judge)", GROUNDING, source="judge", asked=_answerable),
+    Measure("context_precision", "Context precision (judge)", GROUNDING, source="judge", asked=_answerable),
+    Measure("context_recall", "Context recall (judge)", GROUNDING, source="judge", asked=_answerable),
+    Measure(
+        "noise_sensitivity",
+        "Noise sensitivity (judge)",
+        GROUNDING,
+        source="judge",
+        higher_is_better=False,
+        asked=_answerable,
+    ),
+    Measure("response_relevancy", "Response relevancy (judge)", GROUNDING, source="judge", asked=_answerable),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
 JUDGED = tuple(measure.name for measure in _ALL if measure.source == "judge")
-LEADING = ("label_accuracy", "em", "recall_at_k")  # which measure leads a comparison: the first that any system has
+LEADING = ("label_accuracy", "em", "recall_at_k")  # which measure leads a comparison: the first that covers it
 
 
 def title(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -126,6 +127,21 @@ def estimate(column: Column | None) -> Estimate | None:
     return estimated(column.values, column.clusters)
 
 
+def pairwise(having: Mapping[str, Column]) -> list[tuple[Panel, list[tuple[str, str]]]]:
+    """Every pair of columns, each on the questions that both have; pairs of the same questions share a panel."""
+    groups: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    for a, b in itertools.combinations(having, 2):
+        seen = set(having[b].questions)
+        if common := tuple(q for q in having[a].questions if q in seen):
+            groups.setdefault(common, []).append((a, b))
+    found = []
+    for common, names in groups.items():
+        kept = {name: having[name].on(common) for name in dict.fromkeys(name for pair in names for name in pair)}
+        clusters = next(iter(kept.values())).clusters
+        found.append((Panel({name: column.values for name, column in kept.items()}, clusters), names))
+    return found
+
+
 def panel(having: Mapping[str, Column]) -> Panel | None:
     """The columns on the questions that all of them have; None without any."""
     first, *others = having.values()
@@ -138,5 +154,11 @@ def panel(having: Mapping[str, Column]) -> Panel | None:
 
 
 def headline(found: Mapping[str, Mapping[str, Column]]) -> str:
-    """The measure that leads: label accuracy, exact match, or recall where there is no reference answer."""
-    return next((measure for measure in LEADING if any(measure in columns for columns in found.values())), "em")
+    """The measure that leads: label accuracy where it covers every question that has a reference answer, else exact
+    match, or recall where there is no reference answer."""
+    covered = {
+        measure: {q for columns in found.values() if measure in columns for q in columns[measure].questions}
+        for measure in LEADING
+    }
+    scored = covered["em"] or covered["recall_at_k"]
+    return next((measure for measure in LEADING if covered[measure] and covered[measure] >= scored), "em")

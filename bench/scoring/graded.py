@@ -48,6 +48,28 @@ class GradedRun:
         mine = self.run.done(name)
         return Counter(m for (c, _), by in self.verdicts.items() if c in mine for m, said in by.items() if said.error)
 
+    def asked(self, measure: str) -> frozenset[str] | None:
+        """The questions that a measure is asked of; None where it has a value for every answer.
+
+        A judge is asked of no question that lacks what it needs: what it never scored is not asked for.
+        """
+        found, asked_of = MEASURES[measure], MEASURES[measure].asked
+        if asked_of is None:
+            return None
+        asked = frozenset(r.question for name in self.columns for r in self.first_seed(name) if asked_of(r))
+        if found.of is None:
+            asked &= {q for columns in self.columns.values() if measure in columns for q in columns[measure].questions}
+        return asked
+
+    def unjudged(self, name: str, measure: str) -> frozenset[str]:
+        """The questions of a system on which the verdict of a judge failed, in any of its cells."""
+        mine = self.run.done(name)
+        return frozenset(
+            question
+            for (cell, question), by in self.verdicts.items()
+            if cell in mine and measure in by and by[measure].error
+        )
+
     @cached_property
     def latency(self) -> dict[str, dict[str, float]]:
         """system -> question -> seconds of those answered alone, by the first seed."""

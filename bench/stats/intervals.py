@@ -89,3 +89,17 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     ordered = sorted(values)
     rank = int(distributions.binom.ppf(0.025, len(ordered), 0.5))
     return float(ordered[max(0, rank - 1)]), float(ordered[min(len(ordered) - 1, len(ordered) - rank)])
+
+
+def percentile_interval(values: Sequence[float], p: int) -> tuple[float, float] | None:
+    """95% interval of the p-th percentile by the binomial's ranks; None where n does not support the percentile.
+
+    The largest value ends it where the ranks would reach beyond it.
+    """
+    if p == 50:
+        return median_interval(values)
+    if len(values) < SUPPORT[p]:
+        return None
+    ordered, share = sorted(values), p / 100
+    low, high = (int(distributions.binom.ppf(level, len(ordered), share)) for level in (0.025, 0.975))
+    return float(ordered[max(0, low - 1)]), float(ordered[min(len(ordered) - 1, high)])

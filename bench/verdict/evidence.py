@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 from bench.execution.run_file import RunFile, SystemEntry
 from bench.scoring.grade import Column, estimate, panel
@@ -29,12 +33,24 @@ class Evidence:
     headline: str
     latency: Mapping[str, Mapping[str, float]]
     shows: frozenset[str] = frozenset()
+    asked: frozenset[str] | None = None  # the questions that the headline is asked of; None: those that it scores
+    unjudged: Mapping[str, frozenset[str]] = field(default_factory=dict)  # system -> questions of failed verdicts
 
     @classmethod
     def of(cls, graded: GradedRun, *, headline: str, experiments: Mapping[str, tuple[Facts, ...]]) -> Evidence:
         """The evidence that a graded run holds."""
         measured = {n: s for n, s in graded.systems.items() if isinstance(s, MeasuredSystem)}
-        return cls(graded.run, measured, graded.columns, experiments, headline, graded.latency, graded.shows)
+        return cls(
+            graded.run,
+            measured,
+            graded.columns,
+            experiments,
+            headline,
+            graded.latency,
+            graded.shows,
+            graded.asked(headline),
+            {name: graded.unjudged(name, headline) for name in measured},
+        )
 
     @property
     def margin(self) -> float | None:
@@ -70,9 +86,44 @@ class Evidence:
         """The mean of a measure of a system with its interval; None where it does not apply."""
         return estimate(self.column(system, measure, stratum))
 
+    def ranked(self, system: str) -> Column:
+        """The measure that leads, on every question that it is asked of.
+
+        Where a system has no value, because it failed or did not answer, it counts as 0. A verdict that a judge failed
+        to give is left out. Raises KeyError for a system that does not have the measure.
+        """
+        column = self.columns[system][self.headline]
+        if self.asked is None:
+            return column
+        return self._completed(column, self.asked - self.unjudged.get(system, frozenset()) - set(column.questions))
+
+    def _completed(self, column: Column, missing: AbstractSet[str]) -> Column:
+        added = [q for q in self._placed if q in missing]
+        if not added:
+            return column
+        values = np.hstack([column.values, np.zeros((len(column.values), len(added)))])
+        clusters, strata = zip(*(self._placed[q] for q in added), strict=True)
+        return Column([*column.questions, *added], values, [*column.clusters, *clusters], [*column.strata, *strata])
+
+    @cached_property
+    def _placed(self) -> dict[str, tuple[str, str]]:
+        """question -> (cluster, stratum)"""
+        found: dict[str, tuple[str, str]] = {}
+        for by_measure in self.columns.values():
+            for column in by_measure.values():
+                places = zip(column.clusters, column.strata, strict=True)
+                found |= dict(zip(column.questions, places, strict=True))
+        return found
+
+    @cached_property
+    def unanswerable(self) -> frozenset[str]:
+        """The questions whose right answer is to abstain."""
+        having = (columns["abstains_rightly"] for columns in self.columns.values() if "abstains_rightly" in columns)
+        return frozenset(q for column in having for q in column.questions)
+
     def quality(self, system: str) -> float:
         """The mean of the measure that leads."""
-        return self.columns[system][self.headline].mean
+        return self.ranked(system).mean
 
     def pair(self, a: str, b: str, measure: str, stratum: str | None = None) -> Pair | None:
         """`a` minus `b` on the questions that both have; None where they have none in common."""

@@ -18,10 +18,10 @@ from bench.core.files import read_json, write_json
 from bench.execution.run_file import RunFile, fitted, read_run
 from bench.metrics.registry import MEASURES
 from bench.scoring import judge_stage
-from bench.scoring.grade import Column, headline, panel
+from bench.scoring.grade import Column, headline, pairwise
 from bench.scoring.graded import GradedRun, graded
-from bench.scoring.schema import VERSION, Facts, Scores
-from bench.stats.comparisons import Pair, compare
+from bench.scoring.schema import RULES, VERSION, Facts, Scores
+from bench.stats.comparisons import Pair, compare_family
 from bench.verdict.claims import evaluate
 from bench.verdict.disagreements import counted, disagreements, outcomes_of
 from bench.verdict.evidence import Evidence
@@ -68,7 +68,7 @@ def _source(folder: Path, run: RunFile) -> str:
     asked = [run.recorded.get(key) for key in ("prices", "volumes", "needs", "margin", "judge")]
     names = ("records.jsonl", *judge_stage.FILES, "judge.json")
     files = [file_digest(folder / name) for name in names if (folder / name).exists()]
-    return digest([VERSION, list(MEASURES), run.identity, read_json(folder / "run.json")["cells"], asked, files])
+    return digest([VERSION, RULES, list(MEASURES), run.identity, read_json(folder / "run.json")["cells"], asked, files])
 
 
 def read_scores(folder: Path) -> Scores:
@@ -114,12 +114,12 @@ def evaluated(found: GradedRun, *, source: str) -> Scores:
 
 
 def compared(columns: Mapping[str, Mapping[str, Column]], margin: float | None) -> dict[str, tuple[Pair, ...]]:
-    """measure -> every pair of systems, on the questions that all of them have; one family a measure."""
+    """measure -> every pair of systems, on the questions that both have; one family a measure."""
     found = {}
     for measure in MEASURES:
         having = {name: by_measure[measure] for name, by_measure in columns.items() if measure in by_measure}
-        if len(having) > 1 and (whole := panel(having)) is not None:
-            found[measure] = tuple(compare(whole, margin=margin))
+        if parts := pairwise(having):
+            found[measure] = tuple(compare_family(parts, margin=margin))
     return found
 
 

@@ -134,15 +134,15 @@ def test_weights_change_the_choice_where_they_say(tmp_path: Path) -> None:
     assert found["choice"] == "good"
     from bench.scoring.schema import Criteria
     from bench.spec.model import Weights
-    from bench.verdict import recommendation
+    from bench.verdict import decision
 
     figures = {
         "good": Criteria(cost=100.0, latency=None, memory=None),
         "light": Criteria(cost=1.0, latency=None, memory=None),
     }
     for weight, ahead in ((0.14, "good"), (0.16, "light")):  # 30 points for two powers of ten
-        off = recommendation.offsets(figures, Weights(cost=weight))
-        assert max(figures, key=lambda n: {"good": 0.9, "light": 0.6}[n] + off[n]) == ahead
+        off = decision.offsets(figures, Weights(cost=weight))
+        assert max(figures, key=lambda n: {"good": 0.9, "light": 0.6}[n] + sum(off[n].values())) == ahead
 
 
 def test_answers_that_flip_are_counted(tmp_path: Path) -> None:

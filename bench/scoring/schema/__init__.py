@@ -13,14 +13,17 @@ from bench.execution.run_file import Part
 from bench.scoring.schema.judge import Calibration, JudgeSummary
 from bench.scoring.schema.recommendation import (
     BreakEven,
+    Contradiction,
     Costs,
     Criteria,
     Criterion,
     Need,
     NeedFlip,
+    NeedState,
     Outcome,
     Recommendation,
     Split,
+    View,
     WeightFlip,
 )
 from bench.scoring.schema.scenarios import (
@@ -57,6 +60,7 @@ from bench.scoring.schema.system import (
 from bench.stats.comparisons import Pair
 
 __all__ = [
+    "RULES",
     "VERSION",
     "BreakEven",
     "Build",
@@ -65,6 +69,7 @@ __all__ = [
     "ChurnRow",
     "Claim",
     "ClaimStatus",
+    "Contradiction",
     "Cost",
     "Costs",
     "Criteria",
@@ -83,6 +88,7 @@ __all__ = [
     "Memory",
     "Need",
     "NeedFlip",
+    "NeedState",
     "Outcome",
     "ProvenanceRow",
     "RecallRow",
@@ -100,9 +106,11 @@ __all__ = [
     "System",
     "SystemHead",
     "Tokens",
+    "View",
     "WeightFlip",
 ]
-VERSION = 6  # raised when scores of an older ragtune must be computed again
+VERSION = 6  # raised when scores of an older ragtune can no longer be read
+RULES = 2  # raised when the same records give other scores, which are then computed again
 ClaimStatus = Literal["confirmed", "refuted", "inconclusive", "not tested"]
 
 

@@ -9,17 +9,25 @@ from pydantic import Field
 from bench.execution.run_file import Number, Part
 from bench.stats.comparisons import Pair
 
-Outcome = Literal["winner", "equivalent", "undecided", "nothing feasible"]
+Outcome = Literal["winner", "equivalent", "provisional", "undecided", "contradicted", "nothing feasible"]
+NeedState = Literal["met", "missed", "not decided", "unmeasured"]
+View = Literal["clean", "answerable", "unanswerable", "judge"]
 Criterion = Literal["cost", "latency", "memory"]
 
 
 class Need(Part):
-    """One need of the spec against one system. `met` is None where it cannot be told, which is not met."""
+    """One need of the spec against one system, with the 95% interval of what was measured where it has one.
+
+    `met` is None where it is not decided or was not measured; `state` is None in scores of an older version.
+    """
 
     need: str
     limit: bool | Number
     value: bool | Number | None
     met: bool | None
+    state: NeedState | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 class Costs(Part):
@@ -84,6 +92,20 @@ class Split(Part):
     unanswerable: Pair
 
 
+class Contradiction(Part):
+    """A part of the questions, or a reading of a judge's failures, in which another system is ahead of the choice.
+
+    `view`: the questions that training has not seen, those that the corpus answers or does not, or the bounds that a
+    judge's failed verdicts leave. `mine` and `its` are the means there, of the bounds the worst and the best.
+    """
+
+    view: View
+    to: str
+    mine: float
+    its: float
+    n: int
+
+
 class Recommendation(Part):
     """Who meets the needs, who is ahead, how sure that is, and what would change it."""
 
@@ -102,6 +124,10 @@ class Recommendation(Part):
     probability: float | None = None
     probabilities: dict[str, float] = Field(default_factory=dict)
     questions: int | None = None
+    asked: int | None = None  # the questions of the test set, of which `metric` scores `scored`
+    scored: int | None = None
+    common: int | None = None  # the questions that the probabilities rest on
+    contradictions: tuple[Contradiction, ...] = ()
     against: tuple[Pair, ...] = ()
     flips: tuple[Annotated[WeightFlip | NeedFlip, Field(discriminator="kind")], ...] = ()
     split: tuple[Split, ...] = ()

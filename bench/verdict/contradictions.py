@@ -1,0 +1,79 @@
+"""Readings of a run in which another system is ahead of the choice: where there is one, there is no winner."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from bench.scoring.grade import Column
+from bench.scoring.schema import Contradiction, Split, View
+from bench.verdict.decision import Decision, against
+from bench.verdict.evidence import Evidence
+
+
+def contradictions(evidence: Evidence, decision: Decision, feasible: Sequence[str]) -> Iterator[Contradiction]:
+    """Every part of the questions, and reading of a judge's failures, that contradicts the choice.
+
+    The parts are the questions that training has not seen, those that the corpus answers, and those where abstaining is
+    right. On each another system must not be shown to be ahead; on unseen questions a winner must be ahead at all.
+    """
+    if decision.choice is None or len(feasible) < 2:
+        return
+    columns = {name: evidence.ranked(name) for name in feasible}
+    for view, questions in views(evidence, columns).items():
+        yield from _behind(decision, view, columns, questions, evidence.margin)
+    yield from _doubted(evidence, decision, feasible)
+
+
+def views(evidence: Evidence, columns: Mapping[str, Column]) -> dict[View, set[str]]:
+    """The parts of the questions that are neither empty nor the whole."""
+    scored = {q for column in columns.values() for q in column.questions}
+    parts: dict[View, set[str]] = {
+        "clean": scored - set(evidence.run.leaks),
+        "answerable": scored - evidence.unanswerable,
+        "unanswerable": scored & evidence.unanswerable,
+    }
+    return {view: part for view, part in parts.items() if part and part != scored}
+
+
+def _behind(
+    decision: Decision, view: View, columns: Mapping[str, Column], questions: Collection[str], margin: float | None
+) -> Iterator[Contradiction]:
+    choice = str(decision.choice)
+    kept = {name: _on(column, questions) for name, column in columns.items()}
+    beaten = {pair.b for pair in decision.against if pair.verdict == "better"}
+    for pair in against({name: column for name, column in kept.items() if column.questions}, choice, margin):
+        hollow = view == "clean" and pair.b in beaten and pair.difference <= 0
+        if pair.verdict == "worse" or hollow:
+            mine, its = kept[choice].mean, kept[pair.b].mean
+            yield Contradiction(view=view, to=pair.b, mine=mine, its=its, n=pair.n)
+
+
+def _on(column: Column, questions: Collection[str]) -> Column:
+    return column.only([i for i, question in enumerate(column.questions) if question in questions])
+
+
+def _doubted(evidence: Evidence, decision: Decision, feasible: Sequence[str]) -> Iterator[Contradiction]:
+    """Systems that are ahead of a winner if every verdict that failed had gone their way."""
+    doubts = {name: evidence.named[name].doubts.get(evidence.headline) for name in feasible}
+    mine = doubts[str(decision.choice)]
+    beaten = {pair.b: pair.n for pair in decision.against if pair.verdict == "better"}
+    for name, n in beaten.items():
+        its = doubts[name]
+        if mine and its and (mine.failed or its.failed) and mine.bounds[0] < its.bounds[1]:
+            yield Contradiction(view="judge", to=name, mine=mine.bounds[0], its=its.bounds[1], n=n)
+
+
+def split(evidence: Evidence, choice: str | None, others: Sequence[str]) -> Iterator[Split]:
+    """Where a level whole hides two opposite halves, the difference of the choice from another system in each half.
+
+    The halves are the answerable questions, and those where abstaining is right. Only where both differ, in opposite
+    ways, each by itself.
+    """
+    for other in others if choice else ():
+        answerable = evidence.pair(str(choice), other, "answerable_em")
+        unanswerable = evidence.pair(str(choice), other, "abstains_rightly")
+        if answerable is None or unanswerable is None:
+            continue
+        both_differ = all(pair.low > 0 or pair.high < 0 for pair in (answerable, unanswerable))
+        if both_differ and answerable.difference * unanswerable.difference < 0:
+            yield Split(to=other, answerable=answerable, unanswerable=unanswerable)

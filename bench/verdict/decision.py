@@ -1,0 +1,186 @@
+"""The choice among the systems that meet the needs: who is ahead, who is equivalent, and what cannot be told apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bench.scoring.grade import Column, pairwise, panel
+from bench.scoring.schema import Costs, Criteria, Criterion, Outcome
+from bench.spec.model import Weights
+from bench.stats.bootstrap import Array
+from bench.stats.comparisons import Pair, Panel, Verdict, compare_family, joint
+
+CRITERIA: tuple[Criterion, ...] = ("cost", "latency", "memory")  # weighed by their logarithm
+ALIKE = {"cost": 1.3, "latency": 1.3, "memory": 1.1}  # factors by which two runs of one system differ
+Offsets = Mapping[str, Mapping[Criterion, float]]  # system -> criterion -> points that its figure takes off
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The choice among feasible systems, as the fields of a recommendation.
+
+    `best` has the highest quality; `choice` is the cheapest of those equivalent to it of which everything is decided;
+    every pair of `against` is of the choice and another one; `equivalent` and `among` are those that are equivalent to
+    it, and that could not be told from it. `probability` is the share of joint resamples in which the choice or an
+    equivalent is ahead, on the `common` questions that all systems have.
+    """
+
+    outcome: Outcome
+    choice: str | None
+    best: str | None
+    equivalent: tuple[str, ...]
+    among: tuple[str, ...]
+    probability: float | None
+    probabilities: dict[str, float]
+    common: int
+    questions: int | None
+    against: tuple[Pair, ...]
+
+
+def decide(
+    columns: Mapping[str, Column],
+    offset: Offsets,
+    weights: Weights,
+    costs: Mapping[str, Costs],
+    margin: float | None,
+) -> Decision:
+    """The choice among feasible systems, each pair on the questions that both have."""
+    value = {name: column.mean + sum(offset[name].values()) for name, column in columns.items()}
+    best = max(value, key=lambda name: value[name])
+    pairs = compare_family(_weighed(columns, offset, weights), margin=margin)
+    seen = {name: [_from(pair, name) for pair in pairs if name in (pair.a, pair.b)] for name in columns}
+    verdicts = {name: {pair.b: pair.verdict for pair in seen[name]} for name in columns}
+    level = [best, *(other for other, verdict in verdicts[best].items() if verdict == "equivalent")]
+    decided = [name for name in level if _is_decided(verdicts[name], len(columns))]
+    choice = cheapest([name for name in columns if name in decided], costs) if decided else best
+    same = tuple(other for other in columns if verdicts[choice].get(other) == "equivalent")
+    among = tuple(n for n in columns if n != choice and verdicts[choice].get(n, "inconclusive") == "inconclusive")
+    shares, common = _shares_ahead(columns, offset, weights)
+    return Decision(
+        outcome=_outcome(undecided=bool(among), same=bool(same)),
+        choice=choice,
+        best=best,
+        equivalent=same,
+        among=among,
+        probability=sum(shares[name] for name in (choice, *same)) if shares else None,
+        probabilities=shares,
+        common=common,
+        questions=max((pair.n90 for pair in seen[choice] if pair.b in among and pair.n90), default=None),
+        against=tuple(seen[choice]),
+    )
+
+
+def _is_decided(verdicts: Mapping[str, Verdict], systems: int) -> bool:
+    """Whether a system is better than, or equivalent to, each of the others."""
+    return len(verdicts) == systems - 1 and all(verdict in ("better", "equivalent") for verdict in verdicts.values())
+
+
+def _outcome(*, undecided: bool, same: bool) -> Outcome:
+    if undecided:
+        return "undecided"
+    return "equivalent" if same else "winner"
+
+
+def _weighed(
+    columns: Mapping[str, Column], offset: Offsets, weights: Weights
+) -> list[tuple[Panel, list[tuple[str, str]]]]:
+    """The pairs, with what the weights take off; figures that repeats would not tell apart take off the same."""
+    parts = pairwise(columns)
+    if not any(value for of in offset.values() for value in of.values()):
+        return parts
+    found = []
+    for whole, names in parts:
+        for a, b in names:
+            apart = sum(_apart(offset[a][key] - offset[b][key], key, weights) for key in offset[a])
+            found.append((Panel({a: whole.values[a] + apart, b: whole.values[b]}, whole.clusters), [(a, b)]))
+    return found
+
+
+def _apart(points: float, key: Criterion, weights: Weights) -> float:
+    """What a criterion counts between two systems, less what the noise of one run can make of it."""
+    noise = getattr(weights, key) * math.log10(ALIKE[key])
+    return math.copysign(max(0.0, abs(points) - noise), points)
+
+
+def _shares_ahead(columns: Mapping[str, Column], offset: Offsets, weights: Weights) -> tuple[dict[str, float], int]:
+    """The share of joint resamples in which each system is ahead, ties shared out; and the questions it rests on."""
+    whole = panel(columns)
+    if whole is None:
+        return {}, 0
+    drawn = joint(whole)
+    matrix = np.stack(
+        [
+            values + _noisy(offset[name], weights, number, len(values))
+            for number, (name, values) in enumerate(drawn.items())
+        ]
+    )
+    top = matrix >= matrix.max(0) - 1e-12
+    return dict(zip(drawn, (top / top.sum(0)).mean(1).tolist(), strict=True)), len(whole.clusters)
+
+
+def _noisy(offset: Mapping[Criterion, float], weights: Weights, number: int, resamples: int) -> Array:
+    """What the weights take off a system in each resample: its figures vary as repeats of one run do."""
+    rng, found = np.random.default_rng([number, 3]), np.zeros(resamples)
+    for key, points in offset.items():
+        spread = getattr(weights, key) * math.log10(ALIKE[key]) / 1.96 / math.sqrt(2)
+        found += points + spread * rng.standard_normal(resamples)
+    return found
+
+
+def offsets(figures: Mapping[str, Criteria], weights: Weights) -> dict[str, dict[Criterion, float]]:
+    """What the weights take off each system's quality: points a tenfold figure above the smallest.
+
+    A figure that was not measured counts as the worst that was.
+    """
+    off: dict[str, dict[Criterion, float]] = {name: {} for name in figures}
+    for key in CRITERIA:
+        weight = getattr(weights, key)
+        values = {name: getattr(found, key) for name, found in figures.items()}
+        known = [float(value) for value in values.values() if value is not None and value > 0]
+        if not weight or not known:
+            continue
+        for name, value in values.items():
+            counted = max(known) if value is None else value or min(known)
+            off[name][key] = -weight * math.log10(max(counted, 1e-12) / min(known))
+    return off
+
+
+def cheapest(names: Sequence[str], costs: Mapping[str, Costs]) -> str:
+    """The first, in the order of the spec, of those that cost about as little as any."""
+    known = {name: usd for name in names if (usd := costs[name].usd_per_month) is not None}
+    limit = ALIKE["cost"] * min(known.values(), default=0.0)
+    return next((name for name in names if name in known and known[name] <= limit), names[0])
+
+
+def _from(pair: Pair, name: str) -> Pair:
+    """The pair seen from one of its sides."""
+    if pair.a == name:
+        return pair
+    flipped: dict[str, Verdict] = {"better": "worse", "worse": "better"}
+    return replace(
+        pair,
+        a=pair.b,
+        b=pair.a,
+        difference=-pair.difference,
+        low=-pair.high,
+        high=-pair.low,
+        won=pair.lost,
+        lost=pair.won,
+        effect=None if pair.effect is None else -pair.effect,
+        non_inferior=None if pair.margin is None else pair.high < pair.margin,
+        verdict=flipped.get(pair.verdict, pair.verdict),
+    )
+
+
+def against(columns: Mapping[str, Column], name: str, margin: float | None) -> list[Pair]:
+    """The pairs of one system with each of the others, corrected as a family, seen from that system."""
+    parts = [
+        (whole, mine)
+        for whole, names in pairwise({name: columns[name], **columns})
+        if (mine := [pair for pair in names if name in pair])
+    ]
+    return [_from(pair, name) for pair in compare_family(parts, margin=margin)]

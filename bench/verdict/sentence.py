@@ -1,0 +1,125 @@
+"""The verdict as one sentence that a manager reads; every clause is about the system that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bench.metrics.registry import title
+from bench.scoring.grade import estimate
+from bench.scoring.schema import Contradiction, Need, Recommendation, View
+from bench.stats.comparisons import Pair
+from bench.verdict.evidence import Evidence
+
+ON: Mapping[View, str] = {
+    "clean": "on the {n} questions that training has not seen",
+    "answerable": "on the {n} questions that the corpus answers",
+    "unanswerable": "on the {n} questions where abstaining is right",
+    "judge": "if every failed verdict of the judge had gone the other way",
+}
+
+
+def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str]) -> str:
+    """The verdict. `doubted` are the systems whose figure a judge leaves open."""
+    what = title(found.metric).lower()
+    if doubted:
+        of = f"{what} is not decisive for {listed(doubted)}"
+        return f"No verdict: {of}. Set `needs.metric` to another measure, or fix the judge."
+    if found.choice is None:
+        return "No verdict: the systems have no question in common."
+    said = _contradicted(found) if found.contradictions else _chosen(evidence, found)
+    return f"{said}{_open_needs(found.needs[found.choice])}"
+
+
+def _chosen(evidence: Evidence, found: Recommendation) -> str:
+    choice = str(found.choice)
+    score = _score(evidence, found, choice)
+    if found.outcome == "undecided":
+        start = f"No clear winner between {choice} and {listed(found.among, 'or')}"
+        highest = "Highest so far" if choice == found.best else f"So far {choice} has"
+        return f"{start}; {_takes(found)}. {highest}: {score}."
+    start = f"Use {choice}"
+    if found.outcome == "provisional":
+        start = f"Provisional, one seed: {choice}"
+    if not found.against:
+        return f"{start}: {score}. No other system meets the needs."
+    behind = [pair.b for pair in found.against if pair.verdict == "better"]
+    if not found.equivalent:
+        return f"{start}: {score}, ahead of every other system that meets the needs."
+    verb = "is" if len(found.equivalent) == 1 else "are"
+    rest = " All others are behind." if behind else ""
+    return f"{start}: {score}. {listed(found.equivalent)} {verb} equivalent to it.{rest}"
+
+
+def _score(evidence: Evidence, found: Recommendation, name: str) -> str:
+    """A figure with its interval and what it is about."""
+    column = evidence.ranked(name)
+    score = estimate(column)
+    if score is None:
+        raise ValueError(f"{name} has no {found.metric}")
+    interval = f"{score.low:.2f}\N{EN DASH}{score.high:.2f}"
+    part = f"n = {score.n}"
+    if found.asked and score.n < found.asked:
+        part = f"on {score.n} of {found.asked} questions; it says nothing of the others"
+    return f"{title(found.metric).lower()} {score.mean:.2f} (95% interval {interval}, {part})"
+
+
+def _contradicted(found: Recommendation) -> str:
+    """Which part says what."""
+    leads = f"{found.choice} has the highest {title(found.metric).lower()} on all questions together"
+    if found.choice != found.best:
+        leads = f"{found.choice} is equivalent to the highest {title(found.metric).lower()} on all questions together"
+    first: dict[View, Contradiction] = {}
+    for row in found.contradictions:
+        if row.view not in first or row.its > first[row.view].its:
+            first[row.view] = row
+    parts = [
+        f"{ON[view].format(n=row.n)}, {row.to} scores {row.its:.2f} against {row.mine:.2f}"
+        for view, row in first.items()
+    ]
+    return f"No winner: {leads}, but {'; '.join(parts)}."
+
+
+def _takes(found: Recommendation) -> str:
+    """What would decide: more questions, more seeds, both, or neither."""
+    pairs = [pair for pair in found.against if pair.b in found.among]
+    seen = [pair for pair in pairs if _has_plan(pair)]
+    unseen = [pair.b for pair in pairs if not _has_plan(pair)]
+    if not seen:
+        return "no difference was seen between them, so the number of questions needed cannot be estimated"
+    rest = f"; no difference that more data would show was seen from {listed(unseen)}" if unseen else ""
+    if all(pair.n90 for pair in seen):
+        return f"about {max(pair.n90 or 0 for pair in seen):,} questions are needed to decide{rest}"
+    if all(pair.n90 or pair.seeds90 for pair in seen):
+        seeds = max(pair.seeds90 or 0 for pair in seen)
+        return f"about {seeds:,} seeds are needed to decide, and more questions alone will not do{rest}"
+    questions, seeds = (max(pair.both90[i] for pair in seen if pair.both90) for i in (0, 1))
+    return f"about {questions:,} questions and {seeds:,} seeds are needed to decide{rest}"
+
+
+def _has_plan(pair: Pair) -> bool:
+    return bool(pair.n90 or pair.seeds90 or pair.both90)
+
+
+def _open_needs(needs: Sequence[Need]) -> str:
+    undecided = [f"`{need.need}`" for need in needs if need.state == "not decided"]
+    return f" Whether it meets {listed(undecided)} is not decided." if undecided else ""
+
+
+def no_system(needs: Mapping[str, Sequence[Need]], *, finished: bool) -> str:
+    """Why nothing can be recommended."""
+    if not needs and finished:
+        return "No verdict: no question has a reference answer that the measure could be scored on."
+    if not needs:
+        return "No verdict: no system outside the controls finished."
+    failing = {name: [row for row in rows if row.state in ("missed", "unmeasured")] for name, rows in needs.items()}
+    nearest = min(failing, key=lambda name: len(failing[name]))
+    missed = [row.need for row in failing[nearest] if row.state == "missed"]
+    unmeasured = [row.need for row in failing[nearest] if row.state == "unmeasured"]
+    why = [f"misses {listed(missed)}"] if missed else []
+    why += [f"was not measured for {listed(unmeasured)}"] if unmeasured else []
+    return f"No system is shown to meet the needs. The closest is {nearest}, which {listed(why)}."
+
+
+def listed(names: Sequence[str], word: str = "and") -> str:
+    """Names as a list in a sentence."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"

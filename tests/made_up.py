@@ -1,0 +1,150 @@
+"""Runs of made-up systems whose truth is known: their files written as a run writes them, then scored for real."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.core.vocabulary import Answer, Hit
+from bench.scoring.schema import Scores
+from bench.spec.load import parse
+from bench.verdict.score import score
+from tests.conftest import raw_spec
+from tests.golden.make import STORED
+
+LATENCY_S = 0.01
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A test question. `answers` is `()` where abstaining is right."""
+
+    id: str
+    answers: tuple[str, ...] | None = ("yes",)
+    choices: tuple[str, ...] = ()
+    gold: tuple[str, ...] = ("p",)
+    group: str = ""
+    stratum: str = "all"
+    updated: tuple[str, ...] = ()
+
+
+Says = Callable[[Asked, int], Answer]  # of a question and a seed
+
+
+@dataclass(frozen=True)
+class Made:
+    """A made-up system. `judged` gives a judge's verdict on a question and a seed: a value, or None where it failed."""
+
+    says: Says
+    kind: str = "tests.kinds.echo"
+    config: dict[str, Any] = field(default_factory=dict)
+    seeds: int = 1
+    tuned: bool = False
+    latency_s: float = LATENCY_S
+    later: Says | None = None
+    judged: Callable[[Asked, int], float | None] | None = None
+    cell: dict[str, Any] = field(default_factory=dict)
+
+
+def asked(n: int = 300, **more: Any) -> list[Asked]:
+    return [Asked(f"q{i}", **more) for i in range(n)]
+
+
+def right(share: float, salt: str = "", *, seed_sd: float = 0.0) -> Says:
+    """Says yes to a share of the questions, and no to the others."""
+
+    def says(question: Asked, seed: int) -> Answer:
+        level = share + (seed_sd * random.Random(f"{salt}/{seed}").gauss(0, 1) if seed_sd else 0.0)
+        return Answer("yes" if random.Random(f"{salt}/{question.id}/{seed}").random() < level else "no")
+
+    return says
+
+
+def showing(says: Says, *passages: str) -> Says:
+    """The same, with passages shown."""
+    texts = passages or ("yes and no",)
+    return lambda question, seed: Answer(
+        said := says(question, seed).text,
+        tuple(Hit(f"c{i}", "p", text, 1.0) for i, text in enumerate(texts)) if said else (),
+    )
+
+
+METRICS = ("answer_accuracy",)
+
+
+def scored(
+    folder: Path, systems: dict[str, Made], questions: Sequence[Asked], *, leaked: Sequence[str] = (), **spec: Any
+) -> Scores:
+    """The scores of a run of these systems, from its files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = [{"name": name, "kind": "tests.kinds.echo"} for name in systems]
+    whole = parse(raw_spec(**{"systems": entries, **spec}))
+    raw = json.loads((STORED / "run.json").read_text())
+    base = next(iter(raw["systems"].values()))["config"]
+    template = next(iter(raw["cells"].values()))
+    rows: list[dict[str, Any]] = []
+    raw |= {"systems": {}, "cells": {}, "status": "complete", "leaks": {q: ["exact"] for q in leaked}}
+    raw |= {"spec": whole.model_dump(mode="json"), "dataset": raw["dataset"] | {"test": len(questions)}}
+    verdicts = []
+    for name, made in systems.items():
+        tuning = {"tuning": whole.tuning.model_dump(mode="json"), "method": "lora"} if made.tuned else {}
+        raw["systems"][name] = {"kind": made.kind, "config": {**base, **tuning, **made.config}, "family": "both"}
+        for seed in range(1, made.seeds + 1):
+            cell = f"{name}-s{seed}"
+            raw["cells"][cell] = {**template, "system": name, "kind": made.kind, "seed": seed, **made.cell}
+            rows += [_record(cell, name, seed, made, question, number) for number, question in enumerate(questions)]
+            if made.judged:
+                verdicts += [_verdict(cell, q, made.judged(q, seed)) for q in questions if _speaks(made, q, seed)]
+    (folder / "run.json").write_text(json.dumps(raw))
+    _write(folder / "records.jsonl", rows)
+    if verdicts:
+        _write(folder / "judged.jsonl", verdicts)
+        (folder / "judge.json").write_text(json.dumps(_judge(verdicts)))
+    return score(folder)
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _record(cell: str, name: str, seed: int, made: Made, question: Asked, number: int) -> dict[str, Any]:
+    return {
+        "cell": cell,
+        "system": name,
+        "seed": seed,
+        "question": question.id,
+        "stratum": question.stratum,
+        "group": question.group or question.id,
+        "text": question.id,
+        "answers": question.answers,
+        "gold": question.gold,
+        "choices": question.choices,
+        "answer": asdict(made.says(question, seed)),
+        "batch": number,
+        "batch_size": 1,
+        "batch_s": made.latency_s,
+        "latency_s": made.latency_s * (0.9 + 0.2 * random.Random(f"{number}").random()) if number < 100 else None,
+        "updated": question.updated,
+        "later": asdict(made.later(question, seed)) if made.later else None,
+    }
+
+
+def _speaks(made: Made, question: Asked, seed: int) -> bool:
+    """Whether a judge is asked of the answer."""
+    said = made.says(question, seed)
+    return not said.error and said.text != "unknown"
+
+
+def _verdict(cell: str, question: Asked, value: float | None) -> dict[str, Any]:
+    error = None if value is not None else "timed out"
+    return {"cell": cell, "question": question.id, "metric": METRICS[0], "value": value, "error": error}
+
+
+def _judge(verdicts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    failed = sum(v["error"] is not None for v in verdicts)
+    paid = {"prompt_tokens": 0, "completion_tokens": 0, "usd": None, "cached": 0}
+    return {"model": "m", "metrics": METRICS, "verdicts": len(verdicts), "failed": failed, **paid, "calibration": {}}
