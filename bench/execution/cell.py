@@ -87,7 +87,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     artefacts, measured = first or _once(store), memory.facts()  # of the world as it was
     embeds = config.sample is None and any(a["kind"] == "embeddings" for a in _once(store))
     near = near_in_meaning(config, task, Store(store.root)) if embeds else None
-    refresh_s = answer_later(config, system, task, folder)
+    refresh_s = answer_later(config, system, task, store, folder)
     return {
         "status": "done",
         "load_s": load_s,
@@ -238,23 +238,26 @@ def answer_again(job: Job, config: SystemConfig, system: System, task: Task, fol
     return {"n": asked, "again": again, "alone": alone}
 
 
-def answer_later(config: SystemConfig, system: System, task: Task, folder: Path) -> float | None:
+def answer_later(config: SystemConfig, system: System, task: Task, store: Store, folder: Path) -> float | None:
     """Update the corpus, and ask again: what the updates change, and as much that they leave alone, into later.jsonl.
-    Returns the seconds of the refresh. A scenario's sample is not asked again.
+    Returns the seconds of the refresh, with what it found built in the store. A scenario's sample is not asked again.
 
     Training pairs stay as they were: this is the day on which the documents changed and nobody has written new pairs.
     """
     changed, kept = asked(task)
     if not changed or not task.updates or config.sample:
         return None
+    before = len(store.used)
+    known = {artefact.digest for artefact in store.used}
     _, watch = meters.timed(lambda: system.refresh(task.updated))
+    found = {artefact.digest: artefact.build_s for artefact in store.used[before:] if artefact.hit}
     rows: list[JSON] = []
     for start in range(0, len(changed + kept), config.generation.batch_size):
         batch = (changed + kept)[start : start + config.generation.batch_size]
         answers = system.answer([_seen(e, config) for e in batch])
         rows += [{"question": e.question.id, "answer": a} for e, a in zip(batch, answers, strict=True)]
     write_jsonl(folder / "later.jsonl", scrubbed(rows))
-    return watch.seconds
+    return watch.seconds + sum(build_s for key, build_s in found.items() if key not in known)
 
 
 def _seen(example: Example, config: SystemConfig) -> Question:

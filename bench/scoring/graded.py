@@ -140,7 +140,9 @@ class GradedRun:
             build=build,
             memory=resources.memory(list(cells.values())),
             tokens=resources.tokens(records),
-            cost=resources.cost(build, quick, records, self.run.spec.prices, on_gpu=on_gpu),
+            cost=resources.cost(
+                build, quick, records, self.run.spec.prices, on_gpu=on_gpu, endpoint=bool(entry.model.base_url)
+            ),
             limits=resources.limits(first, build, quick, self.run),
             flips=first.flips,
             refresh_s=resources.middle(cell.refresh_s for cell in cells.values()),

@@ -134,11 +134,16 @@ def _training_share(cell: CellResult, build: Build, peaks: Peaks, run: RunFile) 
     return build.tokens_per_s * each * parameters / peaks.flops_per_s
 
 
-def cost(build: Build, quick: Speed, records: Sequence[Record], prices: Prices, *, on_gpu: bool) -> Cost:
-    """Money to build, and for a thousand questions in batches; None where the spec has no price for it."""
+def cost(
+    build: Build, quick: Speed, records: Sequence[Record], prices: Prices, *, on_gpu: bool, endpoint: bool
+) -> Cost:
+    """Money to build, and for a thousand questions in batches; None where the spec has no price for it.
+
+    What an endpoint answers is paid by the token, what this machine answers by the hour.
+    """
     hourly = hourly_usd(prices, on_gpu=on_gpu)
-    served = _endpoint_usd(records, prices)
-    if served is None and hourly is not None and quick.questions_per_s:
+    served = _endpoint_usd(records, prices) if endpoint else None
+    if not endpoint and hourly is not None and quick.questions_per_s:
         served = 1000 / quick.questions_per_s / 3600 * hourly
     return Cost(
         build_usd=build.total_s / 3600 * hourly if hourly is not None else None,

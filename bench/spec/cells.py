@@ -21,7 +21,7 @@ from bench.spec.paths import Paths
 from bench.spec.validation_errors import at, explain
 from bench.spec.yaml_lines import Loc
 
-VERSION = 2  # of the records: raised when cells of an older ragtune must run again
+VERSION = 3  # of the records: raised when cells of an older ragtune must run again
 
 
 class Cell(Block):

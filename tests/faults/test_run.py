@@ -75,6 +75,39 @@ def test_changed_prices_and_names_run_nothing_again(tmp_path: Path) -> None:
     assert scores_json(priced.folder)["systems"]["echo"]["cost"]["build_usd"] > 0
 
 
+STORING = """
+import time
+from tests.kinds.echo import Config, Echo
+
+class Stored(Echo):
+    def __init__(self, config, store):
+        super().__init__(config)
+        self.store = store
+        self.refresh(None)
+    def refresh(self, material):
+        def make(folder):
+            time.sleep(0.0 if material is None else 0.2)
+            return {}
+        self.store.get({"kind": "index", "version": 1, "updated": material is not None}, make)
+
+def build(config, material, store):
+    return Stored(config, store)
+"""
+
+
+def test_a_refresh_takes_what_its_build_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run finds the updated index in the store: its update is no faster for that."""
+    (tmp_path / "stored").mkdir()
+    (tmp_path / "stored" / "kind.py").write_text(STORING)
+    monkeypatch.syspath_prepend(tmp_path)
+    seconds = []
+    for name in ("one", "two"):
+        spec = parse(raw_spec(name=name, systems=[{"name": "a", "kind": "stored.kind"}]))
+        folder = run(spec, out=tmp_path / "r", store=tmp_path / "s").folder
+        seconds.append(json.loads((folder / "run.json").read_text())["cells"]["a-s1"]["refresh_s"])
+    assert 0.2 <= seconds[1] < 2 * seconds[0] and seconds[0] >= 0.2
+
+
 def test_only_whole_batches_are_kept(tmp_path: Path) -> None:
     from bench.data.formats import native
 
