@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.core.normalisation import normalise
 from bench.core.vocabulary import Answer, Record
 from bench.metrics import grounding, text
+from bench.metrics.abstention import abstains
 
 Phrases = Sequence[str]
 
@@ -21,7 +23,12 @@ def said(answer: Answer) -> str:
 
 def silent(answer: Answer, abstain: Phrases) -> bool:
     """Whether the answer abstains. A failure is no abstention."""
-    return not answer.error and text.abstains(answer.text, abstain)
+    return not answer.error and abstains(answer.text, abstain)
+
+
+def _says_nothing(answer: Answer, abstain: Phrases) -> bool:
+    """Whether it abstains, or is empty once normalised: SQuAD v2 takes that for no answer."""
+    return silent(answer, abstain) or (not answer.error and not normalise(answer.text))
 
 
 def _against(answer: Answer, references: tuple[str, ...]) -> tuple[float, float]:
@@ -30,10 +37,21 @@ def _against(answer: Answer, references: tuple[str, ...]) -> tuple[float, float]
 
 
 def em(record: Record, abstain: Phrases) -> float | None:
-    """Exact match; of an unanswerable question, whether it abstains."""
+    """Exact match; of an unanswerable question, whether nothing is said."""
     if record.answers is None:
         return None
-    return _against(record.answer, record.answers)[0] if record.answers else float(silent(record.answer, abstain))
+    if not record.answers:
+        return float(_says_nothing(record.answer, abstain))
+    return _against(record.answer, record.answers)[0]
+
+
+def em_strict(record: Record, abstain: Phrases) -> float | None:
+    """Exact match that keeps numbers, signs and units; of an unanswerable question, whether it abstains."""
+    if record.answers is None:
+        return None
+    if not record.answers:
+        return float(silent(record.answer, abstain))
+    return 0.0 if record.answer.error else text.strict(record.answer.text, record.answers)
 
 
 def answerable_em(record: Record, abstain: Phrases) -> float | None:
@@ -42,10 +60,12 @@ def answerable_em(record: Record, abstain: Phrases) -> float | None:
 
 
 def f1(record: Record, abstain: Phrases) -> float | None:
-    """Token F1; of an unanswerable question, whether it abstains."""
+    """Token F1; of an unanswerable question, whether nothing is said."""
     if record.answers is None:
         return None
-    return _against(record.answer, record.answers)[1] if record.answers else float(silent(record.answer, abstain))
+    if not record.answers:
+        return float(_says_nothing(record.answer, abstain))
+    return _against(record.answer, record.answers)[1]
 
 
 def contains(record: Record, abstain: Phrases) -> float | None:
@@ -123,7 +143,7 @@ def abstains_wrongly(record: Record, abstain: Phrases) -> float | None:
 def _is_grounded(record: Record, abstain: Phrases) -> bool:
     """Whether there are passages and an answer to hold against them. An abstention rests on nothing."""
     answer = record.answer
-    return answer.hits is not None and not answer.error and not text.abstains(answer.text, abstain)
+    return answer.hits is not None and not answer.error and not abstains(answer.text, abstain)
 
 
 def k_precision(record: Record, abstain: Phrases) -> float | None:

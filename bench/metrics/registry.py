@@ -69,6 +69,7 @@ def _sourced(record: Record) -> bool:
 
 _ALL = (
     Measure("em", "Exact match", ANSWERS, answer.em),
+    Measure("em_strict", "Exact match, strict", ANSWERS, answer.em_strict),
     Measure("answerable_em", "Exact match, answerable", ANSWERS, answer.answerable_em),
     Measure("f1", "F1", ANSWERS, answer.f1),
     Measure("contains", "Containment", ANSWERS, answer.contains),
@@ -110,7 +111,12 @@ _ALL = (
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
 JUDGED = tuple(measure.name for measure in _ALL if measure.source == "judge")
-LEADING = ("label_accuracy", "em", "recall_at_k")  # which measure leads a comparison: the first that covers it
+LEADING = (
+    "label_accuracy",
+    "em_strict",
+    "em",
+    "recall_at_k",
+)  # which measure leads a comparison: the first that covers it
 
 
 def title(name: str) -> str:

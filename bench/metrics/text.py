@@ -1,4 +1,4 @@
-"""Answers against references: SQuAD EM and F1, containment, ROUGE-L, abstention, labels. Pure functions.
+"""Answers against references: SQuAD EM and F1, containment, ROUGE-L, labels. Pure functions.
 
 SQuAD scores and ROUGE are torchmetrics', which follows the official scripts; it is imported when first used.
 """
@@ -43,6 +43,32 @@ def _squad(answer: str, references: tuple[str, ...]) -> tuple[float, float]:
         return float(result["exact_match"]) / 100, float(result["f1"]) / 100
 
 
+_DASHES = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2010": "-", "\u2011": "-"})
+_TOKEN = re.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?|[^\W\d_]+|\d+|[%\u00b0\u20ac$\u00a3/^]")
+
+
+def strict(answer: str, references: Sequence[str]) -> float:
+    """1 where the answer is a reference in its words, numbers with their signs, and units; else 0.
+
+    Unlike SQuAD's exact match, 1.5 is not 15 and -40 is not 40. Numbers are compared by value: 1,200.0 is 1200.
+    """
+    said = _exact(answer)
+    return float(any(said == _exact(reference) for reference in references))
+
+
+@lru_cache(1024)
+def _exact(text: str) -> tuple[str | float, ...]:
+    """Words in lower case without articles, numbers by value, and signs of units."""
+    tokens = _TOKEN.findall(text.translate(_DASHES).lower())
+    return tuple(float(t.replace(",", "")) if t[-1].isdigit() else t for t in tokens if t not in ("a", "an", "the"))
+
+
+def is_numeric(reference: str) -> bool:
+    """Whether a reference is a number, with or without a unit."""
+    tokens = _exact(reference)
+    return 0 < len(tokens) <= 4 and any(isinstance(token, float) for token in tokens[:2])
+
+
 def rouge_l(answer: str, references: Sequence[str]) -> float:
     """ROUGE-L F-measure in 0..1, the best over the references (Lin 2004)."""
     from torchmetrics.functional.text.rouge import rouge_score
@@ -66,11 +92,6 @@ def matches(answer: str, form: str) -> bool:
 def holds(answer: str, facts: Sequence[str]) -> float:
     """Share of the facts that stand in the answer, whatever its form."""
     return sum(contains(answer, [f]) for f in facts) / len(facts) if facts else 0.0
-
-
-def abstains(answer: str, phrases: Sequence[str]) -> bool:
-    """Whether the answer is one of the abstaining phrases, or nothing at all."""
-    return normalise(answer) in {"", *(normalise(p) for p in phrases)}
 
 
 def label(answer: str, choices: Sequence[str]) -> str | None:

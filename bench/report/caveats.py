@@ -53,6 +53,11 @@ def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
             f"{name}: {flips.n} questions were asked again; {flips.again} answers changed in the same batch, "
             f"{flips.alone} when asked alone."
         )
+    if system.strictly:
+        yield (
+            f"{name}: exact match and strict exact match, which keeps decimal points, signs and units, judge "
+            f"{system.strictly} of {system.n * system.seeds} answers differently."
+        )
     if system.errors:
         yield f"{name}: {system.errors} answers failed; they count as wrong."
     partly = [

@@ -153,12 +153,13 @@ def panel(having: Mapping[str, Column]) -> Panel | None:
     return Panel({name: column.values for name, column in kept.items()}, next(iter(kept.values())).clusters)
 
 
-def headline(found: Mapping[str, Mapping[str, Column]]) -> str:
+def headline(found: Mapping[str, Mapping[str, Column]], *, numeric: bool = False) -> str:
     """The measure that leads: label accuracy where it covers every question that has a reference answer, else exact
-    match, or recall where there is no reference answer."""
+    match, strict where most answers are numeric, or recall where there is no reference answer."""
     covered = {
         measure: {q for columns in found.values() if measure in columns for q in columns[measure].questions}
         for measure in LEADING
     }
     scored = covered["em"] or covered["recall_at_k"]
-    return next((measure for measure in LEADING if covered[measure] and covered[measure] >= scored), "em")
+    leading = [measure for measure in LEADING if measure != "em_strict" or numeric]
+    return next((measure for measure in leading if covered[measure] and covered[measure] >= scored), "em")

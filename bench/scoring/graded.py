@@ -12,8 +12,9 @@ from bench.core.files import read_jsonl
 from bench.core.vocabulary import JSON, Record, read_record
 from bench.execution.run_file import CellResult, RunFile, read_run
 from bench.metrics.registry import MEASURES
+from bench.metrics.text import is_numeric
 from bench.scoring import judge_stage, resources
-from bench.scoring.grade import Column, Values, columns, estimate, per_question
+from bench.scoring.grade import Column, Values, columns, estimate, headline, per_question
 from bench.scoring.judge_stage import Said
 from bench.scoring.schema import Doubt, FailedSystem, JudgeSummary, MeasuredSystem, Score, System
 
@@ -69,6 +70,13 @@ class GradedRun:
             for (cell, question), by in self.verdicts.items()
             if cell in mine and measure in by and by[measure].error
         )
+
+    @cached_property
+    def headline(self) -> str:
+        """The measure that leads: the one that the spec names, or else by what the questions are."""
+        answered = {r.question: r.answers for name in self.columns for r in self.first_seed(name) if r.answers}
+        numeric = sum(all(map(is_numeric, references)) for references in answered.values())
+        return self.run.spec.needs.metric or headline(self.columns, numeric=2 * numeric > len(answered))
 
     @cached_property
     def latency(self) -> dict[str, dict[str, float]]:
@@ -148,6 +156,7 @@ class GradedRun:
             refresh_s=resources.middle(cell.refresh_s for cell in cells.values()),
             device=first.notes.device,
             endpoint=bool(entry.model.base_url),
+            strictly=_strictly(found),
             cell_s=resources.middle(cell.seconds for cell in cells.values()),
         )
 
@@ -179,6 +188,13 @@ class GradedRun:
                 decisive=not (demoted or too_many),
             )
         return found
+
+
+def _strictly(found: Mapping[str, Column]) -> int | None:
+    """How many answers exact match and strict exact match judge differently."""
+    if "em" not in found or "em_strict" not in found:
+        return None
+    return int((found["em"].values != found["em_strict"].values).sum())
 
 
 def _scores(found: Mapping[str, Column], asked: int, leaks: Collection[str]) -> dict[str, Score | None]:

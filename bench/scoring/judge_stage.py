@@ -20,7 +20,7 @@ from bench.core.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.core.redact import hide, scrubbed
 from bench.core.vocabulary import Record, read_record
 from bench.execution.run_file import RunFile, first_error, fitted, read_run
-from bench.metrics import text
+from bench.metrics.abstention import abstains
 from bench.scoring.schema import Calibration, JudgeSummary
 from bench.spec.model import Judging
 from bench.stats import intervals
@@ -122,7 +122,8 @@ def _answers(folder: Path, run: RunFile) -> list[Record]:
     """The records that say something: neither failed nor abstaining."""
     abstain = run.spec.prompt.abstain
     records = (read_record(row) for _, row in read_jsonl(folder / "records.jsonl"))
-    return [r for r in records if not r.answer.error and not text.abstains(r.answer.text, abstain)]
+    said = (r for r in records if not r.answer.error and r.answer.text.strip())
+    return [r for r in said if not abstains(r.answer.text, abstain)]
 
 
 def _judge(settings: Judging) -> Judge:

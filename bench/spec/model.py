@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 from bench.core.digest import digest
 from bench.core.system import Block, Embedder, Generation, Model, PositiveInt, Prompt, Retrieval, Tuning, without_secret
 from bench.data.formats import AnySource
-from bench.metrics.registry import JUDGED
+from bench.metrics.registry import JUDGED, MEASURES
 from bench.spec.scenarios import Scenarios
 
 
@@ -74,6 +75,17 @@ class Needs(Block):
     provenance: bool = Field(False, description="Whether the source of each answer must be shown.")
     data_stays: bool = Field(False, description="Whether prompts must not be sent to an endpoint.")
     weights: Weights = Weights()
+
+    @field_validator("metric")
+    @classmethod
+    def _ranks(cls, value: str | None) -> str | None:
+        if value is not None and value not in MEASURES:
+            near = difflib.get_close_matches(value, MEASURES, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"no such measure; {hint}Measures: {', '.join(MEASURES)}")
+        if value is not None and not MEASURES[value].higher_is_better:
+            raise ValueError("less of this measure is better, so that it cannot rank systems; name another one")
+        return value
 
 
 if TYPE_CHECKING:

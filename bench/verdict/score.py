@@ -18,7 +18,7 @@ from bench.core.files import read_json, write_json
 from bench.execution.run_file import RunFile, fitted, read_run
 from bench.metrics.registry import MEASURES
 from bench.scoring import judge_stage
-from bench.scoring.grade import Column, headline, pairwise
+from bench.scoring.grade import Column, pairwise
 from bench.scoring.graded import GradedRun, graded
 from bench.scoring.schema import RULES, VERSION, Facts, Scores
 from bench.stats.comparisons import Pair, compare_family
@@ -87,7 +87,7 @@ def evaluated(found: GradedRun, *, source: str) -> Scores:
     run = found.run
     systems = {name: system for name, system in found.systems.items() if system.scenario is None}
     columns = {name: found.columns[name] for name in systems if name in found.columns}
-    leading = run.spec.needs.metric or headline(found.columns)
+    leading = found.headline
     experiments = {
         name: tuple(_FACTS.validate_python(facts) for facts in by_seed) for name, by_seed in found.experiments.items()
     }

@@ -21,7 +21,7 @@ def always(text: str, *hits: Hit) -> Any:
 def test_a_headline_covers_every_scored_question(tmp_path: Path) -> None:
     """20 of 300 questions have choices: a system that is right on those alone does not lead."""
     questions = [
-        Asked(f"q{i}", choices=("yes", "no") if i < 20 else (), answers=("yes",) if i < 20 else ("9",))
+        Asked(f"q{i}", choices=("yes", "no") if i < 20 else (), answers=("yes",) if i < 20 else ("pump",))
         for i in range(300)
     ]
     good = Made(lambda q, s: Answer(q.answers[0] if random.Random(q.id).random() < 0.97 else "no"))
@@ -32,10 +32,10 @@ def test_a_headline_covers_every_scored_question(tmp_path: Path) -> None:
 def test_a_measure_of_a_share_says_which(tmp_path: Path) -> None:
     """Asked for by name it is told with the share that it is about."""
     questions = [
-        Asked(f"q{i}", choices=("yes", "no") if i < 20 else (), answers=("yes",) if i < 20 else ("9",))
+        Asked(f"q{i}", choices=("yes", "no") if i < 20 else (), answers=("yes",) if i < 20 else ("pump",))
         for i in range(300)
     ]
-    systems = {"yes-man": Made(always("yes")), "good": Made(always("9"))}
+    systems = {"yes-man": Made(always("yes")), "good": Made(always("pump"))}
     found = scored(tmp_path, systems, questions, needs={"metric": "label_accuracy"}).recommendation
     assert found.choice == "yes-man" and "on 20 of 300 questions; it says nothing of the others" in found.sentence
 
@@ -286,3 +286,13 @@ def test_half_of_the_seeds_failing_is_told(tmp_path: Path) -> None:
     }
     found = scored(tmp_path, systems, asked()).recommendation
     assert any("takes three seeds" in caveat for caveat in found.caveats)
+
+
+def test_a_lost_decimal_point_is_no_right_answer(tmp_path: Path) -> None:
+    """SQuAD's normalisation takes 1.5 bar for 15 bar: where answers are numeric, strict exact match leads."""
+    questions = [Asked(f"q{i}", answers=(f"{i}.5 bar",)) for i in range(300)]
+    sloppy = Made(lambda q, s: Answer(q.answers[0].replace(".", "")))
+    careful = Made(lambda q, s: Answer(q.answers[0] if int(q.id[1:]) % 5 else "no"))
+    found = scored(tmp_path, {"sloppy": sloppy, "careful": careful}, questions)
+    assert found.headline == "em_strict" and found.recommendation.sentence.startswith("Use careful:")
+    assert found.measured["sloppy"].scores["em"].mean == 1.0 and found.measured["sloppy"].strictly == 300

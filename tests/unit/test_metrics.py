@@ -6,6 +6,7 @@ import pytest
 
 from bench.core.vocabulary import Hit
 from bench.metrics import grounding, retrieval, text
+from bench.metrics.abstention import abstains
 
 
 @pytest.mark.parametrize(
@@ -36,8 +37,8 @@ def test_containment_wants_whole_words() -> None:
 
 
 def test_abstention_and_labels() -> None:
-    assert text.abstains("Unknown.", ["unknown"]) and text.abstains("", ["unknown"])
-    assert not text.abstains("unknown valve", ["unknown"])
+    assert abstains("Unknown.", ["unknown"])
+    assert not abstains("unknown valve", ["unknown"])
     assert text.label("Yes.", ["yes", "no"]) == "yes"
     assert text.label("the answer is no", ["yes", "no"]) == "no"
     assert text.label("yes and no", ["yes", "no"]) is None
@@ -90,3 +91,30 @@ def test_rank_decides_not_the_document_id() -> None:
 def test_chunks_of_one_passage_count_once() -> None:
     got = retrieval.measures({"q": (["p", "p", "r"], ["r"])}, 4)
     assert got["mrr"]["q"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("said", "reference", "same"),
+    [
+        ("1.5 bar", "15 bar", 0.0),
+        ("-40 C", "40 C", 0.0),
+        ("\u221240 C", "-40 C", 1.0),
+        ("1.50 bar", "1.5 bar", 1.0),
+        ("1,200 rpm", "1200 rpm", 1.0),
+        ("The 9 Nm.", "9 nm", 1.0),
+        ("9 Nm", "9 bar", 0.0),
+        ("9", "9 Nm", 0.0),
+        ("24-10", "24\u201310", 1.0),
+        ("24-10", "2410", 0.0),
+        ("Ms Ito!", "ms ito", 1.0),
+        ("90%", "90", 0.0),
+        ("", "9 Nm", 0.0),
+    ],
+)
+def test_strict_exact_match_keeps_numbers_signs_and_units(said: str, reference: str, same: float) -> None:
+    assert text.strict(said, [reference]) == same
+
+
+def test_numeric_references() -> None:
+    assert all(map(text.is_numeric, ("9 Nm", "-40 C", "1,200", "about 9 bar", "1976")))
+    assert not any(map(text.is_numeric, ("Ms Ito", "hall of fame", "", "the turbine that was built in 1976")))

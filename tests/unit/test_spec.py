@@ -58,6 +58,8 @@ systems:
         ("  k: 4", "  index: faiss_flatt", 5, ["no vector index 'faiss_flatt'", "Did you mean 'faiss_flat'?"]),
         ("kind: rag}", "kind: rag, retrieval: {index: nmslib}}", 7, ["no vector index 'nmslib'", "hnswlib"]),
         ("kind: rag}", "kind: rag, matrix: {retrieval.index: [hnswlib, x]}}", 7, ["no vector index 'x'"]),
+        ("  k: 4", "  k: 4\nneeds: {metric: emm}", 6, ["`needs.metric`: no such measure", "'em'"]),
+        ("  k: 4", "  k: 4\nneeds: {metric: stale}", 6, ["less of this measure is better"]),
         ("  k: 4", "  k: four", 5, ["`retrieval.k`", "integer", "'four'"]),
         ("  k: 4", "  k: 0", 5, ["greater than or equal to 1"]),
         ("model: {name: micro}", "modell: {name: micro}", None, ["`model` is missing"]),

@@ -168,6 +168,7 @@ class MeasuredSystem(SystemHead):
     device: str | None
     endpoint: bool
     cell_s: float | None
+    strictly: int | None = None  # answers that exact match and strict exact match judge differently
 
     def score(self, measure: str) -> Score | None:
         """The score of a measure; None where it does not apply, or an older ragtune did not have it."""

@@ -1,0 +1,107 @@
+"""Whether an answer abstains: says that it does not know, or that the passages do not say. Pure functions.
+
+The first sentence decides; what a model adds after it does not change that, unless it goes on to answer after all. The
+phrases of a spec, in any language, are looked for beside the English ones here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from bench.core.normalisation import normalise
+
+_QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"', "\u00a0": " "})
+_SOURCE = (
+    r"(?:the |any of the |these |this |those |your |my |given |provided |available |retrieved |supplied |above )*"
+    r"(?:context|contexts|passage|passages|document|documents|text|texts|source|sources|information|article|articles|"
+    r"excerpt|excerpts|snippet|snippets|content|material|materials|data|question|corpus|knowledge base)"
+    r"(?: (?:provided|given|above|available|i have|you provided|you gave))?"
+)
+_NOT = r"(?:do|does|did) ?(?:not|n't)"
+_SAY = r"(?:explicitly |specifically |directly |clearly |seem to |appear to |actually )*(?:contain|provide|mention|specify|include|say|state|give|answer|indicate|tell|discuss|address|cover|reveal|offer|describe|list)"
+_WITHHELD = r"(?:answer|determine|find|provide|say|tell|locate|give|identify|confirm|be determined|be answered|be found|respond|verify)"
+_ENGLISH = re.compile(
+    "|".join(
+        (
+            rf"\bi (?:really |simply |honestly )?{_NOT} (?:know|have (?:(?:the |any |enough |sufficient |that |access to )+)?(?:information|data|knowledge|details|context|an answer|answer))\b",
+            r"\bi(?: am|'m) (?:not sure|unsure|not aware|not certain|not able to|unable to)\b",
+            rf"\b(?:i|we) (?:cannot|can't|can not|could not|couldn't|am unable to|was unable to) {_WITHHELD}\b",
+            rf"\b(?:cannot|can't|can not|could not|couldn't) (?:be )?{_WITHHELD}(?:ed|d)?\b.*",
+            rf"^(?:unable|not able) to {_WITHHELD}\b",
+            rf"{_SOURCE} {_NOT} {_SAY}\b",
+            rf"{_SOURCE} (?:is|are) (?:not sufficient|insufficient|silent|not enough)\b",
+            rf"\bnone of {_SOURCE} {_SAY}s?\b",
+            r"\bno (?:relevant |specific |such |further )?(?:information|mention|answer|data|details|detail|reference|evidence|indication)"
+            r"(?: (?:is|was|are|were|can be|could be) (?:\w+ )?(?:provided|given|available|found|made|mentioned|present|included)| (?:about|on|of|regarding|for|in|to)\b| (?:provided|given|available|found|mentioned)|$)",
+            r"\b(?:there is|there's|there was) (?:no|not enough|insufficient|not any) (?:\w+ )?(?:information|mention|answer|data|details|detail|context|evidence|indication)\b",
+            r"^(?:not enough|insufficient|no) (?:information|data|context|evidence|answer)\b(?! (?:desk|technology|centre|center|booth|system))",
+            r"\b(?:is|are|was|were) (?:not|n't|never) (?:explicitly |specifically |directly |clearly )?(?:mentioned|specified|provided|stated|given|known|available|disclosed|included|discussed|described|clear|listed|answerable|indicated|addressed)"
+            rf"(?: (?:in|by|from) {_SOURCE})?\W*$",
+            rf"\b(?:is|are|was|were) (?:not|n't|never) (?:explicitly |specifically |directly |clearly )?(?:mentioned|specified|provided|stated|given|available|disclosed|included|discussed|described|listed|indicated|addressed|covered|found) (?:anywhere )?(?:in|by) {_SOURCE}",
+            r"\b(?:is|are|remains|remain) (?:unknown|unanswerable|undisclosed|unclear)\W*$",
+            rf"^(?:not|nothing) (?:mentioned|specified|provided|stated|given|known|available|found|disclosed|answerable|in|about it in)\b(?: (?:in|by) {_SOURCE})?\W*$",
+            rf"^not in {_SOURCE}\W*$",
+            r"\b(?:that|it|this|which) (?:information )?is (?:beyond|outside) (?:my|the scope|what)\b",
+            r"\b(?:it is|it's|that is|that's) (?:impossible|not possible) to (?:answer|determine|say|tell|know)\b",
+            r"\bi have no (?:information|idea|knowledge|data|record|way of knowing)\b",
+            r"^(?:no idea|beats me|no clue)\b",
+            r"^(?:it )?(?:does not|doesn't) say\W*$",
+        )
+    )
+)
+_SHORT = {
+    "unknown",
+    "unanswerable",
+    "na",
+    "n/a",
+    "not applicable",
+    "no answer",
+    "idk",
+    "none given",
+    "not known",
+    "undetermined",
+}
+_LEAD = re.compile(
+    r"^(?:(?:i(?:'m| am) )?(?:very |so |really )?sorry[,.!]?(?: but)?|i apologi[sz]e[,.]?(?: but)?|unfortunately,?|answer:|"
+    r"as an ai(?: language model)?,?|hmm+[,.]?|well,?|(?:based on|according to|from|given) [^,]{3,60},)\s*"
+)
+_AFTER_ALL = re.compile(
+    r"\b(?:but|however|though|still|that said)\b[^.]{0,40}?\b(?:i think|i believe|i would (?:say|guess)|i'd (?:say|guess)|my (?:best )?guess|"
+    r"it (?:is|might be|may be|could be|should be) (?:probably|likely|most likely)|probably|most likely|perhaps it|it (?:might|may|could) be|the answer is)\b"
+)
+_END = re.compile(r"(?<=[.!?])\s+|\n")
+
+
+def abstains(answer: str, phrases: Sequence[str] = ()) -> bool:
+    """Whether the answer abstains. An empty answer does not: it says nothing.
+
+    `phrases` abstain where they are the whole answer or its first sentence; of two words or more, also where they
+    start it.
+    """
+    return _abstains(answer, tuple(phrases))
+
+
+@lru_cache(4096)  # several measures ask of one answer
+def _abstains(answer: str, phrases: tuple[str, ...]) -> bool:
+    plain = " ".join(answer.translate(_QUOTES).lower().split())
+    bare = _bare(plain)
+    if not normalise(bare):
+        return False
+    first = _END.split(bare)[0]
+    spoken = normalise(first)
+    for phrase in (normalise(p.translate(_QUOTES)) for p in phrases):
+        if phrase and (spoken == phrase or (" " in phrase and f"{spoken} ".startswith(f"{phrase} "))):
+            return not _AFTER_ALL.search(plain)
+    if first.strip(" .!'\"*()[]") in _SHORT:
+        return True
+    return bool(_ENGLISH.search(first.strip(' .!"*'))) and not _AFTER_ALL.search(plain)
+
+
+def _bare(text: str) -> str:
+    """The text without what leads up to an answer."""
+    text = text.lstrip(" \"'*([")
+    while (shorter := _LEAD.sub("", text)) != text:
+        text = shorter
+    return text
