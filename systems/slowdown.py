@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import statistics
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ class Config(SystemConfig):
     rows: PositiveInt = Field(1, description="Sequences per step.")
     pairs: Annotated[int, Field(ge=8, description="Number of timed steps of each model.")] = 20
     warmup: PositiveInt = 3
+    memory_runs: PositiveInt = Field(3, description="Processes in which the peak memory of each model is taken.")
 
 
 def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]:
@@ -43,7 +45,9 @@ def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]
     if not gpus():  # on a GPU each process opens the device for itself; elsewhere the imports are shared
         importlib.import_module("bitsandbytes")
         importlib.import_module("systems.parts.adapter")
-    memory = {arm: _alone(config, precision) for arm, precision in (("lora", "native"), ("qlora", "nf4"))}
+    arms = ("lora", "native"), ("qlora", "nf4")
+    memory = {arm: [_alone(config, precision) for _ in range(config.memory_runs)] for arm, precision in arms}
+    peaks = {arm: [_peak(found) for found in memory[arm]] for arm in memory}
     from systems.parts import adapter, lm
 
     recipes = {p: adapter.recipe(config, precision=p) for p in ("native", "nf4")}
@@ -65,8 +69,14 @@ def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]
         "device": lm.describe(config.model.device),
         "recipe": recipes["nf4"],
         "points": points,
-        "memory": {"lora_bytes": _peak(memory["lora"]), "qlora_bytes": _peak(memory["qlora"])},
-        "memory_of": "GPU allocated" if memory["lora"]["peak_gpu_allocated_bytes"] else "resident above start",
+        "parameters": sum(p.numel() for p in lora.model.parameters() if not p.requires_grad),
+        "memory": {
+            "lora_bytes": int(statistics.median(peaks["lora"])),
+            "qlora_bytes": int(statistics.median(peaks["qlora"])),
+            "lora_runs": peaks["lora"],
+            "qlora_runs": peaks["qlora"],
+        },
+        "memory_of": "GPU allocated" if memory["lora"][0]["peak_gpu_allocated_bytes"] else "resident above start",
     }
 
 

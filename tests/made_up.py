@@ -30,6 +30,8 @@ class Asked:
     group: str = ""
     stratum: str = "all"
     updated: tuple[str, ...] = ()
+    form: str = ""
+    facts: tuple[str, ...] = ()
 
 
 Says = Callable[[Asked, int], Answer]  # of a question and a seed
@@ -48,6 +50,9 @@ class Made:
     later: Says | None = None
     judged: Callable[[Asked, int], float | None] | None = None
     cell: dict[str, Any] = field(default_factory=dict)
+    tokens: int | None = None  # that it was trained on
+    scenario: dict[str, Any] | None = None
+    on: Sequence[Asked] | None = None  # the questions that it is asked; None: all
 
 
 def asked(n: int = 300, **more: Any) -> list[Asked]:
@@ -92,19 +97,35 @@ def scored(
     verdicts = []
     for name, made in systems.items():
         tuning = {"tuning": whole.tuning.model_dump(mode="json"), "method": "lora"} if made.tuned else {}
-        raw["systems"][name] = {"kind": made.kind, "config": {**base, **tuning, **made.config}, "family": "both"}
+        config = _nested({**base, **tuning}, made.config)
+        raw["systems"][name] = {"kind": made.kind, "config": config, "family": "both", "scenario": made.scenario}
+        mine = questions if made.on is None else made.on
         for seed in range(1, made.seeds + 1):
             cell = f"{name}-s{seed}"
             raw["cells"][cell] = {**template, "system": name, "kind": made.kind, "seed": seed, **made.cell}
-            rows += [_record(cell, name, seed, made, question, number) for number, question in enumerate(questions)]
+            if made.tokens:
+                raw["cells"][cell]["notes"] = {"tuning": {"steps": 10, "tokens": made.tokens, "trials": 1}}
+            rows += [_record(cell, name, seed, made, question, number) for number, question in enumerate(mine)]
             if made.judged:
-                verdicts += [_verdict(cell, q, made.judged(q, seed)) for q in questions if _speaks(made, q, seed)]
+                verdicts += [_verdict(cell, q, made.judged(q, seed)) for q in mine if _speaks(made, q, seed)]
     (folder / "run.json").write_text(json.dumps(raw))
     _write(folder / "records.jsonl", rows)
     if verdicts:
         _write(folder / "judged.jsonl", verdicts)
         (folder / "judge.json").write_text(json.dumps(_judge(verdicts)))
     return score(folder)
+
+
+def _nested(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with dotted keys set."""
+    found = json.loads(json.dumps(config))
+    for key, value in changes.items():
+        *above, last = key.split(".")
+        block = found
+        for step in above:
+            block = block.setdefault(step, {})
+        block[last] = value
+    return dict(found)
 
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -129,6 +150,8 @@ def _record(cell: str, name: str, seed: int, made: Made, question: Asked, number
         "batch_s": made.latency_s,
         "latency_s": made.latency_s * (0.9 + 0.2 * random.Random(f"{number}").random()) if number < 100 else None,
         "updated": question.updated,
+        "form": question.form,
+        "facts": question.facts,
         "later": asdict(made.later(question, seed)) if made.later else None,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from bench.metrics.registry import title
-from bench.scoring.schema import Claim, ClaimStatus, Slowdown
+from bench.scoring.grade import Column
+from bench.scoring.schema import Claim, ClaimStatus, Slowdown, SlowdownPoint
 from bench.stats import intervals
-from bench.stats.comparisons import Pair
+from bench.stats.comparisons import Pair, holm
+from bench.stats.planning import ALPHA
 from bench.verdict.evidence import Evidence
 
 SMALL = 10_000  # passages, below which an HNSW graph is searched nearly whole
 ABOUT = (1.15, 1.45)  # what "about 30% slower" may mean
+ALIKE_TOKENS = 1.1  # by which the training tokens of two systems may differ and still be called as many
+SMALLEST = 100_000_000  # parameters, below which weights are too small a part of what training holds
 DRIFT = 1.3  # by which latencies of one system differ between two processes of a busy machine
 
 
@@ -121,14 +126,63 @@ def _pair(evidence: Evidence, a: str | None, b: str | None, measure: str, stratu
 
 
 def rag_external(evidence: Evidence) -> Finding | None:
-    """Retrieval knows changed facts after the update, a tuned model does not."""
-    return ahead([_pair(evidence, rag(evidence), lora(evidence), "updated_em")], "updated_em")
+    """Retrieval against tuning, both after they took in the changed facts: by an index anew, and by training anew.
+
+    What was not trained again cannot know a new fact, so that comparing it with an updated index would show nothing.
+    """
+    plain = rag(evidence)
+    anew = next((name for name, of in evidence.of_scenario("freshness") if of.of == lora(evidence)), None)
+    fresh = evidence.column(plain, "updated_em") if plain else None
+    trained = evidence.column(anew, "em", "changed") if anew else None
+    if plain is None or anew is None or not fresh or not trained or not trained.questions:
+        return None
+    pair = evidence.compared({plain: fresh, anew: trained})
+    indexed_s, trained_s = evidence.systems[plain].refresh_s, evidence.systems[anew].build.total_s
+    if pair is None or indexed_s is None:
+        return None
+    measured = (
+        f"on changed facts, {pair_as_text(pair, 'updated_em')}; the update takes {indexed_s:.3g} s by indexing and "
+        f"{trained_s:.3g} s by training anew"
+    )
+    quicker = indexed_s * DRIFT < trained_s
+    if pair.verdict == "worse":
+        return Finding("refuted", measured)
+    if pair.verdict == "better" or (pair.non_inferior and quicker):
+        return Finding("confirmed", measured)
+    if pair.verdict == "equivalent":
+        return Finding("refuted", f"{measured}: no better, and no quicker to update")
+    return Finding("inconclusive", measured, _takes([pair]))
 
 
 def ft_paraphrase(evidence: Evidence) -> Finding | None:
-    """Training on paraphrased passages teaches facts that question-answer pairs alone do not."""
-    passages = first(evidence, "lora", tuning__passages=True, tuning__paraphrases=True)
-    return ahead([_pair(evidence, passages, lora(evidence), "em", "corpus_only")], "em")
+    """Training on passages said in other words teaches facts that as many tokens of the passages alone do not."""
+    said = first(evidence, "lora", tuning__passages=True, tuning__paraphrases=True)
+    alone = first(evidence, "lora", tuning__passages=True, tuning__paraphrases=False)
+    if not (said and alone):
+        return None
+    found = ahead([_pair(evidence, said, alone, "em", "corpus_only")], "em")
+    if found is None or same_tokens(evidence, said, alone):
+        return found
+    return Finding(
+        "inconclusive",
+        f"{found.measured}; {tokens_as_text(evidence, said, alone)}",
+        "It takes arms trained on as many tokens, within 10%; set `tuning.max_steps` or `tuning.epochs`.",
+    )
+
+
+def same_tokens(evidence: Evidence, a: str, b: str) -> bool:
+    """Whether two systems were trained on as many tokens, within 10%; not where one did not say."""
+    first_of, second = (evidence.systems[name].build.tokens for name in (a, b))
+    return bool(first_of and second and max(first_of, second) <= ALIKE_TOKENS * min(first_of, second))
+
+
+def tokens_as_text(evidence: Evidence, *names: str) -> str:
+    """The training tokens of some systems."""
+    tokens = {name: evidence.systems[name].build.tokens for name in names}
+    return ", ".join(
+        f"{name} trained on {found:,.0f} tokens" if found else f"the training tokens of {name} are not known"
+        for name, found in tokens.items()
+    )
 
 
 def ft_style(evidence: Evidence) -> Finding | None:
@@ -137,9 +191,37 @@ def ft_style(evidence: Evidence) -> Finding | None:
 
 
 def hybrid_best(evidence: Evidence) -> Finding | None:
-    """A hybrid is better than retrieval, and better than tuning."""
-    measure, both = evidence.headline, hybrid(evidence)
-    return ahead([_pair(evidence, both, other, measure) for other in (rag(evidence), lora(evidence))], measure)
+    """Both, by the better of a hybrid and RAFT, is better than retrieval, and better than tuning.
+
+    RAFT takes part where it was trained on as many tokens as the adapter. All its comparisons are one family.
+    """
+    measure, alone = evidence.headline, [rag(evidence), lora(evidence)]
+    trained, tuned = first(evidence, "raft"), alone[1]
+    arms = [name for name in (hybrid(evidence), trained) if name]
+    left_out = ""
+    if trained and tuned and not same_tokens(evidence, trained, tuned):
+        arms.remove(trained)
+        left_out = f"; {trained} is left out: {tokens_as_text(evidence, trained, tuned)}"
+    pairs = {arm: [_pair(evidence, arm, other, measure) for other in alone] for arm in arms}
+    known = {arm: [pair for pair in found if pair] for arm, found in pairs.items() if all(found)}
+    if not known:
+        return None
+    measured = "; ".join(pair_as_text(pair, measure) for found in known.values() for pair in found) + left_out
+    corrected = dict(
+        zip(
+            ((arm, pair.b) for arm, found in known.items() for pair in found),
+            holm([pair.p for found in known.values() for pair in found]),
+            strict=True,
+        )
+    )
+    better = [
+        all(corrected[arm, pair.b] <= ALPHA and pair.difference > 0 for pair in found) for arm, found in known.items()
+    ]
+    if any(better):
+        return Finding("confirmed", measured)
+    if all(any(pair.verdict in ("worse", "equivalent") for pair in found) for found in known.values()):
+        return Finding("refuted", measured)
+    return Finding("inconclusive", measured, _takes([pair for found in known.values() for pair in found]))
 
 
 def raft(evidence: Evidence) -> Finding | None:
@@ -179,10 +261,10 @@ def qlora_slower(evidence: Evidence) -> Finding | None:
         return None
     measured = "; ".join(
         f"{facts.model} on {facts.device}, {point.tokens:,} tokens a step: "
-        f"ratio {point.ratio:.2f} ({point.low:.2f} to {point.high:.2f})"
+        f"ratio {point.ratio:.2f} {_ends_as_text(point)}"
         for facts, point in points
     )
-    ends = [(point.low or 0.0, point.high or 0.0) for _, point in points]
+    ends = [(point.low, point.high) if point.low and point.high else (0.0, math.inf) for _, point in points]
     inside = [ABOUT[0] <= low and high <= ABOUT[1] for low, high in ends]
     outside = [high < ABOUT[0] or low > ABOUT[1] for low, high in ends]
     if all(inside):
@@ -196,22 +278,36 @@ def qlora_slower(evidence: Evidence) -> Finding | None:
     )
 
 
+def _ends_as_text(point: SlowdownPoint) -> str:
+    if point.low is None or point.high is None:
+        return f"(no interval from {point.pairs} pairs)"
+    return f"({point.low:.2f} to {point.high:.2f})"
+
+
 def qlora_memory(evidence: Evidence) -> Finding | None:
-    """Confirmed where QLoRA's peak is below LoRA's by more than 5% on every model, refuted where it is above on one."""
+    """Confirmed where QLoRA's peak is below LoRA's by more than 5% on every model, refuted where it is above on one.
+
+    Models below 100 million parameters say nothing: their weights are a small part of the memory.
+    """
     rows = slowdowns(evidence)
     if not rows:
         return None
-    shares = [facts.memory.qlora_bytes / facts.memory.lora_bytes for facts in rows]
-    measured = "; ".join(
-        f"{facts.model} on {facts.device}: "
-        f"peak {facts.memory.lora_bytes / 1e9:.2f} to {facts.memory.qlora_bytes / 1e9:.2f} GB"
-        for facts in rows
-    )
-    if all(share < 0.95 for share in shares):
+    told = []
+    for facts in rows:
+        low, high = facts.memory.ratio
+        told.append(
+            f"{facts.model} on {facts.device}: peak {facts.memory.lora_bytes / 1e9:.2f} to "
+            f"{facts.memory.qlora_bytes / 1e9:.2f} GB (ratio {low:.2f} to {high:.2f} over {facts.memory.runs} runs)"
+        )
+    measured = "; ".join(told)
+    ratios = [facts.memory.ratio for facts in rows if facts.parameters is None or facts.parameters >= SMALLEST]
+    if not ratios:
+        return Finding("inconclusive", measured, "It takes a model of 100 million parameters or more.")
+    if all(high < 0.95 for _, high in ratios):
         return Finding("confirmed", measured)
-    if any(share > 1.05 for share in shares):
+    if any(low > 1.05 for low, _ in ratios):
         return Finding("refuted", measured)
-    return Finding("inconclusive", measured, "The peaks are within 5% of each other.")
+    return Finding("inconclusive", measured, "The peaks are within 5% of each other, or of the noise of their runs.")
 
 
 def qlora_70b(evidence: Evidence) -> Finding | None:
@@ -256,10 +352,13 @@ def small_data(evidence: Evidence) -> Finding | None:
     pair = evidence.pair(points[0][1], best, evidence.headline) if points and best else None
     if pair is None:
         return None
+    if pair.margin is None:
+        said = f"{points[0][0]} training questions: {pair_as_text(pair, evidence.headline)}"
+        return Finding("inconclusive", said, "It takes a `margin` in the spec: how much is a big difference?")
     measured = f"{points[0][0]} training questions: {pair_as_text(pair, evidence.headline)}"
     if pair.verdict == "equivalent":
         return Finding("confirmed", measured)
-    if pair.verdict in ("better", "worse"):
+    if min(abs(pair.low), abs(pair.high)) > pair.margin and pair.low * pair.high > 0:
         return Finding("refuted", measured)
     return Finding("inconclusive", measured, _takes([pair]))
 
@@ -283,15 +382,21 @@ SEVERAL_PAGES = ("two_hop", "comparison", "list")  # strata whose questions take
 
 
 def rag_multi(evidence: Evidence) -> Finding | None:
-    """Retrieval is better than the base model alone on questions over several pages."""
-    columns = {}
-    for name in (rag(evidence), first(evidence, "closed_book")):
-        if name and (column := evidence.column(name, evidence.headline)):
-            kept = [i for i, stratum in enumerate(column.strata) if stratum in SEVERAL_PAGES]
-            columns[name] = column.only(kept)
-    if len(columns) < 2 or not all(column.questions for column in columns.values()):
+    """Retrieval is better than the base model alone, and than a tuned one, on questions over several pages."""
+    plain = _several(evidence, rag(evidence))
+    others = [_several(evidence, name) for name in (first(evidence, "closed_book"), lora(evidence)) if name]
+    if not plain or not others or not all(others):
         return None
-    return ahead([evidence.compared(columns)], evidence.headline)
+    return ahead([evidence.compared({**plain, **other}) for other in others], evidence.headline)
+
+
+def _several(evidence: Evidence, name: str | None) -> dict[str, Column]:
+    """The headline of a system on questions over several pages; empty where it has none."""
+    column = evidence.column(name, evidence.headline) if name else None
+    if name is None or column is None:
+        return {}
+    kept = column.only([i for i, stratum in enumerate(column.strata) if stratum in SEVERAL_PAGES])
+    return {name: kept} if kept.questions else {}
 
 
 def hnsw_recall(evidence: Evidence) -> Finding | None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.core.store import Store
 from bench.core.system import Embedder, Position, Reranker, Retrieval
 from bench.core.vocabulary import Hit, Passage, Question
 from systems.parts import chunk, embed, index
 from systems.parts.bm25 import BM25, bm25
-from systems.parts.faiss_index import exact
+from systems.parts.faiss_index import exact_recall
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,13 @@ class Retriever:
         return Hit(chunk.id, chunk.passage_id, chunk.text, score, chunk.title)
 
     def recall(self, texts: Sequence[str]) -> list[float] | None:
-        """Share of the exact top-k in the index's top-k, a question each; None without a vector index."""
+        """Share of the exact top-k that the index found, a question each; None without a vector index."""
         if self.dense is None or self.encoder is None or self.vectors is None:
             return None
         queries = self.encoder.questions(texts)
         k = min(self.retrieval.k, len(self.chunks.rows))
-        found = self.dense.search(queries, k)
-        truth = exact(self.vectors, queries, k)
-        return [len(t & {i for i, _ in f}) / len(t) for t, f in zip(truth, found, strict=True)]
+        found = [[i for i, _ in row] for row in self.dense.search(queries, k)]
+        return exact_recall(np.load(self.vectors), queries, found, k)
 
 
 def fuse(rankings: Sequence[Sequence[tuple[int, float]]], rrf_k: int) -> list[tuple[int, float]]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
+from systems.parts.faiss_index import exact_recall
 from systems.parts.index.hnswlib import empty
 
 
@@ -43,8 +44,8 @@ class UpdatedIndex:
         labels = np.array([self.label_of[i] for i in moved])
         self.index.add_items(self.vectors[list(moved)], labels, num_threads=1, replace_deleted=True)
 
-    def recall(self, queries: Vectors, truth: Sequence[set[int]], k: int) -> float:
+    def recall(self, queries: Vectors, k: int) -> float:
         """Share of the exact top k that is found, over all queries."""
         labels, _ = self.index.knn_query(queries, k=k)
-        found = [{self.vector_of[int(n)] for n in row} for row in labels]
-        return sum(len(t & f) / len(t) for t, f in zip(truth, found, strict=True)) / len(truth)
+        found = [[self.vector_of[int(n)] for n in row] for row in labels]
+        return float(np.mean(exact_recall(self.vectors, queries, found, k)))

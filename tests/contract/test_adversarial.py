@@ -169,13 +169,13 @@ def test_more_questions_are_not_asked_for_where_seeds_differ(tmp_path: Path) -> 
 def test_a_failed_seed_makes_no_difference_certain(tmp_path: Path) -> None:
     """Three seeds against two of the same quality."""
     wrong = 0
-    for trial in range(12):
+    for trial in range(6):
         systems = {
             "a": Made(right(0.7, f"a{trial}", seed_sd=0.04), tuned=True, seeds=3),
             "b": Made(right(0.7, f"b{trial}", seed_sd=0.04), tuned=True, seeds=2),
         }
         wrong += scored(tmp_path / str(trial), systems, asked(400)).recommendation.outcome != "undecided"
-    assert wrong <= 2
+    assert wrong <= 1
 
 
 @pytest.mark.parametrize(("share", "state"), [(0.50, "not decided"), (0.9, "met"), (0.1, "missed")])
@@ -258,9 +258,9 @@ def test_a_tie_of_all_is_no_winner(tmp_path: Path) -> None:
 
 def test_ten_equal_systems_give_no_winner(tmp_path: Path) -> None:
     told = 0
-    for trial in range(10):
+    for trial in range(4):
         systems = {f"s{i}": Made(right(0.7, f"{trial}/{i}")) for i in range(10)}
-        told += scored(tmp_path / str(trial), systems, asked(200)).recommendation.outcome == "winner"
+        told += scored(tmp_path / str(trial), systems, asked(100)).recommendation.outcome == "winner"
     assert told <= 1
 
 

@@ -14,7 +14,7 @@ from bench.core.system import Chunking, Embedder, Prompt, Retrieval
 from bench.core.vocabulary import Example, Hit, Passage, Question
 from bench.data.formats import native
 from systems.parts import chunk, endpoint, examples, index, prompt, retrieve
-from systems.parts.faiss_index import exact
+from systems.parts.faiss_index import exact_recall
 from tests.conftest import EMBEDDER, MICRO, MINI
 
 TASK = native.read_folder(MINI)
@@ -98,7 +98,8 @@ def test_indexes_against_exact_search(tmp_path: Path, library: str) -> None:
     found = built.search(queries, 10)
     recall = float(np.mean([len(t & {i for i, _ in f}) / 10 for t, f in zip(truth, found, strict=True)]))
     assert recall == 1.0 if library == "faiss_flat" else 0.5 < recall <= 1.0
-    assert exact(tmp_path / "v.npy", queries, 10) == truth
+    ids = [[i for i, _ in row] for row in found]
+    assert float(np.mean(exact_recall(vectors, queries, ids, 10))) == pytest.approx(recall)
     for q, row in zip(queries, found, strict=True):
         scores = [s for _, s in row]
         assert scores == sorted(scores, reverse=True)
@@ -111,12 +112,20 @@ def test_search_parameters_do_not_rebuild_but_do_change_recall(tmp_path: Path) -
     vectors = np.random.default_rng(0).normal(size=(3000, 32)).astype(np.float32)
     np.save(tmp_path / "v.npy", vectors)
     store, recall = Store(tmp_path / "s"), []
-    truth = exact(tmp_path / "v.npy", vectors[:40], 10)
     for nprobe in (1, 30):
         retrieval = Retrieval.model_validate({"index": "faiss_ivf", "k": 10, "ivf": {"nlist": 50, "nprobe": nprobe}})
         found = index.index(tmp_path / "v.npy", "d", retrieval, store).search(vectors[:40], 10)
-        recall.append(sum(len(t & {i for i, _ in f}) for t, f in zip(truth, found, strict=True)))
+        recall.append(sum(exact_recall(vectors, vectors[:40], [[i for i, _ in row] for row in found], 10)))
     assert recall[0] < recall[1] and [a.hit for a in store.used] == [False, True]
+
+
+def test_a_tie_at_the_edge_counts_as_found() -> None:
+    """Five equal vectors, of which two are asked for: any two of them are right, and no other is."""
+    vectors = np.array([[1, 0]] * 5 + [[0, 1]], np.float32)
+    query = np.array([[1, 0]], np.float32)
+    assert exact_recall(vectors, query, [[3, 4]], 2) == exact_recall(vectors, query, [[0, 1]], 2) == [1.0]
+    assert exact_recall(vectors, query, [[4, 5]], 2) == exact_recall(vectors, query, [[4, 4]], 2) == [0.5]
+    assert exact_recall(vectors, query, [[]], 2) == [0.0]
 
 
 def test_fusion_by_hand() -> None:

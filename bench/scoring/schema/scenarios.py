@@ -139,6 +139,9 @@ class ScenarioTables(Part):
         return any(getattr(self, name) for name in type(self).model_fields)
 
 
+REPEATS = 1.1  # by which the peak memory of two processes may differ, where it was taken once
+
+
 class SlowdownPoint(Found):
     """The ratio of QLoRA's to LoRA's step time at one number of tokens, with the 95% interval of its ranks."""
 
@@ -153,10 +156,25 @@ class SlowdownPoint(Found):
 
 
 class SlowdownMemory(Found):
-    """Peak memory of each arm, from a process of its own."""
+    """Peak memory of each arm, from processes of its own: the median, and each."""
 
     lora_bytes: int
     qlora_bytes: int
+    lora_runs: tuple[int, ...] = ()
+    qlora_runs: tuple[int, ...] = ()
+
+    @property
+    def runs(self) -> int:
+        """How often the memory of each arm was taken."""
+        return max(1, min(len(self.lora_runs), len(self.qlora_runs)))
+
+    @property
+    def ratio(self) -> tuple[float, float]:
+        """The least and the greatest ratio of QLoRA's peak to LoRA's that the processes leave open."""
+        if len(self.lora_runs) > 1 and len(self.qlora_runs) > 1:
+            return min(self.qlora_runs) / max(self.lora_runs), max(self.qlora_runs) / min(self.lora_runs)
+        found = self.qlora_bytes / self.lora_bytes
+        return found / REPEATS, found * REPEATS
 
 
 class Slowdown(Found):
@@ -168,6 +186,7 @@ class Slowdown(Found):
     points: tuple[SlowdownPoint, ...] = ()
     random_weights: bool = False
     recipe: Mapping[str, JSON] = {}
+    parameters: int | None = None
     memory_of: str = ""
 
 

@@ -1,0 +1,288 @@
+"""Every rule of the ledger on made-up runs: one that confirms it, one that refutes it, one that leaves it open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.core.vocabulary import Answer, Hit
+from bench.execution.run_file import read_run
+from bench.scoring.schema import Slowdown
+from bench.verdict import claims
+from bench.verdict.evidence import Evidence
+from tests.golden.make import STORED
+from tests.made_up import Asked, Made, Says, asked, right, scored
+
+TUNING = {"tuning.passages": False, "tuning.paraphrases": False}
+
+
+def rag(says: Says, **more: Any) -> Made:
+    return Made(says, kind="rag", config={"retrieval.index": "faiss_flat"}, **more)
+
+
+def lora(says: Says, *, seeds: int = 3, **more: Any) -> Made:
+    config = {"method": "lora", **TUNING, **more.pop("config", {})}
+    return Made(says, kind=more.pop("kind", "lora"), config=config, tuned=True, seeds=seeds, **more)
+
+
+def hybrid(says: Says, **more: Any) -> Made:
+    config = {"raft": None, "distractors": None, "retrieval.index": "faiss_flat", **more.pop("config", {})}
+    return lora(says, kind=more.pop("kind", "hybrid"), config=config, **more)
+
+
+def claim(
+    folder: Path, name: str, systems: dict[str, Made], questions: Sequence[Asked] | None = None, **spec: Any
+) -> Any:
+    found = {c.id: c for c in scored(folder, systems, questions or asked(400), **spec).claims}
+    return found[name]
+
+
+HIGH, LOW = right(0.9, "x"), right(0.4, "x")
+CLOSE = right(0.88, "y")
+
+
+@pytest.mark.parametrize(
+    ("updated", "anew", "status"), [(HIGH, LOW, "confirmed"), (LOW, HIGH, "refuted"), (HIGH, CLOSE, "inconclusive")]
+)
+def test_rag_external(updated: Says, anew: Says, status: str, tmp_path: Path) -> None:
+    """At equal freshness: the tuned system has been trained again, with the new facts."""
+    changed = [Asked(f"q{i}", answers=("old",), updated=("yes",), stratum="updated") for i in range(200)]
+    again = [Asked(f"q{i}", stratum="changed") for i in range(200)]
+    plain = rag(lambda q, s: Answer("old"), later=updated, cell={"refresh_s": 1.0})
+    tuned = lora(lambda q, s: Answer("old"), seeds=1, later=lambda q, s: Answer("old"))
+    retrained = {"name": "freshness", "of": "lora", "what": "trained anew", "value": True}
+    artefact = {"kind": "adapter", "build_s": 1.1, "bytes": 1, "hit": False, "facts": {"train_loop_s": 1.0}}
+    fresh = lora(anew, seeds=1, scenario=retrained, on=again, cell={"artefacts": [artefact]})
+    found = claim(tmp_path, "rag-external", {"rag": plain, "lora": tuned, "freshness.lora": fresh}, changed)
+    assert found.status == status and "by training anew" in found.measured
+
+
+def test_rag_external_is_not_confirmed_by_construction(tmp_path: Path) -> None:
+    """A tuned system that was not trained again cannot know the new fact: that tests nothing."""
+    changed = [Asked(f"q{i}", answers=("old",), updated=("yes",), stratum="updated") for i in range(200)]
+    plain, tuned = rag(HIGH, later=HIGH, cell={"refresh_s": 1.0}), lora(HIGH, later=lambda q, s: Answer("old"))
+    assert claim(tmp_path, "rag-external", {"rag": plain, "lora": tuned}, changed).status == "not tested"
+
+
+def test_a_quick_update_of_equal_quality_confirms_retrieval(tmp_path: Path) -> None:
+    changed = [Asked(f"q{i}", answers=("old",), updated=("yes",), stratum="updated") for i in range(400)]
+    plain = rag(HIGH, later=HIGH, cell={"refresh_s": 1.0})
+    retrained = {"name": "freshness", "of": "lora", "what": "trained anew", "value": True}
+    for number, (seconds, status) in enumerate(((60.0, "confirmed"), (1.0, "refuted"))):
+        artefact = {"kind": "adapter", "build_s": seconds, "bytes": 1, "hit": False}
+        on = [Asked(f"q{i}", stratum="changed") for i in range(400)]
+        fresh = lora(HIGH, seeds=1, scenario=retrained, on=on, cell={"artefacts": [artefact]})
+        systems = {"rag": plain, "lora": lora(LOW, seeds=1, later=LOW), "freshness.lora": fresh}
+        assert claim(tmp_path / str(number), "rag-external", systems, changed, margin=0.05).status == status
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "status"), [(HIGH, LOW, "confirmed"), (LOW, HIGH, "refuted"), (HIGH, CLOSE, "inconclusive")]
+)
+def test_ft_paraphrase(a: Says, b: Says, status: str, tmp_path: Path) -> None:
+    """Against passages alone, at equal tokens."""
+    questions = [Asked(f"q{i}", stratum="corpus_only") for i in range(300)]
+    said = lora(a, tokens=1000, config={"tuning.passages": True, "tuning.paraphrases": True})
+    alone = lora(b, tokens=1050, config={"tuning.passages": True})
+    assert claim(tmp_path, "ft-paraphrase", {"said": said, "alone": alone}, questions).status == status
+
+
+def test_ft_paraphrase_takes_equal_tokens(tmp_path: Path) -> None:
+    questions = [Asked(f"q{i}", stratum="corpus_only") for i in range(300)]
+    said = lora(HIGH, tokens=5000, config={"tuning.passages": True, "tuning.paraphrases": True})
+    alone = lora(LOW, tokens=1000, config={"tuning.passages": True})
+    found = claim(tmp_path, "ft-paraphrase", {"said": said, "alone": alone, "pairs": lora(LOW, tokens=1000)}, questions)
+    assert (
+        found.status == "inconclusive"
+        and "said trained on 5,000 tokens, alone trained on 1,000 tokens" in found.measured
+    )
+
+
+@pytest.mark.parametrize(
+    ("both", "trained", "status"),
+    [
+        (HIGH, LOW, "confirmed"),
+        (LOW, HIGH, "confirmed"),  # by RAFT
+        (right(0.2, "x"), right(0.2, "x"), "refuted"),
+        (right(0.45, "z"), right(0.2, "z"), "inconclusive"),
+    ],
+)
+def test_hybrid_best(both: Says, trained: Says, status: str, tmp_path: Path) -> None:
+    middle = right(0.4, "m")
+    raft = hybrid(trained, kind="raft", config={"raft": {"distractors": 2}}, tokens=1000)
+    systems = {"rag": rag(middle), "lora": lora(middle, tokens=1000), "both": hybrid(both, tokens=1000), "raft": raft}
+    assert claim(tmp_path, "hybrid-best", systems).status == status
+
+
+def test_raft_on_more_tokens_is_left_out(tmp_path: Path) -> None:
+    middle = right(0.4, "m")
+    raft = hybrid(HIGH, kind="raft", config={"raft": {"distractors": 2}}, tokens=9000)
+    systems = {"rag": rag(middle), "lora": lora(middle, tokens=1000), "both": hybrid(LOW, tokens=1000), "raft": raft}
+    found = claim(tmp_path, "hybrid-best", systems)
+    assert found.status != "confirmed" and "raft is left out: raft trained on 9,000 tokens" in found.measured
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "status"), [(HIGH, LOW, "confirmed"), (LOW, HIGH, "refuted"), (HIGH, CLOSE, "inconclusive")]
+)
+def test_raft(a: Says, b: Says, status: str, tmp_path: Path) -> None:
+    systems = {"raft": hybrid(a, kind="raft", config={"raft": {"distractors": 2}}), "both": hybrid(b)}
+    assert claim(tmp_path, "raft", systems).status == status
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "status"), [(HIGH, LOW, "confirmed"), (LOW, HIGH, "refuted"), (HIGH, CLOSE, "inconclusive")]
+)
+def test_full_breaks_rag(a: Says, b: Says, status: str, tmp_path: Path) -> None:
+    oracle = Made(a, kind="oracle", config={"distractors": 3})
+    broken = hybrid(b, config={"method": "full", "distractors": 3})
+    assert claim(tmp_path, "full-breaks-rag", {"oracle": oracle, "full-read": broken}).status == status
+
+
+@pytest.mark.parametrize("name", ["lora-full", "qlora-quality"])
+@pytest.mark.parametrize(
+    ("a", "b", "margin", "status"),
+    [
+        (HIGH, HIGH, 0.05, "confirmed"),
+        (LOW, HIGH, 0.05, "refuted"),
+        (HIGH, CLOSE, 0.01, "inconclusive"),
+        (HIGH, HIGH, None, "inconclusive"),
+    ],
+)
+def test_level_with(name: str, a: Says, b: Says, margin: float | None, status: str, tmp_path: Path) -> None:
+    other = lora(b, kind="full", config={"method": "full"}) if name == "lora-full" else lora(b)
+    mine = lora(a) if name == "lora-full" else lora(a, kind="qlora", config={"precision": "nf4"})
+    systems = {"lora": mine, "full": other} if name == "lora-full" else {"qlora": mine, "lora": other}
+    assert claim(tmp_path, name, systems, margin=margin).status == status
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "status"), [(HIGH, LOW, "confirmed"), (LOW, HIGH, "refuted"), (HIGH, CLOSE, "inconclusive")]
+)
+def test_rag_multi(a: Says, b: Says, status: str, tmp_path: Path) -> None:
+    questions = [Asked(f"q{i}", stratum="two_hop") for i in range(300)] + [Asked(f"r{i}") for i in range(100)]
+    systems = {"rag": rag(a), "closed": Made(right(0.1, "c"), kind="closed_book"), "lora": lora(b)}
+    assert claim(tmp_path, "rag-multi", systems, questions).status == status
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "margin", "status"),
+    [
+        (HIGH, HIGH, 0.05, "confirmed"),
+        (LOW, HIGH, 0.05, "refuted"),
+        (HIGH, CLOSE, 0.01, "inconclusive"),
+        (LOW, HIGH, None, "inconclusive"),
+    ],
+)
+def test_small_data(a: Says, b: Says, margin: float | None, status: str, tmp_path: Path) -> None:
+    small = {"name": "data", "of": "lora", "what": "training questions", "value": 16}
+    systems = {"rag": rag(b), "lora": lora(b), "data.lora-16": lora(a, scenario=small)}
+    assert claim(tmp_path, "small-data", systems, margin=margin).status == status
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.9, "confirmed"), (0.1, "refuted"), (0.5, "inconclusive")])
+def test_rag_source(share: float, status: str, tmp_path: Path) -> None:
+    def cites(question: Asked, seed: int) -> Answer:
+        good = right(share, "s")(question, seed).text == "yes"
+        return Answer("yes [1]", (Hit("c", "p" if good else "other", "yes", 1.0),))
+
+    assert claim(tmp_path, "rag-source", {"rag": rag(cites)}).status == status
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "status"), [(HIGH, LOW, "confirmed"), (LOW, HIGH, "refuted"), (HIGH, CLOSE, "inconclusive")]
+)
+def test_ft_style(a: Says, b: Says, status: str, tmp_path: Path) -> None:
+    questions = asked(400, form="yes", facts=("yes",))
+    assert claim(tmp_path, "ft-style", {"lora": lora(a), "rag": rag(b)}, questions).status == status
+
+
+def evidence(**of: Any) -> Evidence:
+    return Evidence(
+        read_run(STORED).model_copy(update=of.pop("run", {})),
+        **{"systems": {}, "columns": {}, "experiments": {}, "headline": "em", "latency": {}, **of},
+    )
+
+
+def slow(**facts: Any) -> Evidence:
+    base = {"model": "m", "device": "cuda", "memory": {"lora_bytes": 2e9, "qlora_bytes": 1e9}}
+    return evidence(experiments={"slowdown": (Slowdown.model_validate({**base, **facts}),)})
+
+
+def memory(lora_gb: Sequence[float], qlora_gb: Sequence[float]) -> dict[str, Any]:
+    runs = {"lora_runs": [int(x * 1e9) for x in lora_gb], "qlora_runs": [int(x * 1e9) for x in qlora_gb]}
+    return {"lora_bytes": runs["lora_runs"][0], "qlora_bytes": runs["qlora_runs"][0], **runs}
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        ({"memory": memory([20, 20.1, 20], [13, 13.2, 13])}, "confirmed"),
+        ({"memory": memory([13, 13.1, 13], [20, 20.1, 20])}, "refuted"),
+        ({"memory": memory([20, 20.1, 20], [19.5, 19.6, 19.4])}, "inconclusive"),
+        ({"memory": memory([20, 12, 20], [13, 13.2, 13])}, "inconclusive"),  # noisy runs
+        ({"memory": memory([20], [18.5])}, "inconclusive"),  # one run: within what runs differ by
+        ({"memory": memory([2, 2, 2], [1, 1, 1]), "parameters": 5_000_000}, "inconclusive"),  # too small to tell
+        ({"memory": memory([2, 2, 2], [1, 1, 1]), "parameters": 500_000_000}, "confirmed"),
+    ],
+)
+def test_qlora_memory(facts: dict[str, Any], status: str) -> None:
+    found = claims.qlora_memory(slow(**facts))
+    assert found is not None and found.status == status
+
+
+@pytest.mark.parametrize(("peak", "status"), [(70e9, "confirmed"), (90e9, "refuted")])
+def test_qlora_70b(peak: float, status: str) -> None:
+    found = claims.qlora_70b(slow(model="llama3-70b", memory={"lora_bytes": 2e11, "qlora_bytes": int(peak)}))
+    assert found is not None and found.status == status
+    assert claims.qlora_70b(slow(model="llama3-8b")) is None
+
+
+@pytest.mark.parametrize(
+    ("intervals", "status"),
+    [
+        ([(1.2, 1.4)], "confirmed"),
+        ([(1.2, 1.4), (1.6, 1.9)], "refuted"),
+        ([(1.0, 1.1)], "refuted"),
+        ([(1.1, 1.5)], "inconclusive"),
+        ([(None, None)], "inconclusive"),
+    ],
+)
+def test_qlora_slower(intervals: list[tuple[float | None, float | None]], status: str) -> None:
+    points = [
+        {"tokens": 128, "rows": 1, "ratio": 1.3, "low": low, "high": high, "pairs": 20, "lora_s": 1.0, "qlora_s": 1.3}
+        for low, high in intervals
+    ]
+    found = claims.qlora_slower(slow(points=points))
+    assert found is not None and found.status == status
+
+
+@pytest.mark.parametrize(
+    ("recall", "passages", "status"),
+    [(0.97, 20_000, "confirmed"), (1.0, 20_000, "refuted"), (1.0, 500, "inconclusive")],
+)
+def test_hnsw_recall(recall: float, passages: int, status: str, tmp_path: Path) -> None:
+    questions = asked(100)
+    found = {q.id: recall for q in questions}
+    from bench.scoring.graded import graded
+
+    scored(
+        tmp_path,
+        {"hnsw": Made(HIGH, kind="rag", config={"retrieval.index": "hnswlib"}, cell={"index_recall": found})},
+        questions,
+    )
+    whole = Evidence.of(graded(tmp_path), headline="em", experiments={})
+    large = whole.run.model_copy(update={"dataset": whole.run.dataset.model_copy(update={"passages": passages})})
+    told = claims.hnsw_recall(Evidence(large, whole.systems, whole.columns, {}, "em", {}))
+    assert told is not None and told.status == status
+
+
+def test_every_rule_is_of_a_claim_and_tested_here() -> None:
+    source = Path(__file__).read_text()
+    assert {claim["test"] for claim in claims.ledger()} == set(claims.RULES)
+    elsewhere = {"four_bit_slower"}  # tests/unit/test_paired_timing.py
+    for name in set(claims.RULES) - elsewhere - {"lora_full", "qlora_quality"}:
+        assert f"def test_{name}(" in source, name
