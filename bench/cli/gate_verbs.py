@@ -155,12 +155,15 @@ def baseline(
 ) -> None:
     """Save the results of RUN as a baseline for later runs: `ragtune baseline accept RUN --reason "..."`."""
     from bench.core.errors import UserError
-    from bench.gate.noise import floors
+    from bench.gate.noise import floors, run_noise
     from bench.gate.snapshot import accept, of_run
 
     if verb != "accept":
         raise UserError(
             f"unknown verb {verb!r}.", where="ragtune baseline", remedy='ragtune baseline accept RUN --reason "..."'
         )
-    noise = floors([of_run(folder) for folder in (run, *repeats)]) if repeats else {}
-    typer.echo(f"Wrote {accept(run, reason=reason, out=out, floors=noise)}.")
+    runs = [of_run(folder) for folder in (run, *repeats)] if repeats else []
+    least, noise = (floors(runs), run_noise(runs)) if runs else ({}, {})
+    typer.echo(f"Wrote {accept(run, reason=reason, out=out, floors=least, noise=noise)}.")
+    if not runs:
+        typer.echo("Times and memory are not calibrated: give further runs of the spec as --repeat to gate on them.")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from bench.core.errors import UserError
 from bench.gate.rules import KNOWN, Rules
 from bench.gate.samples import middle
-from bench.gate.snapshot import Snapshot
+from bench.gate.snapshot import RunNoise, Snapshot
 from bench.metrics.registry import MEASURES
 from bench.scoring.grade import panel
 from bench.stats.comparisons import compare
@@ -42,6 +42,23 @@ def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:
             spread = max(values) - min(values)
             noise = spread if metric in MEASURES else spread / statistics.median(values)
             found[metric] = max(found.get(metric, 0.0), noise)
+    return found
+
+
+def run_noise(snapshots: Sequence[Snapshot]) -> dict[str, RunNoise]:
+    """metric -> how much times and memory vary between repeats of one run; of quality the questions themselves tell."""
+    found: dict[str, RunNoise] = {}
+    for metric in KNOWN:
+        if metric in MEASURES:
+            continue
+        squares, df = 0.0, 0
+        for name in snapshots[0].systems:
+            values = [v for s in snapshots if name in s.systems and (v := middle(metric, s.systems[name]))]
+            if len(values) > 1 and min(values) > 0:
+                squares += statistics.variance([math.log(v) for v in values]) * (len(values) - 1)
+                df += len(values) - 1
+        if df:
+            found[metric] = RunNoise(math.sqrt(squares / df), df)
     return found
 
 

@@ -76,9 +76,18 @@ class SystemSnapshot:
 
 
 @dataclass(frozen=True)
+class RunNoise:
+    """By how much the logarithm of a figure varies between repeats of one run: its standard deviation, pooled over the
+    systems, and its degrees of freedom."""
+
+    sd: float
+    df: int
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """A run as a gate sees it. `machine` is what times and memory depend on; `floors` is measure -> relative noise that
-    repeats of one and the same run showed."""
+    """A run as a gate sees it. `machine` is what times and memory depend on. Of repeats of one and the same run,
+    `floors` is metric -> the largest change that they showed, and `noise` how much figures vary between them."""
 
     name: str
     dataset: str
@@ -88,6 +97,7 @@ class Snapshot:
     headline: str
     systems: Mapping[str, SystemSnapshot]
     floors: Mapping[str, float] = field(default_factory=dict)
+    noise: Mapping[str, RunNoise] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -191,7 +201,12 @@ def _current(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def accept(
-    folder: Path, *, reason: str, out: Path = Path("reports/baselines"), floors: Mapping[str, float] | None = None
+    folder: Path,
+    *,
+    reason: str,
+    out: Path = Path("reports/baselines"),
+    floors: Mapping[str, float] | None = None,
+    noise: Mapping[str, RunNoise] | None = None,
 ) -> Path:
     """Write a run's snapshot as a baseline. Raises UserError without a reason, and for a run that is not whole."""
     if not reason.strip():
@@ -203,7 +218,7 @@ def accept(
             where=str(folder),
             remedy="Finish it with `ragtune run`.",
         )
-    taken = replace(of_run(folder), reason=reason, floors=dict(floors or {}))
+    taken = replace(of_run(folder), reason=reason, floors=dict(floors or {}), noise=dict(noise or {}))
     accepted = {"schema_version": SCHEMA, "accepted": time.strftime("%Y-%m-%d"), **asdict(taken)}
     path = out / f"{taken.name}.json"
     write_text(path, json.dumps(accepted, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")

@@ -140,12 +140,8 @@ def _pairs(
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment."""
-    if len(values) < 2:
-        return list(values)
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(x) for x in multipletests(values, method="holm")[1]]
+    """Holm's step-down adjustment (1979). statsmodels has it too, and collects the whole heap's garbage at each call."""
+    return _stepped_down(np.array(values), np.arange(len(values), 0, -1))
 
 
 def exclusive(first: Sequence[float], second: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -154,11 +150,16 @@ def exclusive(first: Sequence[float], second: Sequence[float]) -> tuple[list[flo
     Of 2 m hypotheses at most m are true, so no p value is multiplied by more than m.
     """
     p_values = np.array([*first, *second])
+    adjusted = _stepped_down(p_values, np.minimum(np.arange(len(p_values), 0, -1), len(first)))
+    return adjusted[: len(first)], adjusted[len(first) :]
+
+
+def _stepped_down(p_values: Array, factors: Any) -> list[float]:
+    """Each p value, from the smallest, times its factor, and no less than the one before it."""
     order = np.argsort(p_values, kind="stable")
-    factors = np.minimum(len(p_values) - np.arange(len(p_values)), len(first))
-    adjusted = np.empty_like(p_values)
+    adjusted = np.empty_like(p_values, dtype=np.float64)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p_values[order] * factors))
-    return adjusted[: len(first)].tolist(), adjusted[len(first) :].tolist()
+    return [float(p) for p in adjusted]
 
 
 def _decided(pairs: Sequence[Pair]) -> list[Pair]:

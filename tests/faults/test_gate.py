@@ -17,14 +17,15 @@ from bench.execution.run import run
 from bench.gate import outputs
 from bench.gate import snapshot as baselines
 from bench.gate.decisions import Result, confirmed, gate, verdict
-from bench.gate.noise import check_margins, floors
+from bench.gate.noise import check_margins, floors, run_noise
 from bench.gate.rules import DEFAULT, Rule, Rules, load
-from bench.gate.snapshot import Snapshot, SystemSnapshot, Values
+from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
 from tests.conftest import raw_spec
 
 QUALITY = Rules(rules=(Rule(metric="em", margin=0.02),))
 TIME = Rules(rules=(Rule(metric="p50_latency_s", margin=0.05),))
 MEMORY = Rules(rules=(Rule(metric="peak_rss_bytes", margin=0.03),))
+QUIET = {m: RunNoise(0.01, 20) for m in ("p50_latency_s", "peak_rss_growth_bytes")}
 MACHINE = {"cpu": "x", "cores": 2, "threads": 2, "gpus": []}
 
 
@@ -37,7 +38,7 @@ def snapshot(em: Any = None, latency: Any = None, memory: Any = None, **changes:
     seconds = {f"q{i}": float(v) for i, v in enumerate(latency if latency is not None else ())}
     figures = {"peak_rss_growth_bytes": list(memory)} if memory is not None else {}
     system = SystemSnapshot("done", 1, values, seconds, figures)
-    return replace(Snapshot("run", "data", "spec", MACHINE, {}, "em", {"rag": system}, {}), **changes)
+    return replace(Snapshot("run", "data", "spec", MACHINE, {}, "em", {"rag": system}, {}, QUIET), **changes)
 
 
 def state(new: Snapshot, old: Snapshot, rules: Rules) -> str:
@@ -89,6 +90,52 @@ def test_planted_losses_are_caught() -> None:
             state(snapshot(memory=[1.05e8 * rng.uniform(0.995, 1.005)]), snapshot(memory=[1e8]), MEMORY) == "fail"
         )
     assert all(n / 200 >= 0.9 for n in caught.values()), caught
+
+
+@pytest.mark.parametrize("sd", [0.05, 0.15])
+def test_noise_of_runs_fails_nothing(sd: float) -> None:
+    """Ten stochastic systems of which nothing changed; each run is slower or faster as a whole, as machines are."""
+    rng, failed, repeats = np.random.default_rng(int(100 * sd)), 0, 100
+    rules = Rules(rules=(Rule(metric="em", margin=0.02), Rule(metric="p50_latency_s", margin=0.1)))
+
+    def once(shares: np.ndarray, seconds: np.ndarray) -> Snapshot:
+        systems = {}
+        for i in range(10):
+            em = (rng.random(200) < shares[i]).astype(float)
+            latency = seconds * rng.lognormal(0, 0.02, 30) * rng.lognormal(0, sd)
+            systems[f"s{i}"] = snapshot(em, latency).systems["rag"]
+        return snapshot(systems=systems, noise={})
+
+    for _ in range(repeats):
+        shares, seconds = np.where(rng.random((10, 200)) < 0.7, 0.95, 0.1), rng.lognormal(-3, 0.3, 30)
+        runs = [once(shares, seconds) for _ in range(3)]
+        old = replace(runs[0], noise=run_noise(runs))
+        failed += verdict(gate(once(shares, seconds), old, rules)) == "fail"
+        assert "fail" not in {r.state for r in gate(runs[1], runs[0], TIME)}  # without calibration nothing fails
+    assert failed / repeats <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / repeats)
+
+
+def test_a_slower_run_is_caught_on_a_quiet_machine() -> None:
+    """Ten systems on a machine whose runs differ by 2%: a quarter more latency in one of them is found."""
+    rng, caught = np.random.default_rng(9), 0
+    for _ in range(60):
+        seconds = rng.lognormal(-3, 0.3, 30)
+
+        def once(slower: float, seconds: np.ndarray = seconds) -> Snapshot:
+            systems = {}
+            for i in range(10):
+                factor = (slower if i == 3 else 1.0) * rng.lognormal(0, 0.02)
+                systems[f"s{i}"] = snapshot(latency=seconds * rng.lognormal(0, 0.02, 30) * factor).systems["rag"]
+            return snapshot(systems=systems, noise={})
+
+        runs = [once(1.0) for _ in range(3)]
+        found = gate(
+            once(1.25),
+            replace(runs[0], noise=run_noise(runs)),
+            Rules(rules=(Rule(metric="p50_latency_s", margin=0.1),)),
+        )
+        caught += [r.system for r in found if r.state == "fail"] == ["s3"]
+    assert caught / 60 >= 0.9
 
 
 def test_an_improvement_is_told() -> None:
