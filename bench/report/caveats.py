@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from bench.core import display
@@ -18,6 +19,7 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
     done = scores.measured
     return [
         *_training(run, done),
+        *_tokens(done),
         *_leaks(run, scores),
         *(caveat for name, system in done.items() for caveat in _of(name, system)),
         *_times(run, done),
@@ -29,6 +31,18 @@ def _training(run: RunFile, done: Measured) -> Iterator[str]:
     seeds = len(run.spec.seeds)
     if seeds < 3 and any(system.build.steps for system in done.values()):
         yield f"Training variance was not measured: {seeds} seed{'s' if seeds > 1 else ''}; at least three are needed."
+
+
+def _tokens(done: Measured) -> Iterator[str]:
+    """The pairs of systems that were trained on different amounts, by more than 10%."""
+    trained = {name: float(system.build.tokens) for name, system in done.items() if system.build.tokens}
+    pairs = [
+        f"{a} ({trained[a]:,.0f}) and {b} ({trained[b]:,.0f})"
+        for a, b in itertools.combinations(trained, 2)
+        if max(trained[a], trained[b]) > 1.1 * min(trained[a], trained[b])
+    ]
+    if pairs:
+        yield f"Trained on different numbers of tokens, by more than 10%: {'; '.join(pairs)}."
 
 
 def _leaks(run: RunFile, scores: Scores) -> Iterator[str]:

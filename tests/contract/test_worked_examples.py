@@ -1,0 +1,157 @@
+"""Money, break-even, the Pareto front, flips, needs and tokens on figures worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.core.vocabulary import Answer
+from bench.execution.run_file import read_run
+from bench.report.caveats import caveats
+from bench.scoring import money
+from bench.scoring.schema import Costs, Criteria
+from bench.spec.model import Weights
+from bench.verdict.decision import offsets
+from bench.verdict.recommendation import pareto
+from tests.made_up import Asked, Made, asked, right, scored
+
+
+def costs(build: float, thousand: float, refresh: float | None, storage: float = 0.0, months: float = 12) -> Costs:
+    return Costs(
+        build_usd=build,
+        thousand_questions_usd=thousand,
+        refresh_s=None,
+        refresh_usd=refresh,
+        storage_usd_per_month=storage,
+        fixed_usd_per_month=build / months + storage,
+    )
+
+
+def test_a_month_by_hand() -> None:
+    """120 USD to build over 12 months, 3 a month to store, 0.50 a thousand questions, 2 for each of 4 updates."""
+    found = costs(120.0, 0.5, 2.0, storage=3.0)
+    assert money.monthly(found, 100_000, 4) == pytest.approx(10 + 3 + 50 + 8)
+    assert money.monthly(found, 0, 0) == pytest.approx(13)
+    unpriced = costs(120.0, 0.5, None)
+    assert money.monthly(unpriced, 1000, 1) is None and money.monthly(unpriced, 1000, 0) == pytest.approx(10.5)
+
+
+def test_break_even_by_hand() -> None:
+    """Tuning costs 20 a month more and saves 0.004 a question: level at 5,000 questions."""
+    rag, tuned = costs(12.0, 5.0, 0.0), costs(252.0, 1.0, 0.0)
+    priced = {n: c.model_copy(update={"usd_per_month": 1.0}) for n, c in (("rag", rag), ("tuned", tuned))}
+    (found,) = money.break_even(priced, 0)
+    assert (found.low, found.high) == ("tuned", "rag") and found.questions_per_month == pytest.approx(5000)
+    for questions, cheaper in ((4900, "rag"), (5100, "tuned")):
+        month = {n: money.monthly(c, questions, 0) or 0.0 for n, c in priced.items()}
+        assert min(month, key=lambda n: month[n]) == cheaper
+    updated = {
+        n: c.model_copy(update={"refresh_usd": u}) for (n, c), u in zip(priced.items(), (1.0, 11.0), strict=True)
+    }
+    (later,) = money.break_even(updated, 2)  # two updates a month: 20 more for the tuned one
+    assert later.questions_per_month == pytest.approx(10_000)
+
+
+def test_cheaper_at_any_volume() -> None:
+    low, high = costs(12.0, 1.0, 0.0), costs(24.0, 2.0, 0.0)
+    priced = {n: c.model_copy(update={"usd_per_month": 1.0}) for n, c in (("low", low), ("high", high))}
+    (found,) = money.break_even(priced, 0)
+    assert found.questions_per_month is None and found.cheaper == "low"
+    same = {n: c.model_copy(update={"thousand_questions_usd": 1.0}) for n, c in priced.items()}
+    assert money.break_even(same, 0)[0].cheaper == "low"
+    assert money.break_even({"a": low, "b": high}, 0) == []  # without a price nothing breaks even
+
+
+def test_prices_follow_what_a_system_runs_on(tmp_path: Path) -> None:
+    """A local model is paid by the hour, an endpoint by the token, whatever else has a price."""
+    says = lambda q, s: Answer("yes", prompt_tokens=1000, completion_tokens=100)
+    endpoint = {"model.base_url": "http://localhost:1/v1"}
+    prices = {
+        "cpu_hour_usd": 3.6,
+        "prompt_tokens_usd_per_million": 2.0,
+        "completion_tokens_usd_per_million": 10.0,
+    }
+    systems = {"local": Made(says, latency_s=0.01), "remote": Made(says, config=endpoint, latency_s=0.01)}
+    found = scored(tmp_path, systems, asked(300), prices=prices).measured
+    assert found["local"].cost.thousand_questions_usd == pytest.approx(1000 * 0.01 / 3600 * 3.6)  # a cent
+    assert found["remote"].cost.thousand_questions_usd == pytest.approx(1000 * (1000 * 2 + 100 * 10) / 1e6)  # 3 USD
+
+
+def test_the_front_by_hand() -> None:
+    def point(quality: float, cost: float | None, latency: float | None) -> tuple[float, Criteria]:
+        return quality, Criteria(cost=cost, latency=latency, memory=None)
+
+    points = {
+        "best": point(0.9, 10, 1.0),
+        "cheap": point(0.8, 1, 1.0),
+        "dominated": point(0.8, 2, 1.0),
+        "fast": point(0.5, 10, 0.1),
+        "twin": point(0.9, 10, 1.0),
+        "unpriced": point(0.85, None, 2.0),
+    }
+    assert pareto(points) == ["best", "cheap", "fast", "twin"]
+    assert pareto({"a": point(0.5, 1, None), "b": point(0.6, 2, None)}) == ["a", "b"]
+
+
+def test_weights_by_hand() -> None:
+    """Two points for a tenfold cost: a hundred times the cost takes four points, ten times the latency one."""
+    figures = {
+        "cheap": Criteria(cost=1.0, latency=10.0, memory=None),
+        "dear": Criteria(cost=100.0, latency=1.0, memory=None),
+        "unknown": Criteria(cost=None, latency=1.0, memory=None),
+    }
+    found = offsets(figures, Weights(cost=0.02, latency=0.01))
+    assert found["cheap"] == pytest.approx({"cost": 0.0, "latency": -0.01})
+    assert found["dear"] == pytest.approx({"cost": -0.04, "latency": 0.0})
+    assert found["unknown"]["cost"] == pytest.approx(-0.04)  # the worst that was measured
+    assert offsets(figures, Weights()) == {"cheap": {}, "dear": {}, "unknown": {}}
+
+
+def test_what_would_flip_the_choice(tmp_path: Path) -> None:
+    """The dear one is 30 points ahead and takes a hundred times as long: 15 points a tenfold are where it flips."""
+    systems = {"dear": Made(right(0.9, "x"), latency_s=1.0), "quick": Made(right(0.6, "x"), latency_s=0.01)}
+    found = scored(tmp_path, systems, asked(400)).recommendation
+    (flip,) = [f for f in found.flips if f.kind == "weight" and f.criterion == "latency"]
+    behind = found.against[0].difference
+    assert found.choice == "dear" and flip.to == "quick" and flip.saves == pytest.approx(100, rel=0.05)
+    assert flip.threshold == pytest.approx(behind / 2, rel=0.02) and flip.loses == pytest.approx(behind)
+    for number, (weight, choice) in enumerate(((0.8 * flip.threshold, "dear"), (1.6 * flip.threshold, "quick"))):
+        needs = {"weights": {"latency": weight}}
+        assert scored(tmp_path / str(number), systems, asked(400), needs=needs).recommendation.best == choice
+
+
+def test_needs_by_hand(tmp_path: Path) -> None:
+    systems = {"slow": Made(right(0.9, "x"), latency_s=1.0), "quick": Made(right(0.6, "x"), latency_s=0.01)}
+    needs = {"p50_latency_s": 0.5, "min_quality": 0.4, "provenance": False, "memory_bytes": 1e12}
+    found = scored(tmp_path, systems, asked(300), needs=needs).recommendation
+    states = {name: {n.need: n.state for n in rows} for name, rows in found.needs.items()}
+    assert states["slow"] == {"p50_latency_s": "missed", "memory_bytes": "met", "min_quality": "met"}
+    assert states["quick"] == {"p50_latency_s": "met", "memory_bytes": "met", "min_quality": "met"}
+    assert found.feasible == ("quick",) and found.sentence.endswith("No other system meets the needs.")
+    (flip,) = found.flips
+    assert flip.kind == "need" and flip.to == "slow" and [n.need for n in flip.needs] == ["p50_latency_s"]
+    assert flip.gains == pytest.approx(0.3, abs=0.06)
+
+
+def test_opposite_halves_by_hand(tmp_path: Path) -> None:
+    """Level on the whole: one is right on every answerable question, the other abstains on all the others."""
+    questions = [Asked(f"q{i}", answers=() if i % 2 else ("yes",)) for i in range(200)]
+    always: Any = {said: Made(lambda q, s, said=said: Answer(said)) for said in ("yes", "unknown")}
+    found = scored(tmp_path, always, questions).recommendation
+    (half,) = found.split
+    assert {half.answerable.difference, half.unanswerable.difference} == {1.0, -1.0}
+    assert not found.sentence.startswith("Use")
+
+
+def test_different_training_is_told(tmp_path: Path) -> None:
+    systems = {
+        "lora": Made(right(0.8, "a"), tuned=True, seeds=3, tokens=1000),
+        "qlora": Made(right(0.7, "b"), tuned=True, seeds=3, tokens=1050),
+        "raft": Made(right(0.6, "c"), tuned=True, seeds=3, tokens=5000),
+    }
+    found = scored(tmp_path, systems, asked(60))
+    (told,) = [c for c in caveats(read_run(tmp_path), found) if "numbers of tokens" in c]
+    assert "lora (1,000) and raft (5,000)" in told and "qlora (1,050) and raft (5,000)" in told
+    assert "lora (1,000) and qlora" not in told
