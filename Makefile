@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test check lint types contracts test-slow bench real-data micro wheel clean
+.PHONY: setup demo test check lint types contracts test-slow bench real-data micro validity wheel clean
 
 setup: $(STAMP)
 
@@ -47,6 +47,9 @@ micro: setup
 	$(BIN)/python -m systems.micro.train_lm
 	$(BIN)/python -m systems.micro.train_embedder
 	$(BIN)/python -m systems.micro.card
+
+validity: setup
+	$(BIN)/python -m tests.validity
 
 wheel: setup
 	$(BIN)/python -m build --wheel --no-isolation

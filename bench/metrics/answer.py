@@ -157,11 +157,11 @@ def citation_precision(record: Record, abstain: Phrases) -> float | None:
     """Share of the cited passages that are gold; None where nothing is cited."""
     if not _is_grounded(record, abstain) or not record.gold:
         return None
-    return grounding.citation(record.answer.text, record.answer.held, record.gold)[0]
+    return grounding.citation(record.answer.text, record.answer.held, record.gold, record.answers or ())[0]
 
 
 def citation_recall(record: Record, abstain: Phrases) -> float | None:
     """Share of the gold passages that are cited."""
     if not _is_grounded(record, abstain) or not record.gold:
         return None
-    return grounding.citation(record.answer.text, record.answer.held, record.gold)[1]
+    return grounding.citation(record.answer.text, record.answer.held, record.gold, record.answers or ())[1]

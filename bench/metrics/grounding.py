@@ -23,19 +23,24 @@ def k_precision(answer: str, passages: Sequence[str]) -> float | None:
     return sum(token in known for token in said) / len(said) if said else None
 
 
-def cited(answer: str, hits: Sequence[Hit]) -> list[str]:
-    """Ids of the passages that the answer rests on: those it marks as [n], else those that contain it."""
+def cited(answer: str, hits: Sequence[Hit], references: Sequence[str] = ()) -> list[str]:
+    """Ids of the passages that the answer rests on: those it marks as [n], else those that contain it, or contain a
+    reference that the answer states."""
     marks = [int(m) for m in _MARK.findall(answer)]
     if marks:
         return list(dict.fromkeys(hits[n - 1].passage_id for n in marks if 0 < n <= len(hits)))
-    return list(dict.fromkeys(h.passage_id for h in hits if contains(h.text, [answer])))
+    stated = [answer, *(reference for reference in references if contains(answer, [reference]))]
+    return list(dict.fromkeys(h.passage_id for h in hits if contains(h.text, stated)))
 
 
-def citation(answer: str, hits: Sequence[Hit], gold: Sequence[str]) -> tuple[float | None, float]:
-    """(precision, recall) of the cited passages against the gold ones, after ALCE (Gao et al. 2305.14627).
+def citation(
+    answer: str, hits: Sequence[Hit], gold: Sequence[str], references: Sequence[str] = ()
+) -> tuple[float | None, float]:
+    """(share of the cited passages that are gold, share of the gold passages that are cited).
 
-    Precision is None where nothing is cited; recall is then 0.
+    It compares passages, not statements: whether a passage supports what the answer says of it, which ALCE (Gao et al.
+    2305.14627) asks of an entailment model, it does not tell. The first is None where nothing is cited.
     """
-    found = cited(answer, hits)
+    found = cited(answer, hits, references)
     right = len(set(found) & set(gold))
     return (right / len(found) if found else None), right / len(gold)

@@ -35,7 +35,8 @@ GROUNDING = Table(
     "Retrieval and grounding",
     "Index recall is measured against exact search; recall@k, MRR and nDCG against the gold passages. "
     "K-Precision: share of the words of an answer that occur in the passages shown. "
-    "Citations: the passages that an answer cites as [n]; without citations, those that contain the answer.",
+    "Citations: the passages that an answer cites as [n]; without citations, those that contain the answer or the "
+    "reference that it states. They are compared with the gold passages; whether they support the answer is not told.",
 )
 TABLES = (ANSWERS, STYLE, GROUNDING)
 
@@ -91,8 +92,8 @@ _ALL = (
     Measure("index_recall", "Index recall", GROUNDING, source="index"),
     Measure("k_precision", "K-Precision", GROUNDING, answer.k_precision, asked=_answerable),
     Measure("entailment", "Entailment", GROUNDING, source="entailment", asked=_answerable),
-    Measure("citation_precision", "Citation precision", GROUNDING, answer.citation_precision, asked=_sourced),
-    Measure("citation_recall", "Citation recall", GROUNDING, answer.citation_recall, asked=_sourced),
+    Measure("citation_precision", "Cited passages that are gold", GROUNDING, answer.citation_precision, asked=_sourced),
+    Measure("citation_recall", "Gold passages cited", GROUNDING, answer.citation_recall, asked=_sourced),
     Measure("faithfulness", "Faithfulness (judge)", GROUNDING, source="judge", asked=_answerable),
     Measure("response_groundedness", "Groundedness (judge)", GROUNDING, source="judge", asked=_answerable),
     Measure("answer_accuracy", "Answer accuracy (judge)", GROUNDING, source="judge", asked=_answerable),

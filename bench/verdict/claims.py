@@ -370,7 +370,7 @@ def rag_source(evidence: Evidence) -> Finding | None:
     if found is None:
         return None
     measured = (
-        f"citation recall of {name} {found.mean:.2f} (95% interval {found.low:.2f} to {found.high:.2f}, "
+        f"gold passages cited by {name}: {found.mean:.2f} (95% interval {found.low:.2f} to {found.high:.2f}, "
         f"n = {found.n}); tuned systems show no source"
     )
     if found.low > 0.5:

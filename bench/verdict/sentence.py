@@ -26,8 +26,9 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str]) 
         return f"No verdict: {of}. Set `needs.metric` to another measure, or fix the judge."
     if found.choice is None:
         return "No verdict: the systems have no question in common."
-    said = _contradicted(found) if found.contradictions else _chosen(evidence, found)
-    return f"{said}{_open_needs(found.needs[found.choice])}"
+    if found.contradictions:
+        return _contradicted(found)
+    return f"{_chosen(evidence, found)}{_open_needs(found.choice, found.needs[found.choice])}"
 
 
 def _chosen(evidence: Evidence, found: Recommendation) -> str:
@@ -100,9 +101,9 @@ def _has_plan(pair: Pair) -> bool:
     return bool(pair.n90 or pair.seeds90 or pair.both90)
 
 
-def _open_needs(needs: Sequence[Need]) -> str:
+def _open_needs(name: str, needs: Sequence[Need]) -> str:
     undecided = [f"`{need.need}`" for need in needs if need.state == "not decided"]
-    return f" Whether it meets {listed(undecided)} is not decided." if undecided else ""
+    return f" Whether {name} meets {listed(undecided)} is not decided." if undecided else ""
 
 
 def no_system(needs: Mapping[str, Sequence[Need]], *, finished: bool) -> str:

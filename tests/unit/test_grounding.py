@@ -7,6 +7,8 @@ from statistics import fmean
 
 import pytest
 
+from bench.core.vocabulary import Hit
+from bench.metrics import grounding
 from bench.metrics.grounding import BLIND, k_precision
 from bench.world.language import STATEMENTS, filled, noun
 from bench.world.world import World
@@ -61,3 +63,11 @@ def test_what_words_cannot_tell_is_named(kind: str) -> None:
     else:
         assert fmean(known("paraphrase")) < fmean(known("swapped"))
     assert kind in BLIND
+
+
+def test_a_right_sentence_rests_on_the_passage_that_holds_its_answer() -> None:
+    hits = [Hit("c1", "p1", "The pump runs at 14 rpm.", 1.0), Hit("c2", "p2", "The valve is closed.", 0.5)]
+    said = "According to the manual, the speed is 14 rpm."
+    assert grounding.citation(said, hits, ["p1"], ["14 rpm"]) == (1.0, 1.0)
+    assert grounding.citation("It is 9 rpm.", hits, ["p1"], ["14 rpm"]) == (None, 0.0)
+    assert grounding.citation("14 rpm [2]", hits, ["p1"], ["14 rpm"]) == (0.0, 0.0)  # a mark says what it rests on

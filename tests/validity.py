@@ -1,0 +1,246 @@
+"""What the verdict and the gate get wrong, simulated on systems whose truth is known: `make validity`.
+
+Writes docs/validity.md, a row for each fault that a verdict could make, with its rate and the bound that it must keep.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.gate.decisions import gate, verdict
+from bench.gate.noise import run_noise
+from bench.gate.rules import Rule, Rules
+from bench.gate.snapshot import Snapshot, SystemSnapshot, Values
+from bench.metrics.abstention import abstains
+from bench.scoring.grade import Column
+from bench.scoring.schema import Costs
+from bench.spec.model import Weights
+from bench.stats.bootstrap import Spread
+from bench.stats.comparisons import Panel, compare
+from bench.stats.planning import needed, plan
+from bench.verdict.decision import Decision, decide
+
+OUT = Path(__file__).resolve().parent.parent / "docs" / "validity.md"
+RUNS = 300
+MARGIN = 0.05
+Rows = np.ndarray
+UNPRICED = Costs(
+    build_usd=None,
+    thousand_questions_usd=None,
+    refresh_s=None,
+    refresh_usd=None,
+    storage_usd_per_month=0.0,
+    fixed_usd_per_month=None,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One simulation. `at_most`: the rate must stay below the bound, else above it."""
+
+    what: str
+    setting: str
+    rate: float
+    bound: float
+    runs: int
+    at_most: bool = True
+
+    @property
+    def holds(self) -> bool:
+        """Whether the rate keeps the bound, within two standard errors of the simulation."""
+        slack = 2 * math.sqrt(self.bound * (1 - self.bound) / self.runs)
+        return self.rate <= self.bound + slack if self.at_most else self.rate >= self.bound - slack
+
+
+def share(once: Callable[[np.random.Generator], bool], runs: int = RUNS, seed: int = 0) -> float:
+    """How often something happens."""
+    rng = np.random.default_rng(seed)
+    return sum(once(rng) for _ in range(runs)) / runs
+
+
+def panel(values: dict[str, Rows]) -> Panel:
+    count = next(iter(values.values())).shape[1]
+    return Panel(values, [f"q{i}" for i in range(count)])
+
+
+def answers(rng: np.random.Generator, levels: Rows | float, n: int, seeds: int = 1) -> Rows:
+    """(seeds, n) right or wrong answers, each seed of its level."""
+    levels = np.broadcast_to(np.asarray(levels), (seeds,))
+    return (rng.random((seeds, n)) < np.clip(levels, 0, 1)[:, None]).astype(float)
+
+
+def decided(values: dict[str, Rows], margin: float | None) -> Decision:
+    """The decision of the verdict on these answers."""
+    count = next(iter(values.values())).shape[1]
+    ids = [f"q{i}" for i in range(count)]
+    columns = {name: Column(ids, rows, ids, ["all"] * count) for name, rows in values.items()}
+    offset = {name: {} for name in columns}
+    return decide(columns, offset, Weights(), dict.fromkeys(columns, UNPRICED), margin)
+
+
+def rivals_at_the_margin(rng: np.random.Generator, systems: int, n: int) -> dict[str, Rows]:
+    """A best system, and others that are worse by exactly the margin."""
+    best = rng.random((1, n)) < 0.8
+    found = {"best": best.astype(float)}
+    for i in range(systems - 1):
+        found[f"r{i}"] = (best & (rng.random((1, n)) < (0.8 - MARGIN) / 0.8)).astype(float)
+    return found
+
+
+def families() -> Iterator[Row]:
+    for systems in (2, 5, 10):
+        for n in (60, 300, 2000):
+            runs = RUNS if systems < 10 else 100
+            setting = f"{systems} systems, n = {n:,}"
+
+            def equals(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
+                values = {f"s{i}": answers(rng, 0.7, n) for i in range(systems)}
+                return any(pair.verdict in ("better", "worse") for pair in compare(panel(values), resamples=400))
+
+            def margin(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
+                found = compare(panel(rivals_at_the_margin(rng, systems, n)), margin=MARGIN, resamples=400)
+                return any(p.verdict == "equivalent" for p in found if p.a == "best")
+
+            def chosen(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
+                found = decided(rivals_at_the_margin(rng, systems, n), MARGIN)
+                return found.outcome in ("winner", "equivalent") and found.choice != "best"
+
+            def winner(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
+                values = {f"s{i}": answers(rng, 0.7, n) for i in range(systems)}
+                return decided(values, None).outcome == "winner"
+
+            yield Row("equal systems: any is called better or worse", setting, share(equals, runs), 0.05, runs)
+            yield Row("rivals worse by the margin: any is called equivalent", setting, share(margin, runs), 0.05, runs)
+            yield Row(
+                "rivals worse by the margin: one of them is recommended", setting, share(chosen, runs), 0.05, runs
+            )
+            yield Row("equal systems: one is the winner", setting, share(winner, runs), 0.05, runs)
+
+
+def seeds() -> Iterator[Row]:
+    for mine, other in ((3, 3), (3, 2), (2, 5)):
+        for sd in (0.02, 0.04):
+
+            def once(rng: np.random.Generator, mine: int = mine, other: int = other, sd: float = sd) -> bool:
+                a, b = (answers(rng, 0.7 + sd * rng.normal(size=s), 600, s) for s in (mine, other))
+                return compare(panel({"a": a, "b": b}), resamples=400)[0].verdict != "inconclusive"
+
+            setting = f"{mine} seeds against {other}, seed SD {sd}, n = 600"
+            yield Row("equal tuned systems: told apart", setting, share(once), 0.05, RUNS)
+
+
+def plans() -> Iterator[Row]:
+    n = needed(0.05, 0.2 - 0.05**2, power=0.9) or 0
+
+    def questions(rng: np.random.Generator) -> bool:
+        d = rng.choice([1.0, -1.0, 0.0], n, p=[0.125, 0.075, 0.8])
+        return (
+            compare(panel({"a": (d >= 0)[None] * 1.0, "b": (d <= 0)[None] * 1.0}), resamples=50)[0].verdict == "better"
+        )
+
+    yield Row("planned questions find the effect", f"5 points, n = {n:,}", share(questions), 0.9, RUNS, at_most=False)
+    effect, sd, size = 0.06, 0.03, 500
+    by_question, by_seed = 2 * 0.24 / size / 3, 2 * (sd**2 + 0.24 / size) / 3
+    seen = Spread(effect, 0.0, 2, question_variance=by_question, question_df=size - 1, interaction_variance=by_question)
+    count = plan(replace(seen, seed_variance=by_seed, seed_df=2, seeds=3), size, power=0.9).seeds or 0
+
+    def with_seeds(rng: np.random.Generator) -> bool:
+        a = answers(rng, 0.6 + effect + sd * rng.normal(size=count), size, count)
+        b = answers(rng, 0.6 + sd * rng.normal(size=count), size, count)
+        return compare(panel({"a": a, "b": b}), resamples=100)[0].verdict == "better"
+
+    setting = f"6 points, seed SD {sd}, {count} seeds, n = {size}"
+    yield Row("planned seeds find the effect", setting, share(with_seeds), 0.9, RUNS, at_most=False)
+
+
+def snapshot(systems: dict[str, SystemSnapshot]) -> Snapshot:
+    machine = {"cpu": "x", "cores": 2, "threads": 2, "gpus": []}
+    return Snapshot("run", "data", "spec", machine, {}, "em", systems)
+
+
+def measured(em: Rows, latency: Rows) -> SystemSnapshot:
+    ids = [f"q{i}" for i in range(len(em))]
+    seconds = {f"q{i}": float(v) for i, v in enumerate(latency)}
+    return SystemSnapshot("done", 1, {"em": Values(ids, ids, [em.tolist()])}, seconds, {})
+
+
+def gates() -> Iterator[Row]:
+    rules = Rules(rules=(Rule(metric="em", margin=0.02), Rule(metric="p50_latency_s", margin=0.1)))
+    for systems in (1, 10):
+        for sd in (0.05, 0.10, 0.15):
+
+            def once(rng: np.random.Generator, systems: int = systems, sd: float = sd, slower: float = 1.0) -> str:
+                shares, seconds = np.where(rng.random((systems, 200)) < 0.7, 0.95, 0.1), rng.lognormal(-3, 0.3, 30)
+
+                def a_run(slower: float = 1.0) -> Snapshot:
+                    return snapshot(
+                        {
+                            f"s{i}": measured(
+                                (rng.random(200) < shares[i]).astype(float),
+                                seconds * rng.lognormal(0, 0.02, 30) * rng.lognormal(0, sd) * slower,
+                            )
+                            for i in range(systems)
+                        }
+                    )
+
+                runs = [a_run() for _ in range(3)]
+                return verdict(gate(a_run(slower), replace(runs[0], noise=run_noise(runs)), rules))
+
+            setting = f"{systems} stochastic systems, run SD {sd:.2f}, three repeats"
+            yield Row(
+                "gate on an unchanged run fails", setting, share(lambda rng, o=once: o(rng) == "fail"), 0.05, RUNS
+            )
+
+    def caught(rng: np.random.Generator) -> bool:
+        seconds, em = rng.lognormal(-3, 0.3, 30), (rng.random(400) < 0.8).astype(float)
+
+        def a_run(slower: float = 1.0) -> Snapshot:
+            noise = rng.lognormal(0, 0.02, 30) * rng.lognormal(0, 0.02)
+            return snapshot({f"s{i}": measured(em, seconds * noise * (slower if i == 3 else 1)) for i in range(10)})
+
+        runs = [a_run() for _ in range(3)]
+        return verdict(gate(a_run(1.25), replace(runs[0], noise=run_noise(runs)), rules)) == "fail"
+
+    setting = "one of 10 systems, run SD 0.02, three repeats"
+    yield Row("gate finds a quarter more latency", setting, share(caught), 0.9, RUNS, at_most=False)
+
+
+def refusals() -> Iterator[Row]:
+    from tests.unit.test_abstention import ANSWERS, REFUSALS
+
+    found, wrong = (sum(abstains(said, ["unknown"]) for said in texts) for texts in (REFUSALS, ANSWERS))
+    setting = f"{len(REFUSALS)} refusals and {len(ANSWERS)} answers, written with the patterns in view"
+    yield Row("abstention: recall", setting, found / len(REFUSALS), 0.9, len(REFUSALS), at_most=False)
+    yield Row("abstention: precision", setting, found / (found + wrong), 0.9, found + wrong, at_most=False)
+
+
+HEAD = """\
+# Validity
+
+What the verdict and the gate get wrong, simulated on systems whose truth is known. Made by `make validity`. A rate keeps
+its bound within two standard errors of the simulation. Rules that allow no error by construction, such as that one seed
+gives no winner, are contract tests: `tests/contract/test_adversarial.py`.
+
+| what | setting | rate | bound | runs | holds |
+|---|---|---|---|---|---|
+"""
+
+
+def main() -> None:
+    rows = [row for part in (families, seeds, plans, gates, refusals) for row in part()]
+    lines = [
+        f"| {r.what} | {r.setting} | {r.rate:.3f} | {'at most' if r.at_most else 'at least'} {r.bound:.2f} | {r.runs} | "
+        f"{'yes' if r.holds else '**no**'} |\n"
+        for r in rows
+    ]
+    OUT.write_text(HEAD + "".join(lines), encoding="utf-8")
+    print(f"{OUT}: {sum(not r.holds for r in rows)} of {len(rows)} bounds broken")
+
+
+if __name__ == "__main__":
+    main()
