@@ -30,7 +30,9 @@ def test_the_pair_is_timed_and_its_memory_taken(outcome: Any) -> None:
     assert [p["tokens"] for p in facts["points"]] == [8, 16]
     for p in facts["points"]:
         assert p["pairs"] == 8 and p["low"] <= p["ratio"] <= p["high"] and p["lora_s"] > 0 and p["qlora_s"] > 0
-    assert min(facts["memory"].values()) > 1e6
+    memory = facts["memory"]
+    assert len(memory["lora_runs"]) == len(memory["qlora_runs"]) == 3 and min(memory["lora_runs"]) > 1e6
+    assert memory["qlora_bytes"] == sorted(memory["qlora_runs"])[1] > 1e6 and facts["parameters"] > 1e6
     claims = {c["id"]: c["status"] for c in found["claims"]}
     assert claims["qlora-slower"] != "not tested" and claims["qlora-memory"] != "not tested"
     assert claims["rag-external"] == claims["qlora-70b"] == "not tested"
