@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,10 +50,26 @@ def read_json(path: Path) -> JSON:
         raise UserError(f"cannot be read as UTF-8 text: {e}.", where=str(path)) from None
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of each non-blank line. Raises UserError naming the line."""
+def packed(path: Path) -> Path:
+    """The file, or where only that is there, the gzip file beside it: a published run keeps its records so."""
+    beside = path.with_name(f"{path.name}.gz")
+    return beside if beside.exists() and not path.exists() else path
+
+
+def read_bytes(path: Path) -> bytes:
+    """What a file holds, unpacked where it is packed. Raises OSError as `Path.read_bytes` does, and UserError for what
+    cannot be unpacked."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as e:
+        raise UserError(f"cannot be read: {e}.", where=str(path), remedy="Pack it again with gzip.") from None
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of each non-blank line of a file, or of the packed one beside it. Raises UserError naming
+    the line."""
+    try:
+        lines = read_bytes(packed(path)).decode("utf-8").split("\n")
     except FileNotFoundError:
         raise UserError(
             "no such file.", where=str(path), remedy="Check the path; relative paths start at the spec's folder."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from bench.core.files import read_jsonl
+from bench.core.files import packed, read_jsonl
 from bench.core.vocabulary import Answer, Record, read_record
 from bench.execution.run_file import Memory, RunFile
 from bench.scoring.schema import Disagreement
@@ -44,7 +44,7 @@ def details(folder: Path, run: RunFile, chosen: Sequence[Disagreement]) -> Detai
     done = {name: cell.system for name, cell in (run.cells or {}).items() if cell.is_done}
     first = {system: name for name, system in reversed(done.items())}
     path = folder / "records.jsonl"
-    rows = [row for _, row in read_jsonl(path) if row["cell"] in done] if path.exists() else []
+    rows = [row for _, row in read_jsonl(path) if row["cell"] in done] if packed(path).exists() else []
     records = [read_record(row) for row in rows]
     seconds: dict[str, dict[str, list[float]]] = {}
     for record in records:

@@ -5,6 +5,7 @@ Reads the files of a run and nothing else.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from bench.core.digest import digest, file_digest
+from bench.core.digest import digest
 from bench.core.errors import UserError
-from bench.core.files import read_json, write_json
+from bench.core.files import packed, read_bytes, read_json, write_json
 from bench.execution.run_file import RunFile, fitted, read_run
 from bench.metrics.registry import MEASURES
 from bench.scoring import judge_stage
@@ -40,7 +41,7 @@ def score(folder: Path) -> Scores:
     Raises UserError where the folder holds no run, or one that has not ended.
     """
     run = read_run(folder)
-    if not (folder / "records.jsonl").exists():
+    if not packed(folder / "records.jsonl").exists():
         raise UserError("this run has no records yet.", where=str(folder), remedy="Finish it with `ragtune run`.")
     if run.cells is None:
         raise UserError(
@@ -67,7 +68,8 @@ def _source(folder: Path, run: RunFile) -> str:
     """The digest of everything that the scores are computed from."""
     asked = [run.recorded.get(key) for key in ("prices", "volumes", "needs", "margin", "judge")]
     names = ("records.jsonl", *judge_stage.FILES, "judge.json")
-    files = [file_digest(folder / name) for name in names if (folder / name).exists()]
+    paths = [path for name in names if (path := packed(folder / name)).exists()]
+    files = [hashlib.sha256(read_bytes(path)).hexdigest() for path in paths]
     return digest([VERSION, RULES, list(MEASURES), run.identity, read_json(folder / "run.json")["cells"], asked, files])
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,29 @@ def test_a_family_that_no_report_knows_is_told_at_once(tmp_path: Path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match=r"FAMILY = 'mine'.*experiment"):
         kinds.load("odd.kind")
+
+
+def test_packed_records_give_the_same_scores(tmp_path: Path) -> None:
+    outcome = run(parse(raw_spec()), out=tmp_path / "r", store=tmp_path / "s")
+    whole, path = score(outcome.folder), outcome.folder / "records.jsonl"
+    path.with_name("records.jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert score(outcome.folder) == whole and report(outcome.folder, again=True).exists()
+    (outcome.folder / "scores.json").unlink()
+    assert score(outcome.folder) == whole
+    path.with_name("records.jsonl.gz").write_bytes(b"no gzip")
+    with pytest.raises(UserError, match="cannot be read"):
+        score(outcome.folder)
+
+
+KEPT = [folder for folder in PUBLISHED if (folder / "records.jsonl.gz").exists()]
+
+
+@pytest.mark.parametrize("folder", KEPT, ids=lambda p: p.name)
+def test_a_published_run_can_be_scored_again(folder: Path, tmp_path: Path) -> None:
+    for name in ("run.json", "records.jsonl.gz"):
+        shutil.copy(folder / name, tmp_path / name)
+    assert score(tmp_path) == read_scores(folder)
 
 
 def test_damaged_scores_are_computed_again(tmp_path: Path) -> None:
