@@ -70,7 +70,7 @@ def _sourced(record: Record) -> bool:
 
 _ALL = (
     Measure("em", "Exact match", ANSWERS, answer.em),
-    Measure("em_strict", "Exact match, strict", ANSWERS, answer.em_strict),
+    Measure("em_strict", "Strict exact match", ANSWERS, answer.em_strict),
     Measure("answerable_em", "Exact match, answerable", ANSWERS, answer.answerable_em),
     Measure("f1", "F1", ANSWERS, answer.f1),
     Measure("contains", "Containment", ANSWERS, answer.contains),
