@@ -222,8 +222,8 @@ def refusals() -> Iterator[Row]:
 HEAD = """\
 # Validity
 
-What the verdict and the gate get wrong, simulated on systems whose truth is known. Made by `make validity`. A rate keeps
-its bound within two standard errors of the simulation. Rules that allow no error by construction, such as that one seed
+What the verdict and the gate get wrong, simulated on systems whose truth is known. Made by `make validity`. A rate
+keeps its bound within two standard errors of the simulation. Rules that allow no error by construction, such as that one seed
 gives no winner, are contract tests: `tests/contract/test_adversarial.py`.
 
 | what | setting | rate | bound | runs | holds |
@@ -234,8 +234,8 @@ gives no winner, are contract tests: `tests/contract/test_adversarial.py`.
 def main() -> None:
     rows = [row for part in (families, seeds, plans, gates, refusals) for row in part()]
     lines = [
-        f"| {r.what} | {r.setting} | {r.rate:.3f} | {'at most' if r.at_most else 'at least'} {r.bound:.2f} | {r.runs} | "
-        f"{'yes' if r.holds else '**no**'} |\n"
+        f"| {r.what} | {r.setting} | {r.rate:.3f} | {'at most' if r.at_most else 'at least'} {r.bound:.2f} "
+        f"| {r.runs} | {'yes' if r.holds else '**no**'} |\n"
         for r in rows
     ]
     OUT.write_text(HEAD + "".join(lines), encoding="utf-8")

@@ -20,12 +20,20 @@ _SOURCE = (
     r"(?: (?:provided|given|above|available|i have|you provided|you gave))?"
 )
 _NOT = r"(?:do|does|did) ?(?:not|n't)"
-_SAY = r"(?:explicitly |specifically |directly |clearly |seem to |appear to |actually )*(?:contain|provide|mention|specify|include|say|state|give|answer|indicate|tell|discuss|address|cover|reveal|offer|describe|list)"
-_WITHHELD = r"(?:answer|determine|find|provide|say|tell|locate|give|identify|confirm|be determined|be answered|be found|respond|verify)"
+_SAY = (
+    r"(?:explicitly |specifically |directly |clearly |seem to |appear to |actually )*(?:contain|provide|"
+    r"mention|specify|include|say|state|give|answer|indicate|tell|discuss|address|cover|reveal|offer|"
+    r"describe|list)"
+)
+_WITHHELD = (
+    r"(?:answer|determine|find|provide|say|tell|locate|give|identify|confirm|be determined|be answered|"
+    r"be found|respond|verify)"
+)
 _ENGLISH = re.compile(
     "|".join(
         (
-            rf"\bi (?:really |simply |honestly )?{_NOT} (?:know|have (?:(?:the |any |enough |sufficient |that |access to )+)?(?:information|data|knowledge|details|context|an answer|answer))\b",
+            rf"\bi (?:really |simply |honestly )?{_NOT} (?:know|have (?:(?:the |any |enough |sufficient |that |"
+            rf"access to )+)?(?:information|data|knowledge|details|context|an answer|answer))\b",
             r"\bi(?: am|'m) (?:not sure|unsure|not aware|not certain|not able to|unable to)\b",
             rf"\b(?:i|we) (?:cannot|can't|can not|could not|couldn't|am unable to|was unable to) {_WITHHELD}\b",
             rf"\b(?:cannot|can't|can not|could not|couldn't) (?:be )?{_WITHHELD}(?:ed|d)?\b.*",
@@ -33,15 +41,25 @@ _ENGLISH = re.compile(
             rf"{_SOURCE} {_NOT} {_SAY}\b",
             rf"{_SOURCE} (?:is|are) (?:not sufficient|insufficient|silent|not enough)\b",
             rf"\bnone of {_SOURCE} {_SAY}s?\b",
-            r"\bno (?:relevant |specific |such |further )?(?:information|mention|answer|data|details|detail|reference|evidence|indication)"
-            r"(?: (?:is|was|are|were|can be|could be) (?:\w+ )?(?:provided|given|available|found|made|mentioned|present|included)| (?:about|on|of|regarding|for|in|to)\b| (?:provided|given|available|found|mentioned)|$)",
-            r"\b(?:there is|there's|there was) (?:no|not enough|insufficient|not any) (?:\w+ )?(?:information|mention|answer|data|details|detail|context|evidence|indication)\b",
-            r"^(?:not enough|insufficient|no) (?:information|data|context|evidence|answer)\b(?! (?:desk|technology|centre|center|booth|system))",
-            r"\b(?:is|are|was|were) (?:not|n't|never) (?:explicitly |specifically |directly |clearly )?(?:mentioned|specified|provided|stated|given|known|available|disclosed|included|discussed|described|clear|listed|answerable|indicated|addressed)"
+            r"\bno (?:relevant |specific |such |further )?(?:information|mention|answer|data|details|detail|"
+            r"reference|evidence|indication)"
+            r"(?: (?:is|was|are|were|can be|could be) (?:\w+ )?(?:provided|given|available|found|made|mentioned|"
+            r"present|included)| (?:about|on|of|regarding|for|in|to)\b| (?:provided|given|available|found|"
+            r"mentioned)|$)",
+            r"\b(?:there is|there's|there was) (?:no|not enough|insufficient|not any) (?:\w+ )?(?:information|"
+            r"mention|answer|data|details|detail|context|evidence|indication)\b",
+            r"^(?:not enough|insufficient|no) (?:information|data|context|evidence|answer)\b(?! (?:desk|"
+            r"technology|centre|center|booth|system))",
+            r"\b(?:is|are|was|were) (?:not|n't|never) (?:explicitly |specifically |directly |"
+            r"clearly )?(?:mentioned|specified|provided|stated|given|known|available|disclosed|included|discussed|"
+            r"described|clear|listed|answerable|indicated|addressed)"
             rf"(?: (?:in|by|from) {_SOURCE})?\W*$",
-            rf"\b(?:is|are|was|were) (?:not|n't|never) (?:explicitly |specifically |directly |clearly )?(?:mentioned|specified|provided|stated|given|available|disclosed|included|discussed|described|listed|indicated|addressed|covered|found) (?:anywhere )?(?:in|by) {_SOURCE}",
+            rf"\b(?:is|are|was|were) (?:not|n't|never) (?:explicitly |specifically |directly |"
+            rf"clearly )?(?:mentioned|specified|provided|stated|given|available|disclosed|included|discussed|"
+            rf"described|listed|indicated|addressed|covered|found) (?:anywhere )?(?:in|by) {_SOURCE}",
             r"\b(?:is|are|remains|remain) (?:unknown|unanswerable|undisclosed|unclear)\W*$",
-            rf"^(?:not|nothing) (?:mentioned|specified|provided|stated|given|known|available|found|disclosed|answerable|in|about it in)\b(?: (?:in|by) {_SOURCE})?\W*$",
+            rf"^(?:not|nothing) (?:mentioned|specified|provided|stated|given|known|available|found|disclosed|"
+            rf"answerable|in|about it in)\b(?: (?:in|by) {_SOURCE})?\W*$",
             rf"^not in {_SOURCE}\W*$",
             r"\b(?:that|it|this|which) (?:information )?is (?:beyond|outside) (?:my|the scope|what)\b",
             r"\b(?:it is|it's|that is|that's) (?:impossible|not possible) to (?:answer|determine|say|tell|know)\b",
@@ -64,12 +82,15 @@ _SHORT = {
     "undetermined",
 }
 _LEAD = re.compile(
-    r"^(?:(?:i(?:'m| am) )?(?:very |so |really )?sorry[,.!]?(?: but)?|i apologi[sz]e[,.]?(?: but)?|unfortunately,?|answer:|"
+    r"^(?:(?:i(?:'m| am) )?(?:very |so |really )?sorry[,.!]?(?: but)?|i apologi[sz]e[,.]?(?: but)?|"
+    r"unfortunately,?|answer:|"
     r"as an ai(?: language model)?,?|hmm+[,.]?|well,?|(?:based on|according to|from|given) [^,]{3,60},)\s*"
 )
 _AFTER_ALL = re.compile(
-    r"\b(?:but|however|though|still|that said)\b[^.]{0,40}?\b(?:i think|i believe|i would (?:say|guess)|i'd (?:say|guess)|my (?:best )?guess|"
-    r"it (?:is|might be|may be|could be|should be) (?:probably|likely|most likely)|probably|most likely|perhaps it|it (?:might|may|could) be|the answer is)\b"
+    r"\b(?:but|however|though|still|that said)\b[^.]{0,40}?\b(?:i think|i believe|i would (?:say|guess)|"
+    r"i'd (?:say|guess)|my (?:best )?guess|"
+    r"it (?:is|might be|may be|could be|should be) (?:probably|likely|most likely)|probably|most likely|"
+    r"perhaps it|it (?:might|may|could) be|the answer is)\b"
 )
 _END = re.compile(r"(?<=[.!?])\s+|\n")
 

@@ -140,7 +140,7 @@ def _pairs(
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (1979). statsmodels has it too, and collects the whole heap's garbage at each call."""
+    """Holm's step-down adjustment (1979). statsmodels has it, and collects the whole heap's garbage at each call."""
     return _stepped_down(np.array(values), np.arange(len(values), 0, -1))
 
 
