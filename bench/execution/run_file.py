@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AliasChoices,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
     ValidationError,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 from pydantic.json_schema import SkipJsonSchema
@@ -263,17 +263,16 @@ class CellResult(Part):
         return None if self.started is None or self.ended is None else self.ended - self.started
 
 
-def _known_keys(written: Any) -> Any:
-    """A spec without the keys that another version of ragtune wrote."""
+def _of_known_keys(written: Any, validate: Callable[[Any], Spec]) -> Spec:
+    """The spec, without the keys that another version of ragtune wrote."""
     try:
-        Spec.model_validate(written)
+        return validate(written)
     except ValidationError as e:
         kept = copy.deepcopy(written)
         for error in e.errors():
             if error["type"] == "extra_forbidden":
                 _drop(kept, error["loc"])
-        return kept
-    return written
+        return validate(kept)
 
 
 def _drop(value: Any, loc: tuple[Any, ...]) -> None:
@@ -292,7 +291,7 @@ class RunFile(Part):
     status: str
     spec: Annotated[
         Spec,
-        BeforeValidator(_known_keys),
+        WrapValidator(_of_known_keys),
         WithJsonSchema({"type": "object", "description": "As `ragtune schema` describes it."}),
     ]
     # the spec as it was written down: of it is `spec_digest`; no key of the file

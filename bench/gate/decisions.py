@@ -25,6 +25,7 @@ from bench.gate.samples import Samples, flat, is_whole, samples, summary
 from bench.gate.snapshot import RunNoise, Snapshot, Values
 from bench.metrics.registry import JUDGED, MEASURES
 from bench.scoring.grade import panel
+from bench.stats.bootstrap import satterthwaite
 from bench.stats.comparisons import Panel, compare, holm
 from bench.stats.planning import ALPHA
 
@@ -187,7 +188,7 @@ def _latency(margin: float, found: Mapping[str, float], before: Mapping[str, flo
         return Finding("missing", "fewer than two questions were timed in both")
     logs = np.array([math.log(found[q] / before[q]) for q in common])
     old, new = (statistics.median(side[q] for q in common) for side in (before, found))
-    within = Part(float(logs.var(ddof=1)) / len(logs), len(logs) - 1)
+    within = float(logs.var(ddof=1)) / len(logs), len(logs) - 1
     return _increase(margin, float(logs.mean()), [within], noise, old, new)
 
 
@@ -199,26 +200,17 @@ def _figures(margin: float, found: Sequence[float], before: Sequence[float], noi
     if min(len(before), len(found)) < 3:
         return _increase(margin, math.log(new / old), [], noise, old, new)
     logs_old, logs_new = np.log(np.array(before)), np.log(np.array(found))
-    within = [Part(float(logs.var(ddof=1)) / len(logs), len(logs) - 1) for logs in (logs_old, logs_new)]
+    within = [(float(logs.var(ddof=1)) / len(logs), len(logs) - 1) for logs in (logs_old, logs_new)]
     return _increase(margin, float(logs_new.mean() - logs_old.mean()), within, noise, old, new)
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of the variance of a change, with its degrees of freedom."""
-
-    variance: float
-    df: float
-
-
 def _increase(
-    margin: float, change: float, within: Sequence[Part], noise: RunNoise | None, old: float, new: float
+    margin: float, change: float, within: Sequence[tuple[float, float]], noise: RunNoise | None, old: float, new: float
 ) -> Finding:
-    """`change` is of logarithms, more is worse. Its variance is that within the runs, and that between two runs."""
-    parts = [*within, Part(2 * noise.sd**2, noise.df)] if noise else list(within)
-    variance = sum(part.variance for part in parts)
-    bottom = sum(part.variance**2 / part.df for part in parts)
-    df = variance**2 / bottom if bottom else 1.0
+    """`change` is of logarithms, more is worse. Its variance is that between two runs and that within them, for which
+    `within` has (variance, degrees of freedom)."""
+    parts = [*within, (2 * noise.sd**2, noise.df)] if noise else list(within)
+    variance, df = sum(part for part, _ in parts), satterthwaite(parts, otherwise=1.0)
     half = float(distributions.t.ppf(0.975, df)) * math.sqrt(variance)
     low, middle, high = (math.expm1(v) for v in (change - half, change, change + half))
     seen = Finding("pass", f"{100 * middle:+.1f}%", old, new, middle, low, high)

@@ -10,6 +10,7 @@ from bench.execution.run_file import RunFile
 from bench.metrics.grounding import BLIND
 from bench.metrics.registry import title
 from bench.scoring.schema import MeasuredSystem, Scores
+from bench.verdict.claims import as_many
 
 Measured = Mapping[str, MeasuredSystem]
 
@@ -39,7 +40,7 @@ def _tokens(done: Measured) -> Iterator[str]:
     pairs = [
         f"{a} ({trained[a]:,.0f}) and {b} ({trained[b]:,.0f})"
         for a, b in itertools.combinations(trained, 2)
-        if max(trained[a], trained[b]) > 1.1 * min(trained[a], trained[b])
+        if not as_many(trained[a], trained[b])
     ]
     if pairs:
         yield f"Trained on different numbers of tokens, by more than 10%: {'; '.join(pairs)}."

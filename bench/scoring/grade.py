@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,10 +127,13 @@ def estimate(column: Column | None) -> Estimate | None:
     return estimated(column.values, column.clusters)
 
 
-def pairwise(having: Mapping[str, Column]) -> list[tuple[Panel, list[tuple[str, str]]]]:
-    """Every pair of columns, each on the questions that both have; pairs of the same questions share a panel."""
+def pairwise(
+    having: Mapping[str, Column], pairs: Iterable[tuple[str, str]] | None = None
+) -> list[tuple[Panel, list[tuple[str, str]]]]:
+    """Every pair of columns, or those that are named, each on the questions that both have; pairs of the same questions
+    share a panel."""
     groups: dict[tuple[str, ...], list[tuple[str, str]]] = {}
-    for a, b in itertools.combinations(having, 2):
+    for a, b in itertools.combinations(having, 2) if pairs is None else pairs:
         seen = set(having[b].questions)
         if common := tuple(q for q in having[a].questions if q in seen):
             groups.setdefault(common, []).append((a, b))

@@ -159,6 +159,13 @@ class Spread:
         return float(stats.t.sf(away, self.df)), float(stats.t.cdf(away, self.df))
 
 
+def satterthwaite(parts: Sequence[tuple[float, float]], otherwise: float) -> float:
+    """Degrees of freedom of a sum of (variance, degrees of freedom) (Satterthwaite 1946); `otherwise` without any
+    variance."""
+    bottom = sum(variance**2 / df for variance, df in parts)
+    return float(sum(variance for variance, _ in parts) ** 2 / bottom) if bottom else otherwise
+
+
 def two_level(arms: Sequence[Array], counts: Array, means: Sequence[Array], seed: int) -> Spread:
     """Clusters and seeds drawn together; the t of their spread has Satterthwaite's degrees of freedom (1946).
 
@@ -166,21 +173,18 @@ def two_level(arms: Sequence[Array], counts: Array, means: Sequence[Array], seed
     are drawn apart, as in Welch's test. `means`: of each arm, in every resample of the clusters.
     """
     by_seed = [arm.sum(0) / counts.sum() for arm in arms]
-    of_arms = [float(means_of.var(ddof=1)) / len(means_of) for means_of in by_seed if len(means_of) > 1]
-    dfs = [len(means_of) - 1 for means_of in by_seed if len(means_of) > 1]
-    seeds, clusters = sum(of_arms), cluster_error(sum(arm.mean(1) for arm in arms), counts) ** 2
-    seed_bottom = sum(variance**2 / df for variance, df in zip(of_arms, dfs, strict=True))
-    bottom = seed_bottom + clusters**2 / (len(counts) - 1)
+    of_arms = [(float(of.var(ddof=1)) / len(of), float(len(of) - 1)) for of in by_seed if len(of) > 1]
+    clusters, question_df = cluster_error(sum(arm.mean(1) for arm in arms), counts) ** 2, len(counts) - 1
     drawn = sum(over_seeds(part, [seed, number] if number else seed) for number, part in enumerate(means))
     return Spread(
         sum(float(means_of.mean()) for means_of in by_seed),
         float(np.std(drawn, ddof=1)),
-        (seeds + clusters) ** 2 / bottom if bottom else float(len(counts) - 1),
+        satterthwaite([*of_arms, (clusters, question_df)], otherwise=float(question_df)),
         question_variance=clusters,
-        question_df=len(counts) - 1,
+        question_df=question_df,
         interaction_variance=min(clusters, sum(_interaction(arm, counts) for arm in arms)),
-        seed_variance=seeds,
-        seed_df=seeds**2 / seed_bottom if seed_bottom else float(sum(dfs)),
+        seed_variance=sum(variance for variance, _ in of_arms),
+        seed_df=satterthwaite(of_arms, otherwise=sum(df for _, df in of_arms)),
         seeds=min(len(means_of) for means_of in by_seed),
     )
 

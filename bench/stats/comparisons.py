@@ -245,8 +245,6 @@ def _one_sided(interval: Callable[[float], tuple[float, float]], limit: float) -
 
     def smallest(holds: Callable[[float], bool]) -> float:
         low, high = 0.0, 1.0 - 1e-12  # levels
-        if holds(low):
-            return 0.5
         for _ in range(40):
             middle = (low + high) / 2
             low, high = (low, middle) if holds(middle) else (middle, high)

@@ -84,11 +84,7 @@ def percentile(values: Sequence[float], p: int) -> float | None:
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """95% interval of the median by the binomial's ranks (Conover 1999, section 3.2), which assumes no distribution;
     None below 8 values."""
-    if len(values) < 8:
-        return None
-    ordered = sorted(values)
-    rank = int(distributions.binom.ppf(0.025, len(ordered), 0.5))
-    return float(ordered[max(0, rank - 1)]), float(ordered[min(len(ordered) - 1, len(ordered) - rank)])
+    return _rank_interval(values, 0.5) if len(values) >= 8 else None
 
 
 def percentile_interval(values: Sequence[float], p: int) -> tuple[float, float] | None:
@@ -98,8 +94,10 @@ def percentile_interval(values: Sequence[float], p: int) -> tuple[float, float] 
     """
     if p == 50:
         return median_interval(values)
-    if len(values) < SUPPORT[p]:
-        return None
-    ordered, share = sorted(values), p / 100
+    return _rank_interval(values, p / 100) if len(values) >= SUPPORT[p] else None
+
+
+def _rank_interval(values: Sequence[float], share: float) -> tuple[float, float]:
+    ordered = sorted(values)
     low, high = (int(distributions.binom.ppf(level, len(ordered), share)) for level in (0.025, 0.975))
     return float(ordered[max(0, low - 1)]), float(ordered[min(len(ordered) - 1, high)])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from scipy import special
 from scipy import stats as distributions
 
-from bench.stats.bootstrap import Spread
+from bench.stats.bootstrap import Spread, satterthwaite
 
 ALPHA = 0.05
 MOST = 10_000  # times what there is, beyond which a plan is no plan
@@ -69,8 +69,7 @@ def _power(found: Spread, more_questions: float, more_seeds: float, family: int)
     of_seeds = found.seed_variance / more_seeds
     question_df = max(1.0, (found.question_df + 1) * more_questions - 1)
     seed_df = max(1.0, (found.seed_df + 1) * more_seeds - 1)
-    bottom = of_questions**2 / question_df + of_seeds**2 / seed_df
-    df = (of_questions + of_seeds) ** 2 / bottom if bottom else question_df
+    df = satterthwaite([(of_questions, question_df), (of_seeds, seed_df)], otherwise=question_df)
     away = abs(found.mean) / math.sqrt(of_questions + of_seeds) if of_questions + of_seeds else math.inf
     return float(special.stdtr(df, away - special.stdtrit(df, 1 - ALPHA / 2 / family)))
 

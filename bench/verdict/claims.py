@@ -15,13 +15,14 @@ from bench.scoring.schema import Claim, ClaimStatus, Slowdown, SlowdownPoint
 from bench.stats import intervals
 from bench.stats.comparisons import Pair, holm
 from bench.stats.planning import ALPHA
+from bench.verdict.decision import ALIKE
 from bench.verdict.evidence import Evidence
 
 SMALL = 10_000  # passages, below which an HNSW graph is searched nearly whole
 ABOUT = (1.15, 1.45)  # what "about 30% slower" may mean
 ALIKE_TOKENS = 1.1  # by which the training tokens of two systems may differ and still be called as many
 SMALLEST = 100_000_000  # parameters, below which weights are too small a part of what training holds
-DRIFT = 1.3  # by which latencies of one system differ between two processes of a busy machine
+DRIFT = ALIKE["latency"]  # by which latencies of one system differ between two processes of a busy machine
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,12 @@ def ft_paraphrase(evidence: Evidence) -> Finding | None:
 def same_tokens(evidence: Evidence, a: str, b: str) -> bool:
     """Whether two systems were trained on as many tokens, within 10%; not where one did not say."""
     first_of, second = (evidence.systems[name].build.tokens for name in (a, b))
-    return bool(first_of and second and max(first_of, second) <= ALIKE_TOKENS * min(first_of, second))
+    return bool(first_of and second and as_many(first_of, second))
+
+
+def as_many(a: float, b: float) -> bool:
+    """Whether two numbers of training tokens count as equal."""
+    return max(a, b) <= ALIKE_TOKENS * min(a, b)
 
 
 def tokens_as_text(evidence: Evidence, *names: str) -> str:
@@ -206,22 +212,15 @@ def hybrid_best(evidence: Evidence) -> Finding | None:
     known = {arm: [pair for pair in found if pair] for arm, found in pairs.items() if all(found)}
     if not known:
         return None
-    measured = "; ".join(pair_as_text(pair, measure) for found in known.values() for pair in found) + left_out
-    corrected = dict(
-        zip(
-            ((arm, pair.b) for arm, found in known.items() for pair in found),
-            holm([pair.p for found in known.values() for pair in found]),
-            strict=True,
-        )
-    )
-    better = [
-        all(corrected[arm, pair.b] <= ALPHA and pair.difference > 0 for pair in found) for arm, found in known.items()
-    ]
-    if any(better):
+    family = [pair for found in known.values() for pair in found]
+    measured = "; ".join(pair_as_text(pair, measure) for pair in family) + left_out
+    corrected = holm([pair.p for pair in family])
+    ahead_in = [pair for pair, p in zip(family, corrected, strict=True) if p <= ALPHA and pair.difference > 0]
+    if any(all(pair in ahead_in for pair in found) for found in known.values()):
         return Finding("confirmed", measured)
     if all(any(pair.verdict in ("worse", "equivalent") for pair in found) for found in known.values()):
         return Finding("refuted", measured)
-    return Finding("inconclusive", measured, _takes([pair for found in known.values() for pair in found]))
+    return Finding("inconclusive", measured, _takes(family))
 
 
 def raft(evidence: Evidence) -> Finding | None:
@@ -352,10 +351,9 @@ def small_data(evidence: Evidence) -> Finding | None:
     pair = evidence.pair(points[0][1], best, evidence.headline) if points and best else None
     if pair is None:
         return None
-    if pair.margin is None:
-        said = f"{points[0][0]} training questions: {pair_as_text(pair, evidence.headline)}"
-        return Finding("inconclusive", said, "It takes a `margin` in the spec: how much is a big difference?")
     measured = f"{points[0][0]} training questions: {pair_as_text(pair, evidence.headline)}"
+    if pair.margin is None:
+        return Finding("inconclusive", measured, "It takes a `margin` in the spec: how much is a big difference?")
     if pair.verdict == "equivalent":
         return Finding("confirmed", measured)
     if min(abs(pair.low), abs(pair.high)) > pair.margin and pair.low * pair.high > 0:

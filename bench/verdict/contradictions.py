@@ -16,9 +16,7 @@ def contradictions(evidence: Evidence, decision: Decision, feasible: Sequence[st
     The parts are the questions that training has not seen, those that the corpus answers, and those where abstaining is
     right. On each another system must not be shown to be ahead; on unseen questions a winner must be ahead at all.
     """
-    if decision.choice is None or len(feasible) < 2:
-        return
-    columns = {name: evidence.ranked(name) for name in feasible}
+    columns = {name: evidence.ranked[name] for name in feasible}
     for view, questions in views(evidence, columns).items():
         yield from _behind(decision, view, columns, questions, evidence.margin)
     yield from _doubted(evidence, decision, feasible)
@@ -38,7 +36,7 @@ def views(evidence: Evidence, columns: Mapping[str, Column]) -> dict[View, set[s
 def _behind(
     decision: Decision, view: View, columns: Mapping[str, Column], questions: Collection[str], margin: float | None
 ) -> Iterator[Contradiction]:
-    choice = str(decision.choice)
+    choice = decision.choice
     kept = {name: _on(column, questions) for name, column in columns.items()}
     beaten = {pair.b for pair in decision.against if pair.verdict == "better"}
     for pair in against({name: column for name, column in kept.items() if column.questions}, choice, margin):
@@ -55,7 +53,7 @@ def _on(column: Column, questions: Collection[str]) -> Column:
 def _doubted(evidence: Evidence, decision: Decision, feasible: Sequence[str]) -> Iterator[Contradiction]:
     """Systems that are ahead of a winner if every verdict that failed had gone their way."""
     doubts = {name: evidence.named[name].doubts.get(evidence.headline) for name in feasible}
-    mine = doubts[str(decision.choice)]
+    mine = doubts[decision.choice]
     beaten = {pair.b: pair.n for pair in decision.against if pair.verdict == "better"}
     for name, n in beaten.items():
         its = doubts[name]
@@ -63,15 +61,15 @@ def _doubted(evidence: Evidence, decision: Decision, feasible: Sequence[str]) ->
             yield Contradiction(view="judge", to=name, mine=mine.bounds[0], its=its.bounds[1], n=n)
 
 
-def split(evidence: Evidence, choice: str | None, others: Sequence[str]) -> Iterator[Split]:
+def split(evidence: Evidence, choice: str, others: Sequence[str]) -> Iterator[Split]:
     """Where a level whole hides two opposite halves, the difference of the choice from another system in each half.
 
     The halves are the answerable questions, and those where abstaining is right. Only where both differ, in opposite
     ways, each by itself.
     """
-    for other in others if choice else ():
-        answerable = evidence.pair(str(choice), other, "answerable_em")
-        unanswerable = evidence.pair(str(choice), other, "abstains_rightly")
+    for other in others:
+        answerable = evidence.pair(choice, other, "answerable_em")
+        unanswerable = evidence.pair(choice, other, "abstains_rightly")
         if answerable is None or unanswerable is None:
             continue
         both_differ = all(pair.low > 0 or pair.high < 0 for pair in (answerable, unanswerable))

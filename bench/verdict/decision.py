@@ -30,8 +30,8 @@ class Decision:
     """
 
     outcome: Outcome
-    choice: str | None
-    best: str | None
+    choice: str
+    best: str
     equivalent: tuple[str, ...]
     among: tuple[str, ...]
     probability: float | None
@@ -177,10 +177,5 @@ def _from(pair: Pair, name: str) -> Pair:
 
 
 def against(columns: Mapping[str, Column], name: str, margin: float | None) -> list[Pair]:
-    """The pairs of one system with each of the others, corrected as a family, seen from that system."""
-    parts = [
-        (whole, mine)
-        for whole, names in pairwise({name: columns[name], **columns})
-        if (mine := [pair for pair in names if name in pair])
-    ]
-    return [_from(pair, name) for pair in compare_family(parts, margin=margin)]
+    """The pairs of one system with each of the others, corrected as a family."""
+    return compare_family(pairwise(columns, [(name, other) for other in columns if other != name]), margin=margin)

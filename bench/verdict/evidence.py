@@ -86,16 +86,19 @@ class Evidence:
         """The mean of a measure of a system with its interval; None where it does not apply."""
         return estimate(self.column(system, measure, stratum))
 
-    def ranked(self, system: str) -> Column:
-        """The measure that leads, on every question that it is asked of.
+    @cached_property
+    def ranked(self) -> dict[str, Column]:
+        """system -> the measure that leads, on every question that it is asked of; of the systems that have it.
 
         Where a system has no value, because it failed or did not answer, it counts as 0. A verdict that a judge failed
-        to give is left out. Raises KeyError for a system that does not have the measure.
+        to give is left out.
         """
-        column = self.columns[system][self.headline]
-        if self.asked is None:
-            return column
-        return self._completed(column, self.asked - self.unjudged.get(system, frozenset()) - set(column.questions))
+        asked, found = (
+            self.asked or frozenset(),
+            {n: c[self.headline] for n, c in self.columns.items() if self.headline in c},
+        )
+        missing = {n: asked - self.unjudged.get(n, frozenset()) - set(c.questions) for n, c in found.items()}
+        return {name: self._completed(column, missing[name]) for name, column in found.items()}
 
     def _completed(self, column: Column, missing: AbstractSet[str]) -> Column:
         added = [q for q in self._placed if q in missing]
@@ -123,7 +126,7 @@ class Evidence:
 
     def quality(self, system: str) -> float:
         """The mean of the measure that leads."""
-        return self.ranked(system).mean
+        return self.ranked[system].mean
 
     def pair(self, a: str, b: str, measure: str, stratum: str | None = None) -> Pair | None:
         """`a` minus `b` on the questions that both have; None where they have none in common."""

@@ -24,7 +24,7 @@ def constraints(name: str, evidence: Evidence, costs: Costs, memory: Number | No
         ends = intervals.percentile_interval(latency, percent) if percent else None
         found.append(_need(key, limit, value, ends))
     if needs.min_quality is not None:
-        score = estimate(evidence.ranked(name))
+        score = estimate(evidence.ranked[name])
         ends = (score.low, score.high) if score else None
         value = score.mean if score else None
         found.append(_need("min_quality", needs.min_quality, value, ends, at_least=True))

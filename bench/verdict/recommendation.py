@@ -10,12 +10,12 @@ from bench.metrics.registry import title
 from bench.scoring import money
 from bench.scoring.schema import Costs, Criteria, MeasuredSystem, Need, NeedFlip, Recommendation, WeightFlip
 from bench.verdict.contradictions import contradictions, split
-from bench.verdict.decision import CRITERIA, Decision, Offsets, decide, offsets
+from bench.verdict.decision import ALIKE, CRITERIA, Decision, Offsets, decide, offsets
 from bench.verdict.evidence import Evidence
 from bench.verdict.needs import constraints, may_serve
 from bench.verdict.sentence import listed, no_system, sentence
 
-WORTH = 1.3  # times smaller, below which two runs of one system may differ as much
+WORTH = ALIKE["latency"]  # times smaller, below which two runs of one system may differ as much
 
 
 def recommend(evidence: Evidence) -> Recommendation:
@@ -46,7 +46,7 @@ def recommend(evidence: Evidence) -> Recommendation:
         break_even=tuple(money.break_even({name: costs[name] for name in feasible}, spec.volumes.updates_per_month)),
         outcome="nothing feasible",
         asked=max((system.n for system in rivals.values()), default=None),
-        scored=max((len(evidence.ranked(name).questions) for name in feasible), default=None),
+        scored=max((len(evidence.ranked[name].questions) for name in feasible), default=None),
     )
     return _decided(evidence, found) if feasible else _nothing_feasible(evidence, found)
 
@@ -55,7 +55,7 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
     """The recommendation once there are feasible systems."""
     figures, weights = found.criteria, evidence.run.spec.needs.weights
     offset = offsets({name: figures[name] for name in found.feasible}, weights)
-    columns = {name: evidence.ranked(name) for name in found.feasible}
+    columns = {name: evidence.ranked[name] for name in found.feasible}
     decision = decide(columns, offset, weights, found.costs, evidence.margin)
     against = tuple(contradictions(evidence, decision, found.feasible))
     if against:
@@ -83,7 +83,7 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
 
 def _is_provisional(evidence: Evidence, decision: Decision) -> bool:
     """Whether a system that was tuned once is among those compared: how much its seed matters is not known."""
-    compared = (str(decision.choice), *(pair.b for pair in decision.against)) if decision.against else ()
+    compared = (decision.choice, *(pair.b for pair in decision.against)) if decision.against else ()
     return any(evidence.named[name].trained and evidence.named[name].seeds < 2 for name in compared)
 
 
@@ -121,7 +121,7 @@ def pareto(points: Mapping[str, tuple[float, Criteria]]) -> list[str]:
 
 def weighed(
     evidence: Evidence,
-    choice: str | None,
+    choice: str,
     front: Sequence[str],
     figures: Mapping[str, Criteria],
     offset: Offsets,
@@ -129,7 +129,7 @@ def weighed(
     """The weights from which another system of the front would be ahead, in points for a tenfold saving."""
     rows = []
     for other in front:
-        if choice is None or other == choice:
+        if other == choice:
             continue
         mine_whole, its_whole = (evidence.quality(name) + sum(offset[name].values()) for name in (choice, other))
         behind = mine_whole - its_whole
@@ -173,7 +173,7 @@ def caveats(evidence: Evidence, feasible: Sequence[str]) -> Iterator[str]:
         if evidence.named[name].status != "done":
             yield f"{name} failed on some of its seeds."
     filled = [
-        n for n in feasible if len(evidence.ranked(n).questions) > len(evidence.columns[n][evidence.headline].questions)
+        n for n in feasible if len(evidence.ranked[n].questions) > len(evidence.columns[n][evidence.headline].questions)
     ]
     if filled:
         yield (

@@ -24,15 +24,13 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str]) 
     if doubted:
         of = f"{what} is not decisive for {listed(doubted)}"
         return f"No verdict: {of}. Set `needs.metric` to another measure, or fix the judge."
-    if found.choice is None:
-        return "No verdict: the systems have no question in common."
     if found.contradictions:
         return _contradicted(found)
-    return f"{_chosen(evidence, found)}{_open_needs(found.choice, found.needs[found.choice])}"
-
-
-def _chosen(evidence: Evidence, found: Recommendation) -> str:
     choice = str(found.choice)
+    return f"{_chosen(evidence, found, choice)}{_open_needs(choice, found.needs[choice])}"
+
+
+def _chosen(evidence: Evidence, found: Recommendation, choice: str) -> str:
     score = _score(evidence, found, choice)
     if found.outcome == "undecided":
         start = f"No clear winner between {choice} and {listed(found.among, 'or')}"
@@ -53,7 +51,7 @@ def _chosen(evidence: Evidence, found: Recommendation) -> str:
 
 def _score(evidence: Evidence, found: Recommendation, name: str) -> str:
     """A figure with its interval and what it is about."""
-    column = evidence.ranked(name)
+    column = evidence.ranked[name]
     score = estimate(column)
     if score is None:
         raise ValueError(f"{name} has no {found.metric}")
