@@ -63,15 +63,15 @@ def share(once: Callable[[np.random.Generator], bool], runs: int = RUNS, seed: i
     return sum(once(rng) for _ in range(runs)) / runs
 
 
-def panel(values: dict[str, Rows]) -> Panel:
+def panel(**values: Rows) -> Panel:
     count = next(iter(values.values())).shape[1]
     return Panel(values, [f"q{i}" for i in range(count)])
 
 
-def answers(rng: np.random.Generator, levels: Rows | float, n: int, seeds: int = 1) -> Rows:
+def answers(rng: np.random.Generator, levels: Rows | float, n: int) -> Rows:
     """(seeds, n) right or wrong answers, each seed of its level."""
-    levels = np.broadcast_to(np.asarray(levels), (seeds,))
-    return (rng.random((seeds, n)) < np.clip(levels, 0, 1)[:, None]).astype(float)
+    levels = np.atleast_1d(levels)
+    return (rng.random((len(levels), n)) < np.clip(levels, 0, 1)[:, None]).astype(float)
 
 
 def decided(values: dict[str, Rows], margin: float | None) -> Decision:
@@ -100,10 +100,10 @@ def families() -> Iterator[Row]:
 
             def equals(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
                 values = {f"s{i}": answers(rng, 0.7, n) for i in range(systems)}
-                return any(pair.verdict in ("better", "worse") for pair in compare(panel(values), resamples=400))
+                return any(pair.verdict in ("better", "worse") for pair in compare(panel(**values), resamples=400))
 
             def margin(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
-                found = compare(panel(rivals_at_the_margin(rng, systems, n)), margin=MARGIN, resamples=400)
+                found = compare(panel(**rivals_at_the_margin(rng, systems, n)), margin=MARGIN, resamples=400)
                 return any(p.verdict == "equivalent" for p in found if p.a == "best")
 
             def chosen(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
@@ -127,8 +127,8 @@ def seeds() -> Iterator[Row]:
         for sd in (0.02, 0.04):
 
             def once(rng: np.random.Generator, mine: int = mine, other: int = other, sd: float = sd) -> bool:
-                a, b = (answers(rng, 0.7 + sd * rng.normal(size=s), 600, s) for s in (mine, other))
-                return compare(panel({"a": a, "b": b}), resamples=400)[0].verdict != "inconclusive"
+                a, b = (answers(rng, 0.7 + sd * rng.normal(size=s), 600) for s in (mine, other))
+                return compare(panel(a=a, b=b), resamples=400)[0].verdict != "inconclusive"
 
             setting = f"{mine} seeds against {other}, seed SD {sd}, n = 600"
             yield Row("equal tuned systems: told apart", setting, share(once), 0.05, RUNS)
@@ -139,9 +139,7 @@ def plans() -> Iterator[Row]:
 
     def questions(rng: np.random.Generator) -> bool:
         d = rng.choice([1.0, -1.0, 0.0], n, p=[0.125, 0.075, 0.8])
-        return (
-            compare(panel({"a": (d >= 0)[None] * 1.0, "b": (d <= 0)[None] * 1.0}), resamples=50)[0].verdict == "better"
-        )
+        return compare(panel(a=(d >= 0)[None] * 1.0, b=(d <= 0)[None] * 1.0), resamples=50)[0].verdict == "better"
 
     yield Row("planned questions find the effect", f"5 points, n = {n:,}", share(questions), 0.9, RUNS, at_most=False)
     effect, sd, size = 0.06, 0.03, 500
@@ -150,9 +148,9 @@ def plans() -> Iterator[Row]:
     count = plan(replace(seen, seed_variance=by_seed, seed_df=2, seeds=3), size, power=0.9).seeds or 0
 
     def with_seeds(rng: np.random.Generator) -> bool:
-        a = answers(rng, 0.6 + effect + sd * rng.normal(size=count), size, count)
-        b = answers(rng, 0.6 + sd * rng.normal(size=count), size, count)
-        return compare(panel({"a": a, "b": b}), resamples=100)[0].verdict == "better"
+        a = answers(rng, 0.6 + effect + sd * rng.normal(size=count), size)
+        b = answers(rng, 0.6 + sd * rng.normal(size=count), size)
+        return compare(panel(a=a, b=b), resamples=100)[0].verdict == "better"
 
     setting = f"6 points, seed SD {sd}, {count} seeds, n = {size}"
     yield Row("planned seeds find the effect", setting, share(with_seeds), 0.9, RUNS, at_most=False)
@@ -223,8 +221,8 @@ HEAD = """\
 # Validity
 
 What the verdict and the gate get wrong, simulated on systems whose truth is known. Made by `make validity`. A rate
-keeps its bound within two standard errors of the simulation. Rules that allow no error by construction, such as that one seed
-gives no winner, are contract tests: `tests/contract/test_adversarial.py`.
+keeps its bound within two standard errors of the simulation. Rules that allow no error by construction, such as that
+one seed gives no winner, are contract tests: `tests/contract/test_adversarial.py`.
 
 | what | setting | rate | bound | runs | holds |
 |---|---|---|---|---|---|

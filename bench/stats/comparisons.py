@@ -27,7 +27,7 @@ from bench.stats.bootstrap import (
     two_level,
 )
 from bench.stats.intervals import FEW, RESAMPLES, wilson
-from bench.stats.planning import ALPHA, Plan, needed, plan
+from bench.stats.planning import ALPHA, Plan, more_questions, needed, plan
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 PERMUTATIONS = 9999
@@ -204,14 +204,16 @@ def _pair(
     spread = float(by_question.std(ddof=1)) if count > 1 else 0.0
     if isinstance(found, Spread):
         p_value, test = found.p, "t on the two-level bootstrap"
-        plans = [plan(found, count, power=power, family=family) for power in (0.8, 0.9)]
+        n80 = more_questions(found, count, power=0.8, family=family)
+        planned = plan(found, count, power=0.9, family=family)
     else:
         p_value, test = exact_or_permuted(by_question, panel, seed)
         error = cluster_error(panel.sums(by_question[None])[:, 0], panel.counts)
-        seen = abs(mean) >= error
-        plans = [
-            Plan(needed(mean, count * error**2, power=power, family=family) if seen else None) for power in (0.8, 0.9)
-        ]
+        n80, n90 = (
+            needed(mean, count * error**2, power=power, family=family) if abs(mean) >= error else None
+            for power in (0.8, 0.9)
+        )
+        planned = Plan(n90)
     low, high = found.interval(0.95)
     ways = arms[0] if len(arms) == 1 else by_question[None]
     return Pair(
@@ -229,14 +231,14 @@ def _pair(
         won=float(np.maximum(ways, 0).sum(1).mean()),
         lost=float(np.maximum(-ways, 0).sum(1).mean()),
         effect=mean / spread if spread else None,
-        n80=plans[0].questions,
-        n90=plans[1].questions,
+        n80=n80,
+        n90=planned.questions,
         margin=margin,
         non_inferior=None if margin is None else found.interval(0.90)[0] > -margin,
         verdict="inconclusive",
         p_margin=None if margin is None else max(found.one_sided(-margin)[0], found.one_sided(margin)[1]),
-        seeds90=plans[1].seeds,
-        both90=plans[1].both,
+        seeds90=planned.seeds,
+        both90=planned.both,
     )
 
 

@@ -42,24 +42,32 @@ def plan(found: Spread, questions: int, *, power: float, family: int = 1) -> Pla
     The variance of questions falls with their number and that of seeds with theirs; a t of Satterthwaite's degrees of
     freedom is compared at each size, its power by the shifted t.
     """
-    if found.seeds < 2 or abs(found.mean) < math.hypot(*_errors(found)):
+    if not _is_seen(found):
         return Plan()
 
     def finds(more_questions: float, more_seeds: float) -> bool:
         return _power(found, more_questions, more_seeds, family) >= power
 
-    alone = _least(lambda more: finds(more, 1.0))
     seeds = _least(lambda more: finds(1.0, more))
     both = _least(lambda more: finds(more, more))
     return Plan(
-        None if alone is None else math.ceil(alone * questions),
+        more_questions(found, questions, power=power, family=family),
         None if seeds is None else math.ceil(seeds * found.seeds - 1e-6),
         None if both is None else (math.ceil(both * questions), math.ceil(both * found.seeds - 1e-6)),
     )
 
 
-def _errors(found: Spread) -> tuple[float, float]:
-    return math.sqrt(found.question_variance), math.sqrt(found.seed_variance)
+def more_questions(found: Spread, questions: int, *, power: float, family: int = 1) -> int | None:
+    """The questions of a plan, with the seeds as they are."""
+    if not _is_seen(found):
+        return None
+    alone = _least(lambda more: _power(found, more, 1.0, family) >= power)
+    return None if alone is None else math.ceil(alone * questions)
+
+
+def _is_seen(found: Spread) -> bool:
+    """Whether there is a difference of a standard error or more to plan for."""
+    return found.seeds > 1 and found.mean**2 >= found.question_variance + found.seed_variance
 
 
 def _power(found: Spread, more_questions: float, more_seeds: float, family: int) -> float:

@@ -49,8 +49,8 @@ def read(folder: Path, parameters: Any = None) -> FaissIndex:
 def exact_recall(vectors: Vectors, queries: Vectors, found: Sequence[Sequence[int]], k: int) -> list[float]:
     """Share of the true top-k that was found, a query each, against flat search.
 
-    Whatever is as near as the k-th counts as found: a tie at the edge has no right side (as in ANN-Benchmarks, Aumueller
-    et al. 2018).
+    Whatever is as near as the k-th counts as found: a tie at the edge has no right side (as in ANN-Benchmarks,
+    Aumueller et al. 2018).
     """
     flat = faiss.IndexFlatIP(vectors.shape[1])
     flat.add(vectors)

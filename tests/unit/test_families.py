@@ -12,16 +12,7 @@ from bench.scoring.grade import columns
 from bench.stats.bootstrap import Spread
 from bench.stats.comparisons import Panel, compare, compare_family, exclusive
 from bench.stats.planning import plan
-
-
-def panel(**values: np.ndarray) -> Panel:
-    count = next(iter(values.values())).shape[1]
-    return Panel(values, [f"q{i}" for i in range(count)])
-
-
-def answers(rng: np.random.Generator, levels: np.ndarray, n: int) -> np.ndarray:
-    """(seeds, n) right or wrong answers, each seed of its own level."""
-    return (rng.random((len(levels), n)) < np.clip(levels, 0, 1)[:, None]).astype(float)
+from tests.validity import answers, panel
 
 
 def test_shaffers_factors_golden() -> None:
