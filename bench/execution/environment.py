@@ -29,7 +29,7 @@ LIBRARIES = (
     "hnswlib",
     "bm25s",
     "ir-measures",
-    "torchmetrics",
+    "rapidfuzz",
     "numpy",
     "scipy",
     "ragas",
