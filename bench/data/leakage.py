@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from rapidfuzz.distance import Indel
+from rapidfuzz.process import cdist
 
 from bench.core.digest import digest
 from bench.core.normalisation import normalise
@@ -16,8 +17,8 @@ from bench.core.store import Store
 from bench.core.vocabulary import JSON, Example
 
 GRAM = 13  # words in a row that two texts hardly share by chance (Brown et al. 2005.14165, appendix C)
-NEAR = 0.95  # cosine, of TF-IDF over character 3- to 5-grams or of embeddings, from which two questions are near
-BLOCK = 512
+NEAR = 0.95  # from which two questions are near: cosine of embeddings, or 1 - edits / letters of the sorted words
+PAIRS = 1 << 24  # questions that are compared at a time: 64 MiB of similarities
 Array = npt.NDArray[np.float32]
 MOST = 20_000  # questions that a cell embeds to look for near ones
 
@@ -89,16 +90,17 @@ def _grams(text: str) -> Iterator[tuple[str, ...]]:
 
 def _near(train: Sequence[str], test: Sequence[str]) -> list[list[int]]:
     """The training questions that are near in letters, for each test question."""
-    if not train or not test:
+    if not train:
         return [[] for _ in test]
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5)).fit([*train, *test])
-    known, asked = vectors.transform(train), vectors.transform(test)
+    known = [_sorted_words(text) for text in train]
     found: list[list[int]] = []
-    for start in range(0, len(test), BLOCK):
-        block = (asked[start : start + BLOCK] @ known.T).tocsr()
-        found += [
-            block.indices[a:b][block.data[a:b] >= NEAR].tolist() for a, b in itertools.pairwise(block.indptr.tolist())
-        ]
+    rows = max(1, PAIRS // len(known))
+    for start in range(0, len(test), rows):
+        asked = [_sorted_words(text) for text in test[start : start + rows]]
+        close = cdist(asked, known, scorer=Indel.normalized_similarity, score_cutoff=NEAR, workers=-1)
+        found += [np.flatnonzero(row).tolist() for row in close]
     return found
+
+
+def _sorted_words(text: str) -> str:
+    return " ".join(sorted(normalise(text).split()))

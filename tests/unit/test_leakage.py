@@ -26,7 +26,7 @@ def pairs(texts: list[str]) -> list[Example]:
 
 
 def test_letters_alone_do_not_see_a_paraphrase() -> None:
-    assert leaks(pairs(TRAIN), pairs(TEST)) == {"q1": ["exact"]}
+    assert leaks(pairs(TRAIN), pairs(TEST)) == {"q1": ["exact", "near in letters"]}
     asked = "Which engineer looks after the boiler of the assembly hall on Sundays and holidays?"
     assert leaks(pairs([asked]), pairs([asked.replace("Which engineer", "Which engineers")])) == {
         "q0": ["near in letters"]
@@ -85,6 +85,6 @@ def test_the_cells_of_a_run_tell_it(tmp_path: Path, tiny_lm: Path, monkeypatch: 
     cells = about["cells"]
     assert cells["closed-s1"]["near"] is None and cells["rag-s1"]["near"] == ["q3"]
     assert cells["own-s1"]["near"] == ["q3"]  # a kind of the user's own
-    assert about["leaks"] == {"q1": ["exact"], "q3": ["exact", "near in letters", "near in meaning"]}
-    assert scores_json(outcome.folder)["leaks"] == {"all": 2, "exact": 2, "near in letters": 1, "near in meaning": 1}
+    assert about["leaks"] == {"q1": ["exact", "near in letters"], "q3": ["exact", "near in letters", "near in meaning"]}
+    assert scores_json(outcome.folder)["leaks"] == {"all": 2, "exact": 2, "near in letters": 2, "near in meaning": 1}
     assert {a["kind"] for a in cells["rag-s1"]["artefacts"]} == {"chunks", "embeddings", "index"}  # charged to nobody
