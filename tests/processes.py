@@ -27,7 +27,16 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def undisturbed(tmp_path: Path, **changes: Any) -> list[dict[str, Any]]:
-    outcome = run(parse(raw_spec(**changes)), out=tmp_path / "undisturbed", store=tmp_path / "store-u")
+    return _complete(tmp_path / "undisturbed", tmp_path / "store-u", **changes)
+
+
+def resumed(tmp_path: Path, **changes: Any) -> list[dict[str, Any]]:
+    """What `start` began, gone on with in this process."""
+    return _complete(tmp_path / "r", tmp_path / "s", **changes)
+
+
+def _complete(out: Path, store: Path, **changes: Any) -> list[dict[str, Any]]:
+    outcome = run(parse(raw_spec(**changes)), out=out, store=store)
     assert outcome.status == "complete"
     return records(outcome.folder)
 

@@ -123,7 +123,7 @@ def executor(environment: Mapping[str, str], log: Path, preload: Sequence[str]) 
     """An executor for one run. Its server stays for the next run of this process that needs the same one, which then
     does not pay the imports again; it ends with the process, or where a run did not end well."""
     known = tuple(sorted((k, v) for k, v in environment.items() if k not in MOMENT))
-    key = (tuple(preload), known, tuple(sys.path))
+    key = (tuple(preload), known)
     for other in [k for k in _kept if k[0] == key[0] and k != key]:
         _kept.pop(other).close()
     found = _kept.pop(key, None) or Executor(environment, log, preload)

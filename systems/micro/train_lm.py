@@ -34,8 +34,8 @@ HEAD = Regex(r" ?[BDFGHKLMNPRSTVZ][aeiou][ln]?(?=[bdgklmnprstvz][aeio][ks]?\b)")
 PAGE_WEIGHT = 0.03  # of a token outside the answers
 
 
-def make_tokenizer(seed: str, *, vocab: int = 1280) -> PreTrainedTokenizerFast:
-    """Byte-level BPE on worlds that are never evaluated; an invented name is its two syllables, two tokens."""
+def make_tokenizer(seed: str, *, vocab: int = 1280, texts: int = 6000) -> PreTrainedTokenizerFast:
+    """Byte-level BPE on `texts` of worlds that are never evaluated; an invented name is its two syllables, two tokens."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(HEAD, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -44,7 +44,7 @@ def make_tokenizer(seed: str, *, vocab: int = 1280) -> PreTrainedTokenizerFast:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
-    exercises = (exercise(f"{seed}/bpe/{n}", passages=2, turns=4) for n in range(6000))
+    exercises = (exercise(f"{seed}/bpe/{n}", passages=2, turns=4) for n in range(texts))
     core.train_from_iterator((text(e) for e in exercises), trainer=trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core, pad_token="<pad>", eos_token="<end>", model_max_length=1024, padding_side="left"
@@ -91,6 +91,7 @@ class Plan:
     layers: int = 6
     heads: int = 4
     bf16: bool = True
+    texts: int = 6000  # that the tokenizer learns from
     every: int = 200
     probes: int = 60  # questions of each
     loose: int = 150
@@ -214,7 +215,7 @@ def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool =
     `resume` names a file that holds the state of the training: it is gone on from there, and kept there. A compiled
     model trains half as fast again, after a minute of compiling.
     """
-    tokenizer = make_tokenizer(plan.seed)
+    tokenizer = make_tokenizer(plan.seed, texts=plan.texts)
     model = fresh(plan, tokenizer)
     forward = torch.compile(model, dynamic=True) if compiled else model
     matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embed" not in n]

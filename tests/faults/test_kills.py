@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ECHO, await_lines, finish, left_behind, records, start, undisturbed
+from tests.processes import ECHO, await_lines, finish, left_behind, records, resumed, start, undisturbed
 
 
 @pytest.mark.parametrize("answered", [1, 30])
@@ -29,9 +29,7 @@ def test_kill_nine_then_resume_equals_an_undisturbed_run(tmp_path: Path, answere
     kept = part.read_text().splitlines() if part.exists() else []
     with part.open("a") as f:
         f.write('{"cell": "echo-s1", "quest')  # what a power cut leaves
-    code, _, err = finish(start(tmp_path, **plain))
-    assert code == 0, err
-    again = records(tmp_path / "r" / "t")
+    again = resumed(tmp_path, **plain)
     assert again == undisturbed(tmp_path, **plain)
     assert sorted(r["question"] for r in again) == sorted({r["question"] for r in again})
     assert [json.loads(line)["batch_s"] for line in kept] == [
@@ -52,15 +50,15 @@ def test_interrupt_leaves_no_child_and_can_go_on(tmp_path: Path) -> None:
     assert code == 130 and "run the same command to go on" in err and "Traceback" not in err
     assert json.loads((tmp_path / "r/t/run.json").read_text())["status"] == "incomplete"
     assert not left_behind(str(tmp_path))
-    code, _, err = finish(start(tmp_path, **plain))
-    assert code == 0, err
-    assert records(tmp_path / "r/t") == undisturbed(tmp_path, **plain)
+    assert resumed(tmp_path, **plain) == undisturbed(tmp_path, **plain)
 
 
 def test_two_runs_on_one_store_are_both_right(tmp_path: Path, tiny_lm: Path) -> None:
     systems = [{"name": "rag", "kind": "rag"}, {"name": "lora", "kind": "lora", "tuning": {"epochs": 1}}]
-    both = [start(tmp_path, name=name, systems=systems, model={"name": str(tiny_lm)}) for name in ("one", "two")]
-    assert [finish(p)[0] for p in both] == [0, 0]
+    model = {"name": str(tiny_lm)}
+    other = start(tmp_path, name="one", systems=systems, model=model)
+    resumed(tmp_path, name="two", systems=systems, model=model)  # beside it, in this process
+    assert finish(other)[0] == 0
     one, two = records(tmp_path / "r/one"), records(tmp_path / "r/two")
     assert one == two and len(one) == 80
     built = [
@@ -89,6 +87,4 @@ def test_killed_while_training_then_resumed(tmp_path: Path, tiny_lm: Path) -> No
     time.sleep(0.3)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    code, _, err = finish(start(tmp_path, **plain))
-    assert code == 0, err
-    assert records(tmp_path / "r/t") == undisturbed(tmp_path, **plain)
+    assert resumed(tmp_path, **plain) == undisturbed(tmp_path, **plain)

@@ -28,6 +28,7 @@ TINY = {
     "peak": 5e-3,
     "every": 20,
     "bf16": False,
+    "texts": 600,
     "probes": 4,
     "loose": 0,
     "pages": 30,
