@@ -66,7 +66,8 @@ def raw_spec(**changes: Any) -> dict[str, Any]:
         "measure": {"latency_questions": 8, "warmup": 1},
         "generation": {"max_new_tokens": 4, "batch_size": 8},
     }
-    return {**base, **changes}
+    measured = {"rounds": 0, **base["measure"], **changes.get("measure", {})}
+    return {**base, **changes, "measure": measured}
 
 
 def scores_json(folder: Path) -> dict[str, Any]:

@@ -69,6 +69,27 @@ def right(share: float, salt: str = "", *, seed_sd: float = 0.0) -> Says:
     return says
 
 
+def turns(latency_s: float, factors: Sequence[float], *, yardsticks: Sequence[float] = ()) -> dict[str, Any]:
+    """A cell that was timed in rounds: in each, every time was a factor of `latency_s`; two questions make a batch."""
+    beside = yardsticks or [1.0] * len(factors)
+    return {
+        "turns": [
+            {
+                "round": number,
+                "yardstick_s": [yardstick, yardstick],
+                "alone_s": {f"q{i}": factor * first_latency(latency_s, i) for i in range(16)},
+                "batches": [[2, 2 * latency_s * factor]],
+            }
+            for number, (factor, yardstick) in enumerate(zip(factors, beside, strict=True), 1)
+        ]
+    }
+
+
+def first_latency(latency_s: float, number: int) -> float:
+    """What a made-up system took for a question, when it was first asked."""
+    return latency_s * (0.9 + 0.2 * random.Random(f"{number}").random())
+
+
 def showing(says: Says, *passages: str) -> Says:
     """The same, with passages shown."""
     texts = passages or ("yes and no",)
@@ -148,7 +169,7 @@ def _record(cell: str, name: str, seed: int, made: Made, question: Asked, number
         "batch": number,
         "batch_size": 1,
         "batch_s": made.latency_s,
-        "latency_s": made.latency_s * (0.9 + 0.2 * random.Random(f"{number}").random()) if number < 100 else None,
+        "latency_s": first_latency(made.latency_s, number) if number < 100 else None,
         "updated": question.updated,
         "form": question.form,
         "facts": question.facts,

@@ -82,6 +82,10 @@ class Lines:
         line = f"{name}: {state}" + (f" in {seconds} s" if not cached else "") + (f": {reason}" if reason else "")
         self._say({"event": "end", "cell": name, "state": state, "seconds": seconds, "reason": reason}, line)
 
+    def turn(self, name: str, number: int, rounds: int) -> None:
+        """A cell has its turn in a round."""
+        self._say({"event": "turn", "cell": name, "round": number}, f"round {number} of {rounds}: {name}")
+
     def _say(self, event: dict[str, object], line: str) -> None:
         print(json.dumps(event) if self.as_json else line, file=sys.stderr, flush=True)
 
@@ -141,6 +145,11 @@ class Live:
             self.bars.advance(self.whole)
         if not cached:
             self.console.print(f"{name}: {'failed: ' + reason if reason else 'done'}", markup=False, highlight=False)
+
+    def turn(self, name: str, number: int, rounds: int) -> None:
+        """A cell has its turn in a round."""
+        self._drop()
+        self.part = self.bars.add_task(f"round {number} of {rounds}: {name}", total=None, rate="")
 
     def _drop(self) -> None:
         if self.part is not None:

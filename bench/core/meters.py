@@ -7,6 +7,7 @@ here. Without a meter listening they do nothing.
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from bench.core.gpu import Gpu, gpu
@@ -72,6 +74,31 @@ def timed(call: Callable[[], Any]) -> tuple[Any, Stopwatch]:
     first = marks[0] - begin if marks else None
     rest = (marks[-1] - marks[0]) / (len(marks) - 1) if len(marks) > 1 else None
     return result, Stopwatch(end - begin, first, rest)
+
+
+def yardstick(repeats: int = 5) -> float:
+    """Median seconds of a fixed piece of work, matrix products with the threads that systems use, or on their GPU."""
+    cuda = _cuda()
+    work = _gpu_work() if cuda else _cpu_work
+    return statistics.median(timed(work)[1].seconds for _ in range(repeats))
+
+
+def _cpu_work() -> None:
+    matrix = np.full((384, 384), 0.5, dtype=np.float32)
+    for _ in range(32):
+        matrix @ matrix
+
+
+def _gpu_work() -> Callable[[], None]:
+    torch = sys.modules["torch"]
+    matrix = torch.full((2048, 2048), 0.5, device="cuda")
+
+    def work() -> None:
+        for _ in range(16):
+            matrix @ matrix
+        torch.cuda.synchronize()
+
+    return work
 
 
 def rss_bytes() -> int:

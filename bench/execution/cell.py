@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import random
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.core import meters
-from bench.core.child_process import attempt, in_child
+from bench.core.child_process import in_child
 from bench.core.digest import plain
-from bench.core.files import read_json, read_jsonl, write_json, write_jsonl
+from bench.core.files import read_jsonl, write_jsonl
 from bench.core.redact import scrubbed
 from bench.core.store import Store
 from bench.core.system import Embedder, Sample, System, SystemConfig
@@ -25,43 +24,10 @@ from bench.data.after_update import asked, renewed
 from bench.data.formats import native
 from bench.data.leakage import alike
 from bench.data.task import Task
+from bench.execution.job import Job
 from bench.spec import kinds
 
 Tell = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the run hands to a cell, as `job.json` in the cell's folder."""
-
-    cell: str
-    system: str
-    kind: str
-    seed: int
-    identity: str
-    config: dict[str, Any]
-    task: str  # folder of the task in the store
-    store: str
-    latency_questions: int
-    warmup: int
-    sys_path: list[str]
-    environment: dict[str, Any]
-    determinism: int = 0
-
-
-def main(path: Path, tell: Tell) -> int:
-    """Run the job. 0: result.json says done; 1: it says failed and why."""
-    job = Job(**read_json(path))
-    sys.path[:] = job.sys_path
-    begin = time.time()
-    result = attempt(lambda: run(job, path.parent, tell))
-    write_json(
-        path.parent / "result.json",
-        scrubbed(
-            {"identity": job.identity, "started": begin, "ended": time.time(), "environment": job.environment, **result}
-        ),
-    )
-    return 0 if result["status"] == "done" else 1
 
 
 def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
@@ -70,10 +36,14 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     config = kind.Config.model_validate(job.config)
     task = sampled(native.read_folder(Path(job.task)), config.sample)
     store = Store(Path(job.store))
-    meters.listen(_throttled(tell))
+    meters.listen(throttled(tell))
     if kind.measure is not None:
         return experiment(kind.measure, config, task, store)
-    first = build_apart(kind, config, task, store, path=folder / "built.json") if config.tuned else None
+    first, yardstick_s = None, []
+    if config.tuned:
+        yardstick_s.append(meters.yardstick())
+        first = build_apart(kind, config, task, store, path=folder / "built.json")
+        yardstick_s.append(meters.yardstick())
     with meters.Memory() as memory:
         begin = time.perf_counter()
         system = kind.build(config, task.material, store)
@@ -91,6 +61,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     return {
         "status": "done",
         "load_s": load_s,
+        "yardstick_s": yardstick_s,
         "memory": measured,
         "notes": meters.notes(),
         "artefacts": artefacts,
@@ -167,7 +138,7 @@ def _once(store: Store) -> list[JSON]:
     return list(plain(list({a.digest: a for a in reversed(store.used)}.values())[::-1]))
 
 
-def _throttled(tell: Tell, every_s: float = 0.2) -> Callable[[str, int, int], None]:
+def throttled(tell: Tell, every_s: float = 0.2) -> Callable[[str, int, int], None]:
     last, cell = [0.0], os.getpid()  # of the cell, also when its build tells from a child
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -199,13 +170,13 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
         return
     warm = (task.train or task.test)[: job.warmup]
     for example in warm:
-        system.answer([_seen(example, config)])
+        system.answer([seen_by(example, config)])
     done = sum(len(plan[n]) for n in kept)
     with path.open("a", encoding="utf-8") as out:
         for number, batch in enumerate(plan):
             if number in kept:
                 continue
-            answers, watch = meters.timed(lambda: system.answer([_seen(e, config) for e in batch]))  # noqa: B023
+            answers, watch = meters.timed(lambda: system.answer([seen_by(e, config) for e in batch]))  # noqa: B023
             if len(answers) != len(batch):
                 raise ValueError(f"the system gave {len(answers)} answers to {len(batch)} questions")
             out.write(
@@ -227,7 +198,7 @@ def answer_again(job: Job, config: SystemConfig, system: System, task: Task, fol
     said = {row["question"]: row["answer"]["text"] for _, row in read_jsonl(folder / "records.jsonl")}
     asked = again = alone = 0
     for batch in plan:
-        seen = [_seen(e, config) for e in batch]
+        seen = [seen_by(e, config) for e in batch]
         same = system.answer(seen)
         for question, answer in zip(seen, same, strict=True):
             if asked == job.determinism:
@@ -254,13 +225,13 @@ def answer_later(config: SystemConfig, system: System, task: Task, store: Store,
     rows: list[JSON] = []
     for start in range(0, len(changed + kept), config.generation.batch_size):
         batch = (changed + kept)[start : start + config.generation.batch_size]
-        answers = system.answer([_seen(e, config) for e in batch])
+        answers = system.answer([seen_by(e, config) for e in batch])
         rows += [{"question": e.question.id, "answer": a} for e, a in zip(batch, answers, strict=True)]
     write_jsonl(folder / "later.jsonl", scrubbed(rows))
     return watch.seconds + sum(build_s for key, build_s in found.items() if key not in known)
 
 
-def _seen(example: Example, config: SystemConfig) -> Question:
+def seen_by(example: Example, config: SystemConfig) -> Question:
     """The question as this system may see it."""
     return example.question if config.privileged else replace(example.question, gold=())
 

@@ -15,10 +15,15 @@ import os
 import selectors
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from bench.execution import cell
+from bench.core.child_process import attempt
+from bench.core.files import read_json, write_json
+from bench.core.redact import scrubbed
+from bench.execution import cell, turn
+from bench.execution.job import Job
 
 
 def tell(fd: int, **event: Any) -> None:
@@ -78,10 +83,25 @@ def _fork(job: Path, out: int) -> int:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    code = cell.main(job, lambda **event: tell(out, **event))
+    code = work(job, lambda **event: tell(out, **event))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # not the server's own clean-up
+
+
+def work(path: Path, tell: cell.Tell) -> int:
+    """Run the job. 0: result.json says done; 1: it says failed and why."""
+    job = Job(**read_json(path))
+    sys.path[:] = job.sys_path
+    begin = time.time()
+    result = attempt(lambda: cell.run(job, path.parent, tell) if job.round is None else turn.run(job))
+    write_json(
+        path.parent / "result.json",
+        scrubbed(
+            {"identity": job.identity, "started": begin, "ended": time.time(), "environment": job.environment, **result}
+        ),
+    )
+    return 0 if result["status"] == "done" else 1
 
 
 def _reap(groups: set[int], out: int) -> None:

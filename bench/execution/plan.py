@@ -16,7 +16,7 @@ from bench.core.vocabulary import JSON
 from bench.data.task import Task
 from bench.execution.pinning import prepare
 from bench.execution.run import default_store
-from bench.execution.run_folder import is_done, seconds_before
+from bench.execution.run_folder import cell_folder, is_done, seconds_before
 from bench.spec.cells import Cell
 from bench.spec.model import Spec
 
@@ -30,7 +30,7 @@ def plan(spec: Spec, *, out: Path = Path("reports"), store: Path | None = None) 
     rate = flops_per_s()
     rows = []
     for cell in prepared.cells:
-        cached = is_done(folder, cell.id, prepared.identities[cell.id])
+        cached = is_done(cell_folder(folder, cell.id), prepared.identities[cell.id])
         arithmetic, size = _arithmetic(cell, prepared.task, rate)
         seconds, basis = _expected(cached, seconds_before(folder, cell.id), arithmetic, rate)
         row = {"cell": cell.id, "kind": cell.kind, "cached": cached}

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -30,9 +30,10 @@ from bench.core.store import Store
 from bench.core.vocabulary import JSON
 from bench.data.leakage import leaks
 from bench.execution import environment
-from bench.execution.cell import Job
-from bench.execution.cell_client import Executor, ServerDied, executor
+from bench.execution.cell_client import Executor, ServerDied, Watch, executor
+from bench.execution.job import Job
 from bench.execution.pinning import Prepared, prepare
+from bench.execution.rounds import take_rounds, timed_cells, turn_folder, turns
 from bench.execution.run_folder import cell_folder, cell_results, gather, is_done
 from bench.spec import kinds
 from bench.spec.cells import Cell
@@ -56,6 +57,9 @@ class Progress(Protocol):
     def end(self, name: str, reason: str | None, cached: bool) -> None:
         """A cell has ended; `reason` says why it failed."""
 
+    def turn(self, name: str, number: int, rounds: int) -> None:
+        """A cell has its turn in a round."""
+
 
 class Silent:
     """Tells nobody."""
@@ -73,6 +77,10 @@ class Silent:
         return
 
     def end(self, name: str, reason: str | None, cached: bool) -> None:
+        """Nothing."""
+        return
+
+    def turn(self, name: str, number: int, rounds: int) -> None:
         """Nothing."""
         return
 
@@ -121,7 +129,7 @@ def default_store() -> Path:
 
 
 def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outcome:
-    todo = [c for c in prepared.cells if not is_done(folder, c.id, prepared.identities[c.id])]
+    todo = [c for c in prepared.cells if not is_done(cell_folder(folder, c.id), prepared.identities[c.id])]
     about = _about(prepared)
     tell.begin(len(prepared.cells))
     if _is_complete(folder, about) and not todo:
@@ -178,8 +186,9 @@ def _run_cells(
     *,
     machine: dict[str, JSON],
 ) -> None:
-    """Run the cells that are not done, one after the other."""
-    variables = environment.for_cells(prepared.spec.measure.threads)
+    """Run the cells that are not done, one after the other, and time all systems in rounds."""
+    measure = prepared.spec.measure
+    variables = environment.for_cells(measure.threads)
     with executor(variables, folder / "server.log", _preload(todo)) as server:
         for number, cell in enumerate(prepared.cells, 1):
             cached = cell not in todo
@@ -187,8 +196,15 @@ def _run_cells(
             reason = None
             if not cached:
                 job = _job(cell, prepared, store, machine)
-                reason = _run_cell(job, cell_folder(folder, cell.id), prepared.spec.measure.timeout_s, server, tell)
+                reason = _run_job(job, cell_folder(folder, cell.id), measure.timeout_s, server, tell.stage)
             tell.end(cell.id, reason, cached)
+
+        def take(cell: Cell, number: int) -> None:
+            tell.turn(cell.id, number, measure.rounds)
+            job = replace(_job(cell, prepared, store, machine), round=number)
+            _run_job(job, turn_folder(folder, cell, number), measure.timeout_s, server, lambda *_: None)
+
+        take_rounds(folder, timed_cells(folder, prepared.cells), rounds=measure.rounds, take=take)
 
 
 def _finish(prepared: Prepared, folder: Path, header: Mapping[str, JSON], *, computed: int) -> Outcome:
@@ -196,6 +212,8 @@ def _finish(prepared: Prepared, folder: Path, header: Mapping[str, JSON], *, com
     results = cell_results(folder, prepared.cells)
     failed = {cell: str(result["reason"]) for cell, result in results.items() if result["status"] != "done"}
     gather(folder, prepared.cells, [e.question.id for e in prepared.task.test])
+    for cell in timed_cells(folder, prepared.cells):
+        results[cell.id]["turns"] = turns(folder, cell, prepared.spec.measure.rounds)
     status = "failed" if failed else "complete"
     end = {
         "leaks": _leaks(header["leaks"], results),
@@ -280,7 +298,7 @@ def _job(cell: Cell, prepared: Prepared, store: Store, machine: dict[str, JSON])
     )
 
 
-def _run_cell(job: Job, folder: Path, timeout_s: float, server: Executor, tell: Progress) -> str | None:
+def _run_job(job: Job, folder: Path, timeout_s: float, server: Executor, watch: Watch) -> str | None:
     """The reason why it failed, or None. Records of the same identity that a stop cut short are continued."""
     path, result = folder / "job.json", folder / "result.json"
     if path.exists() and read_json(path)["identity"] != job.identity:
@@ -290,7 +308,7 @@ def _run_cell(job: Job, folder: Path, timeout_s: float, server: Executor, tell: 
     write_json(path, job)
     begin = time.time()
     try:
-        reason = server.run(path.resolve(), timeout_s=timeout_s, watch=tell.stage)
+        reason = server.run(path.resolve(), timeout_s=timeout_s, watch=watch)
     except ServerDied as e:
         reason = str(e)
     finally:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -232,6 +234,18 @@ class Flips(Part):
     alone: int
 
 
+class Turn(Part):
+    """What a system took in one round: seconds of each question alone, and of each batch beside its size.
+
+    `yardstick_s` are the seconds of a fixed piece of work before and after it.
+    """
+
+    round: int
+    yardstick_s: tuple[float, ...]
+    alone_s: dict[str, float]
+    batches: tuple[tuple[int, float], ...]
+
+
 class CellResult(Part):
     """What became of a cell: one system with one seed. An experiment has `facts`, and no answers."""
 
@@ -251,6 +265,8 @@ class CellResult(Part):
     flips: Flips | None = None
     index_recall: dict[str, float | None] | None = None
     facts: dict[str, JSON] | None = None
+    yardstick_s: tuple[float, ...] = ()  # before and after the build
+    turns: tuple[Turn, ...] = ()
 
     @property
     def is_done(self) -> bool:
@@ -314,6 +330,14 @@ class RunFile(Part):
     @classmethod
     def _keep_the_spec(cls, data: Any) -> Any:
         return {**data, "recorded": data.get("spec")} if isinstance(data, Mapping) else data
+
+    @cached_property
+    def yardstick_s(self) -> float | None:
+        """The usual seconds of the fixed piece of work on this machine; None where it was not timed."""
+        turns = [turn.yardstick_s for cell in (self.cells or {}).values() for turn in cell.turns]
+        builds = [cell.yardstick_s for cell in (self.cells or {}).values()]
+        seconds = [s for both in (turns or builds) for s in both]
+        return statistics.median(seconds) if seconds else None
 
     def done(self, system: str) -> dict[str, CellResult]:
         """The cells of a system that finished."""

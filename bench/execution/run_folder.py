@@ -19,9 +19,9 @@ def cell_folder(folder: Path, cell: str) -> Path:
     return folder / "cells" / cell
 
 
-def is_done(folder: Path, cell: str, identity: str) -> bool:
-    """Whether a cell of this identity has finished."""
-    result = cell_folder(folder, cell) / "result.json"
+def is_done(folder: Path, identity: str) -> bool:
+    """Whether the job in a folder, a cell's or a turn's, has finished with this identity."""
+    result = folder / "result.json"
     if not result.exists():
         return False
     found = read_json(result)

@@ -34,7 +34,7 @@ def report(folder: Path, *, again: bool = False) -> Path:
     stamp = f"{STAMP}{file_digest(folder / 'scores.json')} -->"
     if again or not page.exists() or stamp not in page.read_text(encoding="utf-8")[:400]:
         run = read_run(folder)
-        write_text(page, render(run, scores, details(folder, run, scores.questions), stamp))
+        write_text(page, render(run, scores, details(folder, run, scores), stamp))
     return page
 
 

@@ -6,11 +6,13 @@ import itertools
 from collections.abc import Iterator, Mapping
 
 from bench.core import display
-from bench.execution.run_file import RunFile
+from bench.execution.run_file import CellResult, RunFile
 from bench.metrics.grounding import BLIND
 from bench.metrics.registry import title
 from bench.scoring.schema import MeasuredSystem, Scores
+from bench.stats.rounds import is_off
 from bench.verdict.claims import as_many
+from bench.verdict.sentence import listed
 
 Measured = Mapping[str, MeasuredSystem]
 
@@ -98,11 +100,37 @@ def _times(run: RunFile, done: Measured) -> Iterator[str]:
     few = [system.speed.n for system in done.values() if system.speed.p99_s is None]
     if few:
         yield (f"Missing percentiles need more samples (the smallest sample here is {min(few)}; a p99 needs 662).")
+    yield from _disturbed(run, done)
     before, cores = run.load_start, run.environment.cores or 1
     if before and before[0] > 0.5 * cores:
         yield f"The machine was busy when the run began (load {before[0]} on {cores} cores): times are less certain."
     if not any(str(system.device).startswith("cuda") for system in done.values()):
         yield "GPU memory was not measured: no system ran on a GPU."
+
+
+def _disturbed(run: RunFile, done: Measured) -> Iterator[str]:
+    """The systems beside which a fixed piece of work took more or less time than usual."""
+    usual = run.yardstick_s
+    if usual is None:
+        return
+    trained = {c.system for c in (run.cells or {}).values() if c.system in done and done[c.system].trained}
+    built = [name for name in done if name in trained and any(_was_off(c, usual) for c in run.done(name).values())]
+    if built:
+        yield (
+            f"While {listed(built)} trained, the machine was faster or slower than usual by more than 15%: the time "
+            "of the training is less certain."
+        )
+    left = [
+        f"{name} ({sum(r.off for r in s.speed.rounds)} of {len(s.speed.rounds)})"
+        for name, s in done.items()
+        if any(r.off for r in s.speed.rounds)
+    ]
+    if left:
+        yield f"Rounds in which the machine was not as usual, although they were repeated: {', '.join(left)}."
+
+
+def _was_off(cell: CellResult, usual: float) -> bool:
+    return bool(cell.yardstick_s) and is_off(cell.yardstick_s, usual)
 
 
 def _judge(scores: Scores) -> Iterator[str]:

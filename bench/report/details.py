@@ -10,7 +10,7 @@ from statistics import fmean
 from bench.core.files import packed, read_jsonl
 from bench.core.vocabulary import Answer, Record, read_record
 from bench.execution.run_file import Memory, RunFile
-from bench.scoring.schema import Disagreement
+from bench.scoring.schema import Disagreement, Scores
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Details:
     traces: Mapping[str, Mapping[str, Memory]] = field(default_factory=dict)
 
 
-def details(folder: Path, run: RunFile, chosen: Sequence[Disagreement]) -> Details:
-    """Examples are of the `chosen` questions, in their order, answers of each system's first seed."""
+def details(folder: Path, run: RunFile, scores: Scores) -> Details:
+    """Examples are of the questions that the scores chose, in their order, answers of each system's first seed."""
     done = {name: cell.system for name, cell in (run.cells or {}).items() if cell.is_done}
     first = {system: name for name, system in reversed(done.items())}
     path = folder / "records.jsonl"
@@ -50,8 +50,10 @@ def details(folder: Path, run: RunFile, chosen: Sequence[Disagreement]) -> Detai
     for record in records:
         if record.latency_s is not None:
             seconds.setdefault(record.system, {}).setdefault(record.question, []).append(record.latency_s)
-    latencies = {name: [fmean(values) for values in found.values()] for name, found in seconds.items()}
-    return Details(examples((r for r in records if first[r.system] == r.cell), chosen), latencies, traces(run))
+    level = {name: system.speed.level for name, system in scores.measured.items()}
+    latencies = {n: [level.get(n, 1.0) * fmean(values) for values in found.values()] for n, found in seconds.items()}
+    chosen = (r for r in records if first[r.system] == r.cell)
+    return Details(examples(chosen, scores.questions), latencies, traces(run))
 
 
 def examples(records: Iterable[Record], chosen: Sequence[Disagreement]) -> list[Example]:

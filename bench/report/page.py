@@ -23,6 +23,7 @@ from bench.report.caveats import caveats
 from bench.report.details import Details
 from bench.scoring.schema import MeasuredSystem, Scores
 from bench.verdict.disagreements import OUTCOMES
+from bench.verdict.sentence import listed
 
 HERE = Path(__file__).parent
 SECTIONS = (  # templates in sections/, in the order of the page
@@ -43,6 +44,7 @@ FILTERS = {
     "interval": display.interval,
     "share": display.share,
     "count": display.count,
+    "listed": listed,
     "span": display.span,
     "size": display.size,
     "money": display.money,

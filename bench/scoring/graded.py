@@ -16,7 +16,7 @@ from bench.metrics.text import is_numeric
 from bench.scoring import judge_stage, resources
 from bench.scoring.grade import Column, Values, columns, estimate, headline, per_question
 from bench.scoring.judge_stage import Said
-from bench.scoring.schema import Doubt, FailedSystem, JudgeSummary, MeasuredSystem, Score, System
+from bench.scoring.schema import Doubt, FailedSystem, JudgeSummary, MeasuredSystem, Score, Speed, System
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ class GradedRun:
 
     @cached_property
     def latency(self) -> dict[str, dict[str, float]]:
-        """system -> question -> seconds of those answered alone, by the first seed."""
+        """system -> question -> seconds of those answered alone, by the first seed, at the level of the rounds."""
+        level = {name: self._speed(name).level for name in self.columns}
         return {
-            name: {r.question: r.latency_s for r in self.first_seed(name) if r.latency_s is not None}
+            name: {r.question: level[name] * r.latency_s for r in self.first_seed(name) if r.latency_s is not None}
             for name in self.columns
         }
 
@@ -130,7 +131,7 @@ class GradedRun:
             return FailedSystem(**head)
         records = [r for c in cells for r in self.records[c]]
         asked = len(self.first_seed(name))
-        quick = resources.speed(records)
+        quick = self._speed(name)
         build = resources.over_seeds([resources.built(cell) for cell in cells.values()])
         first = next(iter(cells.values()))
         on_gpu = first.notes.device == "cuda"
@@ -159,6 +160,12 @@ class GradedRun:
             strictly=_strictly(found),
             cell_s=resources.middle(cell.seconds for cell in cells.values()),
         )
+
+    def _speed(self, name: str) -> Speed:
+        """The times of a system, by its records and its turns in the rounds."""
+        cells = self.run.done(name)
+        timed = next((cell for cell in cells.values() if cell.turns), None)
+        return resources.speed([r for c in cells for r in self.records[c]], timed, self.run.yardstick_s)
 
     def _doubts(self, name: str) -> dict[str, Doubt]:
         """measure -> what a judge's figure rests on.

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from bench.scoring.schema import BreakEven, Costs, MeasuredSystem
 from bench.spec.model import Prices, Volumes
 
+TIMED = 1.15  # a build is timed once: it is known within the factor up to which a yardstick counts as usual
+
 
 def costs(systems: Mapping[str, MeasuredSystem], prices: Prices, volumes: Volumes) -> dict[str, Costs]:
     """system -> USD to build, per thousand questions, per refresh, and per month at the volumes.
@@ -42,7 +44,64 @@ def _costs(system: MeasuredSystem, prices: Prices, volumes: Volumes) -> Costs:
         fixed_usd_per_month=None if build is None else build / volumes.months + storage,
     )
     month = monthly(found, volumes.questions_per_month, volumes.updates_per_month)
-    return found.model_copy(update={"usd_per_month": month})
+    ends = _thousand_interval(system)
+    priced = found.model_copy(update={"usd_per_month": month, "thousand_questions_interval_usd": ends})
+    return priced.model_copy(update={"usd_per_month_interval": _monthly_interval(priced, volumes)})
+
+
+def _thousand_interval(system: MeasuredSystem) -> tuple[float, float] | None:
+    """USD for a thousand questions at the ends of the throughput's interval; an endpoint's price has no width."""
+    usd, rate, ends = (
+        system.cost.thousand_questions_usd,
+        system.speed.questions_per_s,
+        system.speed.questions_per_s_interval,
+    )
+    if usd is None or system.endpoint:
+        return None if usd is None else (usd, usd)
+    return None if ends is None or rate is None else (usd * rate / ends[1], usd * rate / ends[0])
+
+
+def _monthly_interval(found: Costs, volumes: Volumes) -> tuple[float, float] | None:
+    """USD a month when everything that was timed is at its lower end, and at its upper end."""
+    ends = _ends(found)
+    if ends is None:
+        return None
+    low, high = (monthly(at, volumes.questions_per_month, volumes.updates_per_month) for at in ends)
+    return None if low is None or high is None else (low, high)
+
+
+def _ends(found: Costs) -> tuple[Costs, Costs] | None:
+    """The costs at the lower and at the upper end of everything that was timed; None where there is no interval."""
+    served, fixed, refresh = found.thousand_questions_interval_usd, found.fixed_usd_per_month, found.refresh_usd
+    if served is None or fixed is None:
+        return None
+    storage = found.storage_usd_per_month
+    low, high = (
+        found.model_copy(
+            update={
+                "thousand_questions_usd": usd,
+                "refresh_usd": None if refresh is None else refresh * factor,
+                "fixed_usd_per_month": (fixed - storage) * factor + storage,
+            }
+        )
+        for usd, factor in zip(served, (1 / TIMED, TIMED), strict=True)
+    )
+    return low, high
+
+
+def cheapest(found: Mapping[str, Costs]) -> tuple[str, ...]:
+    """The systems that none is shown to cost less than, in the order given; none where nothing is priced."""
+    ends = {name: _monthly_ends(costs) for name, costs in found.items()}
+    known = {name: both for name, both in ends.items() if both is not None}
+    limit = min((high for _, high in known.values()), default=0.0)
+    return tuple(name for name, (low, _) in known.items() if low <= limit)
+
+
+def _monthly_ends(found: Costs) -> tuple[float, float] | None:
+    """The interval of a month's costs; without rounds, what two runs of one system may differ by."""
+    if found.usd_per_month_interval is not None or found.usd_per_month is None:
+        return found.usd_per_month_interval
+    return found.usd_per_month / TIMED, found.usd_per_month * TIMED
 
 
 def monthly(found: Costs, questions_per_month: float, updates_per_month: float) -> float | None:
@@ -72,4 +131,24 @@ def _break_even(a: str, b: str, priced: Mapping[str, Costs], updates_per_month: 
         return BreakEven(a=a, b=b, low=low, high=high, questions_per_month=None, cheaper=low)
     if not saved:
         return BreakEven(a=a, b=b, low=low, high=high, questions_per_month=None, cheaper=high)
-    return BreakEven(a=a, b=b, low=low, high=high, questions_per_month=more / saved, cheaper=None)
+    return BreakEven(
+        a=a,
+        b=b,
+        low=low,
+        high=high,
+        questions_per_month=more / saved,
+        cheaper=None,
+        interval=_crossing(priced[low], priced[high], updates_per_month),
+    )
+
+
+def _crossing(low: Costs, high: Costs, updates_per_month: float) -> tuple[float, float | None] | None:
+    """Where two costs may cross: at least, and at most; None without intervals."""
+    mine, other = _ends(low), _ends(high)
+    if mine is None or other is None:
+        return None
+    standing = [[monthly(at, 0.0, updates_per_month) or 0.0 for at in ends] for ends in (mine, other)]
+    each = [[(at.thousand_questions_usd or 0.0) / 1000 for at in ends] for ends in (mine, other)]
+    more = (standing[0][0] - standing[1][1], standing[0][1] - standing[1][0])
+    saved = (each[1][0] - each[0][1], each[1][1] - each[0][0])
+    return max(0.0, more[0] / saved[1]), more[1] / saved[0] if saved[0] > 0 else None

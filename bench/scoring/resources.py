@@ -10,31 +10,86 @@ from typing import Any
 from bench.core.vocabulary import Record
 from bench.execution.run_file import CellResult, Number, Peaks, RunFile, Training
 from bench.scoring.money import hourly_usd
-from bench.scoring.schema import Build, Cost, Limits, Memory, Speed, Tokens
+from bench.scoring.schema import Build, Cost, Limits, Memory, Round, Speed, Tokens
 from bench.spec.model import Prices
 from bench.stats import intervals
+from bench.stats.rounds import is_off, repeated, widened
 
 
-def speed(records: Sequence[Record]) -> Speed:
-    """Latency of the questions answered alone, a value a question over all seeds; throughput of those in batches."""
-    alone = _by_question(records, lambda r: r.latency_s)
-    first = _by_question(records, lambda r: r.first_token_s)
-    each = _by_question(records, lambda r: r.per_token_s)
-    batched = {(r.cell, r.batch): (r.batch_size, r.batch_s) for r in records if r.latency_s is None}
-    seconds = sum(s for _, s in batched.values())
+def speed(records: Sequence[Record], cell: CellResult | None = None, usual_s: float | None = None) -> Speed:
+    """Latency of the questions answered alone, a value a question over all seeds; throughput of those in batches.
+
+    `cell` is the one of `records` that was timed in rounds, and `usual_s` the usual yardstick of the run. Rounds that
+    were off count only where all were.
+    """
+    rounds = _rounds(records, cell, usual_s) if cell and usual_s else ()
+    kept = [r for r in rounds if not r.off] or rounds
+    first = _by_question(records, lambda r: r.latency_s)
+    medians = [r.p50_s for r in kept if r.p50_s]
+    level = statistics.geometric_mean(medians) / statistics.median(first) if medians else 1.0
+    alone = [level * seconds for seconds in first]
+    tokens = {key: _by_question(records, value) for key, value in TOKEN_TIMES.items()}
+    rate = repeated([r.questions_per_s for r in kept if r.questions_per_s])
     return Speed(
         n=len(alone),
         p50_s=_percentile(alone, 50),
         p90_s=_percentile(alone, 90),
         p95_s=_percentile(alone, 95),
         p99_s=_percentile(alone, 99),
-        p50_interval_s=intervals.median_interval(alone),
-        first_token_s=statistics.median(first) if first else None,
-        per_token_s=statistics.median(each) if each else None,
-        questions_per_s=sum(n for n, _ in batched.values()) / seconds if seconds else None,
+        p50_interval_s=latency_interval(alone, 50, medians),
+        **{key: level * statistics.median(found) if found else None for key, found in tokens.items()},
+        questions_per_s=rate.mean if rate else _throughput(records),
         batched_n=len({r.question for r in records if r.latency_s is None}),
-        batch_size=max((n for n, _ in batched.values()), default=None),
+        batch_size=max((r.batch_size for r in records if r.latency_s is None), default=None),
+        questions_per_s_interval=(rate.low, rate.high) if rate else None,
+        level=level,
+        rounds=tuple(rounds),
     )
+
+
+def _throughput(records: Sequence[Record]) -> float | None:
+    """Questions answered in batches, per second."""
+    batched = {(r.cell, r.batch): (r.batch_size, r.batch_s) for r in records if r.latency_s is None}
+    seconds = sum(s for _, s in batched.values())
+    return sum(n for n, _ in batched.values()) / seconds if seconds else None
+
+
+TOKEN_TIMES: Mapping[str, Callable[[Record], float | None]] = {
+    "first_token_s": lambda record: record.first_token_s,
+    "per_token_s": lambda record: record.per_token_s,
+}
+
+
+def _rounds(records: Sequence[Record], cell: CellResult, usual_s: float) -> tuple[Round, ...]:
+    """What each round found. A round asks few questions: its median latency is that of all, times what its own
+    questions took in it against what they took at first."""
+    first = {r.question: r.latency_s for r in records if r.seed == cell.seed and r.latency_s}
+    whole = _by_question(records, lambda r: r.latency_s)
+    found = []
+    for turn in cell.turns:
+        ratios = [seconds / first[question] for question, seconds in turn.alone_s.items() if question in first]
+        asked, took = (sum(column) for column in zip(*turn.batches, strict=True)) if turn.batches else (0, 0.0)
+        found.append(
+            Round(
+                number=turn.round,
+                p50_s=statistics.median(ratios) * statistics.median(whole) if ratios else None,
+                questions_per_s=asked / took if took else None,
+                off=is_off(turn.yardstick_s, usual_s),
+            )
+        )
+    return tuple(found)
+
+
+def latency_interval(seconds: Sequence[float], percent: int, medians: Sequence[float]) -> tuple[float, float] | None:
+    """95% interval of a percentile: by the questions asked, and where there are rounds by what their medians vary."""
+    asked, value, level = (
+        intervals.percentile_interval(seconds, percent),
+        _percentile(seconds, percent),
+        repeated(medians),
+    )
+    if asked is None or value is None or level is None:
+        return asked
+    return widened(value, asked, (value * level.low / level.mean, value * level.high / level.mean))
 
 
 def _percentile(values: Sequence[float], percent: int) -> float | None:

@@ -22,6 +22,12 @@ class Measure(Block):
         64, ge=0, description="Questions answered one at a time, after warm-up; the others are answered in batches."
     )
     warmup: int = Field(4, ge=0, description="Questions answered before timing starts.")
+    rounds: int = Field(
+        3,
+        ge=0,
+        description="Rounds over all systems, in turns, in which some questions are timed again; 0: no intervals of "
+        "times, and none of costs.",
+    )
     determinism: int = Field(
         0, ge=0, description="Questions asked again, alone and in their batch, to count answers that change."
     )

@@ -15,8 +15,8 @@ from bench.scoring.schema import Claim, ClaimStatus, Slowdown, SlowdownPoint
 from bench.stats import intervals
 from bench.stats.comparisons import Pair, holm
 from bench.stats.planning import ALPHA
-from bench.verdict.decision import ALIKE
 from bench.verdict.evidence import Evidence
+from bench.verdict.noise import ALIKE
 
 SMALL = 10_000  # passages, below which an HNSW graph is searched nearly whole
 ABOUT = (1.15, 1.45)  # what "about 30% slower" may mean

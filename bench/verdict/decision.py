@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.scoring import money
 from bench.scoring.grade import Column, pairwise, panel
 from bench.scoring.schema import Costs, Criteria, Criterion, Outcome
 from bench.spec.model import Weights
 from bench.stats.bootstrap import Array
 from bench.stats.comparisons import Pair, Panel, Verdict, compare_family, joint
+from bench.verdict.noise import Noise
 
 CRITERIA: tuple[Criterion, ...] = ("cost", "latency", "memory")  # weighed by their logarithm
-ALIKE = {"cost": 1.3, "latency": 1.3, "memory": 1.1}  # factors by which two runs of one system differ
 Offsets = Mapping[str, Mapping[Criterion, float]]  # system -> criterion -> points that its figure takes off
 
 
@@ -45,21 +46,21 @@ def decide(
     columns: Mapping[str, Column],
     offset: Offsets,
     weights: Weights,
-    costs: Mapping[str, Costs],
+    noise: Noise,
     margin: float | None,
 ) -> Decision:
     """The choice among feasible systems, each pair on the questions that both have."""
     value = {name: column.mean + sum(offset[name].values()) for name, column in columns.items()}
     best = max(value, key=lambda name: value[name])
-    pairs = compare_family(_weighed(columns, offset, weights), margin=margin)
+    pairs = compare_family(_weighed(columns, offset, weights, noise), margin=margin)
     seen = {name: [_from(pair, name) for pair in pairs if name in (pair.a, pair.b)] for name in columns}
     verdicts = {name: {pair.b: pair.verdict for pair in seen[name]} for name in columns}
     level = [best, *(other for other, verdict in verdicts[best].items() if verdict == "equivalent")]
     decided = [name for name in level if _is_decided(verdicts[name], len(columns))]
-    choice = cheapest([name for name in columns if name in decided], costs) if decided else best
+    choice = _cheapest([name for name in columns if name in decided], noise.costs) if decided else best
     same = tuple(other for other in columns if verdicts[choice].get(other) == "equivalent")
     among = tuple(n for n in columns if n != choice and verdicts[choice].get(n, "inconclusive") == "inconclusive")
-    shares, common = _shares_ahead(columns, offset, weights)
+    shares, common = _shares_ahead(columns, offset, weights, noise)
     return Decision(
         outcome=_outcome(undecided=bool(among), same=bool(same)),
         choice=choice,
@@ -86,7 +87,7 @@ def _outcome(*, undecided: bool, same: bool) -> Outcome:
 
 
 def _weighed(
-    columns: Mapping[str, Column], offset: Offsets, weights: Weights
+    columns: Mapping[str, Column], offset: Offsets, weights: Weights, noise: Noise
 ) -> list[tuple[Panel, list[tuple[str, str]]]]:
     """The pairs, with what the weights take off; figures that repeats would not tell apart take off the same."""
     parts = pairwise(columns)
@@ -95,18 +96,22 @@ def _weighed(
     found = []
     for whole, names in parts:
         for a, b in names:
-            apart = sum(_apart(offset[a][key] - offset[b][key], key, weights) for key in offset[a])
+            apart = sum(
+                _apart(offset, key, a, b, getattr(weights, key) * noise.between(key, a, b)) for key in offset[a]
+            )
             found.append((Panel({a: whole.values[a] + apart, b: whole.values[b]}, whole.clusters), [(a, b)]))
     return found
 
 
-def _apart(points: float, key: Criterion, weights: Weights) -> float:
-    """What a criterion counts between two systems, less what the noise of one run can make of it."""
-    noise = getattr(weights, key) * math.log10(ALIKE[key])
+def _apart(offset: Offsets, key: Criterion, a: str, b: str, noise: float) -> float:
+    """The points that a criterion counts between two systems, less what noise can make of it."""
+    points = offset[a][key] - offset[b][key]
     return math.copysign(max(0.0, abs(points) - noise), points)
 
 
-def _shares_ahead(columns: Mapping[str, Column], offset: Offsets, weights: Weights) -> tuple[dict[str, float], int]:
+def _shares_ahead(
+    columns: Mapping[str, Column], offset: Offsets, weights: Weights, noise: Noise
+) -> tuple[dict[str, float], int]:
     """The share of joint resamples in which each system is ahead, ties shared out; and the questions it rests on."""
     whole = panel(columns)
     if whole is None:
@@ -114,7 +119,10 @@ def _shares_ahead(columns: Mapping[str, Column], offset: Offsets, weights: Weigh
     drawn = joint(whole)
     matrix = np.stack(
         [
-            values + _noisy(offset[name], weights, number, len(values))
+            values
+            + _noisy(
+                offset[name], {k: getattr(weights, k) * noise.of(k, name) for k in offset[name]}, number, len(values)
+            )
             for number, (name, values) in enumerate(drawn.items())
         ]
     )
@@ -122,12 +130,12 @@ def _shares_ahead(columns: Mapping[str, Column], offset: Offsets, weights: Weigh
     return dict(zip(drawn, (top / top.sum(0)).mean(1).tolist(), strict=True)), len(whole.clusters)
 
 
-def _noisy(offset: Mapping[Criterion, float], weights: Weights, number: int, resamples: int) -> Array:
-    """What the weights take off a system in each resample: its figures vary as repeats of one run do."""
+def _noisy(offset: Mapping[Criterion, float], half: Mapping[Criterion, float], number: int, resamples: int) -> Array:
+    """What the weights take off a system in each resample: its figures vary as repeats do. `half` are the half-widths
+    of their 95% intervals, in points."""
     rng, found = np.random.default_rng([number, 3]), np.zeros(resamples)
     for key, points in offset.items():
-        spread = getattr(weights, key) * math.log10(ALIKE[key]) / 1.96 / math.sqrt(2)
-        found += points + spread * rng.standard_normal(resamples)
+        found += points + half[key] / 1.96 * rng.standard_normal(resamples)
     return found
 
 
@@ -149,11 +157,9 @@ def offsets(figures: Mapping[str, Criteria], weights: Weights) -> dict[str, dict
     return off
 
 
-def cheapest(names: Sequence[str], costs: Mapping[str, Costs]) -> str:
-    """The first, in the order of the spec, of those that cost about as little as any."""
-    known = {name: usd for name in names if (usd := costs[name].usd_per_month) is not None}
-    limit = ALIKE["cost"] * min(known.values(), default=0.0)
-    return next((name for name in names if name in known and known[name] <= limit), names[0])
+def _cheapest(names: Sequence[str], costs: Mapping[str, Costs]) -> str:
+    """The first, in the order of the spec, of those that none is shown to cost less than."""
+    return next(iter(money.cheapest({name: costs[name] for name in names})), names[0])
 
 
 def _from(pair: Pair, name: str) -> Pair:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from bench.execution.run_file import Number
 from bench.scoring.grade import estimate
+from bench.scoring.resources import latency_interval
 from bench.scoring.schema import Costs, MeasuredSystem, Need, NeedState
 from bench.spec.model import Needs
-from bench.stats import intervals
 from bench.verdict.evidence import Evidence
 
 PERCENTILES = {"p50_latency_s": 50, "p90_latency_s": 90, "p95_latency_s": 95}
@@ -18,10 +18,12 @@ def constraints(name: str, evidence: Evidence, costs: Costs, memory: Number | No
     """Each need of the spec against this system. A need is not decided where the 95% interval holds the limit."""
     system, needs = evidence.named[name], evidence.run.spec.needs
     latency = list(evidence.latency.get(name, {}).values())
+    intervals = {"usd_per_month": costs.usd_per_month_interval}
     found = []
     for key, limit, value in _limits(system, needs, costs, memory):
         percent = PERCENTILES.get(key)
-        ends = intervals.percentile_interval(latency, percent) if percent else None
+        medians = [r.p50_s for r in system.speed.kept if r.p50_s]
+        ends = latency_interval(latency, percent, medians) if percent else intervals.get(key)
         found.append(_need(key, limit, value, ends))
     if needs.min_quality is not None:
         score = estimate(evidence.ranked[name])

@@ -10,9 +10,10 @@ from bench.metrics.registry import title
 from bench.scoring import money
 from bench.scoring.schema import Costs, Criteria, MeasuredSystem, Need, NeedFlip, Recommendation, WeightFlip
 from bench.verdict.contradictions import contradictions, split
-from bench.verdict.decision import ALIKE, CRITERIA, Decision, Offsets, decide, offsets
+from bench.verdict.decision import CRITERIA, Decision, Offsets, decide, offsets
 from bench.verdict.evidence import Evidence
 from bench.verdict.needs import constraints, may_serve
+from bench.verdict.noise import ALIKE, Noise
 from bench.verdict.sentence import listed, no_system, sentence
 
 WORTH = ALIKE["latency"]  # times smaller, below which two runs of one system may differ as much
@@ -44,6 +45,7 @@ def recommend(evidence: Evidence) -> Recommendation:
         costs=costs,
         criteria=figures,
         break_even=tuple(money.break_even({name: costs[name] for name in feasible}, spec.volumes.updates_per_month)),
+        cheapest=money.cheapest({name: costs[name] for name in feasible}),
         outcome="nothing feasible",
         asked=max((system.n for system in rivals.values()), default=None),
         scored=max((len(evidence.ranked[name].questions) for name in feasible), default=None),
@@ -56,7 +58,7 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
     figures, weights = found.criteria, evidence.run.spec.needs.weights
     offset = offsets({name: figures[name] for name in found.feasible}, weights)
     columns = {name: evidence.ranked[name] for name in found.feasible}
-    decision = decide(columns, offset, weights, found.costs, evidence.margin)
+    decision = decide(columns, offset, weights, Noise(evidence.named, found.costs), evidence.margin)
     against = tuple(contradictions(evidence, decision, found.feasible))
     if against:
         decision = replace(decision, outcome="contradicted")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.core.vocabulary import Answer, Hit
-from tests.made_up import Asked, Made, asked, right, scored, showing
+from tests.made_up import Asked, Made, asked, right, scored, showing, turns
 
 JUDGE = {"base_url": "http://localhost:1/v1", "model": "m", "metrics": ["answer_accuracy"], "max_failed": 0.9}
 
@@ -146,6 +146,27 @@ def test_a_millisecond_is_no_difference(tmp_path: Path) -> None:
     far = {"a": Made(same, latency_s=0.004), "b": Made(same, latency_s=0.4)}
     told = scored(tmp_path / "t", far, asked(), needs={"weights": {"latency": 0.1}}).recommendation
     assert told.choice == "a" and told.outcome == "winner"  # the control: a hundred times is one
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "outcome"),
+    [
+        ([1.0, 1.02, 0.98], [1.01, 1.0, 0.99], "winner"),  # times that repeat
+        ([1.0, 2.0, 0.5], [1.02, 1.96, 0.5], "winner"),  # busy rounds hurt both alike
+        ([1.0, 1.6, 0.6], [0.6, 1.0, 1.6], "undecided"),  # times that do not repeat
+    ],
+)
+def test_rounds_say_what_a_difference_in_time_is_worth(
+    tmp_path: Path, mine: list[float], other: list[float], outcome: str
+) -> None:
+    """Identical answers, one system twice as fast: that counts where the rounds agree on it."""
+    same = right(0.8, "x")
+    systems = {
+        "a": Made(same, latency_s=0.005, cell=turns(0.005, mine)),
+        "b": Made(same, latency_s=0.010, cell=turns(0.010, other)),
+    }
+    found = scored(tmp_path, systems, asked(), needs={"weights": {"latency": 0.1}}).recommendation
+    assert found.outcome == outcome, found.sentence
 
 
 def test_tuned_once_is_provisional(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bench.scoring.schema import Costs, Criteria
 from bench.spec.model import Weights
 from bench.verdict.decision import offsets
 from bench.verdict.recommendation import pareto
-from tests.made_up import Asked, Made, asked, right, scored
+from tests.made_up import Asked, Made, asked, right, scored, turns
 
 
 def costs(build: float, thousand: float, refresh: float | None, storage: float = 0.0, months: float = 12) -> Costs:
@@ -77,6 +78,54 @@ def test_prices_follow_what_a_system_runs_on(tmp_path: Path) -> None:
     found = scored(tmp_path, systems, asked(300), prices=prices).measured
     assert found["local"].cost.thousand_questions_usd == pytest.approx(1000 * 0.01 / 3600 * 3.6)  # a cent
     assert found["remote"].cost.thousand_questions_usd == pytest.approx(1000 * (1000 * 2 + 100 * 10) / 1e6)  # 3 USD
+
+
+def test_costs_carry_the_intervals_of_the_rounds(tmp_path: Path) -> None:
+    """0.36 USD an hour is 0.0001 a second. A question of 10 ms in each of three equal rounds costs 0.000001, exactly;
+    rounds of 5, 10 and 20 ms have logarithms of standard deviation ln 2, and t = 4.303 with two degrees of freedom."""
+    cell = {"artefacts": []}
+    systems = {
+        "steady": Made(right(0.8), latency_s=0.01, cell=cell | turns(0.01, [1, 1, 1])),
+        "varying": Made(right(0.8), latency_s=0.01, cell=cell | turns(0.01, [0.5, 1, 2])),
+        "dear": Made(right(0.8), latency_s=1.0, cell=cell | turns(1.0, [1, 1, 1])),
+    }
+    found = scored(tmp_path, systems, asked(), prices={"cpu_hour_usd": 0.36})
+    costs_of = found.recommendation.costs
+    assert costs_of["steady"].thousand_questions_interval_usd == pytest.approx((0.001, 0.001))
+    factor = math.exp(4.30265 * math.log(2) / math.sqrt(3))
+    ends = costs_of["varying"].thousand_questions_interval_usd
+    assert ends == pytest.approx((0.001 / factor, 0.001 * factor), rel=1e-4)
+    assert found.recommendation.cheapest == ("steady", "varying")
+    assert all(rate.off is False for rate in found.measured["varying"].speed.rounds)
+
+
+def test_a_disturbed_round_is_left_out_and_told(tmp_path: Path) -> None:
+    """A round in which all took three times as long, as its yardstick did, changes no figure."""
+    cell = turns(0.01, [1, 1, 1, 3], yardsticks=[1, 1, 1, 3])
+    found = scored(tmp_path, {"a": Made(right(0.8), latency_s=0.02, cell=cell)}, asked())
+    speed = found.measured["a"].speed
+    assert [r.off for r in speed.rounds] == [False, False, False, True]
+    assert speed.questions_per_s == pytest.approx(100) and speed.level == pytest.approx(0.5)
+    assert speed.p50_s == pytest.approx(0.01, rel=0.02)  # as in the rounds, not as at first
+    assert any("a (1 of 4)" in line for line in caveats(read_run(tmp_path), found))
+
+
+def test_a_break_even_is_a_range() -> None:
+    """20 a month more, 4 a thousand questions less: at 5,000. With 15% on what was timed and costs per question of
+    4 to 6 against 0.9 to 1.1, at 16.4 / 5.1 thousand at least and 24.1 / 2.9 thousand at most."""
+    rag, tuned = costs(12.0, 5.0, 0.0), costs(252.0, 1.0, 0.0)
+    ends = {"rag": (4.0, 6.0), "tuned": (0.9, 1.1)}
+    priced = {
+        name: c.model_copy(update={"usd_per_month": 1.0, "thousand_questions_interval_usd": ends[name]})
+        for name, c in (("rag", rag), ("tuned", tuned))
+    }
+    (found,) = money.break_even(priced, 0)
+    assert found.interval is not None and found.interval[1] is not None
+    least, most = (21 / 1.15 - 1 * 1.15) / 5.1, (21 * 1.15 - 1 / 1.15) / 2.9
+    assert found.interval == pytest.approx((1000 * least, 1000 * most))
+    alike = {n: c.model_copy(update={"thousand_questions_interval_usd": (0.9, 6.0)}) for n, c in priced.items()}
+    (open_end,) = money.break_even(alike, 0)
+    assert open_end.interval is not None and open_end.interval[1] is None
 
 
 def test_the_front_by_hand() -> None:

@@ -40,6 +40,8 @@ class Costs(Part):
     storage_usd_per_month: float
     fixed_usd_per_month: float | None
     usd_per_month: float | None = None
+    thousand_questions_interval_usd: tuple[float, float] | None = None  # 95%, by what rounds differ by
+    usd_per_month_interval: tuple[float, float] | None = None
 
 
 class Criteria(Part):
@@ -53,7 +55,8 @@ class Criteria(Part):
 class BreakEven(Part):
     """Two systems: from how many questions a month `low`, which costs less to ask, is the cheaper one.
 
-    `questions_per_month` is None where one is cheaper at any volume; then it is `cheaper`.
+    `questions_per_month` is None where one is cheaper at any volume; then it is `cheaper`. Its `interval` follows from
+    those of the costs; without an upper end, `low` may never be the cheaper one.
     """
 
     a: str
@@ -62,6 +65,7 @@ class BreakEven(Part):
     high: str
     questions_per_month: float | None
     cheaper: str | None
+    interval: tuple[float, float | None] | None = None
 
 
 class WeightFlip(Part):
@@ -116,6 +120,7 @@ class Recommendation(Part):
     costs: dict[str, Costs]
     criteria: dict[str, Criteria]
     break_even: tuple[BreakEven, ...]
+    cheapest: tuple[str, ...] = ()  # of the feasible systems: those that none is shown to cost less than
     outcome: Outcome
     choice: str | None = None
     best: str | None = None

@@ -41,8 +41,21 @@ class Doubt(Part):
     decisive: bool
 
 
+class Round(Part):
+    """One round: what the median latency and the throughput were in it. `off`: its yardstick was off."""
+
+    number: int
+    p50_s: float | None
+    questions_per_s: float | None
+    off: bool
+
+
 class Speed(Part):
-    """Latency of the questions answered alone, in seconds; throughput of those answered in batches."""
+    """Latency of the questions answered alone, in seconds; throughput of those answered in batches.
+
+    `level` is by what the latencies were multiplied, so that they are those of the rounds, not of one moment; the
+    intervals hold what rounds differ by, and what questions do.
+    """
 
     n: int
     p50_s: float | None
@@ -55,6 +68,14 @@ class Speed(Part):
     questions_per_s: float | None
     batched_n: int
     batch_size: int | None
+    questions_per_s_interval: tuple[float, float] | None = None
+    level: float = 1.0
+    rounds: tuple[Round, ...] = ()
+
+    @property
+    def kept(self) -> tuple[Round, ...]:
+        """The rounds that count: those that were not off, or all where all were."""
+        return tuple(r for r in self.rounds if not r.off) or self.rounds
 
 
 class Build(Part):

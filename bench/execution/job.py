@@ -1,0 +1,26 @@
+"""What a run hands to a process that it forks: a cell, or a turn of one in a round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell or a turn, as `job.json` in its folder."""
+
+    cell: str
+    system: str
+    kind: str
+    seed: int
+    identity: str
+    config: dict[str, Any]
+    task: str  # folder of the task in the store
+    store: str
+    latency_questions: int
+    warmup: int
+    sys_path: list[str]
+    environment: dict[str, Any]
+    determinism: int = 0
+    round: int | None = None  # where set, the job is a turn of that round, not the cell

@@ -1,0 +1,76 @@
+"""Rounds over the systems once their cells are done: each answers a few questions again, in turns.
+
+A round goes through the systems in the order of the spec, the next one backwards, so that a busy minute hurts all
+alike. A turn beside a yardstick that is off is taken again.
+
+reports/<run>/cells/<cell>/turns/<round>/   job.json, result.json, log.txt
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.core.files import read_json
+from bench.core.vocabulary import JSON
+from bench.execution.run_folder import cell_folder, is_done
+from bench.spec.cells import Cell
+from bench.stats.rounds import is_off
+
+AGAIN = 2  # times that the turns that were disturbed are taken again
+SLOW_S = 30.0  # a system of the user's own that builds for longer is not built again for every round
+
+Take = Callable[[Cell, int], None]  # runs one turn of a cell in a round
+
+
+def timed_cells(folder: Path, cells: Sequence[Cell]) -> list[Cell]:
+    """The first finished cell of each of the spec's own systems; experiments and slow own kinds are left out."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.scenario is None and cell.system not in found and _may_be_timed(folder, cell):
+            found[cell.system] = cell
+    return list(found.values())
+
+
+def _may_be_timed(folder: Path, cell: Cell) -> bool:
+    path = cell_folder(folder, cell.id) / "result.json"
+    result: dict[str, JSON] = read_json(path) if path.exists() else {}
+    if result.get("status") != "done" or result.get("facts") is not None:
+        return False
+    return "." not in cell.kind or result["load_s"] <= SLOW_S
+
+
+def take_rounds(folder: Path, cells: Sequence[Cell], *, rounds: int, take: Take) -> None:
+    """Take the turns that are not there, and again those that were disturbed."""
+    for number in range(1, rounds + 1):
+        for cell in cells if number % 2 else reversed(cells):
+            if not is_done(turn_folder(folder, cell, number), _identity(folder, cell)):
+                take(cell, number)
+    for _ in range(AGAIN):
+        for cell, number in disturbed(folder, cells, rounds):
+            take(cell, number)
+
+
+def disturbed(folder: Path, cells: Sequence[Cell], rounds: int) -> list[tuple[Cell, int]]:
+    """The turns whose yardstick is off from the median of all."""
+    found = {(c.id, turn["round"]): (c, turn) for c in cells for turn in turns(folder, c, rounds)}
+    seconds = [s for _, turn in found.values() for s in turn["yardstick_s"]]
+    usual = statistics.median(seconds) if seconds else 0.0
+    return [(cell, turn["round"]) for cell, turn in found.values() if is_off(turn["yardstick_s"], usual)]
+
+
+def turns(folder: Path, cell: Cell, rounds: int) -> list[dict[str, JSON]]:
+    """The turns of a cell that were taken."""
+    paths = [turn_folder(folder, cell, number) for number in range(1, rounds + 1)]
+    identity = _identity(folder, cell)
+    return [read_json(path / "result.json") for path in paths if is_done(path, identity)]
+
+
+def turn_folder(folder: Path, cell: Cell, number: int) -> Path:
+    """The folder of a cell's turn in a round."""
+    return cell_folder(folder, cell.id) / "turns" / str(number)
+
+
+def _identity(folder: Path, cell: Cell) -> str:
+    return str(read_json(cell_folder(folder, cell.id) / "result.json")["identity"])

@@ -1,0 +1,122 @@
+"""Rounds: their order, what is taken again, and what the intervals of their times hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.execution.rounds import disturbed, take_rounds, timed_cells, turn_folder
+from bench.execution.run import Silent, run
+from bench.execution.run_folder import cell_folder
+from bench.spec.cells import Cell, cells
+from bench.spec.load import parse
+from bench.stats.rounds import is_off, repeated, widened
+from tests.conftest import raw_spec, scores_json
+
+
+def finished(folder: Path, names: str) -> list[Cell]:
+    """Cells that have ended well, as a run leaves them."""
+    made = cells(parse(raw_spec(systems=[{"name": n, "kind": "tests.kinds.echo"} for n in names])))
+    for cell in made:
+        path = cell_folder(folder, cell.id)
+        path.mkdir(parents=True)
+        (path / "result.json").write_text(json.dumps({"status": "done", "identity": cell.id, "load_s": 0.0}))
+    return made
+
+
+class Machine:
+    """Takes turns, beside yardsticks that are given: of the turn that is taken at each place, 1 elsewhere."""
+
+    def __init__(self, folder: Path, off: dict[int, float]) -> None:
+        self.folder, self.off, self.taken = folder, off, list[tuple[str, int]]()
+
+    def take(self, cell: Cell, number: int) -> None:
+        seconds = self.off.get(len(self.taken), 1.0)
+        self.taken.append((cell.system, number))
+        path = turn_folder(self.folder, cell, number)
+        path.mkdir(parents=True, exist_ok=True)
+        told = {"status": "done", "identity": cell.id, "round": number, "yardstick_s": [1.0, seconds]}
+        (path / "result.json").write_text(json.dumps(told))
+
+
+def test_rounds_go_there_and_back(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, {})
+    take_rounds(tmp_path, finished(tmp_path, "abc"), rounds=3, take=machine.take)
+    assert "".join(name for name, _ in machine.taken) == "abccbaabc"
+
+
+def test_a_disturbed_turn_is_taken_again_and_told_if_it_stays_so(tmp_path: Path) -> None:
+    made = finished(tmp_path, "ab")
+    once = Machine(tmp_path, {1: 1.3})
+    take_rounds(tmp_path, made, rounds=3, take=once.take)
+    assert once.taken[6:] == [("b", 1)] and disturbed(tmp_path, made, 3) == []
+    always = Machine(tmp_path / "t", dict.fromkeys((1, 6, 7), 1.3))
+    others = finished(tmp_path / "t", "ab")
+    take_rounds(tmp_path / "t", others, rounds=3, take=always.take)
+    assert always.taken[6:] == [("b", 1)] * 2
+    assert [(c.system, n) for c, n in disturbed(tmp_path / "t", others, 3)] == [("b", 1)]
+
+
+def test_turns_that_are_there_stay(tmp_path: Path) -> None:
+    made, machine = finished(tmp_path, "ab"), Machine(tmp_path, {})
+    take_rounds(tmp_path, made, rounds=1, take=machine.take)
+    take_rounds(tmp_path, made, rounds=2, take=machine.take)
+    assert machine.taken == [("a", 1), ("b", 1), ("b", 2), ("a", 2)]
+
+
+def test_a_run_times_its_systems_in_rounds(tmp_path: Path) -> None:
+    """Through real processes: the slower system is slower in every round, and an experiment has no turn."""
+    systems = [{"name": "a", "kind": "tests.kinds.echo"}, {"name": "b", "kind": "tests.kinds.echo", "delay_s": 0.03}]
+    seen: list[tuple[str, int]] = []
+
+    class Tell(Silent):
+        def turn(self, name: str, number: int, rounds: int) -> None:
+            seen.append((name, number))
+
+    spec = parse(raw_spec(systems=systems, seeds=[1, 2], measure={"rounds": 2, "warmup": 0, "latency_questions": 12}))
+    outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s", progress=Tell())
+    assert seen[:4] == [("a-s1", 1), ("b-s1", 1), ("b-s1", 2), ("a-s1", 2)]
+    speeds = {name: s["speed"] for name, s in scores_json(outcome.folder)["systems"].items()}
+    for quick, slow in zip(speeds["a"]["rounds"], speeds["b"]["rounds"], strict=True):
+        assert quick["p50_s"] < 0.03 <= slow["p50_s"] and quick["questions_per_s"] > slow["questions_per_s"]
+    assert run(spec, out=tmp_path / "r", store=tmp_path / "s").computed == 0
+    again = parse(raw_spec(systems=systems, seeds=[1, 2], measure={"warmup": 0, "latency_questions": 12}))
+    assert run(again, out=tmp_path / "r", store=tmp_path / "s").computed == 0  # rounds are no part of a cell
+
+
+def test_who_is_timed(tmp_path: Path) -> None:
+    made = finished(tmp_path, "abc")
+    slow = cell_folder(tmp_path, made[0].id) / "result.json"
+    slow.write_text(json.dumps({"status": "done", "identity": "a", "load_s": 31.0}))  # an own kind that builds long
+    failed = cell_folder(tmp_path, made[1].id) / "result.json"
+    failed.write_text(json.dumps({"status": "failed", "reason": "x"}))
+    assert [cell.system for cell in timed_cells(tmp_path, made)] == ["c"]
+
+
+def test_repeated_by_hand() -> None:
+    """Student's t with two degrees of freedom is 4.3027 at 97.5%."""
+    found = repeated([1.0, 2.0, 4.0])
+    assert found is not None and found.mean == pytest.approx(2.0)
+    assert found.high == pytest.approx(2.0 * np.exp(4.302653 * np.log(2) / np.sqrt(3)), rel=1e-6)
+    assert found.low * found.high == pytest.approx(4.0)
+    assert repeated([1.0]) is None and repeated([1.0, 0.0]) is None
+
+
+def test_intervals_of_rounds_cover() -> None:
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(1000):
+        found = repeated(np.exp(rng.normal(0.5, 0.2, 3)).tolist())
+        assert found is not None
+        inside += found.low <= np.exp(0.5) <= found.high
+    assert 0.93 <= inside / 1000 <= 0.97
+
+
+def test_independent_reasons_add_as_squares() -> None:
+    low, high = widened(10.0, (10 / 1.3, 10 * 1.3), (10 / 1.4, 10 * 1.4))
+    both = np.exp(np.hypot(np.log(1.3), np.log(1.4)))
+    assert (low, high) == pytest.approx((10 / both, 10 * both))
+    assert is_off([1.0, 1.16], 1.0) and is_off([0.84, 1.0], 1.0) and not is_off([0.86, 1.14], 1.0)
