@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench.core.vocabulary import Record
@@ -13,38 +14,62 @@ from bench.scoring.money import hourly_usd
 from bench.scoring.schema import Build, Cost, Limits, Memory, Round, Speed, Tokens
 from bench.spec.model import Prices
 from bench.stats import intervals
-from bench.stats.rounds import is_off, repeated, widened
+from bench.stats.rounds import Spread, is_off, repeated, spread, widened
 
 
-def speed(records: Sequence[Record], cell: CellResult | None = None, usual_s: float | None = None) -> Speed:
+@dataclass(frozen=True)
+class Spreads:
+    """How much one round's figures of a system vary, over all systems of a run; None where there are no rounds."""
+
+    latency: Spread | None = None
+    throughput: Spread | None = None
+
+    @classmethod
+    def of(cls, rounds: Mapping[str, Sequence[Round]]) -> Spreads:
+        """From the rounds of every system."""
+        found = {name: kept(by_system) for name, by_system in rounds.items()}
+        return cls(
+            spread({name: {r.number: r.p50_s for r in by if r.p50_s} for name, by in found.items()}),
+            spread(
+                {name: {r.number: r.questions_per_s for r in by if r.questions_per_s} for name, by in found.items()}
+            ),
+        )
+
+
+def speed(records: Sequence[Record], rounds: Sequence[Round] = (), spreads: Spreads = Spreads()) -> Speed:
     """Latency of the questions answered alone, a value a question over all seeds; throughput of those in batches.
 
-    `cell` is the one of `records` that was timed in rounds, and `usual_s` the usual yardstick of the run. Rounds that
-    were off count only where all were.
+    Where there are rounds, what was seen first is brought to their level, and intervals hold what they differ by.
     """
-    rounds = _rounds(records, cell, usual_s) if cell and usual_s else ()
-    kept = [r for r in rounds if not r.off] or rounds
     first = _by_question(records, lambda r: r.latency_s)
-    medians = [r.p50_s for r in kept if r.p50_s]
-    level = statistics.geometric_mean(medians) / statistics.median(first) if medians else 1.0
-    alone = [level * seconds for seconds in first]
+    usual = statistics.median(first) if first else 0.0
+    level = repeated([r.p50_s / usual for r in kept(rounds) if r.p50_s], spreads.latency) if usual else None
+    rate = repeated([r.questions_per_s for r in kept(rounds) if r.questions_per_s], spreads.throughput)
+    factor = level.mean if level else 1.0
+    alone = [factor * seconds for seconds in first]
     tokens = {key: _by_question(records, value) for key, value in TOKEN_TIMES.items()}
-    rate = repeated([r.questions_per_s for r in kept if r.questions_per_s])
+    ends = (level.low, level.high) if level else None
     return Speed(
         n=len(alone),
         p50_s=_percentile(alone, 50),
         p90_s=_percentile(alone, 90),
         p95_s=_percentile(alone, 95),
         p99_s=_percentile(alone, 99),
-        p50_interval_s=latency_interval(alone, 50, medians),
-        **{key: level * statistics.median(found) if found else None for key, found in tokens.items()},
+        p50_interval_s=latency_interval(alone, 50, factor, ends),
+        **{key: factor * statistics.median(found) if found else None for key, found in tokens.items()},
         questions_per_s=rate.mean if rate else _throughput(records),
         batched_n=len({r.question for r in records if r.latency_s is None}),
         batch_size=max((r.batch_size for r in records if r.latency_s is None), default=None),
         questions_per_s_interval=(rate.low, rate.high) if rate else None,
-        level=level,
+        level=factor,
+        level_interval=ends,
         rounds=tuple(rounds),
     )
+
+
+def kept(rounds: Sequence[Round]) -> Sequence[Round]:
+    """The rounds that count: those that were not off, or all where all were."""
+    return [r for r in rounds if not r.off] or rounds
 
 
 def _throughput(records: Sequence[Record]) -> float | None:
@@ -60,8 +85,8 @@ TOKEN_TIMES: Mapping[str, Callable[[Record], float | None]] = {
 }
 
 
-def _rounds(records: Sequence[Record], cell: CellResult, usual_s: float) -> tuple[Round, ...]:
-    """What each round found. A round asks few questions: its median latency is that of all, times what its own
+def rounds(records: Sequence[Record], cell: CellResult, usual_s: float) -> tuple[Round, ...]:
+    """What each round of a cell found, `usual_s` being the usual yardstick of the run. A round asks few questions: its median latency is that of all, times what its own
     questions took in it against what they took at first."""
     first = {r.question: r.latency_s for r in records if r.seed == cell.seed and r.latency_s}
     whole = _by_question(records, lambda r: r.latency_s)
@@ -80,16 +105,14 @@ def _rounds(records: Sequence[Record], cell: CellResult, usual_s: float) -> tupl
     return tuple(found)
 
 
-def latency_interval(seconds: Sequence[float], percent: int, medians: Sequence[float]) -> tuple[float, float] | None:
-    """95% interval of a percentile: by the questions asked, and where there are rounds by what their medians vary."""
-    asked, value, level = (
-        intervals.percentile_interval(seconds, percent),
-        _percentile(seconds, percent),
-        repeated(medians),
-    )
-    if asked is None or value is None or level is None:
+def latency_interval(
+    seconds: Sequence[float], percent: int, level: float, ends: tuple[float, float] | None
+) -> tuple[float, float] | None:
+    """95% interval of a percentile: by the questions asked, and where there are rounds by those of their level."""
+    asked, value = intervals.percentile_interval(seconds, percent), _percentile(seconds, percent)
+    if asked is None or value is None or ends is None:
         return asked
-    return widened(value, asked, (value * level.low / level.mean, value * level.high / level.mean))
+    return widened(value, asked, (value * ends[0] / level, value * ends[1] / level))
 
 
 def _percentile(values: Sequence[float], percent: int) -> float | None:

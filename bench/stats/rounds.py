@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy import stats as distributions
@@ -24,21 +24,52 @@ class Repeated:
     low: float
     high: float
 
-    @property
-    def half_width(self) -> float:
-        """Half of the interval, as a decimal logarithm."""
-        return math.log10(self.high / self.low) / 2
+
+@dataclass(frozen=True)
+class Spread:
+    """How much one time varies around what is usual for its system: the standard deviation of its natural logarithm,
+    and the degrees of freedom that it rests on."""
+
+    sd: float
+    df: int
+
+    def half_width(self, variance: float) -> float:
+        """Half of a 95% interval, for a figure whose variance is so many times that of one time."""
+        return float(distributions.t.ppf(0.975, self.df)) * self.sd * math.sqrt(variance)
 
 
-def repeated(figures: Sequence[float]) -> Repeated | None:
-    """The geometric mean of positive figures with Student's t interval of their logarithms; None below two."""
-    if len(figures) < 2 or min(figures) <= 0:
+Times = Mapping[str, Mapping[int, float]]  # system -> round -> seconds, or any other positive figure
+
+
+def spread(times: Times) -> Spread | None:
+    """How much the figures of one system vary from round to round, pooled over the systems; None without two of one.
+
+    A machine is as restless for one system as for another: with three rounds, one system alone would say little.
+    """
+    logs = [[math.log(value) for value in by_round.values()] for by_round in times.values() if by_round]
+    df = sum(len(values) - 1 for values in logs)
+    squares = sum((value - statistics.fmean(values)) ** 2 for values in logs for value in values)
+    return Spread(math.sqrt(squares / df), df) if df else None
+
+
+def within(times: Times) -> Spread | None:
+    """The same, once what all systems of a round have in common is taken away: two of them are compared within it."""
+    logs = {name: {n: math.log(value) for n, value in by_round.items()} for name, by_round in times.items() if by_round}
+    off = {name: {n: v - statistics.fmean(found.values()) for n, v in found.items()} for name, found in logs.items()}
+    rounds = sorted({number for found in off.values() for number in found})
+    common = {n: statistics.fmean(found[n] for found in off.values() if n in found) for n in rounds}
+    df = sum(len(found) for found in off.values()) - len(off) - len(rounds) + 1
+    squares = sum((value - common[n]) ** 2 for found in off.values() for n, value in found.items())
+    return Spread(math.sqrt(squares / df), df) if df > 0 else None
+
+
+def repeated(figures: Sequence[float], known: Spread | None) -> Repeated | None:
+    """The geometric mean of positive figures, with its interval by a spread; None without either."""
+    if not figures or known is None:
         return None
-    logs = [math.log(figure) for figure in figures]
-    mean = statistics.fmean(logs)
-    spread = statistics.stdev(logs) / math.sqrt(len(logs))
-    half = float(distributions.t.ppf(0.975, len(logs) - 1)) * spread
-    return Repeated(math.exp(mean), math.exp(mean - half), math.exp(mean + half))
+    mean = statistics.geometric_mean(figures)
+    half = known.half_width(1 / len(figures))
+    return Repeated(mean, mean * math.exp(-half), mean * math.exp(half))
 
 
 def widened(mean: float, *intervals: tuple[float, float]) -> tuple[float, float]:

@@ -22,8 +22,11 @@ def constraints(name: str, evidence: Evidence, costs: Costs, memory: Number | No
     found = []
     for key, limit, value in _limits(system, needs, costs, memory):
         percent = PERCENTILES.get(key)
-        medians = [r.p50_s for r in system.speed.kept if r.p50_s]
-        ends = latency_interval(latency, percent, medians) if percent else intervals.get(key)
+        ends = (
+            latency_interval(latency, percent, system.speed.level, system.speed.level_interval)
+            if percent
+            else intervals.get(key)
+        )
         found.append(_need(key, limit, value, ends))
     if needs.min_quality is not None:
         score = estimate(evidence.ranked[name])

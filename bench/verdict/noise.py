@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from bench.scoring.schema import Costs, Criterion, MeasuredSystem
-from bench.stats.rounds import repeated
+from bench.stats.rounds import Spread, within
 
 ALIKE: Mapping[Criterion, float] = {"cost": 1.3, "latency": 1.3, "memory": 1.1}  # factors, where no rounds were taken
 
@@ -20,23 +21,28 @@ class Noise:
     costs: Mapping[str, Costs]
 
     def between(self, key: Criterion, a: str, b: str) -> float:
-        """Of the ratio of two systems. Latencies are compared within each round, so that a slow round cancels."""
-        if key == "latency":
-            mine, other = (self._medians(name) for name in (a, b))
-            found = repeated([mine[number] / other[number] for number in mine if number in other])
-            return found.half_width if found else math.log10(ALIKE[key])
-        return math.hypot(self.of(key, a), self.of(key, b))
+        """Of the ratio of two systems. Latencies are compared within the rounds that both have, so that a slow round
+        cancels."""
+        if key != "latency":
+            return math.hypot(self.of(key, a), self.of(key, b))
+        shared = len(self._medians[a].keys() & self._medians[b].keys())
+        if not shared or self._within is None:
+            return math.log10(ALIKE[key])
+        return self._within.half_width(2 / shared) / math.log(10)
 
     def of(self, key: Criterion, name: str) -> float:
         """Of one system's figure."""
-        ends = self.costs[name].usd_per_month_interval if key == "cost" else None
-        if key == "latency":
-            found = repeated(list(self._medians(name).values()))
-            ends = (found.low, found.high) if found else None
+        known = {"cost": self.costs[name].usd_per_month_interval, "latency": self.systems[name].speed.level_interval}
+        ends = known.get(key)
         if ends is None or ends[0] <= 0:
             return math.log10(ALIKE[key]) / math.sqrt(2)
         return math.log10(ends[1] / ends[0]) / 2
 
-    def _medians(self, name: str) -> dict[int, float]:
-        """round -> median latency, of the rounds that count."""
-        return {r.number: r.p50_s for r in self.systems[name].speed.kept if r.p50_s}
+    @cached_property
+    def _within(self) -> Spread | None:
+        return within(self._medians)
+
+    @cached_property
+    def _medians(self) -> dict[str, dict[int, float]]:
+        """system -> round -> median latency, of the rounds that count."""
+        return {n: {r.number: r.p50_s for r in s.speed.kept if r.p50_s} for n, s in self.systems.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from bench.execution.run import Silent, run
 from bench.execution.run_folder import cell_folder
 from bench.spec.cells import Cell, cells
 from bench.spec.load import parse
-from bench.stats.rounds import is_off, repeated, widened
+from bench.stats.rounds import is_off, repeated, spread, widened, within
 from tests.conftest import raw_spec, scores_json
 
 
@@ -76,14 +77,14 @@ def test_a_run_times_its_systems_in_rounds(tmp_path: Path) -> None:
         def turn(self, name: str, number: int, rounds: int) -> None:
             seen.append((name, number))
 
-    spec = parse(raw_spec(systems=systems, seeds=[1, 2], measure={"rounds": 2, "warmup": 0, "latency_questions": 12}))
+    spec = parse(raw_spec(systems=systems, measure={"rounds": 2, "warmup": 0, "latency_questions": 12}))
     outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s", progress=Tell())
     assert seen[:4] == [("a-s1", 1), ("b-s1", 1), ("b-s1", 2), ("a-s1", 2)]
     speeds = {name: s["speed"] for name, s in scores_json(outcome.folder)["systems"].items()}
     for quick, slow in zip(speeds["a"]["rounds"], speeds["b"]["rounds"], strict=True):
         assert quick["p50_s"] < 0.03 <= slow["p50_s"] and quick["questions_per_s"] > slow["questions_per_s"]
     assert run(spec, out=tmp_path / "r", store=tmp_path / "s").computed == 0
-    again = parse(raw_spec(systems=systems, seeds=[1, 2], measure={"warmup": 0, "latency_questions": 12}))
+    again = parse(raw_spec(systems=systems, measure={"warmup": 0, "latency_questions": 12}))
     assert run(again, out=tmp_path / "r", store=tmp_path / "s").computed == 0  # rounds are no part of a cell
 
 
@@ -96,23 +97,39 @@ def test_who_is_timed(tmp_path: Path) -> None:
     assert [cell.system for cell in timed_cells(tmp_path, made)] == ["c"]
 
 
-def test_repeated_by_hand() -> None:
-    """Student's t with two degrees of freedom is 4.3027 at 97.5%."""
-    found = repeated([1.0, 2.0, 4.0])
-    assert found is not None and found.mean == pytest.approx(2.0)
-    assert found.high == pytest.approx(2.0 * np.exp(4.302653 * np.log(2) / np.sqrt(3)), rel=1e-6)
-    assert found.low * found.high == pytest.approx(4.0)
-    assert repeated([1.0]) is None and repeated([1.0, 0.0]) is None
+def test_spreads_by_hand() -> None:
+    """Logarithms -1, 0, 1 and 0, 0, 0 around their systems' means: squares 2, with 2 degrees of freedom each."""
+    e = math.e
+    times = {"a": {1: 1 / e, 2: 1.0, 3: e}, "b": {1: 5.0, 2: 5.0, 3: 5.0}}
+    found = spread(times)
+    assert found is not None and found.df == 4 and found.sd == pytest.approx(math.sqrt(2 / 4))
+    left = within(times)  # rounds have -1/2, 0, 1/2 in common; what is left is 1/2 in four places
+    assert left is not None and left.df == 2 and left.sd == pytest.approx(math.sqrt(4 * 0.25 / 2))
+    both = repeated([1.0, 2.0, 4.0], found)
+    assert both is not None and both.mean == pytest.approx(2.0) and both.low * both.high == pytest.approx(4.0)
+    half = 2.776445 * math.sqrt(1 / 2) / math.sqrt(3)  # Student's t with four degrees of freedom
+    assert both.high == pytest.approx(2.0 * math.exp(half), rel=1e-6)
+    assert spread({"a": {1: 1.0}}) is None and within({"a": {1: 1.0, 2: 2.0}}) is None and repeated([1.0], None) is None
 
 
 def test_intervals_of_rounds_cover() -> None:
+    """Five systems, three rounds with noise of their own and noise that all share: of one system, and of two."""
     rng = np.random.default_rng(1)
-    inside = 0
-    for _ in range(1000):
-        found = repeated(np.exp(rng.normal(0.5, 0.2, 3)).tolist())
+    alone = pairs = 0
+    for _ in range(600):
+        logs = rng.normal(0, 0.2, (1, 3)) + rng.normal(0, 0.1, (5, 3))
+        times = {str(i): {n: float(np.exp(v)) for n, v in enumerate(row)} for i, row in enumerate(logs)}
+        left = within(times)
+        assert left is not None
+        ratio = float((logs[0] - logs[1]).mean())
+        pairs += abs(ratio) <= left.half_width(2 / 3)
+        own = {
+            str(i): {n: float(np.exp(v)) for n, v in enumerate(row)} for i, row in enumerate(rng.normal(0, 0.2, (5, 3)))
+        }
+        found = repeated(list(own["0"].values()), spread(own))
         assert found is not None
-        inside += found.low <= np.exp(0.5) <= found.high
-    assert 0.93 <= inside / 1000 <= 0.97
+        alone += found.low <= 1.0 <= found.high
+    assert 0.93 <= alone / 600 <= 0.97 and 0.93 <= pairs / 600 <= 0.97
 
 
 def test_independent_reasons_add_as_squares() -> None:

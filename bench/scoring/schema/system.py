@@ -70,6 +70,7 @@ class Speed(Part):
     batch_size: int | None
     questions_per_s_interval: tuple[float, float] | None = None
     level: float = 1.0
+    level_interval: tuple[float, float] | None = None
     rounds: tuple[Round, ...] = ()
 
     @property
