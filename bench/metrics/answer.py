@@ -12,6 +12,7 @@ from bench.core.normalisation import normalise
 from bench.core.vocabulary import Answer, Record
 from bench.metrics import grounding, text
 from bench.metrics.abstention import abstains
+from bench.metrics.label import label
 
 Phrases = Sequence[str]
 
@@ -33,7 +34,7 @@ def _says_nothing(answer: Answer, abstain: Phrases) -> bool:
 
 def _against(answer: Answer, references: tuple[str, ...]) -> tuple[float, float]:
     """SQuAD's (exact match, F1) of an answer."""
-    return (0.0, 0.0) if answer.error else text.squad(answer.text, references)
+    return (0.0, 0.0) if answer.error else text.matched(answer.text, references)
 
 
 def em(record: Record, abstain: Phrases) -> float | None:
@@ -86,7 +87,7 @@ def label_accuracy(record: Record, abstain: Phrases) -> float | None:
     """Whether the choice that the answer names is a right one, where answers are a closed set."""
     if not record.answers or not record.choices:
         return None
-    return float(not record.answer.error and text.label(record.answer.text, record.choices) in record.answers)
+    return float(not record.answer.error and label(record.answer.text, record.choices) in record.answers)
 
 
 def form(record: Record, abstain: Phrases) -> float | None:

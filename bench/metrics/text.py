@@ -1,4 +1,4 @@
-"""Answers against references: SQuAD EM and F1, containment, ROUGE-L, labels. Pure functions."""
+"""Answers against references: SQuAD EM and F1, containment, ROUGE-L. Pure functions."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ def squad(answer: str, references: Sequence[str]) -> tuple[float, float]:
     said = normalise(answer)
     known = [normalise(reference) for reference in references]
     return float(said in known), max(_f1(said.split(), k.split()) for k in known)
+
+
+def matched(answer: str, references: Sequence[str]) -> tuple[float, float]:
+    """SQuAD's scores, but a reference that its normalisation erases, such as the letter A, is compared as it stands."""
+    known = [reference for reference in references if normalise(reference)]
+    erased = {_bare(reference) for reference in references if not normalise(reference)}
+    if _bare(answer) in erased:
+        return 1.0, 1.0
+    return squad(answer, known) if known else (0.0, 0.0)
+
+
+def _bare(text: str) -> str:
+    return text.strip().strip(".,:;!?()[]\"'").lower()
 
 
 def _f1(said: Sequence[str], known: Sequence[str]) -> float:
@@ -86,13 +99,3 @@ def matches(answer: str, form: str) -> bool:
 def holds(answer: str, facts: Sequence[str]) -> float:
     """Share of the facts that stand in the answer, whatever its form."""
     return sum(contains(answer, [f]) for f in facts) / len(facts) if facts else 0.0
-
-
-def label(answer: str, choices: Sequence[str]) -> str | None:
-    """The choice that the answer names: the whole of it, or else the only one that it contains."""
-    said = normalise(answer)
-    whole = [c for c in choices if normalise(c) == said]
-    if whole:
-        return whole[0]
-    named = [c for c in choices if contains(answer, [c])]
-    return named[0] if len(named) == 1 else None

@@ -1,0 +1,100 @@
+"""The choice that an answer names, of a closed set: letters, words such as yes and no, or whole texts. Pure functions.
+
+Tried in this order, and the first that decides does: the whole answer is a choice; the answer announces its choice ("the
+answer is B"); it starts with one ("B, because"); exactly one is named at all. What is named after "not" does not count.
+A letter counts only as a capital of its own, for "a" is an article and "I" a pronoun.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+_ANNOUNCED = (
+    r"(?:\b(?:final |correct |best |right )*(?:answer|choice|option|label|verdict|classification|prediction)"
+    r"(?: would be| should be| must be| is|:| =)?|\\boxed|\bi (?:would )?(?:choose|pick|select|go with|say)|\bmy answer is)"
+    r"[\s:=*_`\"'(\[{]*(?:option |choice |letter )?[\s*_`\"'(\[{]*"
+)
+_BEFORE = r"(?<![\w-])"
+_AFTER = r"(?![\w-])"
+_DENIED = r"\b(?:not|isn't|rather than|instead of|n't be|neither|nor|cannot be|exclude[sd]?|rules? out)[\s*_`\"'(]*(?:an? |the )?(?:option |choice )?$"
+_EDGES = " \t\n.,:;!?*_`\"'()[]{}"
+_MARK = re.compile(r"^\(?([A-Za-z0-9])[.):]\s+(.+)$", re.DOTALL)  # a choice that is a letter with its text
+
+
+def label(answer: str, choices: Sequence[str]) -> str | None:
+    """The choice that the answer names; None where it names none, or several without saying which it is."""
+    return _label(answer, tuple(choices))
+
+
+@lru_cache(4096)
+def _label(answer: str, choices: tuple[str, ...]) -> str | None:
+    said = answer.strip().translate(_QUOTES)
+    bare = said.strip(_EDGES)
+    for choice in choices:
+        if bare.lower() in (form.strip(_EDGES).lower() for form in _forms(choice)):
+            return choice
+    return _announced(said, choices) or _leading(said, choices) or _only(said, choices)
+
+
+_QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
+
+
+@lru_cache(1024)
+def _forms(choice: str) -> tuple[str, ...]:
+    """How a choice may be written: whole, and where it is a letter with a text, each of them."""
+    marked = _MARK.match(choice.strip())
+    return (choice.strip(), marked[1], marked[2].strip()) if marked else (choice.strip(),)
+
+
+@lru_cache(1024)
+def _pattern(form: str) -> str:
+    """A form as a word of its own, in any case; a single letter in capitals only."""
+    words = r"\s+".join(map(re.escape, form.strip(_EDGES).split()))
+    return f"{_BEFORE}{words.upper() if _is_letter(form) else f'(?i:{words})'}{_AFTER}"
+
+
+def _is_letter(form: str) -> bool:
+    return len(form) == 1 and form.isalpha()
+
+
+def _named(said: str, choices: Sequence[str]) -> list[tuple[int, int, str]]:
+    """(start, end, choice) of every choice that is named and not denied, the longest one at each place."""
+    found = []
+    for choice in choices:
+        for form in _forms(choice):
+            for match in re.finditer(_pattern(form), said):
+                if not re.search(_DENIED, said[: match.start()], re.IGNORECASE):
+                    found.append((match.start(), match.end(), choice))
+    longest = [a for a in found if not any(b[0] <= a[0] and a[1] <= b[1] and b[1] - b[0] > a[1] - a[0] for b in found)]
+    return sorted(longest)
+
+
+def _announced(said: str, choices: Sequence[str]) -> str | None:
+    """The last choice that follows an announcement."""
+    ends = [match.end() for match in re.finditer(_ANNOUNCED, said, re.IGNORECASE)]
+    named = [choice for start, _, choice in _named(said, choices) if start in ends]
+    return named[-1] if named else None
+
+
+def _leading(said: str, choices: Sequence[str]) -> str | None:
+    """The choice that the answer starts with, set off by a sign, by a line's end or by a word such as because."""
+    skipped = len(said) - len(said.lstrip(_EDGES))
+    for start, end, choice in _named(said, choices):
+        rest = said[end:]
+        if start == skipped and re.match(
+            r"\s*(?:$|[.,:;!?)\]}*\n\u2013\u2014-]|(?i:because|since|as|is|it|the|this)\b)", rest
+        ):
+            return choice
+    return None
+
+
+def _only(said: str, choices: Sequence[str]) -> str | None:
+    """The only choice that is named. A letter that begins a sentence as a word ("A pump", "I think") does not count."""
+    named = {
+        choice
+        for start, end, choice in _named(said, choices)
+        if not (said[start:end] in ("A", "I") and re.match(r"[ '](?!or\b|and\b|is\b)\w", said[end:]))
+    }
+    return named.pop() if len(named) == 1 else None
