@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,11 +30,26 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a part of the evidence stands: characters `start` to `end` of a passage.
+
+    Evidence that two overlapping passages hold has a place in each; `at` is where in the evidence the part begins.
+    """
+
+    passage: str
+    start: int
+    end: int
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A question with its truth. `()` as answers: the right answer is to abstain; None: no reference is known.
 
     `updated`, where set, are the right answers once the corpus holds the dataset's updates. `form` is a regular
-    expression that the whole answer must match to be in house style, and `facts` what it must then hold.
+    expression that the whole answer must match to be in house style, and `facts` what it must then hold. `spans` are
+    the pieces of evidence, each by its places, where they are known; `grades` the relevance of each gold passage, where
+    it is not 1 for all.
     """
 
     question: Question
@@ -45,6 +60,8 @@ class Example:
     updated: tuple[str, ...] = ()
     form: str = ""
     facts: tuple[str, ...] = ()
+    spans: tuple[tuple[Place, ...], ...] = ()
+    grades: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +76,15 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A retrieved chunk. `passage_id` is the corpus passage that it was cut from."""
+    """A retrieved chunk. `passage_id` is the corpus passage that it was cut from, `start` where in it the chunk begins;
+    None where that is not known."""
 
     chunk_id: str
     passage_id: str
     text: str
     score: float
     title: str = ""
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +129,8 @@ class Record:
     updated: tuple[str, ...] = ()
     form: str = ""
     facts: tuple[str, ...] = ()
+    spans: tuple[tuple[Place, ...], ...] = ()
+    grades: tuple[int, ...] = ()
     later: Answer | None = None  # what the system says once the corpus holds the updates; None: not asked
 
 
@@ -129,9 +150,15 @@ class Artefact:
 def read_record(row: dict[str, Any]) -> Record:
     """A Record from its line."""
     tuples = {k: tuple(row[k]) if row[k] is not None else None for k in ("answers", "gold", "choices")}
-    tuples |= {k: tuple(row.get(k) or ()) for k in ("updated", "facts")}  # older runs have none
+    tuples |= {k: tuple(row.get(k) or ()) for k in ("updated", "facts", "grades")}  # older runs have none
+    tuples |= {"spans": read_spans(row.get("spans") or ())}
     later = _answer(row["later"]) if row.get("later") else None
     return Record(**{**row, **tuples, "answer": _answer(row["answer"]), "later": later})
+
+
+def read_spans(rows: Iterable[Iterable[Mapping[str, JSON]]]) -> tuple[tuple[Place, ...], ...]:
+    """Evidence spans from their JSON. Raises TypeError for what are no places."""
+    return tuple(tuple(Place(**place) for place in span) for span in rows)
 
 
 def _answer(row: dict[str, Any]) -> Answer:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.core.errors import UserError
+from bench.core.vocabulary import Place, read_spans
 
 
 def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
@@ -45,3 +46,32 @@ def strings(row: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     if not isinstance(values, list | tuple) or any(not isinstance(v, str | int | float) for v in values):
         raise UserError(f"`{key}` must be a string or a list of strings.", where=where)
     return tuple(str(v) for v in values)
+
+
+def spans(row: Mapping[str, Any], key: str, where: str) -> tuple[tuple[Place, ...], ...]:
+    """Evidence: a list of spans, each a list of places in gold passages. Raises UserError."""
+    try:
+        found = read_spans(row.get(key) or ())
+    except TypeError:
+        found = ((Place("", -1, -1),),)
+    gold = strings(row, "gold", where)
+    for place in (place for span in found for place in span):
+        if place.passage not in gold or not 0 <= place.start < place.end or place.at < 0:
+            raise UserError(
+                f"`{key}` must be lists of places in gold passages.",
+                where=where,
+                remedy='Write it as [[{"passage": "p1", "start": 10, "end": 24}]], in characters.',
+            )
+    return found
+
+
+def grades(row: Mapping[str, Any], key: str, where: str) -> tuple[int, ...]:
+    """The relevance of each gold passage, whole numbers from 1 on; empty where the key is missing. Raises UserError."""
+    found = row.get(key) or []
+    gold = strings(row, "gold", where)
+    whole = isinstance(found, list) and all(type(grade) is int and grade > 0 for grade in found)
+    if not whole or len(found) not in (0, len(gold)):
+        raise UserError(
+            f"`{key}` must be a whole number from 1 on for each of the {len(gold)} gold passages.", where=where
+        )
+    return tuple(found)

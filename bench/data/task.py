@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from bench.core.digest import digest
-from bench.core.vocabulary import Example, Material, Passage
+from bench.core.digest import digest, plain
+from bench.core.vocabulary import JSON, Example, Material, Passage
 
 SPLITS = ("train", "dev", "test")
 
@@ -23,6 +23,7 @@ class Task:
     updates: tuple[Passage, ...] = ()
     paraphrases: tuple[Passage, ...] = ()
     strata: Mapping[str, str] = field(default_factory=dict)  # what each stratum asks, where the dataset says
+    notes: tuple[str, ...] = ()  # what was repaired or left out when it was read
 
     @property
     def material(self) -> Material:
@@ -38,4 +39,11 @@ class Task:
     @property
     def digest(self) -> str:
         """sha256 of the content."""
-        return digest([self.corpus, self.train, self.dev, self.test, self.updates, self.paraphrases])
+        splits = [[_told(example) for example in split] for split in (self.train, self.dev, self.test)]
+        return digest([self.corpus, *splits, self.updates, self.paraphrases])
+
+
+def _told(example: Example) -> JSON:
+    """What a digest is of: what an example does not say is left out, as if there were no such field."""
+    told = plain(example)
+    return {key: value for key, value in told.items() if value or key not in ("spans", "grades")}

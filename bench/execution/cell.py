@@ -264,6 +264,8 @@ def record(job: Job, example: Example, answer: Answer, number: int, size: int, w
         updated=example.updated,
         form=example.form,
         facts=example.facts,
+        spans=example.spans,
+        grades=example.grades,
     )
 
 

@@ -33,7 +33,9 @@ STYLE = Table(
 )
 GROUNDING = Table(
     "Retrieval and grounding",
-    "Index recall is measured against exact search; recall@k, MRR and nDCG against the gold passages. "
+    "Index recall is measured against exact search; recall@k, precision@k, MRR and nDCG of the chunks that hold the evidence, "
+    "where the dataset says in which characters of a passage it stands, else of the gold passages. Document recall@k and "
+    "the like count any chunk of a gold passage. "
     "K-Precision: share of the words of an answer that occur in the passages shown. "
     "Citations: the passages that an answer cites as [n]; without citations, those that contain the answer or the "
     "reference that it states. They are compared with the gold passages; whether they support the answer is not told.",
@@ -87,8 +89,13 @@ _ALL = (
         "abstains_wrongly", "Abstains when it should not", ANSWERS, answer.abstains_wrongly, higher_is_better=False
     ),
     Measure("recall_at_k", "Recall@k", GROUNDING, source="retrieval", asked=_sourced),
+    Measure("precision_at_k", "Precision@k", GROUNDING, source="retrieval", asked=_sourced),
     Measure("mrr", "MRR", GROUNDING, source="retrieval", asked=_sourced),
     Measure("ndcg", "nDCG@k", GROUNDING, source="retrieval", asked=_sourced),
+    Measure("document_recall_at_k", "Document recall@k", GROUNDING, source="retrieval", asked=_sourced),
+    Measure("document_precision_at_k", "Document precision@k", GROUNDING, source="retrieval", asked=_sourced),
+    Measure("document_mrr", "Document MRR", GROUNDING, source="retrieval", asked=_sourced),
+    Measure("document_ndcg", "Document nDCG@k", GROUNDING, source="retrieval", asked=_sourced),
     Measure("index_recall", "Index recall", GROUNDING, source="index"),
     Measure("k_precision", "K-Precision", GROUNDING, answer.k_precision, asked=_answerable),
     Measure("entailment", "Entailment", GROUNDING, source="entailment", asked=_answerable),
@@ -117,6 +124,7 @@ LEADING = (
     "em_strict",
     "em",
     "recall_at_k",
+    "document_recall_at_k",
 )  # which measure leads a comparison: the first that covers it
 
 

@@ -1,22 +1,27 @@
-"""Relevance of what was retrieved, by ir-measures (trec_eval's definitions)."""
+"""Relevance of what was retrieved: passages by ir-measures (trec_eval's definitions), chunks by the evidence they cover."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-Row = tuple[Sequence[str], Sequence[str]]  # (passage ids as ranked, gold ids)
+from bench.core.vocabulary import Hit, Place
+
+Row = tuple[Sequence[str], Mapping[str, int]]  # (passage ids as ranked, grade of each gold passage)
+Span = Sequence[Place]
 
 
 def measures(rows: Mapping[str, Row], k: int) -> dict[str, dict[str, float]]:
-    """recall@k, MRR@k and nDCG@k of each question. Chunks of one passage count once, at their best rank.
+    """recall@k, precision@k, MRR@k and nDCG@k of each question. Chunks of one passage count once, at their best rank.
 
     trec_eval orders by score and breaks ties by id, so the rank itself is given as the score.
     """
     import ir_measures
-    from ir_measures import RR, R, nDCG
+    from ir_measures import RR, P, R, nDCG
 
-    names = {"recall_at_k": R @ k, "mrr": RR @ k, "ndcg": nDCG @ k}
-    qrels = [ir_measures.Qrel(q, g, 1) for q, (_, gold) in rows.items() for g in gold]
+    names = {"recall_at_k": R @ k, "precision_at_k": P @ k, "mrr": RR @ k, "ndcg": nDCG @ k}
+    qrels = [ir_measures.Qrel(q, g, grade) for q, (_, gold) in rows.items() for g, grade in gold.items()]
     run = [
         ir_measures.ScoredDoc(q, i, -rank) for q, (ids, _) in rows.items() for rank, i in enumerate(dict.fromkeys(ids))
     ]
@@ -25,3 +30,43 @@ def measures(rows: Mapping[str, Row], k: int) -> dict[str, dict[str, float]]:
     for metric in ir_measures.iter_calc(list(names.values()), qrels, run):
         found[by_measure[str(metric.measure)]][metric.query_id] = float(metric.value)
     return found
+
+
+def of_spans(hits: Sequence[Hit], spans: Sequence[Span], k: int) -> dict[str, float]:
+    """recall@k, precision@k, MRR@k and nDCG@k of the chunks that overlap the evidence.
+
+    Recall is the share of the evidence that the first k chunks cover, a mean over its spans. The gain of a chunk in
+    nDCG (Jarvelin and Kekalainen 2002) is the share that it adds; at best, one chunk for each passage holds all that
+    stands there.
+    """
+    covered: list[set[int]] = [set() for _ in spans]
+    sizes = [max(place.at + place.end - place.start for place in span) for span in spans]
+    gains, relevant = [], []
+    for hit in hits[:k]:
+        held = [_held(hit, span) for span in spans]
+        relevant.append(any(held))
+        gains.append(
+            sum(len(new - old) / size for new, old, size in zip(held, covered, sizes, strict=True)) / len(spans)
+        )
+        covered = [old | new for old, new in zip(covered, held, strict=True)]
+    ideal = [n / len(spans) for _, n in Counter(span[0].passage for span in spans).most_common(k)]
+    return {
+        "recall_at_k": sum(gains),
+        "precision_at_k": sum(relevant) / k,
+        "mrr": next((1 / rank for rank, is_so in enumerate(relevant, 1) if is_so), 0.0),
+        "ndcg": _dcg(gains) / _dcg(ideal),
+    }
+
+
+def _held(hit: Hit, span: Span) -> set[int]:
+    """The characters of a span that a chunk holds."""
+    held: set[int] = set()
+    for place in span:
+        if place.passage == hit.passage_id and hit.start is not None:
+            first, last = max(place.start, hit.start), min(place.end, hit.start + len(hit.text))
+            held.update(range(place.at + first - place.start, place.at + last - place.start))
+    return held
+
+
+def _dcg(gains: Sequence[float]) -> float:
+    return sum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, 1))

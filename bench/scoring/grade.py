@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.core.system import Retrieval
 from bench.core.vocabulary import Record
 from bench.execution.run_file import SystemEntry
 from bench.metrics import retrieval as relevance
@@ -41,13 +42,37 @@ def _relevance(records: Sequence[Record], system: SystemEntry) -> dict[str, Valu
     retrieval = system.retrieval
     if retrieval is None or system.distractors is not None:
         return {}
-    rows = {
-        r.question: ([h.passage_id for h in r.answer.hits], r.gold)
-        for r in records
-        if r.answer.hits is not None and r.gold
-    }
+    shown = {r.question: r for r in records if r.answer.hits is not None and r.gold}
+    rows = {q: ([h.passage_id for h in r.answer.hits or ()], _grades(r)) for q, r in shown.items()}
     found = relevance.measures(rows, retrieval.k) if rows else {}
-    return {question: {name: values[question] for name, values in found.items()} for question in rows}
+    values: dict[str, Values] = {}
+    for question, record in shown.items():
+        of_passages = {name: by[question] for name, by in found.items()}
+        values[question] = _of_chunks(record, of_passages, retrieval)
+    return values
+
+
+def _grades(record: Record) -> dict[str, int]:
+    """gold passage -> its relevance."""
+    return dict(zip(record.gold, record.grades or [1] * len(record.gold), strict=True))
+
+
+def _of_chunks(record: Record, of_passages: Mapping[str, float], retrieval: Retrieval) -> Values:
+    """The measures of what was retrieved: of the chunks where it is known which part of a passage is the evidence, of
+    whole passages where they were not cut, else of documents."""
+    located = record.spans and all(hit.start is not None for hit in record.answer.hits or ())
+    if located:
+        of = relevance.of_spans(record.answer.hits or (), record.spans, retrieval.k)
+        return {**of, "document_recall_at_k": of_passages["recall_at_k"]} if retrieval.chunking else {**of}
+    return {DOCUMENT[name]: value for name, value in of_passages.items()} if retrieval.chunking else {**of_passages}
+
+
+DOCUMENT = {
+    "recall_at_k": "document_recall_at_k",
+    "precision_at_k": "document_precision_at_k",
+    "mrr": "document_mrr",
+    "ndcg": "document_ndcg",
+}  # what a measure is called where passages were cut, and only the passage is known to be right
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ class Chunk:
     passage_id: str
     title: str
     text: str
+    start: int | None = 0  # its first character in the passage; None where the text is not found as it stands
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store) -
     """The corpus cut by `chunking`, or whole passages without it."""
     recipe = {
         "kind": "chunks",
-        "version": 1,
+        "version": 2,
         "corpus": digest([[p.id, p.title, p.text] for p in corpus]),
         "chunking": chunking.model_dump() if chunking else None,
     }
@@ -55,7 +56,15 @@ def cut(corpus: Sequence[Passage], chunking: Chunking | None) -> list[Chunk]:
         return [Chunk(p.id, p.id, p.title, p.text) for p in corpus]
     from langchain_text_splitters import RecursiveCharacterTextSplitter
 
-    cutter = RecursiveCharacterTextSplitter(chunk_size=chunking.size, chunk_overlap=chunking.overlap)
+    cutter = RecursiveCharacterTextSplitter(
+        chunk_size=chunking.size, chunk_overlap=chunking.overlap, add_start_index=True
+    )
     return [
-        Chunk(f"{p.id}#{n}", p.id, p.title, text) for p in corpus for n, text in enumerate(cutter.split_text(p.text))
+        Chunk(f"{p.id}#{n}", p.id, p.title, d.page_content, _known(d.metadata["start_index"]))
+        for p in corpus
+        for n, d in enumerate(cutter.create_documents([p.text]))
     ]
+
+
+def _known(start: int) -> int | None:
+    return start if start >= 0 else None  # the splitter's sign that it did not find the chunk

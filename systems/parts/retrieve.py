@@ -56,7 +56,7 @@ class Retriever:
 
     def _hit(self, number: int, score: float) -> Hit:
         chunk = self.chunks.rows[number]
-        return Hit(chunk.id, chunk.passage_id, chunk.text, score, chunk.title)
+        return Hit(chunk.id, chunk.passage_id, chunk.text, score, chunk.title, chunk.start)
 
     def recall(self, texts: Sequence[str]) -> list[float] | None:
         """Share of the exact top-k that the index found, a question each; None without a vector index."""
@@ -92,7 +92,9 @@ def among(
     One gold passage stands among `count` others, and every question shows as many passages as that, gold or not: their
     number gives nothing away. A hit is the best chunk of its passage.
     """
-    gold = [Hit(i, i, corpus[i].text, 1.0, corpus[i].title) for i in question.gold] if rng.random() < keep_gold else []
+    gold = (
+        [Hit(i, i, corpus[i].text, 1.0, corpus[i].title, 0) for i in question.gold] if rng.random() < keep_gold else []
+    )
     wanted = max(0, count + 1 - len(gold)) if count else 0
     k, others = wanted + len(question.gold), dict[str, Hit]()
     while wanted:

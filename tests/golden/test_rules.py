@@ -110,23 +110,25 @@ def test_no_answer_is_right_only_where_none_is_asked_for() -> None:
     assert answer.em(record("", ("14 rpm",)), ("unknown",)) == 0.0
 
 
-def test_retrieval_on_ties_is_trec_evals() -> None:
+def test_retrieval_on_ties_and_grades_is_trec_evals() -> None:
     """Every passage with the same score: ours go by rank, which pytrec_eval is told by distinct scores."""
     pytrec_eval = pytest.importorskip("pytrec_eval")
     rng = random.Random(3)
     rows = {}
     for q in range(300):
         pool = [f"d{n}" for n in rng.sample(range(40), 12)]
-        rows[f"q{q}"] = (rng.choices(pool, k=8), rng.sample(pool, rng.randint(1, 4)))  # chunks of one passage repeat
+        gold = {d: rng.choice((1, 1, 2, 3)) for d in rng.sample(pool, rng.randint(1, 4))}
+        rows[f"q{q}"] = (rng.choices(pool, k=8), gold)  # chunks of one passage repeat
     k = 4
     got = retrieval.measures(rows, k)
     ranked = {q: list(dict.fromkeys(ids)) for q, (ids, _) in rows.items()}
     judge = pytrec_eval.RelevanceEvaluator(
-        {q: dict.fromkeys(gold, 1) for q, (_, gold) in rows.items()}, {"recall.4", "ndcg_cut.4", "recip_rank"}
+        {q: gold for q, (_, gold) in rows.items()}, {"recall.4", "ndcg_cut.4", "recip_rank", "P.4"}
     )
     right = judge.evaluate({q: {d: float(len(ids) - n) for n, d in enumerate(ids)} for q, ids in ranked.items()})
     for q, ids in ranked.items():
         assert got["recall_at_k"][q] == pytest.approx(right[q]["recall_4"], abs=1e-12)
+        assert got["precision_at_k"][q] == pytest.approx(right[q]["P_4"], abs=1e-12)
         assert got["ndcg"][q] == pytest.approx(right[q]["ndcg_cut_4"], abs=1e-12)
         first = next((n for n, d in enumerate(ids[:k], 1) if d in rows[q][1]), None)
         assert got["mrr"][q] == pytest.approx(1 / first if first else 0.0, abs=1e-12)

@@ -1,12 +1,18 @@
 """Text, grounding and retrieval measures on cases worked by hand."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from bench.core.vocabulary import Hit
+from bench.core.system import Chunking
+from bench.core.vocabulary import Answer, Hit, Place, Record
+from bench.execution.run_file import read_run
 from bench.metrics import grounding, retrieval, text
 from bench.metrics.abstention import abstains
+from bench.scoring.grade import per_question
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -36,12 +42,9 @@ def test_containment_wants_whole_words() -> None:
     assert text.contains("anything", ["the"]) == 0.0  # a reference that normalises to nothing matches nothing
 
 
-def test_abstention_and_labels() -> None:
+def test_abstention() -> None:
     assert abstains("Unknown.", ["unknown"])
     assert not abstains("unknown valve", ["unknown"])
-    assert text.label("Yes.", ["yes", "no"]) == "yes"
-    assert text.label("the answer is no", ["yes", "no"]) == "no"
-    assert text.label("yes and no", ["yes", "no"]) is None
 
 
 def test_form_is_of_the_whole_answer_and_content_of_any_answer() -> None:
@@ -75,22 +78,86 @@ def test_citations() -> None:
 
 
 def test_retrieval_measures_by_hand() -> None:
-    got = retrieval.measures({"q1": (["a", "b", "c", "d"], ["b", "z"]), "q2": (["a"], ["q"])}, 4)
+    got = retrieval.measures({"q1": (["a", "b", "c", "d"], {"b": 1, "z": 1}), "q2": (["a"], {"q": 1})}, 4)
     assert got["recall_at_k"] == {"q1": 0.5, "q2": 0.0}
     assert got["mrr"] == {"q1": 0.5, "q2": 0.0}
+    assert got["precision_at_k"] == {"q1": 0.25, "q2": 0.0}
     ideal = 1 + 1 / math.log2(3)
     assert math.isclose(got["ndcg"]["q1"], (1 / math.log2(3)) / ideal, rel_tol=1e-12)
 
 
 def test_rank_decides_not_the_document_id() -> None:
     """trec_eval breaks ties by id, descending; a retriever's order must survive it."""
-    first, last = (retrieval.measures({"q": (ids, ["z"])}, 4)["mrr"]["q"] for ids in (["z", "y", "a"], ["a", "y", "z"]))
+    first, last = (
+        retrieval.measures({"q": (ids, {"z": 1})}, 4)["mrr"]["q"] for ids in (["z", "y", "a"], ["a", "y", "z"])
+    )
     assert first == 1.0 and math.isclose(last, 1 / 3)
 
 
 def test_chunks_of_one_passage_count_once() -> None:
-    got = retrieval.measures({"q": (["p", "p", "r"], ["r"])}, 4)
+    got = retrieval.measures({"q": (["p", "p", "r"], {"r": 1})}, 4)
     assert got["mrr"]["q"] == 0.5
+
+
+def test_grades_are_gains_as_in_trec_eval() -> None:
+    """trec_eval's ndcg_cut adds the grade itself over the logarithm of the rank; recall counts every grade above 0."""
+    got = retrieval.measures({"q": (["a", "b", "c"], {"a": 1, "c": 3, "z": 2})}, 3)
+    ideal = 3 + 2 / math.log2(3) + 1 / math.log2(4)
+    assert math.isclose(got["ndcg"]["q"], (1 + 3 / math.log2(4)) / ideal, rel_tol=1e-12)
+    assert math.isclose(got["recall_at_k"]["q"], 2 / 3)
+
+
+LONG = "The pump of hall three turns. It runs at 14 rpm when warm. Its oil is Lases."
+
+
+def chunk(start: int, end: int, passage: str = "p") -> Hit:
+    return Hit(f"{passage}#{start}", passage, LONG[start:end], 1.0, start=start)
+
+
+def test_a_chunk_counts_where_it_holds_the_evidence() -> None:
+    """The evidence is characters 30 to 56 of p; another chunk of p, or the same place of another passage, is none."""
+    span = ((Place("p", 30, 56),),)
+    assert retrieval.of_spans([chunk(0, 30), chunk(56, 76)], span, 4) == {
+        "recall_at_k": 0.0,
+        "precision_at_k": 0.0,
+        "mrr": 0.0,
+        "ndcg": 0.0,
+    }
+    assert retrieval.of_spans([chunk(30, 56, "other")], span, 4)["recall_at_k"] == 0.0
+    half = retrieval.of_spans([chunk(0, 30), chunk(20, 43)], span, 4)
+    assert half["recall_at_k"] == 0.5 and half["mrr"] == 0.5 and half["precision_at_k"] == 0.25
+    assert math.isclose(half["ndcg"], 0.5 / math.log2(3))
+    both = retrieval.of_spans([chunk(20, 43), chunk(40, 60)], span, 4)
+    assert math.isclose(both["recall_at_k"], 1.0)  # what overlaps is counted once
+    assert math.isclose(both["ndcg"], 0.5 + 0.5 / math.log2(3))
+    assert retrieval.of_spans([chunk(0, 76)], span, 4)["ndcg"] == 1.0
+    assert retrieval.of_spans([chunk(0, 30), chunk(20, 43)], span, 1)["recall_at_k"] == 0.0
+
+
+def test_evidence_that_two_passages_hold_is_found_in_either() -> None:
+    """Documents are cut with an overlap: the second passage holds the last 10 of the 20 characters."""
+    span = ((Place("d#0", 50, 70, 0), Place("d#1", 0, 10, 10)),)
+    whole, rest = Hit("d#0", "d#0", "x" * 70, 1.0, start=0), Hit("d#1", "d#1", "x" * 80, 1.0, start=0)
+    assert retrieval.of_spans([whole], span, 4)["recall_at_k"] == 1.0
+    assert retrieval.of_spans([rest], span, 4)["recall_at_k"] == 0.5
+    assert retrieval.of_spans([rest, whole], span, 4)["recall_at_k"] == 1.0
+
+
+def test_where_the_evidence_is_not_known_the_name_says_document() -> None:
+    published = read_run(ROOT / "reports" / "published" / "quickstart-cpu").systems
+    entry = next(e for e in published.values() if e.retrieval and e.distractors is None)
+    retrieval_block = {**entry.config["retrieval"], "chunking": Chunking().model_dump()}
+    cut = entry.model_copy(update={"config": {**entry.config, "retrieval": retrieval_block}})
+    asked: dict[str, Any] = {"answers": ("14 rpm",), "gold": ("p",), "choices": (), "batch": 0, "batch_size": 1}
+    asked |= {"batch_s": 0.0, "latency_s": None}
+    said = Answer("14 rpm", (chunk(0, 30),))
+    blind = Record("c", "s", 1, "q", "all", "q", "?", answer=said, **asked)
+    located = replace(blind, spans=((Place("p", 30, 56),),))
+    (unknown,), (known,) = (per_question([r], cut) for r in (blind, located))
+    assert unknown["document_recall_at_k"] == 1.0 and "recall_at_k" not in unknown and "mrr" not in unknown
+    assert known["document_recall_at_k"] == 1.0 and known["recall_at_k"] == 0.0
+    (uncut,) = per_question([replace(blind, answer=Answer("14 rpm", (Hit("p", "p", LONG, 1.0),)))], entry)
+    assert uncut["recall_at_k"] == 1.0 and "document_recall_at_k" not in uncut
 
 
 @pytest.mark.parametrize(
