@@ -39,7 +39,7 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
 def read_json(path: Path) -> JSON:
     """Raises UserError with file and line for a missing or malformed file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(
             "no such file.", where=str(path), remedy="Check the path; relative paths start at the spec's folder."
@@ -69,7 +69,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of each non-blank line of a file, or of the packed one beside it. Raises UserError naming
     the line."""
     try:
-        lines = read_bytes(packed(path)).decode("utf-8").split("\n")
+        lines = read_bytes(packed(path)).decode("utf-8-sig").split("\n")
     except FileNotFoundError:
         raise UserError(
             "no such file.", where=str(path), remedy="Check the path; relative paths start at the spec's folder."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
@@ -18,7 +19,8 @@ Row = tuple[str, str, Mapping[str, Any]]  # (where it stands, default id, record
 
 
 class Fields(Block):
-    """Which field of a record means what. Dots reach into nested objects."""
+    """Which field of a record means what. Dots reach into nested objects, and `[]` into each of a list of them, as in
+    `evidence[].text`."""
 
     id: str | None = Field(None, description="Unset: the key of an object of records, or the record's number.")
     question: str = "question"
@@ -31,6 +33,8 @@ class Fields(Block):
 def mapped(name: str, test: Iterable[Row], train: Iterable[Row], fields: Fields, choices: tuple[str, ...]) -> Task:
     """The records as a task, equal passages merged. Raises UserError naming the record."""
     corpus: dict[str, Passage] = {}
+    test, train = list(test), list(train)
+    _check_answers([*test, *train], fields.answers)
     tests = tuple(_example(row, fields, choices, corpus) for row in test)
     trains = tuple(_example(row, fields, choices, corpus) for row in train)
     if not corpus and not fields.passages:
@@ -38,6 +42,19 @@ def mapped(name: str, test: Iterable[Row], train: Iterable[Row], fields: Fields,
             "no field gives passages.", where=name, remedy="Set `dataset.fields.passages` to the field that holds them."
         )
     return Task(name, tuple(corpus.values()), trains, (), tests)
+
+
+def _check_answers(rows: Sequence[Row], path: str) -> None:
+    """Raises UserError where no record has the field that the answers are in: then it is misnamed."""
+    records = [record for _, _, record in rows]
+    if records and all(_at(record, path, "", optional=True) is None for record in records):
+        have = list(dict.fromkeys(str(key) for record in records for key in record))
+        near = difflib.get_close_matches(path, have, 1, 0.5)
+        raise UserError(
+            f"no record has the field {path!r}, in which the answers are.",
+            where=rows[0][0],
+            remedy=f"Set `dataset.fields.answers`{f' to {near[0]!r}' if near else ''}. There are: {', '.join(have)}.",
+        )
 
 
 def _example(row: Row, fields: Fields, choices: tuple[str, ...], corpus: dict[str, Passage]) -> Example:
@@ -65,11 +82,19 @@ def _example(row: Row, fields: Fields, choices: tuple[str, ...], corpus: dict[st
 def _at(record: Mapping[str, Any], path: str, where: str, *, optional: bool) -> Any:
     """The field of a record; None for an optional one that it lacks. Raises UserError naming the fields there are."""
     value: Any = record
-    for step in path.split("."):
-        if optional and isinstance(value, Mapping) and step not in value:
+    steps = path.split(".")
+    for number, step in enumerate(steps, 1):
+        name = step.removesuffix("[]")
+        if optional and (not isinstance(value, Mapping) or name not in value):
             return None
-        if not isinstance(value, Mapping) or step not in value:
+        if not isinstance(value, Mapping) or name not in value:
             have = ", ".join(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
             raise UserError(f"no field {path!r}.", where=where, remedy=f"There are: {have}.")
-        value = value[step]
+        value = value[name]
+        if step != name:
+            if not isinstance(value, list):
+                raise UserError(f"{name!r} of {path!r} is no list.", where=where, remedy="Leave out its `[]`.")
+            rest = ".".join(steps[number:])
+            found = [_at(item, rest, f"{where}, {name}", optional=optional) if rest else item for item in value]
+            return [text for item in found for text in (item if isinstance(item, list) else [item]) if text is not None]
     return value

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,29 +21,50 @@ GRAM = 13  # words in a row that two texts hardly share by chance (Brown et al. 
 NEAR = 0.95  # from which two questions are near: cosine of embeddings, or 1 - edits / letters of the sorted words
 PAIRS = 1 << 24  # questions that are compared at a time: 64 MiB of similarities
 Array = npt.NDArray[np.float32]
+Key = TypeVar("Key")
 MOST = 20_000  # questions that a cell embeds to look for near ones
 
 
 def leaks(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[str]]:
     """test question id -> how training has seen it: `exact`, `13-gram`, `near in letters`. Only those that it has.
 
-    Of training, questions and their answers are looked at; passages are not, for they are what is asked about.
-    What is near in meaning a cell tells, which has an embedder (`alike`).
+    What training has seen is a question with its answer: one that is asked again of another passage, and has another
+    answer there, is none (`asked_again`). What is near in meaning a cell tells, which has an embedder (`alike`).
     """
-    asked = {normalise(e.question.text) for e in train}
-    grams = {g for e in train for g in _grams(f"{e.question.text} {' '.join(e.answers or ())}")}
+    asked = _places((normalise(e.question.text),) for e in train)
+    grams = _places(_grams(_whole(e)) for e in train)
     near = _near([e.question.text for e in train], [e.question.text for e in test])
     found: dict[str, list[str]] = {}
     for example, close in zip(test, near, strict=True):
-        text = f"{example.question.text} {' '.join(example.answers or ())}"
-        seen = {
-            "exact": normalise(example.question.text) in asked,
-            "13-gram": any(g in grams for g in _grams(text)),
-            "near in letters": any(_same(example, train[i]) for i in close),
+        places = {
+            "exact": asked.get(normalise(example.question.text), ()),
+            "13-gram": {i for gram in _grams(_whole(example)) for i in grams.get(gram, ())},
+            "near in letters": close,
         }
-        if any(seen.values()):
-            found[example.question.id] = [how for how, is_so in seen.items() if is_so]
+        seen = [how for how, known in places.items() if any(_same(example, train[i]) for i in known)]
+        if seen:
+            found[example.question.id] = seen
     return found
+
+
+def asked_again(train: Sequence[Example], test: Sequence[Example]) -> int:
+    """How many test questions training asks in the same words, with another answer each time."""
+    asked = _places((normalise(e.question.text),) for e in train)
+    known = [[train[i] for i in asked.get(normalise(e.question.text), ())] for e in test]
+    return sum(bool(same) and not any(_same(e, s) for s in same) for e, same in zip(test, known, strict=True))
+
+
+def _places(keys: Iterable[Iterable[Key]]) -> dict[Key, list[int]]:
+    """key -> the positions at which it stands."""
+    found: dict[Key, list[int]] = {}
+    for position, several in enumerate(keys):
+        for key in several:
+            found.setdefault(key, []).append(position)
+    return found
+
+
+def _whole(example: Example) -> str:
+    return f"{example.question.text} {' '.join(example.answers or ())}"
 
 
 def _same(a: Example, b: Example) -> bool:

@@ -16,7 +16,7 @@ from bench.data.formats import native
 from bench.data.source import Source
 from bench.data.task import Task
 
-VERSION = 2
+VERSION = 3
 
 
 def load(source: Source, store: Store) -> tuple[Task, dict[str, JSON]]:
@@ -45,13 +45,13 @@ def _write(task: Task, folder: Path) -> Mapping[str, JSON]:
 def recipe(source: Source, origin: JSON) -> dict[str, JSON]:
     """Of the stored task. A moved file is the same source."""
     asked = source.model_dump(mode="json", exclude={*source.path_keys, *source.folder_or_id_keys})
-    return {"kind": "task", "version": VERSION, "block": asked, "source": origin}
+    return {"kind": "task", "version": VERSION, "block": asked, "split": source.may_train_on_test, "source": origin}
 
 
 def split(task: Task, source: Source) -> Task:
     """Give a source without a training or dev split one, by whole groups."""
     train, dev, test = task.train, task.dev, task.test
-    if not train:
+    if not train and source.may_train_on_test:
         test = joined(test)
         test, train = _part(test, source.test_share, f"{source.seed}/test")
     if not dev and source.dev_share:
@@ -117,7 +117,7 @@ def check(task: Task) -> Task:
         raise UserError("there is no test question.", where=task.name, remedy="Raise test_share or give a test split.")
     _unique((p.id for p in task.corpus), "passage", task.name)
     _unique((e.question.id for e in (*task.train, *task.dev, *task.test)), "question", task.name)
-    known = {p.id for p in task.corpus}
+    known = {p.id: len(p.text) for p in task.corpus}
     for example in (*task.train, *task.dev, *task.test):
         missing = [g for g in example.question.gold if g not in known]
         if missing:
@@ -126,6 +126,14 @@ def check(task: Task) -> Task:
                 where=task.name,
                 remedy="Give the id of a line of the corpus.",
             )
+        for place in (place for span in example.spans for place in span):
+            if place.end > known[place.passage]:
+                raise UserError(
+                    f"evidence of question {example.question.id!r} ends at {place.end}, and the passage has "
+                    f"{known[place.passage]} characters.",
+                    where=task.name,
+                    remedy="Count `start` and `end` in characters of the passage.",
+                )
     moved = {p.id for p in task.updates}
     for example in task.test:
         if example.updated and moved and not moved & {*example.question.gold, example.group}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,10 +22,24 @@ class Source(Block):
     may_be_embedded: ClassVar[bool] = False  # whether `path` may be the name of a dataset inside ragtune
 
     seed: int = Field(0, description="Seed of the split, and of the choice under max_test.")
-    test_share: Share = 0.5
+    test_share: Share = Field(
+        0.5,
+        description="Share of the groups to test on, where there is no training split. All of a native folder and of a "
+        "file that is named test, unless this is set.",
+    )
     dev_share: Share = Field(0.0, description="Share of the training groups, where the source has no dev split.")
     max_test: PositiveInt | None = None
     max_train: PositiveInt | None = None
+
+    @property
+    def may_train_on_test(self) -> bool:
+        """Whether a source without a training split is split: where it does not say that it is a test, or when asked."""
+        return "test_share" in self.model_fields_set or not self.is_a_test
+
+    @property
+    def is_a_test(self) -> bool:
+        """Whether the questions stand in what is named a test."""
+        return "test" in re.split(r"[^a-z]+", Path(str(getattr(self, "path", ""))).stem.lower())
 
 
 def file_fingerprint(source: Source) -> dict[str, JSON]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from bench.core.errors import UserError
 from bench.core.files import read_jsonl
@@ -18,6 +18,8 @@ fingerprint = file_fingerprint
 
 class Beir(Source):
     """A BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv. It has no reference answers."""
+
+    is_a_test: ClassVar[bool] = True  # without train.tsv the judgements stand in test.tsv
 
     format: Literal["beir"]
     path: str
@@ -48,7 +50,7 @@ def _examples(path: Path, queries: Mapping[str, str]) -> tuple[Example, ...]:
     """The queries of one file of judgements; none where it does not exist."""
     if not path.exists():
         return ()
-    gold: dict[str, list[str]] = {}
+    gold: dict[str, dict[str, int]] = {}
     for number, row in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], 2):
         parts = row.split("\t")
         if len(parts) != 3 or not parts[2].strip().lstrip("-").isdigit():
@@ -58,8 +60,14 @@ def _examples(path: Path, queries: Mapping[str, str]) -> tuple[Example, ...]:
         if parts[0] not in queries:
             raise UserError(f"query {parts[0]!r} is not in queries.jsonl.", where=f"{path}:{number}")
         if int(parts[2]) > 0:
-            gold.setdefault(parts[0], []).append(parts[1])
+            gold.setdefault(parts[0], {})[parts[1]] = int(parts[2])
     return tuple(
-        Example(Question(query, queries[query], tuple(passages)), None, "all", passages[0])
+        Example(
+            Question(query, queries[query], tuple(passages)),
+            None,
+            "all",
+            next(iter(passages)),
+            grades=tuple(passages.values()) if set(passages.values()) != {1} else (),
+        )
         for query, passages in gold.items()
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -10,7 +11,7 @@ from bench.core.digest import visible
 from bench.core.errors import UserError
 from bench.core.files import read_jsonl
 from bench.core.system import Chunking
-from bench.core.vocabulary import JSON, Example, Passage, Question
+from bench.core.vocabulary import JSON, Example, Passage, Place, Question
 from bench.data.row import strings, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
@@ -36,18 +37,28 @@ class Documents(Source):
 def read(source: Documents, origin: JSON) -> Task:
     """Documents cut into chunks; a gold character span is every chunk that it overlaps. Raises UserError."""
     root = Path(source.path)
-    texts = {
-        p.relative_to(root).as_posix(): document_text(p)
-        for p in sorted(root.rglob("*"))
-        if visible(p, root) and p.suffix.lower() in READERS
-    }
-    if not texts:
-        raise UserError("no document found.", where=source.path, remedy=f"Supported: {', '.join(sorted(READERS))}.")
+    files = [p for p in sorted(root.rglob("*")) if p.is_file() and visible(p, root)]
+    texts = {p.relative_to(root).as_posix(): document_text(p) for p in files if p.suffix.lower() in READERS}
+    if not any(text.strip() for text in texts.values()):
+        raise UserError(
+            "no document with text was found.", where=source.path, remedy=f"Supported: {', '.join(sorted(READERS))}."
+        )
     chunks = _chunks(texts, source.chunking)
     examples = tuple(
         _located(f"{source.questions}:{n}", n, row, texts, chunks) for n, row in read_jsonl(Path(source.questions))
     )
-    return Task(root.name, tuple(p for rows in chunks.values() for _, p in rows), (), (), examples)
+    passages = tuple(p for rows in chunks.values() for _, p in rows)
+    return Task(root.name, passages, (), (), examples, notes=tuple(_left_out(files, texts, root)))
+
+
+def _left_out(files: Sequence[Path], texts: Mapping[str, str], root: Path) -> Iterator[str]:
+    """What was not read: files of a kind that is not supported, and documents without text, such as scanned pages."""
+    other = [p.relative_to(root).as_posix() for p in files if p.suffix.lower() not in READERS]
+    empty = [name for name, text in texts.items() if not text.strip()]
+    for names, why in ((other, f"are not of {', '.join(sorted(READERS))}"), (empty, "hold no text (scanned pages?)")):
+        if names:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            yield f"{len(names)} files were left out, for they {why}: {', '.join(names[:5])}{more}."
 
 
 def _chunks(texts: Mapping[str, str], chunking: Chunking) -> Chunks:
@@ -74,18 +85,64 @@ def _located(where: str, number: int, row: Mapping[str, Any], texts: Mapping[str
     name = text_of(row, "document", where)
     if name not in texts:
         raise UserError(f"no document {name!r}.", where=where, remedy=f"There are: {', '.join(list(texts)[:8])}.")
-    quote = row.get("quote") or (answers[0] if answers else "")
-    start = row["start"] if "start" in row else texts[name].find(str(quote))
-    end = row["end"] if "end" in row else start + len(str(quote))
-    if not isinstance(start, int) or not isinstance(end, int) or not 0 <= start < end <= len(texts[name]):
+    start, end = _span(row, str(row.get("quote") or (answers[0] if answers else "")), name, texts[name], where)
+    places = tuple(
+        Place(p.id, max(start, at) - at, min(end, at + len(p.text)) - at, max(start, at) - start)
+        for at, p in chunks[name]
+        if at < end and start < at + len(p.text)
+    )
+    question = Question(ident, text_of(row, "question", where), tuple(place.passage for place in places))
+    return Example(question, answers, "answerable" if answers else "unanswerable", name, spans=(places,))
+
+
+def _span(row: Mapping[str, Any], quote: str, name: str, whole: str, where: str) -> tuple[int, int]:
+    """The first character of the evidence in its document, and the one after the last. Raises UserError.
+
+    `quote` is looked for where `start` is not given; where it stands more than once, `occurrence` says which is meant.
+    """
+    start, end = row.get("start"), row.get("end")
+    if start is None:
+        start = _place(row, quote, name, whole, where)
+    end = start + len(quote) if end is None and type(start) is int else end
+    if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(whole):
         raise UserError(
-            f"the span of the answer was not found in {name!r}.",
+            f"`start` {start!r} and `end` {end!r} are no span of {name!r}, which has {len(whole):,} characters.",
+            where=where,
+            remedy="Give both in characters, or `quote` as it stands in the document.",
+        )
+    if row.get("quote") and whole[start:end] != quote:
+        raise UserError(
+            f"`quote` is {quote!r}, and at `start` {start} of {name!r} stands {whole[start:end]!r}.",
+            where=where,
+            remedy="Leave out `start` and `end`, or mend the one that is wrong.",
+        )
+    return start, end
+
+
+def _place(row: Mapping[str, Any], quote: str, name: str, whole: str, where: str) -> int:
+    """Where the quote begins: its only place, or the one that `occurrence` counts from 1 on. Raises UserError."""
+    found = [match.start() for match in re.finditer(re.escape(quote), whole)] if quote else []
+    if not found:
+        raise UserError(
+            f"{quote!r} does not stand in {name!r}.",
             where=where,
             remedy="Give `quote` as it stands in the document, or `start` and `end` in characters.",
         )
-    gold = tuple(p.id for at, p in chunks[name] if at < end and start < at + len(p.text))
-    question = Question(ident, text_of(row, "question", where), gold)
-    return Example(question, answers, "answerable" if answers else "unanswerable", name)
+    which = row.get("occurrence", 1 if len(found) == 1 else None)
+    if which is None:
+        places = ", ".join(f"{at} (line {whole.count(chr(10), 0, at) + 1})" for at in found[:5])
+        raise UserError(
+            f"{quote!r} stands {len(found)} times in {name!r}: at {places}.",
+            where=where,
+            remedy="Say which is meant by `occurrence: 1` and so on, or by `start`, or give a longer `quote`.",
+        )
+    if type(which) is not int or not 1 <= which <= len(found):
+        raise UserError(
+            f"`occurrence` is {which!r}, and {quote!r} stands {len(found)} times in {name!r}.",
+            where=where,
+            remedy=f"Give a whole number from 1 to {len(found)}.",
+        )
+    return found[which - 1]
 
 
 def document_text(path: Path) -> str:
@@ -97,13 +154,13 @@ def document_text(path: Path) -> str:
 
 
 def _plain(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8-sig")
 
 
 def _html(path: Path) -> str:
     from bs4 import BeautifulSoup
 
-    soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    soup = BeautifulSoup(path.read_text(encoding="utf-8-sig"), "html.parser")
     for tag in soup(["script", "style", "noscript"]):
         tag.decompose()
     return str(soup.get_text("\n", strip=True))

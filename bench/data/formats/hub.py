@@ -27,6 +27,11 @@ class Hub(Source):
     fields: Fields = Fields()
     choices: tuple[str, ...] = ()
 
+    @property
+    def is_a_test(self) -> bool:
+        """Whether the split is named a test."""
+        return "test" in self.test_split.lower()
+
 
 def fingerprint(source: Hub) -> dict[str, JSON]:
     """sha256 of a local folder, or the commit of a hub dataset. Raises UserError where there is neither."""

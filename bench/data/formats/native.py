@@ -15,7 +15,7 @@ from bench.core.digest import file_digest, plain
 from bench.core.errors import UserError
 from bench.core.files import read_jsonl, write_json, write_jsonl
 from bench.core.vocabulary import JSON, Example, Passage, Question
-from bench.data.row import pattern, strings, text_of
+from bench.data.row import grades, pattern, spans, strings, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import SPLITS, Task
 
@@ -30,6 +30,8 @@ class Native(Source):
     format: Literal["native"] = "native"
     path: str = Field(description="The folder, or the name of an embedded dataset.")
 
+    is_a_test: ClassVar[bool] = True  # without train.jsonl the questions stand in test.jsonl
+
 
 def read(source: Native, origin: JSON) -> Task:
     """The folder that the source names."""
@@ -40,8 +42,9 @@ def write_folder(folder: Path, task: Task, **about: JSON) -> None:
     """Write a task as a native folder."""
     splits = {n: getattr(task, n) for n in SPLITS}
     write_parts(folder, task.corpus, splits, updates=task.updates, paraphrases=task.paraphrases)
-    strata = {"strata": dict(task.strata)} if task.strata else {}
-    write_json(folder / "dataset.yaml", {"name": task.name, **strata, **about})  # JSON is YAML
+    told = {"strata": dict(task.strata), "notes": list(task.notes)}
+    known = {key: value for key, value in told.items() if value}
+    write_json(folder / "dataset.yaml", {"name": task.name, **known, **about})  # JSON is YAML
 
 
 def write_parts(
@@ -74,8 +77,14 @@ def line(example: Example) -> dict[str, JSON]:
         "stratum": example.stratum,
         "group": example.group,
     }
-    more = {"choices": example.question.choices, "updated": example.updated, "facts": example.facts}
-    return row | {k: list(v) for k, v in more.items() if v} | ({"form": example.form} if example.form else {})
+    more = {
+        "choices": example.question.choices,
+        "updated": example.updated,
+        "facts": example.facts,
+        "grades": example.grades,
+        "spans": example.spans,
+    }
+    return row | {k: plain(v) for k, v in more.items() if v} | ({"form": example.form} if example.form else {})
 
 
 def read_folder(folder: Path) -> Task:
@@ -101,7 +110,8 @@ def read_folder(folder: Path) -> Task:
     others = [_passages(p) if p.exists() else () for p in (folder / "updates.jsonl", folder / "paraphrases.jsonl")]
     described = {str(k): str(v) for k, v in strata.items()}
     name = str(about.get("name", folder.name))
-    return Task(name, corpus, splits["train"], splits["dev"], splits["test"], others[0], others[1], described)
+    notes = strings(about, "notes", str(about_path))
+    return Task(name, corpus, splits["train"], splits["dev"], splits["test"], others[0], others[1], described, notes)
 
 
 def _passages(path: Path) -> tuple[Passage, ...]:
@@ -123,6 +133,19 @@ def _passages(path: Path) -> tuple[Passage, ...]:
     return tuple(rows)
 
 
+def _answers(row: Mapping[str, JSON], where: str) -> tuple[str, ...]:
+    """The reference answers. Raises UserError where there are some and all are blank: is nothing right, or unknown?"""
+    found = strings(row, "answers", where)
+    kept = tuple(answer for answer in found if answer.strip())
+    if found and not kept:
+        raise UserError(
+            "every answer is blank.",
+            where=where,
+            remedy="Write `[]` where the right answer is to abstain, and `null` where no reference is known.",
+        )
+    return kept
+
+
 def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> tuple[Example, ...]:
     if not path.exists():
         return ()
@@ -136,13 +159,15 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
                 strings(row, "gold", where),
                 strings(row, "choices", where),
             ),
-            None if row.get("answers", ()) is None else tuple(a for a in strings(row, "answers", where) if a.strip()),
+            None if row.get("answers", ()) is None else _answers(row, where),
             str(row.get("stratum") or "all"),
             str(row.get("group") or next(iter(strings(row, "gold", where)), row["id"])),
             name,
             strings(row, "updated", where),
             pattern(row, "form", where),
             strings(row, "facts", where),
+            spans(row, "spans", where),
+            grades(row, "grades", where),
         )
         if example.question.id in seen:
             raise UserError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from bench.core.digest import digest
 from bench.core.errors import UserError
 from bench.core.files import read_json
-from bench.core.vocabulary import JSON, Example, Passage, Question
+from bench.core.vocabulary import JSON, Example, Passage, Place, Question
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
 
@@ -17,7 +18,7 @@ fingerprint = file_fingerprint
 
 
 class Squad(Source):
-    """SQuAD v1 or v2 JSON. Passages are paragraphs, groups are articles."""
+    """SQuAD v1 or v2 JSON. Passages are paragraphs; groups are articles, or paragraphs where there is one article."""
 
     path_keys: ClassVar[tuple[str, ...]] = ("path", "train_path")
 
@@ -26,32 +27,80 @@ class Squad(Source):
     train_path: str | None = None
 
 
+@dataclass
+class _Reading:
+    """What reading adds up: the paragraphs by their ids, and answers that did not stand where the file said."""
+
+    by_title: bool
+    corpus: dict[str, Passage] = field(default_factory=dict)
+    moved: int = 0
+    lost: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was repaired, for the reader of a report."""
+        moved = (
+            f"{self.moved} answers did not stand at their `answer_start`; the nearest place in the paragraph was used."
+        )
+        lost = f"{self.lost} answers do not stand in their paragraph: for them, recall is of whole paragraphs."
+        return tuple(note for note, count in ((moved, self.moved), (lost, self.lost)) if count)
+
+
 def read(source: Squad, origin: JSON) -> Task:
     """Paragraphs become passages, articles become groups, `is_impossible` unanswerable. Raises UserError."""
-    corpus: dict[str, Passage] = {}
-    test = tuple(_examples(Path(source.path), corpus))
-    train = tuple(_examples(Path(source.train_path), corpus)) if source.train_path else ()
-    return Task(Path(source.path).stem, tuple(corpus.values()), train, (), test)
-
-
-def _examples(path: Path, corpus: dict[str, Passage]) -> Iterator[Example]:
-    """The questions of a file; its paragraphs are added to the corpus."""
-    document = read_json(path)
+    paths = [Path(path) for path in (source.path, source.train_path) if path]
+    documents = [read_json(path) for path in paths]
     try:
-        for article in document["data"]:
-            for paragraph in article["paragraphs"]:
-                text, title = paragraph["context"], article.get("title", "")
-                passage = Passage("c-" + digest(text)[:12], text, title, title)
-                corpus.setdefault(passage.id, passage)
-                for qa in paragraph["qas"]:
-                    answers = tuple(dict.fromkeys(a["text"] for a in qa["answers"]))
-                    impossible = qa.get("is_impossible", False)
-                    stratum = "unanswerable" if impossible else "answerable"
-                    question = Question(str(qa["id"]), qa["question"], () if impossible else (passage.id,))
-                    yield Example(question, () if impossible else answers, stratum, title)
-    except (KeyError, TypeError) as e:
+        titles = {article.get("title") for document in documents for article in document["data"]}
+        reading = _Reading(by_title=len(titles) > 1)
+        splits = [tuple(_examples(document, reading)) for document in documents]
+    except (KeyError, TypeError, AttributeError) as e:
         raise UserError(
             f"not SQuAD JSON: {type(e).__name__} at {e}.",
-            where=str(path),
+            where=", ".join(map(str, paths)),
             remedy="Expected data[].paragraphs[].{context, qas[].{id, question, answers[].text}}.",
         ) from None
+    test, train = (*splits, ())[:2]
+    return Task(paths[0].stem, tuple(reading.corpus.values()), train, (), test, notes=reading.notes)
+
+
+def _examples(document: Mapping[str, Any], reading: _Reading) -> Iterator[Example]:
+    """The questions of a file; its paragraphs are added to what was read."""
+    for article in document["data"]:
+        for paragraph in article["paragraphs"]:
+            text, title = paragraph["context"], str(article.get("title") or "")
+            ident = "c-" + digest(text)[:12]
+            group = title if title and reading.by_title else ident
+            passage = reading.corpus.setdefault(ident, Passage(ident, text, title, group))
+            for qa in paragraph["qas"]:
+                yield _example(qa, passage, reading)
+
+
+def _example(qa: Mapping[str, Any], passage: Passage, reading: _Reading) -> Example:
+    answers = tuple(dict.fromkeys(a["text"] for a in qa["answers"]))
+    if qa.get("is_impossible", False):
+        return Example(Question(str(qa["id"]), qa["question"]), (), "unanswerable", passage.group)
+    question = Question(str(qa["id"]), qa["question"], (passage.id,))
+    return Example(question, answers, "answerable", passage.group, spans=_spans(qa["answers"], passage, reading))
+
+
+def _spans(answers: list[Any], passage: Passage, reading: _Reading) -> tuple[tuple[Place, ...], ...]:
+    """Where the first answer stands. An offset that is wrong is repaired by search, and counted."""
+    first = next(iter(answers), None)
+    if first is None or "answer_start" not in first or not first["text"].strip():
+        return ()
+    text, start = first["text"], int(first["answer_start"])
+    if passage.text[start : start + len(text)] != text:
+        found = _nearest(passage.text, text, start)
+        if found is None:
+            reading.lost += 1
+            return ()
+        reading.moved += 1
+        start = found
+    return ((Place(passage.id, start, start + len(text)),),)
+
+
+def _nearest(whole: str, text: str, start: int) -> int | None:
+    """Where a text stands, nearest to a position; None where it does not."""
+    found = [i for i in range(len(whole)) if whole.startswith(text, i)]
+    return min(found, key=lambda i: abs(i - start), default=None)
