@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from bench.core import meters
 from systems.parts import peaks, shapes
-from systems.parts.prompt import said
+from systems.parts.prompt import fix_date, said
 
 transformers_logging.disable_progress_bar()
 
@@ -98,14 +99,34 @@ def load(name: str, *, revision: str | None, dtype: str, device: str, precision:
     if name.startswith(shapes.PREFIX):
         model, name = shapes.model(name, options), str(shapes.TOKENIZER)
     else:
-        model = AutoModelForCausalLM.from_pretrained(name, **options)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(name, **options, output_loading_info=True)
+        model, info = loaded
+        _check_whole(name, info)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
+    fix_date(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     meters.note("weights_bytes", int(model.get_memory_footprint()))
     meters.note("parameters", int(sum(_count(p) for p in model.parameters())))
     meters.note("device", where)
     return model.eval(), tokenizer
+
+
+def _check_whole(name: str, info: Mapping[str, Any]) -> None:
+    """Raises ValueError where weights are missing or left over: the model would answer with random ones.
+
+    Weights that a model ties to others do not count, nor do the towers of a model that sees or hears.
+    """
+    left = [key for key in info["unexpected_keys"] if not _TOWER.search(str(key))]
+    wrong = {"missing": info["missing_keys"], "of another shape": info["mismatched_keys"], "not of the model": left}
+    told = [f"{len(keys)} {what}, such as {min(map(str, keys))}" for what, keys in wrong.items() if keys]
+    if told:
+        raise ValueError(f"the weights of {name} do not fit its config.json: {'; '.join(told)}")
+
+
+_TOWER = re.compile(
+    r"vision|visual|image|audio|speech|multi_modal|projector|rotary_emb\.inv_freq|masked_bias|\.attn\.bias"
+)
 
 
 def _count(parameter: Any) -> int:
@@ -119,7 +140,8 @@ def _count(parameter: Any) -> int:
 
 def ready(model: Any, tokenizer: Any, *, max_new_tokens: int) -> LM:
     """The model as an LM, its window being what it was trained for less the answer."""
-    limits = [getattr(model.config, "max_position_embeddings", None), tokenizer.model_max_length]
+    config = model.config.get_text_config()  # of a model that sees, the part that reads
+    limits = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
     known = [int(n) for n in limits if n is not None and n < 10**9]
     with contextlib.suppress(AttributeError):
         model.generation_config.max_length = None  # or it warns beside max_new_tokens

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jinja2
+
+from bench.core import meters
 from bench.core.system import Prompt
 from bench.core.vocabulary import Question
 
@@ -44,7 +49,11 @@ def messages(prompt: Prompt, question: Question, passages: Sequence[tuple[str, s
 
 
 _THOUGHT = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
-_PLAIN = {"tokenize": True, "return_dict": False, "enable_thinking": False}  # templates that know no thinking ignore it
+_DAY = datetime.datetime(2025, 1, 1)  # that templates print as today's: a prompt is the same tomorrow
+_NOW = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
+# templates that know no thinking, or print no date, ignore what they do not use
+_FIXED = {"enable_thinking": False, "date_string": _DAY.strftime("%d %b %Y")}
+_PLAIN = {"tokenize": True, "return_dict": False, **_FIXED}
 
 
 def said(text: str) -> str:
@@ -52,18 +61,44 @@ def said(text: str) -> str:
     return _THOUGHT.sub("", text).strip()
 
 
+def fix_date(tokenizer: Any) -> None:
+    """Make a chat template that prints today's date print the same one every day."""
+    if isinstance(tokenizer.chat_template, str):
+        tokenizer.chat_template = _NOW.sub(lambda m: repr(_DAY.strftime(m[2])), tokenizer.chat_template)
+
+
 def encode(tokenizer: Any, conversation: Sequence[Message]) -> list[int]:
     """Token ids up to where the answer starts: by the chat template, or as plain text that ends in "Answer:"."""
     if tokenizer.chat_template:
-        ids = tokenizer.apply_chat_template(list(conversation), add_generation_prompt=True, **_PLAIN)
+        ids = tokenizer.apply_chat_template(_as_told(tokenizer, conversation), add_generation_prompt=True, **_PLAIN)
         return list(ids)
     return list(tokenizer.encode("\n\n".join(m["content"] for m in conversation) + "\nAnswer:"))
+
+
+def _as_told(tokenizer: Any, conversation: Sequence[Message]) -> list[Message]:
+    """The conversation as the template can tell it: where it has no system role, that text begins the user's turn."""
+    first, *rest = conversation
+    if first["role"] != "system" or _has_system_role(tokenizer):
+        return list(conversation)
+    meters.note("system_text", "in the first user turn: the chat template has no system role")
+    return [{**rest[0], "content": f"{first['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
+
+
+@functools.lru_cache(8)
+def _has_system_role(tokenizer: Any) -> bool:
+    """Whether the chat template tells a system text, found by trying it."""
+    mark = "systemrolemark"
+    tried = [{"role": "system", "content": mark}, {"role": "user", "content": "?"}]
+    try:
+        return mark in tokenizer.apply_chat_template(tried, tokenize=False, **_FIXED)
+    except (jinja2.TemplateError, ValueError, KeyError, TypeError):
+        return False
 
 
 def encode_answer(tokenizer: Any, conversation: Sequence[Message], answer: str) -> list[int]:
     """Token ids of the answer as it follows `encode`, the end mark included."""
     if tokenizer.chat_template:
-        whole_talk = [*conversation, {"role": "assistant", "content": answer}]
+        whole_talk = [*_as_told(tokenizer, conversation), {"role": "assistant", "content": answer}]
         whole = list(tokenizer.apply_chat_template(whole_talk, **_PLAIN))
         start = encode(tokenizer, conversation)
         if whole[: len(start)] == start:

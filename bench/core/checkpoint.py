@@ -1,0 +1,162 @@
+"""What is wrong with a folder that should hold a model, told before anything runs. Headers are read, weights are not."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import UserError
+from bench.core.files import read_json
+
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json", "spiece.model")
+POINTER = b"version https://git-lfs"
+CAUSAL = ("ForCausalLM", "LMHeadModel")
+ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert")  # causal only where `is_decoder` is set
+
+
+def check(folder: Path, *, what: str, key: str) -> None:
+    """Check the folder of a base model, an embedder or a reranker. Raises UserError."""
+    weights = [p for pattern in WEIGHTS for p in sorted(folder.rglob(pattern))]
+    if not weights and any(folder.rglob("*.gguf")):
+        raise gguf(str(folder), key)
+    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+        raise UserError(
+            f"the {what} folder has no config.json.",
+            where=str(folder),
+            remedy=f"Mend `{key}`: it takes what save_pretrained wrote.",
+        )
+    if not weights:
+        raise UserError(
+            f"the {what} folder has no weights.",
+            where=str(folder),
+            remedy="Copy its model.safetensors beside config.json.",
+        )
+    for file in weights:
+        _check_weights(file)
+    if (folder / "modules.json").is_file():
+        _check_modules(folder / "modules.json")
+    if (folder / "config.json").is_file():
+        config = _object(folder / "config.json")
+        _check_own_code(config, folder / "config.json", what)
+        if what == "base model":
+            _check_causal(config, folder / "config.json")
+            _check_tokenizer(folder, config)
+
+
+def gguf(where: str, key: str) -> UserError:
+    """The error for a file of llama.cpp."""
+    return UserError(
+        "this is GGUF, which transformers does not train.",
+        where=where,
+        remedy=f"Serve it, for example with llama-server, and give its address as `model.base_url` in place of `{key}`.",
+    )
+
+
+def _object(path: Path) -> Mapping[str, Any]:
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise UserError("expected a JSON object.", where=str(path), remedy="Copy the file of the model again.")
+    return found
+
+
+def _check_weights(file: Path) -> None:
+    """Raises UserError for a pointer of Git LFS, and for a safetensors file that is cut short."""
+    with file.open("rb") as opened:
+        start = opened.read(max(8, len(POINTER)))
+        if start.startswith(POINTER):
+            raise UserError(
+                "this is a pointer of Git LFS, not the weights.", where=str(file), remedy="Run `git lfs pull` there."
+            )
+        if file.suffix != ".safetensors":
+            return
+        size = file.stat().st_size
+        length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else size
+        opened.seek(8)
+        try:
+            header = json.loads(opened.read(length)) if length <= size else {}
+            needed = 8 + length + max(t["data_offsets"][1] for name, t in header.items() if name != "__metadata__")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            needed = None
+    if needed is None or needed > size:
+        wanted = "" if needed is None else f" of {needed:,}"
+        raise UserError(
+            f"the weights are cut short or damaged: {size:,}{wanted} bytes.",
+            where=str(file),
+            remedy="Copy or download the file again.",
+        )
+
+
+def _check_modules(file: Path) -> None:
+    """sentence-transformers imports what modules.json names: let it be its own."""
+    foreign = [m["type"] for m in read_json(file) if not str(m["type"]).startswith("sentence_transformers.")]
+    if foreign:
+        raise UserError(
+            f"the embedder names the foreign module {foreign[0]!r}, which ragtune never imports.", where=str(file)
+        )
+
+
+def _check_own_code(config: Mapping[str, Any], file: Path, what: str) -> None:
+    if "auto_map" in config:
+        raise UserError(
+            f"the {what} needs code of its own (`auto_map`), which ragtune never runs.",
+            where=str(file),
+            remedy="Use a model whose architecture transformers has.",
+        )
+
+
+def _check_causal(config: Mapping[str, Any], file: Path) -> None:
+    """Raises UserError for what is no causal language model: an encoder, an encoder with a decoder, a vision model."""
+    names = [str(name) for name in config.get("architectures") or ()]
+    encoder = str(config.get("model_type")) in ENCODERS and not config.get("is_decoder")
+    composite = isinstance(config.get("text_config"), dict) and any("ForConditionalGeneration" in n for n in names)
+    causal = composite or not names or any(name.endswith(CAUSAL) for name in names)
+    if config.get("is_encoder_decoder") or encoder or not causal:
+        found = names[0] if names else str(config.get("model_type"))
+        raise UserError(
+            f"{found} is no causal language model, and ragtune's prompts need one.",
+            where=str(file),
+            remedy="Use a model whose `architectures` end in ForCausalLM.",
+        )
+
+
+def _check_tokenizer(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raises UserError where there is no tokenizer, no mark for the end of an answer, or a broken chat template."""
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise UserError(
+            "the model has no tokenizer.",
+            where=str(folder),
+            remedy="Copy tokenizer.json and tokenizer_config.json too.",
+        )
+    path = folder / "tokenizer_config.json"
+    about = _object(path) if path.is_file() else {}
+    generation = folder / "generation_config.json"
+    ends = (about, config, config.get("text_config") or {}, _object(generation) if generation.is_file() else {})
+    if not any(end.get("eos_token") is not None or end.get("eos_token_id") is not None for end in ends):
+        raise UserError(
+            "the tokenizer names no end token (`eos_token`), so that no answer would end.",
+            where=str(path),
+            remedy='Add it, such as "eos_token": "</s>".',
+        )
+    _check_template(folder, about)
+
+
+def _check_template(folder: Path, about: Mapping[str, Any]) -> None:
+    import jinja2
+
+    file = folder / "chat_template.jinja"
+    template = file.read_text(encoding="utf-8") if file.is_file() else about.get("chat_template")
+    try:
+        if isinstance(template, str):
+            jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template.replace("{% generation %}", ""))
+    except jinja2.TemplateSyntaxError as e:
+        if "generation" in (e.message or ""):
+            return  # a tag that transformers adds
+        raise UserError(
+            f"the chat template is no valid Jinja: {e.message}, line {e.lineno}.",
+            where=str(file if file.is_file() else folder / "tokenizer_config.json"),
+            remedy="Copy the template of the model again.",
+        ) from None

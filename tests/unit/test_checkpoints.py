@@ -1,0 +1,179 @@
+"""Models as people have them: what cannot work is told in one line before anything runs, or fails its cell."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.core import checkpoint, hub
+from bench.core.errors import UserError
+from bench.core.system import Prompt
+from bench.core.vocabulary import Question
+from bench.execution.run import run
+from bench.spec.cells import cells
+from bench.spec.load import parse
+from tests.conftest import MICRO, raw_spec
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_lm: Path) -> Path:
+    return Path(shutil.copytree(tiny_lm, tmp_path / "lm"))
+
+
+def edit(file: Path, **changes: Any) -> None:
+    found = json.loads(file.read_text())
+    file.write_text(json.dumps({k: v for k, v in {**found, **changes}.items() if v is not None}))
+
+
+def pointer(folder: Path) -> None:
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+
+
+def cut(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def garbage(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", 12) + b"not a header")
+
+
+def no_tokenizer(folder: Path) -> None:
+    for name in checkpoint.TOKENIZERS:
+        (folder / name).unlink(missing_ok=True)
+
+
+def no_end(folder: Path) -> None:
+    edit(folder / "tokenizer_config.json", eos_token=None)
+    edit(folder / "config.json", eos_token_id=None)
+    edit(folder / "generation_config.json", eos_token_id=None)
+
+
+def gguf(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model.gguf")
+
+
+def template(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }")
+
+
+Broken = Callable[[Path], None]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (pointer, "model.safetensors: this is a pointer of Git LFS.*git lfs pull"),
+        (cut, "model.safetensors: the weights are cut short or damaged: [0-9,]+ of [0-9,]+ bytes"),
+        (garbage, "cut short or damaged"),
+        (no_tokenizer, "the model has no tokenizer"),
+        (no_end, "names no end token"),
+        (gguf, "this is GGUF.*`model.base_url`"),
+        (template, "the chat template is no valid Jinja.*line 1"),
+        (lambda f: edit(f / "config.json", architectures=["ViTForImageClassification"]), "ViT.* is no causal language"),
+        (lambda f: edit(f / "config.json", is_encoder_decoder=True), "is no causal language model"),
+        (
+            lambda f: edit(f / "config.json", model_type="bert", architectures=["BertLMHeadModel"]),
+            "BertLMHeadModel is no",
+        ),
+        (lambda f: (f / "config.json").write_text("[]"), "config.json: expected a JSON object"),
+        (lambda f: (f / "config.json").write_text("{"), "config.json:1: malformed JSON"),
+        (lambda f: edit(f / "config.json", auto_map={"AutoModel": "x.Y"}), "needs code of its own"),
+    ],
+)
+def test_what_cannot_work_is_told_before_anything_runs(folder: Path, broken: Broken, said: str) -> None:
+    checkpoint.check(folder, what="base model", key="model.name")  # as it was
+    broken(folder)
+    with pytest.raises(UserError, match=said) as e:
+        hub.pin(str(folder), None, what="base model", key="model.name")
+    assert len(str(e.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("a/b/c", "cannot be a hub id"), ("x.gguf", "this is GGUF"), ("a b", "cannot be")]
+)
+def test_names_that_are_no_model(name: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        hub.pin(name, None, what="base model", key="model.name")
+
+
+def test_a_model_that_sees_may_read(folder: Path) -> None:
+    edit(folder / "config.json", architectures=["Gemma3ForConditionalGeneration"], text_config={"eos_token_id": 1})
+    checkpoint.check(folder, what="base model", key="model.name")
+
+
+def test_missing_weights_fail_their_cell(folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    name = min(n for n in weights if "mlp" in n)
+    weights["model.misnamed.weight"] = weights.pop(name)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    spec = parse(raw_spec(model={"name": str(folder)}, systems=[{"name": "c", "kind": "closed_book"}]))
+    outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    (reason,) = outcome.failed.values()
+    assert "1 missing, such as " in reason and name in reason and "model.misnamed.weight" in reason
+
+
+def test_a_hybrid_answers_with_the_model_of_its_adapter(tiny_lm: Path) -> None:
+    systems: list[dict[str, Any]] = [
+        {"name": "rag", "kind": "rag"},
+        {"name": "lora", "kind": "lora", "model": {"name": str(tiny_lm)}},
+        {"name": "both", "kind": "hybrid", "rag": "rag", "adapter": "lora"},
+    ]
+    made = {cell.system: cell for cell in cells(parse(raw_spec(systems=systems)))}
+    assert made["both"].config["model"]["name"] == str(tiny_lm) != made["rag"].config["model"]["name"]
+    systems[2]["model"] = {"name": str(MICRO)}
+    with pytest.raises(UserError, match=r"'both' asks for the model .* and 'lora' was trained on"):
+        cells(parse(raw_spec(systems=systems)))
+
+
+NO_SYSTEM = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+DROPPED = "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+DATED = "{{ strftime_now('%d %B %Y') }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+
+
+@pytest.mark.parametrize("template", [NO_SYSTEM, DROPPED])
+def test_the_system_text_is_told_whatever_the_template_has(tiny_lm: Path, template: str) -> None:
+    from transformers import AutoTokenizer
+
+    from systems.parts.prompt import encode, encode_answer, messages
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_lm)
+    tokenizer.chat_template = template
+    talk = messages(Prompt(system="Be brief.", closed_book="{question}"), Question("q", "Why?"), None)
+    said = tokenizer.decode(encode(tokenizer, talk), clean_up_tokenization_spaces=False)
+    assert said.replace(" ", "").startswith("[user]Bebrief.\n\nWhy?") or "Be brief." in said
+    assert encode_answer(tokenizer, talk, "So.")
+
+
+def test_a_template_that_prints_the_date_is_the_same_tomorrow(tiny_lm: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from systems.parts.prompt import encode, fix_date, messages
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_lm)
+    tokenizer.chat_template = DATED
+    fix_date(tokenizer)
+    talk = messages(Prompt(system="", closed_book="{question}"), Question("q", "Why?"), None)
+    assert encode(tokenizer, talk) == tokenizer.encode("01 January 2025[user]Why?", add_special_tokens=False)
+
+
+def test_the_window_is_that_of_the_part_that_reads(tiny_lm: Path) -> None:
+    from types import SimpleNamespace
+
+    from systems.parts.lm import ready
+
+    text = SimpleNamespace(max_position_embeddings=1024)
+    whole = SimpleNamespace(max_position_embeddings=2040, get_text_config=lambda: text)
+    model = SimpleNamespace(config=whole, generation_config=SimpleNamespace(max_length=20))
+    assert ready(model, SimpleNamespace(model_max_length=10**30), max_new_tokens=24).window == 1000
