@@ -63,6 +63,7 @@ def raw_spec(**changes: Any) -> dict[str, Any]:
         "model": {"name": str(MICRO)},
         "embedder": {"name": str(EMBEDDER)},
         "systems": [{"name": "echo", "kind": "tests.kinds.echo"}],
+        "control": False,
         "measure": {"latency_questions": 8, "warmup": 1},
         "generation": {"max_new_tokens": 4, "batch_size": 8},
     }

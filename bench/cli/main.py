@@ -192,6 +192,7 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
     import tempfile
 
     from bench.core.store import Store as Artefacts
+    from bench.data.summary import described
     from bench.execution.pinning import prepare
 
     with tempfile.TemporaryDirectory() as nowhere:
@@ -201,6 +202,8 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
         f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, "
         f"{len(task.train)} training and {len(task.test)} test questions."
     )
+    for line in described(task):
+        typer.echo(line)
 
 
 @app.command()

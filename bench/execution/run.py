@@ -28,7 +28,7 @@ from bench.core.gpu import gpus
 from bench.core.redact import clean
 from bench.core.store import Store
 from bench.core.vocabulary import JSON
-from bench.data.leakage import leaks
+from bench.data.leakage import asked_again, leaks
 from bench.execution import environment
 from bench.execution.cell_client import Executor, ServerDied, Watch, executor
 from bench.execution.job import Job
@@ -170,6 +170,7 @@ def _start(prepared: Prepared) -> dict[str, JSON]:
     described = environment.describe(prepared.spec.measure.threads)
     return {
         "leaks": leaks(prepared.task.train, prepared.task.test),
+        "asked_again": asked_again(prepared.task.train, prepared.task.test),
         "started": time.time(),
         "load_start": environment.load(),
         "environment": described,
@@ -243,6 +244,7 @@ def _about(prepared: Prepared) -> dict[str, JSON]:
         "dev": len(task.dev),
         "test": len(task.test),
         "strata": dict(task.strata),
+        "notes": list(task.notes),
     }
     return {
         "schema_version": 1,

@@ -103,6 +103,7 @@ class Dataset(Part):
     dev: int
     test: int
     strata: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
 
 
 class SystemEntry(Part):
@@ -224,6 +225,7 @@ class Notes(Part):
     parameters: Number | None = None
     peaks: Peaks | None = None
     tuning: Training | None = None
+    system_text: str | None = None  # where it stands, if not in a turn of its own
 
 
 class Flips(Part):
@@ -323,6 +325,7 @@ class RunFile(Part):
     load_start: tuple[float, ...] | None = None
     load_end: tuple[float, ...] | None = None
     leaks: dict[str, tuple[str, ...]] = {}
+    asked_again: int = 0  # test questions that training asks, with another answer
     peaks: Peaks | None = None
     cells: dict[str, CellResult] | None = None
 

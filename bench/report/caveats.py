@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from bench.core import display
 from bench.execution.run_file import CellResult, RunFile
@@ -21,6 +21,8 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
     """One sentence each, in the order in which they weigh."""
     done = scores.measured
     return [
+        *run.dataset.notes,
+        *_models(run, done),
         *_training(run, done),
         *_tokens(done),
         *_leaks(run, scores),
@@ -28,6 +30,23 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
         *_times(run, done),
         *_judge(scores),
     ]
+
+
+def models(run: RunFile, names: Iterable[str]) -> dict[str, list[str]]:
+    """model -> the systems that it answers for."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(run.systems[name].model.name, []).append(name)
+    return found
+
+
+def _models(run: RunFile, done: Measured) -> Iterator[str]:
+    if len(found := models(run, done)) > 1:
+        each = "; ".join(f"{model}: {', '.join(names)}" for model, names in found.items())
+        yield f"Systems answer with different models ({each}). Differences between them are of model and method together."
+    moved = [name for name in done if any(cell.notes.system_text for cell in run.done(name).values())]
+    if moved:
+        yield f"{listed(moved)}: the chat template has no system role, so the system text begins the user's turn."
 
 
 def _training(run: RunFile, done: Measured) -> Iterator[str]:
@@ -49,18 +68,23 @@ def _tokens(done: Measured) -> Iterator[str]:
 
 
 def _leaks(run: RunFile, scores: Scores) -> Iterator[str]:
+    if run.asked_again:
+        yield (
+            f"{run.asked_again} test questions are asked in the training data in the same words, with another answer. "
+            "They do not count as leaks."
+        )
     if not (leaked := scores.leaks["all"]):
         return
     ways = ", ".join(f"{n} {way}" for way, n in scores.leaks.items() if way != "all")
+    found = {name: score for name, s in scores.measured.items() if (score := s.score(scores.headline))}
+    clean = {name: score.clean for name, score in found.items() if score.clean}
+    without = "Scores without them:" if clean else "Fewer than 30 others remain, too few for a score without them."
     yield (
         f"{leaked} of the {run.dataset.test} test questions also occur in the training data, identically or nearly so "
-        f"({ways}). Scores without them:"
+        f"({ways}). {without}"
     )
-    for name, system in scores.measured.items():
-        found = system.score(scores.headline)
-        if found and found.clean:
-            clean = f"{display.interval(found.clean)} on the {found.clean.n} others"
-            yield f"{name}: {clean}, {display.interval(found)} on all."
+    for name, rest in clean.items():
+        yield f"{name}: {display.interval(rest)} on the {rest.n} others, {display.interval(found[name])} on all."
 
 
 def _of(name: str, system: MeasuredSystem) -> Iterator[str]:

@@ -19,7 +19,7 @@ from bench.core import display
 from bench.execution.run_file import RunFile, SystemEntry
 from bench.metrics.registry import MEASURES, TABLES, in_table
 from bench.report import charts
-from bench.report.caveats import caveats
+from bench.report.caveats import caveats, models
 from bench.report.details import Details
 from bench.scoring.schema import MeasuredSystem, Scores
 from bench.verdict.disagreements import OUTCOMES
@@ -84,6 +84,7 @@ def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:
         titles=scores.metrics | {name: measure.title for name, measure in MEASURES.items()},
         many_seeds=len(run.spec.seeds) > 1,
         caveats=caveats(run, scores),
+        models=models(run, done),
         outcomes=OUTCOMES,
         tables=[(t.title, t.note, found) for t in TABLES if (found := applying(done, in_table(t)))],
         described={name: describe(entry) for name, entry in run.systems.items() if name in scores.systems},

@@ -16,7 +16,7 @@ from bench.metrics.text import is_numeric
 from bench.scoring import judge_stage, resources
 from bench.scoring.grade import Column, Values, columns, estimate, headline, per_question
 from bench.scoring.judge_stage import Said
-from bench.scoring.schema import Doubt, FailedSystem, JudgeSummary, MeasuredSystem, Score, Speed, System
+from bench.scoring.schema import Doubt, FailedSystem, JudgeSummary, MeasuredSystem, Round, Score, Speed, System
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class GradedRun:
         }
         if not cells:
             return FailedSystem(**head)
-        records = [r for c in cells for r in self.records[c]]
+        records = self._of(name)
         asked = len(self.first_seed(name))
         quick = self._speed(name)
         build = resources.over_seeds([resources.built(cell) for cell in cells.values()])
@@ -161,11 +161,23 @@ class GradedRun:
             cell_s=resources.middle(cell.seconds for cell in cells.values()),
         )
 
+    @cached_property
+    def _rounds(self) -> dict[str, tuple[Round, ...]]:
+        """system -> its rounds, of those that were timed in rounds."""
+        usual, found = self.run.yardstick_s, {}
+        for name in self.columns:
+            timed = next((cell for cell in self.run.done(name).values() if cell.turns), None)
+            if timed and usual:
+                found[name] = resources.rounds(self._of(name), timed, usual)
+        return found
+
     def _speed(self, name: str) -> Speed:
-        """The times of a system, by its records and its turns in the rounds."""
-        cells = self.run.done(name)
-        timed = next((cell for cell in cells.values() if cell.turns), None)
-        return resources.speed([r for c in cells for r in self.records[c]], timed, self.run.yardstick_s)
+        """The times of a system, by its records and its rounds."""
+        return resources.speed(self._of(name), self._rounds.get(name, ()), resources.Spreads.of(self._rounds))
+
+    def _of(self, name: str) -> list[Record]:
+        """The records of a system, over its seeds."""
+        return [record for cell in self.run.done(name) for record in self.records[cell]]
 
     def _doubts(self, name: str) -> dict[str, Doubt]:
         """measure -> what a judge's figure rests on.
@@ -197,6 +209,9 @@ class GradedRun:
         return found
 
 
+FEWEST = 30  # questions without which a score of those that training has not seen says nothing
+
+
 def _strictly(found: Mapping[str, Column]) -> int | None:
     """How many answers exact match and strict exact match judge differently."""
     if "em" not in found or "em_strict" not in found:
@@ -223,7 +238,7 @@ def _score(column: Column, asked: int, leaks: Collection[str]) -> Score | None:
         method=whole.method,
         coverage=len(column.questions) / asked,
         strata={stratum: estimate(column.of(stratum)) for stratum in sorted(set(column.strata))},
-        clean=estimate(clean),
+        clean=estimate(clean) if clean and len(clean.questions) >= FEWEST else None,
     )
 
 

@@ -21,6 +21,7 @@ from bench.spec.paths import Paths
 from bench.spec.validation_errors import at, explain
 from bench.spec.yaml_lines import Loc
 
+CONTROL = "closed_book"  # the kind of the base model alone
 VERSION = 3  # of the records: raised when cells of an older ragtune must run again
 
 
@@ -63,7 +64,7 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
     configs: dict[str, tuple[kinds.Kind, SystemConfig]] = {}
     waiting: list[tuple[Loc, dict[str, Any]]] = [
         (("systems", i), raw)
-        for i, entry in enumerate(spec.systems)
+        for i, entry in enumerate(_with_control(spec))
         for raw in _expanded(spec, entry, at(where, known, ("systems", i)))
     ]
     added = _derived(spec, {str(raw["name"]): raw for _, raw in waiting}, where, known)
@@ -103,6 +104,16 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
         for name in order
         for seed in (spec.seeds if configs[name][0].Config.tuned else spec.seeds[:1])
     ]
+
+
+def _with_control(spec: Spec) -> tuple[Entry, ...]:
+    """The systems of the spec, and the base model alone where a built-in kind answers and none is closed-book."""
+    own = [entry.kind for entry in spec.systems if entry.kind in kinds.builtin()]
+    answering = any(kinds.load(kind).measure is None for kind in own)
+    if not spec.control or not answering or any(entry.kind == CONTROL for entry in spec.systems):
+        return spec.systems
+    taken = {entry.name for entry in spec.systems}
+    return *spec.systems, Entry(name=next(n for n in ("closed-book", "base-model") if n not in taken), kind=CONTROL)
 
 
 def _derived(
@@ -170,6 +181,14 @@ def _config(
     except ValidationError as e:
         raise explain(e, kind.Config, loc, where, lines) from None
     check_indexes(config, loc, where, lines)
+    for key, (_, tuned) in named.items():
+        if "model" in kind.Config.references[key] and config.model != tuned.model:
+            raise UserError(
+                f"system {raw['name']!r} asks for the model {config.model.name!r}, and {raw[key]!r} was trained on "
+                f"{tuned.model.name!r}.",
+                where=location,
+                remedy=f"Leave out its `model`: it takes that of its `{key}`.",
+            )
     if config.model.base_url and (kind.Config.needs_weights or config.precision != "native"):
         raise UserError(
             f"system {raw['name']!r} ({kind.name}, {config.precision}) needs the model's weights, "

@@ -164,6 +164,11 @@ class Spec(Block):
     retrieval: Retrieval = Retrieval()
     tuning: Tuning = Tuning()
     systems: tuple[Entry, ...] = Field(min_length=1)
+    control: bool = Field(
+        True,
+        description="Whether the base model alone is asked too, where no system of kind closed_book is: nothing is "
+        "recommended that is not shown to be better.",
+    )
     seeds: tuple[int, ...] = Field((1,), min_length=1)
     measure: Measure = Measure()
     prices: Prices = Prices()

@@ -9,13 +9,15 @@ from dataclasses import replace
 from bench.metrics.registry import title
 from bench.scoring import money
 from bench.scoring.schema import Costs, Criteria, MeasuredSystem, Need, NeedFlip, Recommendation, WeightFlip
+from bench.stats.comparisons import Pair
 from bench.verdict.contradictions import contradictions, split
-from bench.verdict.decision import CRITERIA, Decision, Offsets, decide, offsets
+from bench.verdict.decision import CRITERIA, Decision, Offsets, against, decide, offsets
 from bench.verdict.evidence import Evidence
 from bench.verdict.needs import constraints, may_serve
 from bench.verdict.noise import ALIKE, Noise
 from bench.verdict.sentence import listed, no_system, sentence
 
+FLOOR = 0.05  # a share of right answers below which a system is of no use
 WORTH = ALIKE["latency"]  # times smaller, below which two runs of one system may differ as much
 
 
@@ -80,7 +82,28 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
     doubted = doubtful(evidence, found.feasible)
     if doubted:
         explained = explained.model_copy(update={"outcome": "undecided"})
+    elif decision.outcome != "contradicted":
+        explained = _worth_it(evidence, explained)
     return explained.model_copy(update={"sentence": sentence(evidence, explained, doubted)})
+
+
+def _worth_it(evidence: Evidence, found: Recommendation) -> Recommendation:
+    """The recommendation, unless nothing reaches the floor, or the choice is not shown to be better than the base model
+    alone. Both of "ahead of the others" and "better than the base model" must hold, so that neither is corrected for
+    the other (Berger 1982)."""
+    if max(evidence.quality(name) for name in found.feasible) < FLOOR:
+        return found.model_copy(update={"outcome": "nothing works"})
+    controls = controlled(evidence, str(found.choice))
+    better = all(pair.verdict == "better" for pair in controls)
+    update = {"controls": controls} if better else {"controls": controls, "outcome": "not better than the base model"}
+    return found.model_copy(update=update)
+
+
+def controlled(evidence: Evidence, choice: str) -> tuple[Pair, ...]:
+    """The choice minus each closed-book control that has the measure."""
+    names = [n for n, s in evidence.named.items() if s.kind == "closed_book" and n in evidence.ranked and n != choice]
+    pairs = (against({n: evidence.ranked[n] for n in (choice, name)}, choice, evidence.margin) for name in names)
+    return tuple(pair for found in pairs for pair in found)
 
 
 def _is_provisional(evidence: Evidence, decision: Decision) -> bool:

@@ -27,6 +27,10 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str]) 
     if found.contradictions:
         return _contradicted(found)
     choice = str(found.choice)
+    if found.outcome == "nothing works":
+        return f"Nothing works: the highest is {found.best}, {_score(evidence, found, str(found.best))}."
+    if found.outcome == "not better than the base model":
+        return _no_better(evidence, found, choice)
     return f"{_chosen(evidence, found, choice)}{_open_needs(choice, found.needs[choice])}"
 
 
@@ -47,6 +51,17 @@ def _chosen(evidence: Evidence, found: Recommendation, choice: str) -> str:
     verb = "is" if len(found.equivalent) == 1 else "are"
     rest = " All others are behind." if behind else ""
     return f"{start}: {score}. {listed(found.equivalent)} {verb} equivalent to it.{rest}"
+
+
+def _no_better(evidence: Evidence, found: Recommendation, choice: str) -> str:
+    """Which control the choice is not shown to be ahead of."""
+    pair = next(pair for pair in found.controls if pair.verdict != "better")
+    base = evidence.ranked[pair.b].mean
+    said = "is worse than" if pair.verdict == "worse" else "is not shown to be better than"
+    return (
+        f"Nothing is recommended: {choice}, {_score(evidence, found, choice)}, {said} the base model alone "
+        f"({pair.b}, {base:.2f})."
+    )
 
 
 def _score(evidence: Evidence, found: Recommendation, name: str) -> str:

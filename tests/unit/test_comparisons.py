@@ -78,14 +78,14 @@ def test_planned_questions_count_the_clustering() -> None:
 def test_a_difference_at_the_margin_is_not_equivalent(rho: float) -> None:
     """V3: five points apart, with a margin of five points."""
     rng = np.random.default_rng(5)
-    wrong = right = 0
-    for _ in range(600):
-        a, b = outcomes(rng, 200, 4, rho, 0.125, 0.075)
-        wrong += compare(panel(a, b, 200), margin=0.05, resamples=200)[0].verdict == "equivalent"
-        a, b = outcomes(rng, 200, 4, rho, 0.05, 0.05)
-        right += compare(panel(a, b, 200), margin=0.05, resamples=200)[0].verdict == "equivalent"
-    assert wrong / 600 <= 0.065
-    assert right / 600 > 0.4  # the control: equal systems are found equivalent
+
+    def equivalent(runs: int, gained: float, lost: float) -> float:
+        pairs = (outcomes(rng, 200, 4, rho, gained, lost) for _ in range(runs))
+        found = [compare(panel(a, b, 200), margin=0.05, resamples=200)[0].verdict for a, b in pairs]
+        return found.count("equivalent") / runs
+
+    assert equivalent(400, 0.125, 0.075) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
+    assert equivalent(60, 0.05, 0.05) > 0.4  # the control: equal systems are found equivalent
 
 
 def test_paired_intervals_cover() -> None:

@@ -21,7 +21,7 @@ def test_shaffers_factors_golden() -> None:
     assert first == pytest.approx([0.003, 0.06, 1.0]) and second == pytest.approx([1.0, 0.09, 0.012])
 
 
-@pytest.mark.parametrize("rivals", [1, 4, 9])
+@pytest.mark.parametrize("rivals", [1, 4, pytest.param(9, marks=pytest.mark.slow)])
 def test_rivals_at_the_margin_are_rarely_equivalent(rivals: int) -> None:
     """Rivals that are worse by exactly the margin: in at most one run in twenty is any called equivalent."""
     rng, runs, margin, wrong = np.random.default_rng(rivals), 100, 0.05, 0

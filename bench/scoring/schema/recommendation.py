@@ -9,7 +9,16 @@ from pydantic import Field
 from bench.execution.run_file import Number, Part
 from bench.stats.comparisons import Pair
 
-Outcome = Literal["winner", "equivalent", "provisional", "undecided", "contradicted", "nothing feasible"]
+Outcome = Literal[
+    "winner",
+    "equivalent",
+    "provisional",
+    "undecided",
+    "contradicted",
+    "not better than the base model",
+    "nothing works",
+    "nothing feasible",
+]
 NeedState = Literal["met", "missed", "not decided", "unmeasured"]
 View = Literal["clean", "answerable", "unanswerable", "judge"]
 Criterion = Literal["cost", "latency", "memory"]
@@ -132,6 +141,7 @@ class Recommendation(Part):
     asked: int | None = None  # the questions of the test set, of which `metric` scores `scored`
     scored: int | None = None
     common: int | None = None  # the questions that the probabilities rest on
+    controls: tuple[Pair, ...] = ()  # the choice minus each closed-book control
     contradictions: tuple[Contradiction, ...] = ()
     against: tuple[Pair, ...] = ()
     flips: tuple[Annotated[WeightFlip | NeedFlip, Field(discriminator="kind")], ...] = ()
