@@ -17,6 +17,7 @@ from tests.conftest import raw_spec
 from tests.golden.make import STORED
 
 LATENCY_S = 0.01
+FAMILY = {"closed_book": "control"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,12 @@ def scored(
     for name, made in systems.items():
         tuning = {"tuning": whole.tuning.model_dump(mode="json"), "method": "lora"} if made.tuned else {}
         config = _nested({**base, **tuning}, made.config)
-        raw["systems"][name] = {"kind": made.kind, "config": config, "family": "both", "scenario": made.scenario}
+        raw["systems"][name] = {
+            "kind": made.kind,
+            "config": config,
+            "family": FAMILY.get(made.kind, "both"),
+            "scenario": made.scenario,
+        }
         mine = questions if made.on is None else made.on
         for seed in range(1, made.seeds + 1):
             cell = f"{name}-s{seed}"

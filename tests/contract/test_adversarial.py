@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.core.vocabulary import Answer, Hit
+from bench.spec.cells import cells
+from bench.spec.load import parse
+from tests.conftest import raw_spec
 from tests.made_up import Asked, Made, asked, right, scored, showing, turns
 
 JUDGE = {"base_url": "http://localhost:1/v1", "model": "m", "metrics": ["answer_accuracy"], "max_failed": 0.9}
@@ -317,3 +321,44 @@ def test_a_lost_decimal_point_is_no_right_answer(tmp_path: Path) -> None:
     found = scored(tmp_path, {"sloppy": sloppy, "careful": careful}, questions)
     assert found.headline == "em_strict" and found.recommendation.sentence.startswith("Use careful:")
     assert found.measured["sloppy"].scores["em"].mean == 1.0 and found.measured["sloppy"].strictly == 300
+
+
+def test_one_system_that_is_wrong_on_everything_is_not_recommended(tmp_path: Path) -> None:
+    found = scored(tmp_path, {"zero": Made(right(0.0))}, asked()).recommendation
+    assert found.outcome == "nothing works" and found.sentence.startswith("Nothing works: the highest is zero")
+
+
+@pytest.mark.parametrize(
+    ("alone", "outcome", "said"),
+    [
+        (
+            0.70,
+            "not better than the base model",
+            r"rag, .* is not shown to be better than the base model alone \(base, ",
+        ),
+        (0.90, "not better than the base model", r"Nothing is recommended: rag, .* is worse than the base model alone"),
+        (0.30, "winner", r"Use rag: "),
+    ],
+)
+def test_what_the_base_model_knows_by_itself_is_no_merit(tmp_path: Path, alone: float, outcome: str, said: str) -> None:
+    """Two systems, one far ahead of the other, on questions that the base model may answer without either."""
+    systems = {
+        "base": Made(right(alone, "b"), kind="closed_book"),
+        "rag": Made(right(0.70, "r")),
+        "bad": Made(right(0.2, "w")),
+    }
+    found = scored(tmp_path, systems, asked()).recommendation
+    assert found.outcome == outcome and re.search(said, found.sentence), found.sentence
+    assert [pair.b for pair in found.controls] == ["base"]
+
+
+def test_the_base_model_alone_is_asked_wherever_nobody_asks_it() -> None:
+    def kinds_of(*systems: dict[str, str], **more: bool) -> dict[str, str]:
+        return {c.system: c.kind for c in cells(parse(raw_spec(systems=list(systems), **more)))}
+
+    rag, own = {"name": "rag", "kind": "rag"}, {"name": "own", "kind": "tests.kinds.echo"}
+    assert kinds_of(rag, control=True) == {"rag": "rag", "closed-book": "closed_book"}
+    assert kinds_of({**rag, "name": "closed-book"}, control=True)["base-model"] == "closed_book"
+    asked_already = kinds_of(rag, {"name": "alone", "kind": "closed_book"}, control=True)
+    assert list(asked_already) == ["rag", "alone"]
+    assert list(kinds_of(own, control=True)) == ["own"] and list(kinds_of(rag, control=False)) == ["rag"]
