@@ -248,6 +248,8 @@ class SystemConfig(Block):
     references: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # entry key -> fields taken from the system it names
     needs_weights: ClassVar[bool] = False  # cannot run on an endpoint
     tuned: ClassVar[bool] = False  # the seed changes what is built
+    answers: ClassVar[bool] = True  # False: it only retrieves, and what it says is not scored
+    elsewhere: ClassVar[bool] = False  # True: it was answered elsewhere, so that no time is taken here
 
     model: Model
     prompt: Prompt = Prompt()

@@ -97,6 +97,7 @@ class Answer:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     truncated: bool = False  # passages were left out to fit the context window
+    latency_s: float | None = None  # what it took elsewhere, where it was not given here
     error: str | None = None
 
     @property

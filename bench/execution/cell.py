@@ -181,7 +181,8 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
                 raise ValueError(f"the system gave {len(answers)} answers to {len(batch)} questions")
             out.write(
                 "".join(
-                    _line(record(job, e, a, number, len(batch), watch)) for e, a in zip(batch, answers, strict=True)
+                    _line(record(job, e, a, number, len(batch), watch, elsewhere=config.elsewhere))
+                    for e, a in zip(batch, answers, strict=True)
                 )
             )
             out.flush()
@@ -240,9 +241,20 @@ def _line(record: Record) -> str:
     return json.dumps(scrubbed(record), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def record(job: Job, example: Example, answer: Answer, number: int, size: int, watch: meters.Stopwatch) -> Record:
-    """The record of one answer."""
+def record(
+    job: Job,
+    example: Example,
+    answer: Answer,
+    number: int,
+    size: int,
+    watch: meters.Stopwatch,
+    *,
+    elsewhere: bool = False,
+) -> Record:
+    """The record of one answer. One that was given `elsewhere` brings its own time, if it has one."""
     alone = size == 1 and number < job.latency_questions
+    if elsewhere:  # no clock here tells what it took
+        watch, alone = meters.Stopwatch(answer.latency_s or 0.0, None, None), answer.latency_s is not None
     return Record(
         cell=job.cell,
         system=job.system,
@@ -257,7 +269,7 @@ def record(job: Job, example: Example, answer: Answer, number: int, size: int, w
         answer=answer,
         batch=number,
         batch_size=size,
-        batch_s=watch.seconds,
+        batch_s=0.0 if elsewhere else watch.seconds,
         latency_s=watch.seconds if alone else None,
         first_token_s=watch.first_token_s if alone else None,
         per_token_s=watch.per_token_s if alone else None,

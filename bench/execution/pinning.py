@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core import hub
+from bench.core.digest import file_digest
 from bench.core.errors import UserError
 from bench.core.gpu import gpus
 from bench.core.redact import hide
@@ -53,6 +54,8 @@ def _pinned(value: Any, known: dict[tuple[str, str | None], str], models: dict[s
     if not isinstance(value, dict):
         return value
     filled = {k: _pinned(v, known, models, k) for k, v in value.items()}
+    if "digest" in filled and filled.get("path"):
+        return {**filled, "digest": _of_answers(Path(filled["path"]))}
     if "digest" not in filled or not filled.get("name"):
         return filled
     name, revision = str(filled["name"]), filled.get("revision")
@@ -69,6 +72,16 @@ def _pinned(value: Any, known: dict[tuple[str, str | None], str], models: dict[s
             filled["revision"] = filled["digest"].rpartition("@")[2]
     models[name if revision is None else f"{name}@{revision}"] = filled["digest"]
     return filled
+
+
+def _of_answers(path: Path) -> str:
+    if not path.is_file():
+        raise UserError(
+            "no such file of answers.",
+            where=str(path),
+            remedy="Mend `answered.path`; relative paths start at the spec's folder.",
+        )
+    return file_digest(path)
 
 
 def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:

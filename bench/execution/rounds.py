@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.core.files import read_json
 from bench.core.vocabulary import JSON
 from bench.execution.run_folder import cell_folder, is_done
+from bench.spec import kinds
 from bench.spec.cells import Cell
 from bench.stats.rounds import is_off
 
@@ -37,6 +38,8 @@ def _may_be_timed(folder: Path, cell: Cell) -> bool:
     path = cell_folder(folder, cell.id) / "result.json"
     result: dict[str, JSON] = read_json(path) if path.exists() else {}
     if result.get("status") != "done" or result.get("facts") is not None:
+        return False
+    if kinds.load(cell.kind).Config.elsewhere:
         return False
     return "." not in cell.kind or result["load_s"] <= SLOW_S
 

@@ -268,6 +268,7 @@ def _entry(cell: Cell) -> dict[str, JSON]:
         "scenario": cell.scenario.model_dump() if cell.scenario else None,
         "family": kind.family,
         "summary": kind.summary,
+        "answers": kind.Config.answers,
     }
 
 

@@ -115,6 +115,7 @@ class SystemEntry(Part):
     scenario: Scenario | None = None
     family: Family = "both"
     summary: str = ""
+    answers: bool = True  # False: it only retrieves
 
     @model_validator(mode="before")
     @classmethod

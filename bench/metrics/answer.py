@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bench.core.normalisation import normalise
 from bench.core.vocabulary import Answer, Record
-from bench.metrics import grounding, text
+from bench.metrics import grounding, quantity, text
 from bench.metrics.abstention import abstains
 from bench.metrics.label import label
 
@@ -53,6 +53,14 @@ def em_strict(record: Record, abstain: Phrases) -> float | None:
     if not record.answers:
         return float(silent(record.answer, abstain))
     return 0.0 if record.answer.error else text.strict(record.answer.text, record.answers)
+
+
+def numeric(record: Record, abstain: Phrases) -> float | None:
+    """Whether a number of the answer is that of a reference, where references are numbers; of an unanswerable question,
+    whether it abstains."""
+    if not record.answers:
+        return None if record.answers is None else float(silent(record.answer, abstain))
+    return quantity.numeric(said(record.answer), record.answers, record.text)
 
 
 def answerable_em(record: Record, abstain: Phrases) -> float | None:

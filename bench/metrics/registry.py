@@ -73,6 +73,7 @@ def _sourced(record: Record) -> bool:
 _ALL = (
     Measure("em", "Exact match", ANSWERS, answer.em),
     Measure("em_strict", "Strict exact match", ANSWERS, answer.em_strict),
+    Measure("numeric", "Numeric match", ANSWERS, answer.numeric),
     Measure("answerable_em", "Exact match, answerable", ANSWERS, answer.answerable_em),
     Measure("f1", "F1", ANSWERS, answer.f1),
     Measure("contains", "Containment", ANSWERS, answer.contains),
@@ -121,6 +122,7 @@ MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
 JUDGED = tuple(measure.name for measure in _ALL if measure.source == "judge")
 LEADING = (
     "label_accuracy",
+    "numeric",
     "em_strict",
     "em",
     "recall_at_k",

@@ -29,7 +29,8 @@ def per_question(
     relevant = _relevance(records, system)
     rows = []
     for record in records:
-        values = {name: m.of(record, abstain) for name, m in MEASURES.items() if m.of is not None}
+        of_answers = MEASURES.items() if system.answers else ()
+        values = {name: m.of(record, abstain) for name, m in of_answers if m.of is not None}
         values |= relevant.get(record.question, {})
         if index_recall is not None:
             values["index_recall"] = index_recall[record.question]
@@ -183,11 +184,12 @@ def panel(having: Mapping[str, Column]) -> Panel | None:
 
 def headline(found: Mapping[str, Mapping[str, Column]], *, numeric: bool = False) -> str:
     """The measure that leads: label accuracy where it covers every question that has a reference answer, else exact
-    match, strict where most answers are numeric, or recall where there is no reference answer."""
+    match or recall where there is no reference answer. Where all answers are numbers, numeric match leads; where most
+    are, strict exact match."""
     covered = {
         measure: {q for columns in found.values() if measure in columns for q in columns[measure].questions}
         for measure in LEADING
     }
     scored = covered["em"] or covered["recall_at_k"]
-    leading = [measure for measure in LEADING if measure != "em_strict" or numeric]
+    leading = [measure for measure in LEADING if measure not in ("numeric", "em_strict") or numeric]
     return next((measure for measure in leading if covered[measure] and covered[measure] >= scored), "em")

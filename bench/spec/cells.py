@@ -53,7 +53,7 @@ class Cell(Block):
 def _by_content(value: Any) -> Any:
     """Drop the name of whatever is known by its digest: a moved folder is the same model."""
     if isinstance(value, dict):
-        return {k: _by_content(v) for k, v in value.items() if not (k == "name" and value.get("digest"))}
+        return {k: _by_content(v) for k, v in value.items() if not (k in ("name", "path") and value.get("digest"))}
     return [_by_content(v) for v in value] if isinstance(value, list | tuple) else value
 
 
@@ -108,8 +108,8 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
 
 def _with_control(spec: Spec) -> tuple[Entry, ...]:
     """The systems of the spec, and the base model alone where a built-in kind answers and none is closed-book."""
-    own = [entry.kind for entry in spec.systems if entry.kind in kinds.builtin()]
-    answering = any(kinds.load(kind).measure is None for kind in own)
+    own = [kinds.load(entry.kind) for entry in spec.systems if entry.kind in kinds.builtin()]
+    answering = any(k.measure is None and k.Config.answers and not k.Config.elsewhere for k in own)
     if not spec.control or not answering or any(entry.kind == CONTROL for entry in spec.systems):
         return spec.systems
     taken = {entry.name for entry in spec.systems}

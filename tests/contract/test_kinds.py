@@ -62,7 +62,9 @@ def build(name: str, tiny_lm: Path, root: Path, **changes: Any) -> tuple[System,
 
 def test_the_table_holds_every_builtin_kind() -> None:
     experiments = {k for k in kinds.builtin() if kinds.load(k).measure}
-    assert {s["kind"] for s in SYSTEMS} >= set(kinds.builtin()) - experiments and experiments == {"churn", "slowdown"}
+    silent = {"retriever", "predictions"}  # tests/contract/test_elsewhere.py
+    assert {s["kind"] for s in SYSTEMS} >= set(kinds.builtin()) - experiments - silent
+    assert experiments == {"churn", "slowdown"}
 
 
 @pytest.mark.parametrize("name", [s["name"] for s in SYSTEMS])

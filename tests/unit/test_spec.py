@@ -217,6 +217,8 @@ def test_every_builtin_kind_says_what_it_is() -> None:
         "full",
         "raft",
         "hybrid",
+        "retriever",
+        "predictions",
         "slowdown",
         "churn",
     }

@@ -1,0 +1,87 @@
+"""Systems that generate nothing here: a retriever alone, and answers that were given elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.core.errors import UserError
+from bench.data.formats import native
+from bench.execution.run import run
+from bench.report import report
+from bench.spec.load import parse
+from systems.predictions import read
+from tests.conftest import MINI, raw_spec, scores_json
+
+TASK = native.read_folder(MINI)
+
+
+def written(path: Path, *, timed: bool = True) -> Path:
+    """Every second question answered rightly and with its passage, the others wrongly; one is missing."""
+    rows: list[dict[str, Any]] = []
+    for number, example in enumerate(TASK.test[1:]):
+        right = number % 2 == 0
+        said = (example.answers or ("unknown",))[0] if right else "nonsense"
+        hits = [{"passage_id": ident, "text": "x"} for ident in example.question.gold] if right else []
+        row: dict[str, Any] = {"id": example.question.id, "answer": said, "hits": hits}
+        rows.append(row | ({"latency_s": 0.25} if timed else {}))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_product_is_judged_beside_what_is_built(tmp_path: Path) -> None:
+    product = written(tmp_path / "product.jsonl")
+    official = tmp_path / "squad.json"
+    official.write_text(json.dumps({e.question.id: (e.answers or ("unknown",))[0] for e in TASK.test}))
+    systems = [
+        {"name": "product", "kind": "predictions", "answered": {"path": str(product)}},
+        {"name": "truth", "kind": "predictions", "answered": {"path": str(official)}},
+        {"name": "find", "kind": "retriever", "retrieval": {"mode": "bm25"}},
+    ]
+    spec = parse(raw_spec(systems=systems, measure={"rounds": 2}, control=True))
+    outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    assert outcome.status == "complete", outcome.failed
+    found = scores_json(outcome.folder)["systems"]
+    assert list(found) == ["product", "truth", "find"]  # no base model is asked: none answers here
+    product_, truth, find = found.values()
+    assert truth["scores"]["em"]["mean"] == 1.0 and product_["errors"] == 1
+    assert 0.4 < product_["scores"]["em"]["mean"] < 0.6 and product_["scores"]["recall_at_k"] is None
+    assert product_["speed"]["p50_s"] == 0.25 and product_["speed"]["questions_per_s"] is None
+    assert truth["speed"]["p50_s"] is None and not truth["speed"]["rounds"]
+    assert find["scores"]["em"] is None and find["scores"]["recall_at_k"]["mean"] > 0.5
+    assert len(find["speed"]["rounds"]) == 2
+    assert "product" in report(outcome.folder).read_text()
+    product.write_text(product.read_text().replace("nonsense", "rubbish"))
+    assert run(spec, out=tmp_path / "r", store=tmp_path / "s").computed == 1  # other answers are another system
+
+
+def test_retrievers_alone_are_ranked_by_recall(tmp_path: Path) -> None:
+    systems = [{"name": m, "kind": "retriever", "retrieval": {"mode": m}} for m in ("bm25", "dense")]
+    outcome = run(parse(raw_spec(systems=systems)), out=tmp_path / "r", store=tmp_path / "s")
+    found = scores_json(outcome.folder)
+    assert found["headline"] == "recall_at_k" and found["recommendation"]["metric"] == "recall_at_k"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"id": "q", "text": "x"}\n', r"a.jsonl:1: `id` and `answer`, a string, are needed.*It has: id, text"),
+        ('{"id": "q", "answer": "x"}\n{"answer": "y"}\n', "a.jsonl:2"),
+        ('{"id": "q", "answer": "x", "latency_s": "fast"}\n', "`latency_s` is 'fast'"),
+        ('{"id": "q", "answer": "x", "hits": ["p1"]}\n', "list of objects with a `passage_id`"),
+    ],
+)
+def test_a_broken_file_of_answers_is_explained(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(UserError, match=said):
+        read(tmp_path / "a.jsonl")
+
+
+def test_a_missing_file_of_answers_is_told_before_anything_runs(tmp_path: Path) -> None:
+    systems = [{"name": "p", "kind": "predictions", "answered": {"path": "nowhere.jsonl"}}]
+    with pytest.raises(UserError, match=r"nowhere.jsonl: no such file of answers"):
+        run(parse(raw_spec(systems=systems)), out=tmp_path / "r", store=tmp_path / "s")
+    assert not (tmp_path / "r" / "t" / "run.json").exists()
