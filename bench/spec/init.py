@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
+from pydantic import TypeAdapter
 
 from bench.core.errors import UserError
 from bench.core.files import write_text
+from bench.data import formats
+from bench.data.formats import AnySource
+from bench.data.formats.records import rows
+from bench.data.source import Source
 
+LONG = 180  # words of a passage, beyond which embedders of 256 tokens cut it
 RECORDS = (".json", ".jsonl", ".csv", ".parquet")
 
 TEMPLATE = """\
@@ -18,8 +28,8 @@ name: {name}
 
 dataset:
 {dataset}
-  # a source without a training split is split by document, never by question
-  test_share: 0.5
+  # a source without a training split is split by document, never by question; what is named a test is not split
+  {share}test_share: 0.5
   seed: 0
   # max_test: 400              # fewer questions, wider intervals
 
@@ -38,7 +48,7 @@ retrieval:
   k: 4
   # index: faiss_flat          # faiss_ivf, faiss_hnsw, hnswlib; flat is fastest below some 50,000 chunks
   # mode: dense                # bm25, fused
-  # chunking: {{ size: 800, overlap: 100 }}
+  {chunking}chunking: {{ size: 800, overlap: 100 }}   # characters; or each passage is one chunk
 
 tuning:
   rank: 16
@@ -68,20 +78,63 @@ prompt: { system: "", passage: "{text}\\n", open_book: "{passages}\\n{question}"
 """
 
 
-def write(path: Path, *, data: str, questions: str | None, model: str, embedder: str) -> None:
-    """Write the spec; raises UserError rather than overwrite, or where the data is of no known form."""
+def write(path: Path, *, data: str, questions: str | None, model: str, embedder: str) -> str:
+    """Write the spec, and return a line that says what was chosen and why.
+
+    Raises UserError rather than overwrite, or where the data is of no known form.
+    """
     if path.exists():
         raise UserError("this file exists.", where=str(path), remedy="Give another path: ragtune init my-spec.yaml.")
-    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(data).stem).strip(".-_") or "my-data"
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in _named(Path(data))).strip(".-_") or "my-data"
     lines = dataset(Path(data), questions, path.resolve().parent)
+    chosen = _chosen(lines, path.resolve().parent)
     spec = TEMPLATE.format(
         name=name,
         dataset="\n".join(f"  {line}" for line in lines),
+        share="# " if chosen.is_a_test else "",
+        chunking="" if chosen.chunking else "# ",
         model=json.dumps(model),
         embedder=json.dumps(embedder),
         prompt=MICRO_PROMPT if model == "micro" else "",
     )
     write_text(path, spec)
+    return f"Chosen: model {model}, embedder {embedder}; {chosen.why}"
+
+
+def _named(data: Path) -> str:
+    """What a run over the data is called: by the file or folder, or by what holds a folder that says nothing."""
+    return data.stem if data.stem not in ("data", "dataset") else data.resolve().parent.name
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the data suggests, and a line that says why."""
+
+    chunking: bool
+    is_a_test: bool
+    why: str
+
+
+def _chosen(lines: Sequence[str], base: Path) -> Chosen:
+    """Read the data as the spec will, and say what is in it."""
+    block = yaml.safe_load("\n".join(lines))
+    source: Source = TypeAdapter(AnySource).validate_python(block)
+    located = source.model_copy(update={k: str(base / v) for k in source.path_keys if (v := getattr(source, k))})
+    try:
+        task = formats.read(located, {})
+    except UserError as e:
+        return Chosen(False, located.is_a_test, f"the data does not read yet, so mend the block `dataset`: {e}")
+    words = [len(passage.text.split()) for passage in task.corpus] or [0]
+    asked = (*task.train, *task.dev, *task.test)
+    answered = sum(bool(example.answers) for example in asked)
+    long = max(words) > LONG
+    cut = f"passages are cut into chunks, for the longest has {max(words):,} words" if long else "passages stay whole"
+    return Chosen(
+        long,
+        located.is_a_test,
+        f"{block['format']} data with {len(task.corpus):,} passages and {len(asked):,} questions, {answered:,} of them "
+        f"with an answer; {cut}.",
+    )
 
 
 def dataset(data: Path, questions: str | None, base: Path) -> list[str]:
@@ -113,17 +166,40 @@ def dataset(data: Path, questions: str | None, base: Path) -> list[str]:
     if data.suffix == ".json" and '"paragraphs"' in data.read_text(encoding="utf-8", errors="replace")[:20000]:
         return ["format: squad", f"path: {here(data)}"]
     if data.suffix in RECORDS:
-        return [
-            "format: records",
-            f"path: {here(data)}",
-            "# which of your fields is what",
-            "fields: { question: question, answers: answers, passages: passages }",
-        ]
+        return ["format: records", f"path: {here(data)}", "# which of your fields is what", f"fields: {_fields(data)}"]
     raise UserError(
         f"no known form of data ({data.suffix or 'no suffix'}).",
         where=str(data),
         remedy="Give a folder, SQuAD .json, or .json, .jsonl, .csv or .parquet records.",
     )
+
+
+def _fields(data: Path) -> str:
+    """Which field of the first record is what, by usual names; the name itself where none is there."""
+    try:
+        _, _, first = next(iter(rows(data)), ("", "", {}))
+    except UserError:
+        first = {}
+    lower = {str(key).lower(): str(key) for key in first}
+    found = {part: next((lower[n] for n in (part, *names) if n in lower), part) for part, names in USUAL.items()}
+    return json.dumps(found).replace('"', "") if all(map(str.isidentifier, found.values())) else json.dumps(found)
+
+
+USUAL = {
+    "question": ("query", "q", "prompt", "input", "instruction"),
+    "answers": (
+        "answer",
+        "a",
+        "reference",
+        "references",
+        "ground_truth",
+        "final_decision",
+        "label",
+        "output",
+        "target",
+    ),
+    "passages": ("passage", "contexts", "context", "evidence", "documents", "document", "text", "source"),
+}
 
 
 def _relative(path: Path, base: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -145,6 +146,32 @@ def test_init_writes_a_spec_that_validates(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert again.returncode == 2 and "this file exists" in again.stderr
+
+
+def test_init_without_a_terminal_asks_nothing(tmp_path: Path) -> None:
+    rows = [{"QUERY": f"Q{i}?", "final_decision": "yes", "context": "word " * 300} for i in range(4)]
+    (tmp_path / "pool.json").write_text(json.dumps(rows))
+    done = ragtune("init", "s.yaml", "--data", "pool.json", cwd=tmp_path)
+    assert done.returncode == 0 and "records data with 1 passages and 4 questions, 4 of them" in done.stdout, (
+        done.stderr
+    )
+    spec = (tmp_path / "s.yaml").read_text()
+    assert "fields: {question: QUERY, answers: final_decision, passages: context}" in spec
+    assert re.search("^  chunking:", spec, re.M) and re.search("^  test_share: 0.5", spec, re.M)
+    nothing = ragtune("init", "t.yaml", cwd=tmp_path)
+    assert nothing.returncode == 2 and "Give --data PATH, or --example DIR" in nothing.stderr
+    (tmp_path / "odd.json").write_text('[{"a": 1}]')
+    odd = ragtune("init", "u.yaml", "--data", "odd.json", cwd=tmp_path)
+    assert odd.returncode == 0 and "does not read yet, so mend the block `dataset`" in odd.stdout
+
+
+def test_init_writes_an_example_that_validates(tmp_path: Path) -> None:
+    done = ragtune("init", "--example", "small", cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "small" / "ragtune.yaml").exists(), done.stderr
+    valid = ragtune("validate", "small/ragtune.yaml", cwd=tmp_path)
+    assert valid.returncode == 0 and "6 cells" in valid.stdout and "answer:" in valid.stdout
+    again = ragtune("init", "--example", "small", cwd=tmp_path)
+    assert again.returncode == 2 and "this folder exists" in again.stderr
 
 
 def test_systems_and_schema() -> None:

@@ -6,9 +6,16 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+import yaml
+
 from bench.cli.main import app
+from bench.core.store import Store
 from bench.data.formats import FORMATS
+from bench.execution.pinning import prepare
 from bench.spec import kinds
+from bench.spec.load import parse
+from systems import predictions
 from tests.conftest import ROOT, raw_spec
 
 README = (ROOT / "README.md").read_text()
@@ -41,8 +48,6 @@ def test_readme_lists_every_format() -> None:
 
 
 def test_python_of_the_readme_runs(tmp_path: Path) -> None:
-    import yaml
-
     from bench import load, run, scores
 
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(raw_spec()))
@@ -114,3 +119,33 @@ def test_no_bound_of_the_validity_table_is_broken() -> None:
         line for line in (ROOT / "docs" / "validity.md").read_text().splitlines() if line.endswith((" yes |", "** |"))
     ]
     assert len(rows) > 50 and all(row.endswith("| yes |") for row in rows)
+
+
+DATA = (ROOT / "docs" / "data.md").read_text()
+SECTIONS = {part.split("\n")[0]: part for part in DATA.split("\n## ")[1:]}
+
+
+@pytest.mark.parametrize("title", [t for t in SECTIONS if "(`" in t])
+def test_every_example_of_data_reads(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of a section, saved under their names, are what the section's `dataset` block reads."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    for name, text in re.findall(r"```\w+ (\S+\.\w+)\n(.*?)```", SECTIONS[title], re.S):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (block,) = re.findall(r"```yaml dataset\n(.*?)```", SECTIONS[title], re.S)
+    spec = parse(raw_spec(dataset=yaml.safe_load(block)), folder=tmp_path)
+    prepared = prepare(spec, Store(tmp_path / "store"))
+    form = re.search(r"\(`(\w+)`\)", title)
+    assert form and spec.dataset.format == form[1] and not prepared.task.notes  # type: ignore[attr-defined]
+    assert all(e.answers is None or not e.answers or e.question.gold for e in prepared.task.test)
+
+
+def test_data_describes_every_format() -> None:
+    assert {m for title in SECTIONS for m in re.findall(r"\(`(\w+)`\)", title)} == set(FORMATS)
+
+
+def test_the_answers_of_the_page_are_read(tmp_path: Path) -> None:
+    (line,) = re.findall(r"```jsonl answers.jsonl\n(.*?)```", DATA, re.S)
+    (tmp_path / "answers.jsonl").write_text(line)
+    (answer,) = predictions.read(tmp_path / "answers.jsonl").values()
+    assert answer.text == "14 rpm" and answer.latency_s == 0.8 and answer.hits

@@ -34,8 +34,8 @@ class Records(Source):
 
 def read(source: Records, origin: JSON) -> Task:
     """The records as a task; `test_ids` says which are the test. Raises UserError naming the record."""
-    test = list(_rows(Path(source.path)))
-    train = list(_rows(Path(source.train_path))) if source.train_path else []
+    test = list(rows(Path(source.path)))
+    train = list(rows(Path(source.train_path))) if source.train_path else []
     task = mapped(Path(source.path).stem, test, train, source.fields, source.choices)
     return task if source.test_ids is None else _officially_split(task, source.test_ids)
 
@@ -58,7 +58,7 @@ def _officially_split(task: Task, test_ids: str) -> Task:
     return Task(task.name, task.corpus, (*task.train, *rest), (), test)
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[Row]:
     """The records of a file, by its suffix. Raises UserError for one that cannot be read."""
     reader = READERS.get(path.suffix.lower())
     if reader is None:
