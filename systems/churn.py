@@ -33,7 +33,7 @@ def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]
     from systems.parts import chunk, embed, lm
     from systems.parts.updated_index import UpdatedIndex
 
-    rows = chunk.chunks(material.corpus, config.retrieval.chunking, store)
+    rows = chunk.chunks(material.corpus, config.retrieval.cut, store, config.embedder)
     encoder = embed.load(config.embedder, device=lm.device_of(config.model.device))
     file, _ = embed.embeddings(rows, encoder, store)
     asked = [e.question.text for e in material.train][:200] or [c.text for c in rows.rows[:200]]

@@ -193,16 +193,17 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
 
     from bench.core.store import Store as Artefacts
     from bench.data.summary import described
-    from bench.execution.pinning import prepare
+    from bench.execution.pinning import prepare, windows
 
     with tempfile.TemporaryDirectory() as nowhere:
         prepared = prepare(load(path, overrides), Artefacts(Path(nowhere)))
+        notes = windows(prepared)
     task = prepared.task
     typer.echo(
         f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, "
         f"{len(task.train)} training and {len(task.test)} test questions."
     )
-    for line in described(task):
+    for line in (*described(task), *(f"Note: {note}" for note in notes)):
         typer.echo(line)
 
 

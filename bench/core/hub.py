@@ -29,6 +29,15 @@ def pin(name: str, revision: str | None, *, what: str, key: str) -> str:
     return f"hub:{name}@{commit(name, revision, what=what, key=key)}"
 
 
+def local(name: str, revision: str | None) -> Path | None:
+    """The folder of a model: itself, or where the hub's cache has it; None where it is not there yet."""
+    if Path(name).is_dir():
+        return Path(name)
+    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") if name else None
+    found = cached / "snapshots" / revision if cached and revision else None
+    return found if found and found.is_dir() else None
+
+
 def commit(name: str, revision: str | None, *, what: str, key: str) -> str:
     """The commit that a revision of a hub id stands for: asked of the hub, else of the local cache."""
     kind = "dataset" if what == "dataset" else "model"

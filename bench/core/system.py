@@ -124,8 +124,11 @@ class Generation(Block):
 
 
 class Chunking(Block):
-    """How passages are cut for the index. Lengths in characters."""
+    """How passages are cut for the index."""
 
+    unit: Literal["characters", "tokens"] = Field(
+        "characters", description="What lengths count; tokens: the embedder's."
+    )
     size: PositiveInt = 800
     overlap: Annotated[int, Field(ge=0)] = 100
 
@@ -169,10 +172,17 @@ class Retrieval(Block):
     ivf: IVF = IVF()
     hnsw: HNSW = HNSW()
     rrf_k: PositiveInt = Field(60, description="The constant of reciprocal rank fusion (Cormack et al. 2009).")
-    chunking: Chunking | None = Field(
-        None, description="How passages are cut into chunks; unset: each passage is one chunk."
+    chunking: Chunking | Literal["auto"] | None = Field(
+        "auto",
+        description="How passages are cut into chunks; null: each is one chunk. auto: one chunk, or where a passage "
+        "exceeds the embedder's window, chunks of that many tokens.",
     )
     reranker: Reranker | None = None
+
+    @property
+    def cut(self) -> Chunking | None:
+        """How passages are cut; None: not at all."""
+        return self.chunking if isinstance(self.chunking, Chunking) else None
 
 
 class Search(Block):

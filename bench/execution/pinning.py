@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from bench.core.errors import UserError
 from bench.core.gpu import gpus
 from bench.core.redact import hide
 from bench.core.store import Store
-from bench.core.system import Tuning
+from bench.core.system import Chunking, Tuning
 from bench.core.vocabulary import JSON
+from bench.core.window import exceeds, unread, window
 from bench.data import prepare as dataset
 from bench.data.task import Task
 from bench.spec.cells import Cell, cells
@@ -43,6 +45,8 @@ def prepare(spec: Spec, store: Store) -> Prepared:
     source = Paths(spec.folder).dataset(spec.dataset)
     task, origin = dataset.load(source, store)
     folder = store.path(dataset.recipe(source, origin["source"]))
+    texts = [passage.text for passage in task.corpus]
+    pinned = [c.model_copy(update={"config": _cut(c.config, texts)}) for c in pinned]
     _check(spec, pinned, task)
     names = [g["name"] for g in gpus()]
     identities = {c.id: c.identity(task.digest, spec.measure, names) for c in pinned}
@@ -72,6 +76,55 @@ def _pinned(value: Any, known: dict[tuple[str, str | None], str], models: dict[s
             filled["revision"] = filled["digest"].rpartition("@")[2]
     models[name if revision is None else f"{name}@{revision}"] = filled["digest"]
     return filled
+
+
+def _cut(config: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+    """The config with `chunking: auto` decided, wherever a retrieval block stands beside an embedder."""
+    inner = {k: _cut(v, texts) if isinstance(v, dict) else v for k, v in config.items()}
+    retrieval = inner.get("retrieval")
+    if isinstance(retrieval, dict) and retrieval.get("chunking") == "auto":
+        inner["retrieval"] = {**retrieval, "chunking": _chunking(inner.get("embedder") or {}, retrieval, texts)}
+    return inner
+
+
+def _chunking(embedder: Mapping[str, Any], retrieval: Mapping[str, Any], texts: Sequence[str]) -> JSON:
+    """Chunks as long as the embedder's window where a text exceeds it; None where none does, or nothing is embedded."""
+    folder = hub.local(str(embedder.get("name") or ""), embedder.get("revision"))
+    seen = window(folder) if folder and retrieval.get("mode") != "bm25" else None
+    if seen is None or not exceeds(texts, seen):
+        return None
+    return Chunking(unit="tokens", size=seen.tokens, overlap=seen.tokens // 8).model_dump(mode="json")
+
+
+def windows(prepared: Prepared) -> list[str]:
+    """What the windows of the embedders do to the passages, a sentence each."""
+    texts = [passage.text for passage in prepared.task.corpus]
+    asked: dict[tuple[str, str | None], list[Cell]] = {}
+    for cell in prepared.cells:
+        if cell.config.get("retrieval", {}).get("mode") in ("dense", "fused"):
+            embedder = cell.config["embedder"]
+            asked.setdefault((str(embedder["name"]), embedder.get("revision")), []).append(cell)
+    return [line for key, cells in asked.items() for line in _windows(key, cells, texts)]
+
+
+def _windows(embedder: tuple[str, str | None], cells: Sequence[Cell], texts: Sequence[str]) -> Iterator[str]:
+    folder, name = hub.local(*embedder), Path(embedder[0]).name
+    if folder is None:
+        yield f"How many tokens {name} reads of a passage is not known before it is downloaded."
+    seen = window(folder) if folder else None
+    if seen is None:
+        return
+    chunkings = [cell.config["retrieval"]["chunking"] for cell in cells]
+    if any(c and c["unit"] == "tokens" for c in chunkings):
+        yield f"Passages are cut into chunks of at most {seen.tokens} tokens, which is what the embedder {name} reads."
+    if None in chunkings and exceeds(texts, seen):
+        found = unread(texts, seen)
+        whole = [cell.system for cell in cells if cell.config["retrieval"]["chunking"] is None]
+        yield (
+            f"The embedder {name} reads {seen.tokens} tokens of a passage. {found.passages:,} of {len(texts):,} passages "
+            f"are longer, and {found.cut / found.tokens:.1%} of all tokens are not embedded for {', '.join(whole)}. "
+            "`retrieval.chunking: auto` cuts them."
+        )
 
 
 def _of_answers(path: Path) -> str:

@@ -32,7 +32,7 @@ from bench.data.leakage import asked_again, leaks
 from bench.execution import environment
 from bench.execution.cell_client import Executor, ServerDied, Watch, executor
 from bench.execution.job import Job
-from bench.execution.pinning import Prepared, prepare
+from bench.execution.pinning import Prepared, prepare, windows
 from bench.execution.rounds import take_rounds, timed_cells, turn_folder, turns
 from bench.execution.run_folder import cell_folder, cell_results, gather, is_done
 from bench.spec import kinds
@@ -171,6 +171,7 @@ def _start(prepared: Prepared) -> dict[str, JSON]:
     return {
         "leaks": leaks(prepared.task.train, prepared.task.test),
         "asked_again": asked_again(prepared.task.train, prepared.task.test),
+        "windows": windows(prepared),
         "started": time.time(),
         "load_start": environment.load(),
         "environment": described,

@@ -328,6 +328,7 @@ class RunFile(Part):
     leaks: dict[str, tuple[str, ...]] = {}
     asked_again: int = 0  # test questions that training asks, with another answer
     peaks: Peaks | None = None
+    windows: tuple[str, ...] = ()  # what the windows of the embedders do to the passages
     cells: dict[str, CellResult] | None = None
 
     @model_validator(mode="before")

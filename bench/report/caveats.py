@@ -22,6 +22,7 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
     done = scores.measured
     return [
         *run.dataset.notes,
+        *run.windows,
         *_models(run, done),
         *_training(run, done),
         *_tokens(done),

@@ -64,8 +64,8 @@ def _of_chunks(record: Record, of_passages: Mapping[str, float], retrieval: Retr
     located = record.spans and all(hit.start is not None for hit in record.answer.hits or ())
     if located:
         of = relevance.of_spans(record.answer.hits or (), record.spans, retrieval.k)
-        return {**of, "document_recall_at_k": of_passages["recall_at_k"]} if retrieval.chunking else {**of}
-    return {DOCUMENT[name]: value for name, value in of_passages.items()} if retrieval.chunking else {**of_passages}
+        return {**of, "document_recall_at_k": of_passages["recall_at_k"]} if retrieval.cut else {**of}
+    return {DOCUMENT[name]: value for name, value in of_passages.items()} if retrieval.cut else {**of_passages}
 
 
 DOCUMENT = {

