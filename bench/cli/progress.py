@@ -20,8 +20,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bench.core.display import span
 from bench.execution.run import Progress as Tell
 
+EVERY_S = 30.0  # how often a stage that lasts says how far it is, where there is no terminal
 STAGES = {
     "start": "starting",
     "chunks": "cutting",
@@ -54,6 +56,9 @@ class Lines:
     name: str = ""
     stages: list[str] = field(default_factory=list)
     began: float = 0.0
+    staged: float = 0.0  # when the stage began
+    told: float = 0.0  # when something was last said of it
+    clock: Callable[[], float] = time.monotonic
 
     def begin(self, cells: int) -> None:
         """A run of so many cells begins."""
@@ -65,13 +70,18 @@ class Lines:
         self.name, self.number, self.stages, self.began = name, number, [], time.monotonic()
 
     def stage(self, name: str, done: int, total: int) -> None:
-        """A cell is at a stage; said once a stage."""
+        """A cell is at a stage: said when it begins, and how far it is every half minute."""
+        now, about = self.clock(), f"[{self.number}/{self.cells}] {self.name}: {STAGES.get(name, name)}"
         if name not in self.stages:
             self.stages.append(name)
-            self._say(
-                {"event": "stage", "cell": self.name, "stage": name},
-                f"[{self.number}/{self.cells}] {self.name}: {STAGES.get(name, name)}",
-            )
+            self.staged = self.told = now
+            self._say({"event": "stage", "cell": self.name, "stage": name}, about)
+        elif now - self.told >= EVERY_S and total:
+            self.told = now
+            left = (now - self.staged) * (total - done) / done if done else None
+            rest = f", about {span(left)} left" if left is not None else ""
+            told = {"event": "progress", "cell": self.name, "stage": name, "done": done, "total": total, "left_s": left}
+            self._say(told, f"{about}, {done:,} of {total:,}{rest}")
 
     def end(self, name: str, reason: str | None, cached: bool) -> None:
         """A cell has ended."""

@@ -20,6 +20,11 @@ class Window:
     count: Callable[[str], int]
 
 
+def titled(title: str, text: str) -> str:
+    """What is embedded of a chunk: its text, after the title where that does not stand in it."""
+    return f"{title}. {text}" if title and title not in text else text
+
+
 @lru_cache(8)
 def window(folder: Path) -> Window | None:
     """The window of the embedder in a folder; None where there is no limit, as for an average of word vectors, or it is

@@ -16,7 +16,7 @@ from bench.core.redact import hide
 from bench.core.store import Store
 from bench.core.system import Chunking, Tuning
 from bench.core.vocabulary import JSON
-from bench.core.window import exceeds, unread, window
+from bench.core.window import exceeds, titled, unread, window
 from bench.data import prepare as dataset
 from bench.data.task import Task
 from bench.spec.cells import Cell, cells
@@ -45,7 +45,7 @@ def prepare(spec: Spec, store: Store) -> Prepared:
     source = Paths(spec.folder).dataset(spec.dataset)
     task, origin = dataset.load(source, store)
     folder = store.path(dataset.recipe(source, origin["source"]))
-    texts = [passage.text for passage in task.corpus]
+    texts = [(passage.title, passage.text) for passage in task.corpus]
     pinned = [c.model_copy(update={"config": _cut(c.config, texts)}) for c in pinned]
     _check(spec, pinned, task)
     names = [g["name"] for g in gpus()]
@@ -78,7 +78,7 @@ def _pinned(value: Any, known: dict[tuple[str, str | None], str], models: dict[s
     return filled
 
 
-def _cut(config: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
+def _cut(config: dict[str, Any], texts: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The config with `chunking: auto` decided, wherever a retrieval block stands beside an embedder."""
     inner = {k: _cut(v, texts) if isinstance(v, dict) else v for k, v in config.items()}
     retrieval = inner.get("retrieval")
@@ -87,18 +87,20 @@ def _cut(config: dict[str, Any], texts: Sequence[str]) -> dict[str, Any]:
     return inner
 
 
-def _chunking(embedder: Mapping[str, Any], retrieval: Mapping[str, Any], texts: Sequence[str]) -> JSON:
+def _chunking(embedder: Mapping[str, Any], retrieval: Mapping[str, Any], texts: Sequence[tuple[str, str]]) -> JSON:
     """Chunks as long as the embedder's window where a text exceeds it; None where none does, or nothing is embedded."""
     folder = hub.local(str(embedder.get("name") or ""), embedder.get("revision"))
     seen = window(folder) if folder and retrieval.get("mode") != "bm25" else None
-    if seen is None or not exceeds(texts, seen):
+    if seen is None or not exceeds([titled(*text) for text in texts], seen):
         return None
-    return Chunking(unit="tokens", size=seen.tokens, overlap=seen.tokens // 8).model_dump(mode="json")
+    titles = max(seen.count(f"{title}. ") if title else 0 for title in {title for title, _ in texts})
+    size = max(seen.tokens - titles, seen.tokens // 2)  # the title is embedded with each chunk
+    return Chunking(unit="tokens", size=size, overlap=size // 8).model_dump(mode="json")
 
 
 def windows(prepared: Prepared) -> list[str]:
     """What the windows of the embedders do to the passages, a sentence each."""
-    texts = [passage.text for passage in prepared.task.corpus]
+    texts = [titled(passage.title, passage.text) for passage in prepared.task.corpus]
     asked: dict[tuple[str, str | None], list[Cell]] = {}
     for cell in prepared.cells:
         if cell.config.get("retrieval", {}).get("mode") in ("dense", "fused"):

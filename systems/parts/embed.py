@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from sentence_transformers import SentenceTransformer
 
+from bench.core import meters
 from bench.core.store import Store
 from bench.core.system import Embedder
+from bench.core.window import titled
 from systems.parts.chunk import Chunks
 
+AT_ONCE = 4096  # passages that are embedded between two reports of progress
 Vectors = npt.NDArray[np.float32]
 
 
@@ -63,9 +66,11 @@ def embeddings(chunks: Chunks, encoder: Encoder, store: Store) -> tuple[Path, st
     """(file of the vectors, digest of the artefact): shape (chunks, dimensions)."""
 
     def make(folder: Path) -> dict[str, int]:
-        rows = encoder.passages(
-            [f"{c.title}. {c.text}" if c.title and c.title not in c.text else c.text for c in chunks.rows]
-        )
+        texts, parts = [titled(c.title, c.text) for c in chunks.rows], []
+        for start in range(0, len(texts), AT_ONCE):
+            meters.progress("embeddings", start, len(texts))
+            parts.append(encoder.passages(texts[start : start + AT_ONCE]))
+        rows = np.concatenate(parts)
         np.save(folder / "vectors.npy", rows)
         return {"vectors": len(rows), "dimensions": int(rows.shape[1])}
 

@@ -319,3 +319,22 @@ def test_mlflow(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     nested = {r.info.run_name: r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent}
     assert set(nested) == {"echo", "other"} and nested["echo"].data.params["kind"] == "tests.kinds.echo"
     assert nested["echo"].data.metrics["em.mean"] == scores_json(hostile)["systems"]["echo"]["scores"]["em"]["mean"]
+
+
+def test_a_long_stage_says_how_far_it_is_every_half_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    from bench.cli.progress import Lines
+
+    now = [0.0]
+    lines = Lines(as_json=False, clock=lambda: now[0])
+    lines.begin(2)
+    lines.cell("rag-s1", 1)
+    for second in range(0, 100, 10):
+        now[0] = float(second)
+        lines.stage("embeddings", 100 * second, 40_000)
+    told = capsys.readouterr().err.splitlines()
+    assert told[1:] == [
+        "[1/2] rag-s1: embedding",
+        "[1/2] rag-s1: embedding, 3,000 of 40,000, about 370 s left",
+        "[1/2] rag-s1: embedding, 6,000 of 40,000, about 340 s left",
+        "[1/2] rag-s1: embedding, 9,000 of 40,000, about 310 s left",
+    ]
