@@ -314,12 +314,16 @@ def test_half_of_the_seeds_failing_is_told(tmp_path: Path) -> None:
 
 
 def test_a_lost_decimal_point_is_no_right_answer(tmp_path: Path) -> None:
-    """SQuAD's normalisation takes 1.5 bar for 15 bar: where answers are numeric, strict exact match leads."""
+    """SQuAD's normalisation takes 1.5 bar for 15 bar: where answers are numeric, their values decide."""
     questions = [Asked(f"q{i}", answers=(f"{i}.5 bar",)) for i in range(300)]
     sloppy = Made(lambda q, s: Answer(q.answers[0].replace(".", "")))
     careful = Made(lambda q, s: Answer(q.answers[0] if int(q.id[1:]) % 5 else "no"))
     found = scored(tmp_path, {"sloppy": sloppy, "careful": careful}, questions)
-    assert found.headline == "em_strict" and found.recommendation.sentence.startswith("Use careful:")
+    assert found.headline == "numeric" and found.recommendation.sentence.startswith("Use careful:")
+    named = scored(
+        tmp_path / "t", {"sloppy": sloppy, "careful": careful}, [*questions, Asked("q300", answers=("Ito",))]
+    )
+    assert named.headline == "em_strict" and named.recommendation.sentence.startswith("Use careful:")
     assert found.measured["sloppy"].scores["em"].mean == 1.0 and found.measured["sloppy"].strictly == 300
 
 

@@ -28,8 +28,10 @@ def panel(a: Rows, b: Rows, k: int) -> Panel:
 
 
 def naive(a: Rows, b: Rows) -> float:
-    """Paired t test that takes every question as independent."""
-    return float(distributions.ttest_rel(a, b).pvalue) if (a != b).any() else 1.0
+    """Paired test that takes every question as independent, by the normal distribution."""
+    gaps = (a - b).ravel()
+    spread = gaps.std(ddof=1)
+    return math.erfc(abs(gaps.mean()) / spread * math.sqrt(gaps.size / 2)) if spread else 1.0
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.3, 0.7])
@@ -122,7 +124,7 @@ def test_wilson_covers_and_wald_does_not() -> None:
 def test_many_nulls_give_one_false_alarm_in_twenty_runs() -> None:
     """V5: 20 true nulls, corrected as one family."""
     rng = np.random.default_rng(7)
-    p = [[float(distributions.ttest_1samp(rng.normal(size=30), 0).pvalue) for _ in range(20)] for _ in range(400)]
+    p = distributions.ttest_1samp(rng.normal(size=(400, 20, 30)), 0, axis=2).pvalue.tolist()
     assert np.mean([min(holm(row)) <= 0.05 for row in p]) <= 0.065
     assert np.mean([min(row) <= 0.05 for row in p]) > 0.4
 
