@@ -1,12 +1,49 @@
-"""SQuAD's normalisation of texts, for exact comparison (Rajpurkar et al. 1606.05250)."""
+"""Normalisation of texts for exact comparison: SQuAD's for English, MLQA's for other languages."""
 
 from __future__ import annotations
 
 import re
 import string
+import unicodedata
+from typing import Literal
+
+Language = Literal["en", "ar", "de", "es", "fr", "hi", "it", "ja", "nl", "pt", "vi", "zh", "other"]
+
+# MLQA's lists (Lewis et al. 1910.07475, mlqa_evaluation_v1.py) for ar, de, es, vi; French, Italian, Dutch and Portuguese
+# have theirs from grammars
+_ARTICLES: dict[str, str] = {
+    "en": r"\b(a|an|the)\b",
+    "es": r"\b(un|una|unos|unas|el|la|los|las)\b",
+    "de": r"\b(ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b",
+    "vi": r"\b(của|là|cái|chiếc|những)\b",
+    "ar": r"\bال",
+    "fr": r"\b(le|la|les|un|une|des|du|l|d)\b",
+    "it": r"\b(il|lo|la|i|gli|le|l|un|uno|una)\b",
+    "nl": r"\b(de|het|een)\b",
+    "pt": r"\b(o|a|os|as|um|uma|uns|umas)\b",
+}
+_BY_CHARACTER = ("zh", "ja")  # languages without spaces between words: each such character is a word
+_SPACELESS = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
 
 
-def normalise(text: str) -> str:
-    """The text in lower case, without ASCII punctuation and articles, words separated by single spaces."""
-    text = "".join(c for c in text.lower() if c not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+def normalise(text: str, language: str = "en") -> str:
+    """The text in lower case, without punctuation and articles, words separated by single spaces.
+
+    English follows SQuAD (Rajpurkar et al. 1606.05250): ASCII punctuation alone. Other languages are brought to Unicode
+    NFKC first and lose every sign of Unicode's punctuation; Chinese and Japanese are segmented by character.
+    """
+    if language == "en":
+        plain = "".join(c for c in text.lower() if c not in string.punctuation)
+        return " ".join(re.sub(_ARTICLES["en"], " ", plain).split())
+    whole = unicodedata.normalize("NFKC", text).lower()
+    spaced = re.sub("['\u2019]", " ", whole)  # l'eau is two words
+    plain = "".join(c for c in spaced if not _is_sign(c))
+    if language in _ARTICLES:
+        plain = re.sub(_ARTICLES[language], " ", plain)
+    if language in _BY_CHARACTER:
+        plain = _SPACELESS.sub(r" \1 ", plain)
+    return " ".join(plain.split())
+
+
+def _is_sign(character: str) -> bool:
+    return character in string.punctuation or unicodedata.category(character).startswith("P")

@@ -132,6 +132,7 @@ class Record:
     facts: tuple[str, ...] = ()
     spans: tuple[tuple[Place, ...], ...] = ()
     grades: tuple[int, ...] = ()
+    language: str = "en"
     later: Answer | None = None  # what the system says once the corpus holds the updates; None: not asked
 
 

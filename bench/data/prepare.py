@@ -28,7 +28,10 @@ def load(source: Source, store: Store) -> tuple[Task, dict[str, JSON]]:
     known = recipe(source, origin)
     artefact = store.find(known)
     if artefact is None:  # read before the store is touched: a broken source leaves nothing behind
-        task = check(limit(split(formats.read(source, origin), source), source))
+        task = formats.read(source, origin)
+        if "language" in source.model_fields_set:
+            task = replace(task, language=source.language)
+        task = check(limit(split(task, source), source))
         _, artefact = store.get(known, partial(_write, task))
     return native.read_folder(store.path(known)), {
         "source": origin,

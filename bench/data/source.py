@@ -10,6 +10,7 @@ from pydantic import Field
 
 from bench.core.digest import file_digest, tree_digest
 from bench.core.errors import UserError
+from bench.core.normalisation import Language
 from bench.core.system import Block, PositiveInt, Share
 from bench.core.vocabulary import JSON
 
@@ -28,6 +29,7 @@ class Source(Block):
         "file that is named test, unless this is set.",
     )
     dev_share: Share = Field(0.0, description="Share of the training groups, where the source has no dev split.")
+    language: Language = Field("en", description="Language of the answers: how they are normalised before comparison.")
     max_test: PositiveInt | None = None
     max_train: PositiveInt | None = None
 

@@ -23,6 +23,7 @@ class Task:
     updates: tuple[Passage, ...] = ()
     paraphrases: tuple[Passage, ...] = ()
     strata: Mapping[str, str] = field(default_factory=dict)  # what each stratum asks, where the dataset says
+    language: str = "en"
     notes: tuple[str, ...] = ()  # what was repaired or left out when it was read
 
     @property
@@ -40,7 +41,8 @@ class Task:
     def digest(self) -> str:
         """sha256 of the content."""
         splits = [[_told(example) for example in split] for split in (self.train, self.dev, self.test)]
-        return digest([self.corpus, *splits, self.updates, self.paraphrases])
+        other = [self.language] if self.language != "en" else []
+        return digest([self.corpus, *splits, self.updates, self.paraphrases, *other])
 
 
 def _told(example: Example) -> JSON:

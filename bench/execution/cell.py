@@ -181,7 +181,18 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
                 raise ValueError(f"the system gave {len(answers)} answers to {len(batch)} questions")
             out.write(
                 "".join(
-                    _line(record(job, e, a, number, len(batch), watch, elsewhere=config.elsewhere))
+                    _line(
+                        record(
+                            job,
+                            e,
+                            a,
+                            number,
+                            len(batch),
+                            watch,
+                            language=task.language,
+                            elsewhere=config.elsewhere,
+                        )
+                    )
                     for e, a in zip(batch, answers, strict=True)
                 )
             )
@@ -249,6 +260,7 @@ def record(
     size: int,
     watch: meters.Stopwatch,
     *,
+    language: str = "en",
     elsewhere: bool = False,
 ) -> Record:
     """The record of one answer. One that was given `elsewhere` brings its own time, if it has one."""
@@ -278,6 +290,7 @@ def record(
         facts=example.facts,
         spans=example.spans,
         grades=example.grades,
+        language=language,
     )
 
 

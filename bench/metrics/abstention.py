@@ -92,7 +92,7 @@ _AFTER_ALL = re.compile(
     r"it (?:is|might be|may be|could be|should be) (?:probably|likely|most likely)|probably|most likely|"
     r"perhaps it|it (?:might|may|could) be|the answer is)\b"
 )
-_END = re.compile(r"(?<=[.!?])\s+|\n")
+_END = re.compile(r"(?<=[.!?])\s+|\n|(?<=[\u3002\uff01\uff1f\u0964])")
 
 
 def abstains(answer: str, phrases: Sequence[str] = ()) -> bool:
@@ -111,8 +111,9 @@ def _abstains(answer: str, phrases: tuple[str, ...]) -> bool:
     if not normalise(bare):
         return False
     first = _END.split(bare)[0]
-    spoken = normalise(first)
-    for phrase in (normalise(p.translate(_QUOTES)) for p in phrases):
+    for written in (p.translate(_QUOTES) for p in phrases):
+        language = "en" if written.isascii() else "other"  # which keeps the signs of other scripts apart from words
+        phrase, spoken = normalise(written, language), normalise(first, language)
         if phrase and (spoken == phrase or (" " in phrase and f"{spoken} ".startswith(f"{phrase} "))):
             return not _AFTER_ALL.search(plain)
     if first.strip(" .!'\"*()[]") in _SHORT:

@@ -27,14 +27,15 @@ def silent(answer: Answer, abstain: Phrases) -> bool:
     return not answer.error and abstains(answer.text, abstain)
 
 
-def _says_nothing(answer: Answer, abstain: Phrases) -> bool:
+def _says_nothing(record: Record, abstain: Phrases) -> bool:
     """Whether it abstains, or is empty once normalised: SQuAD v2 takes that for no answer."""
-    return silent(answer, abstain) or (not answer.error and not normalise(answer.text))
+    answer = record.answer
+    return silent(answer, abstain) or (not answer.error and not normalise(answer.text, record.language))
 
 
-def _against(answer: Answer, references: tuple[str, ...]) -> tuple[float, float]:
+def _against(record: Record, answer: Answer, references: tuple[str, ...]) -> tuple[float, float]:
     """SQuAD's (exact match, F1) of an answer."""
-    return (0.0, 0.0) if answer.error else text.matched(answer.text, references)
+    return (0.0, 0.0) if answer.error else text.matched(answer.text, references, record.language)
 
 
 def em(record: Record, abstain: Phrases) -> float | None:
@@ -42,8 +43,8 @@ def em(record: Record, abstain: Phrases) -> float | None:
     if record.answers is None:
         return None
     if not record.answers:
-        return float(_says_nothing(record.answer, abstain))
-    return _against(record.answer, record.answers)[0]
+        return float(_says_nothing(record, abstain))
+    return _against(record, record.answer, record.answers)[0]
 
 
 def em_strict(record: Record, abstain: Phrases) -> float | None:
@@ -73,22 +74,22 @@ def f1(record: Record, abstain: Phrases) -> float | None:
     if record.answers is None:
         return None
     if not record.answers:
-        return float(_says_nothing(record.answer, abstain))
-    return _against(record.answer, record.answers)[1]
+        return float(_says_nothing(record, abstain))
+    return _against(record, record.answer, record.answers)[1]
 
 
 def contains(record: Record, abstain: Phrases) -> float | None:
     """Whether a reference stands in the answer."""
     if not record.answers:
         return None
-    return 0.0 if record.answer.error else text.contains(record.answer.text, record.answers)
+    return 0.0 if record.answer.error else text.contains(record.answer.text, record.answers, record.language)
 
 
 def rouge_l(record: Record, abstain: Phrases) -> float | None:
     """ROUGE-L against the references."""
     if not record.answers:
         return None
-    return 0.0 if record.answer.error else text.rouge_l(record.answer.text, record.answers)
+    return 0.0 if record.answer.error else text.rouge_l(record.answer.text, record.answers, record.language)
 
 
 def label_accuracy(record: Record, abstain: Phrases) -> float | None:
@@ -107,28 +108,28 @@ def form(record: Record, abstain: Phrases) -> float | None:
 
 def content(record: Record, abstain: Phrases) -> float | None:
     """Share of the asked facts that stand in the answer, where a house style is asked for."""
-    return text.holds(said(record.answer), record.facts) if record.answers and record.form else None
+    return text.holds(said(record.answer), record.facts, record.language) if record.answers and record.form else None
 
 
 def before_em(record: Record, abstain: Phrases) -> float | None:
     """Exact match with the new fact, before the update of the corpus."""
     if record.later is None or not record.answers or not record.updated:
         return None
-    return text.squad(said(record.answer), record.updated)[0]
+    return text.squad(said(record.answer), record.updated, record.language)[0]
 
 
 def updated_em(record: Record, abstain: Phrases) -> float | None:
     """Exact match with the new fact, after the update."""
     if record.later is None or not record.answers or not record.updated:
         return None
-    return text.squad(said(record.later), record.updated)[0]
+    return text.squad(said(record.later), record.updated, record.language)[0]
 
 
 def kept_em(record: Record, abstain: Phrases) -> float | None:
     """Exact match of a fact that the update leaves alone, after the update."""
     if record.later is None or not record.answers or record.updated:
         return None
-    return text.squad(said(record.later), record.answers)[0]
+    return text.squad(said(record.later), record.answers, record.language)[0]
 
 
 def stale(record: Record, abstain: Phrases) -> float | None:
@@ -136,7 +137,7 @@ def stale(record: Record, abstain: Phrases) -> float | None:
     right = updated_em(record, abstain)
     if record.later is None or not record.answers or right is None:
         return None
-    return 0.0 if right else text.squad(said(record.later), record.answers)[0]
+    return 0.0 if right else text.squad(said(record.later), record.answers, record.language)[0]
 
 
 def abstains_rightly(record: Record, abstain: Phrases) -> float | None:
@@ -159,18 +160,24 @@ def k_precision(record: Record, abstain: Phrases) -> float | None:
     """Share of the answer's words that stand in the passages shown."""
     if not _is_grounded(record, abstain):
         return None
-    return grounding.k_precision(record.answer.text, [h.text for h in record.answer.held])
+    return grounding.k_precision(record.answer.text, [h.text for h in record.answer.held], record.language)
 
 
 def citation_precision(record: Record, abstain: Phrases) -> float | None:
     """Share of the cited passages that are gold; None where nothing is cited."""
-    if not _is_grounded(record, abstain) or not record.gold:
-        return None
-    return grounding.citation(record.answer.text, record.answer.held, record.gold, record.answers or ())[0]
+    found = _citation(record, abstain)
+    return found[0] if found else None
 
 
 def citation_recall(record: Record, abstain: Phrases) -> float | None:
     """Share of the gold passages that are cited."""
+    found = _citation(record, abstain)
+    return found[1] if found else None
+
+
+def _citation(record: Record, abstain: Phrases) -> tuple[float | None, float] | None:
+    """(precision, recall) of what an answer cites; None where nothing is to be cited."""
     if not _is_grounded(record, abstain) or not record.gold:
         return None
-    return grounding.citation(record.answer.text, record.answer.held, record.gold, record.answers or ())[1]
+    answer = record.answer
+    return grounding.citation(answer.text, answer.held, record.gold, record.answers or (), record.language)

@@ -16,31 +16,31 @@ BLIND = {  # what counting words cannot tell, for the page
 _MARK = re.compile(r"\[(\d+)\]")
 
 
-def k_precision(answer: str, passages: Sequence[str]) -> float | None:
+def k_precision(answer: str, passages: Sequence[str], language: str = "en") -> float | None:
     """Share of the answer's tokens found in the passages (Adlakha et al. 2307.16877); None for an empty answer."""
-    said = normalise(_MARK.sub(" ", answer)).split()
-    known = set(normalise(" ".join(passages)).split())
+    said = normalise(_MARK.sub(" ", answer), language).split()
+    known = set(normalise(" ".join(passages), language).split())
     return sum(token in known for token in said) / len(said) if said else None
 
 
-def cited(answer: str, hits: Sequence[Hit], references: Sequence[str] = ()) -> list[str]:
+def cited(answer: str, hits: Sequence[Hit], references: Sequence[str] = (), language: str = "en") -> list[str]:
     """Ids of the passages that the answer rests on: those it marks as [n], else those that contain it, or contain a
     reference that the answer states."""
     marks = [int(m) for m in _MARK.findall(answer)]
     if marks:
         return list(dict.fromkeys(hits[n - 1].passage_id for n in marks if 0 < n <= len(hits)))
-    stated = [answer, *(reference for reference in references if contains(answer, [reference]))]
-    return list(dict.fromkeys(h.passage_id for h in hits if contains(h.text, stated)))
+    stated = [answer, *(reference for reference in references if contains(answer, [reference], language))]
+    return list(dict.fromkeys(h.passage_id for h in hits if contains(h.text, stated, language)))
 
 
 def citation(
-    answer: str, hits: Sequence[Hit], gold: Sequence[str], references: Sequence[str] = ()
+    answer: str, hits: Sequence[Hit], gold: Sequence[str], references: Sequence[str] = (), language: str = "en"
 ) -> tuple[float | None, float]:
     """(share of the cited passages that are gold, share of the gold passages that are cited).
 
     It compares passages, not statements: whether a passage supports what the answer says of it, which ALCE (Gao et al.
     2305.14627) asks of an entailment model, it does not tell. The first is None where nothing is cited.
     """
-    found = cited(answer, hits, references)
+    found = cited(answer, hits, references, language)
     right = len(set(found) & set(gold))
     return (right / len(found) if found else None), right / len(gold)

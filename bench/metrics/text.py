@@ -12,23 +12,23 @@ from rapidfuzz.distance import LCSseq
 from bench.core.normalisation import normalise
 
 
-def squad(answer: str, references: Sequence[str]) -> tuple[float, float]:
+def squad(answer: str, references: Sequence[str], language: str = "en") -> tuple[float, float]:
     """(exact match, F1) in 0..1, the best over the references (Rajpurkar et al. 1606.05250).
 
     As in evaluate-v2.0.py of SQuAD, where either side has no words the F1 is 1 if both have none, else 0.
     """
-    said = normalise(answer)
-    known = [normalise(reference) for reference in references]
+    said = normalise(answer, language)
+    known = [normalise(reference, language) for reference in references]
     return float(said in known), max(_f1(said.split(), k.split()) for k in known)
 
 
-def matched(answer: str, references: Sequence[str]) -> tuple[float, float]:
+def matched(answer: str, references: Sequence[str], language: str = "en") -> tuple[float, float]:
     """SQuAD's scores, but a reference that its normalisation erases, such as the letter A, is compared as it stands."""
-    known = [reference for reference in references if normalise(reference)]
-    erased = {_bare(reference) for reference in references if not normalise(reference)}
+    known = [reference for reference in references if normalise(reference, language)]
+    erased = {_bare(reference) for reference in references if not normalise(reference, language)}
     if _bare(answer) in erased:
         return 1.0, 1.0
-    return squad(answer, known) if known else (0.0, 0.0)
+    return squad(answer, known, language) if known else (0.0, 0.0)
 
 
 def _bare(text: str) -> str:
@@ -68,27 +68,28 @@ def is_numeric(reference: str) -> bool:
     return 0 < len(tokens) <= 4 and any(isinstance(token, float) for token in tokens[:2])
 
 
-def rouge_l(answer: str, references: Sequence[str]) -> float:
+def rouge_l(answer: str, references: Sequence[str], language: str = "en") -> float:
     """ROUGE-L F-measure in 0..1, the best over the references (Lin 2004), without stemming.
 
-    Words are runs of ASCII letters and digits in lower case, as in Google's rouge_score.
+    Words of English are runs of ASCII letters and digits in lower case, as in Google's rouge_score; those of other
+    languages are what their normalisation leaves.
     """
-    said = _words(answer)
-    return max(_lcs_f1(said, _words(reference)) for reference in references)
+    said = _words(answer, language)
+    return max(_lcs_f1(said, _words(reference, language)) for reference in references)
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9]+", text.lower())
+def _words(text: str, language: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower()) if language == "en" else normalise(text, language).split()
 
 
 def _lcs_f1(said: Sequence[str], known: Sequence[str]) -> float:
     return 2 * LCSseq.similarity(said, known) / (len(said) + len(known)) if said and known else 0.0
 
 
-def contains(answer: str, references: Sequence[str]) -> float:
+def contains(answer: str, references: Sequence[str], language: str = "en") -> float:
     """1 where a normalised reference stands in the normalised answer as whole words."""
-    said = f" {normalise(answer)} "
-    return float(any(f" {normalise(r)} " in said for r in references if normalise(r)))
+    said = f" {normalise(answer, language)} "
+    return float(any(f" {known} " in said for r in references if (known := normalise(r, language))))
 
 
 def matches(answer: str, form: str) -> bool:
@@ -96,6 +97,6 @@ def matches(answer: str, form: str) -> bool:
     return re.fullmatch(form, answer.strip(), re.DOTALL) is not None
 
 
-def holds(answer: str, facts: Sequence[str]) -> float:
+def holds(answer: str, facts: Sequence[str], language: str = "en") -> float:
     """Share of the facts that stand in the answer, whatever its form."""
-    return sum(contains(answer, [f]) for f in facts) / len(facts) if facts else 0.0
+    return sum(contains(answer, [f], language) for f in facts) / len(facts) if facts else 0.0

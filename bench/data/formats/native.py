@@ -42,7 +42,7 @@ def write_folder(folder: Path, task: Task, **about: JSON) -> None:
     """Write a task as a native folder."""
     splits = {n: getattr(task, n) for n in SPLITS}
     write_parts(folder, task.corpus, splits, updates=task.updates, paraphrases=task.paraphrases)
-    told = {"strata": dict(task.strata), "notes": list(task.notes)}
+    told = {"strata": dict(task.strata), "notes": list(task.notes), "language": task.language}
     known = {key: value for key, value in told.items() if value}
     write_json(folder / "dataset.yaml", {"name": task.name, **known, **about})  # JSON is YAML
 
@@ -111,7 +111,9 @@ def read_folder(folder: Path) -> Task:
     described = {str(k): str(v) for k, v in strata.items()}
     name = str(about.get("name", folder.name))
     notes = strings(about, "notes", str(about_path))
-    return Task(name, corpus, splits["train"], splits["dev"], splits["test"], others[0], others[1], described, notes)
+    language = str(about.get("language") or "en")
+    kept = (splits["train"], splits["dev"], splits["test"], others[0], others[1])
+    return Task(name, corpus, *kept, described, language, notes)
 
 
 def _passages(path: Path) -> tuple[Passage, ...]:

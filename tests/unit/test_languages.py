@@ -1,0 +1,68 @@
+"""Answers in other languages and scripts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.core.normalisation import normalise
+from bench.execution.run import run
+from bench.metrics import grounding, text
+from bench.metrics.abstention import abstains
+from bench.report import report
+from bench.spec.load import parse
+from tests.conftest import raw_spec, scores_json
+
+
+@pytest.mark.parametrize(
+    ("said", "language", "plain"),
+    [
+        ("The pump's 14 rpm!", "en", "pumps 14 rpm"),  # as SQuAD has it
+        ("\u00bfLa bomba, el motor?", "es", "bomba motor"),
+        ("\u201eDer Motor\u201c", "de", "motor"),
+        ("L\u2019eau de la pompe", "fr", "eau de pompe"),
+        ("\u0627\u0644\u0645\u0636\u062e\u0629\u060c", "ar", "\u0645\u0636\u062e\u0629"),
+        ("\uff11\uff14 \uff32\uff30\uff2d", "other", "14 rpm"),  # full width
+        ("\u6cf5\u8f6c\u901f14rpm\u3002", "zh", "\u6cf5 \u8f6c \u901f 14rpm"),
+        ("\u30dd\u30f3\u30d7", "ja", "\u30dd \u30f3 \u30d7"),
+        ("ni\u00f1o nin\u0303o", "es", "ni\u00f1o ni\u00f1o"),  # composed and decomposed are one
+    ],
+)
+def test_normalisation(said: str, language: str, plain: str) -> None:
+    assert normalise(said, language) == plain
+
+
+def test_measures_follow_the_language() -> None:
+    assert (
+        text.squad("Los motores.", ["motores"], "es") == (1.0, 1.0) and text.squad("Los motores.", ["motores"])[0] == 0
+    )
+    assert text.squad("\u5317\u4eac\u5e02", ["\u5317\u4eac"], "zh") == (0.0, 0.8)  # two of three characters
+    assert text.contains("\u5b83\u5728\u5317\u4eac\u3002", ["\u5317\u4eac"], "zh") == 1.0
+    assert text.rouge_l("\u043d\u0430\u0441\u043e\u0441", ["\u041d\u0430\u0441\u043e\u0441!"], "other") == 1.0
+    assert grounding.k_precision("\u5317\u4eac", ["\u5b83\u5728\u5317\u4eac\u3002"], "zh") == 1.0
+
+
+def test_abstaining_in_other_scripts() -> None:
+    phrases = ["\u6211\u4e0d\u77e5\u9053", "no lo s\u00e9"]
+    assert abstains("\u6211\u4e0d\u77e5\u9053\u3002\u4f46\u662f\u2026", phrases)
+    assert abstains("No lo s\u00e9. El texto no lo dice.", phrases) and not abstains("\u5317\u4eac", phrases)
+
+
+def test_a_dataset_says_its_language(tmp_path: Path) -> None:
+    """From the spec to the scores and the page; the echo kind answers with the last word of the question."""
+    (tmp_path / "corpus.jsonl").write_text('{"id": "p", "text": "\u05d4\u05de\u05e9\u05d0\u05d1\u05d4"}\n')
+    rows = [
+        {"id": f"q{i}", "question": f"Los {i} motores?", "answers": ["los motores"], "gold": ["p"]} for i in range(12)
+    ]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    means = {}
+    for language in ("en", "es"):
+        spec = parse(raw_spec(name=language, dataset={"path": str(tmp_path), "language": language}))
+        outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
+        means[language] = scores_json(outcome.folder)["systems"]["echo"]["scores"]["em"]["mean"]
+        assert '<span dir="auto">Los ' in report(outcome.folder).read_text()
+    assert means == {"en": 0.0, "es": 1.0}
+    records = (tmp_path / "r" / "es" / "records.jsonl").read_text()
+    assert '"language": "es"' in records
