@@ -62,12 +62,8 @@ def _thousand_interval(system: MeasuredSystem) -> tuple[float, float] | None:
 
 
 def _monthly_interval(found: Costs, volumes: Volumes) -> tuple[float, float] | None:
-    """USD a month when everything that was timed is at its lower end, and at its upper end."""
-    ends = _ends(found)
-    if ends is None:
-        return None
-    low, high = (monthly(at, volumes.questions_per_month, volumes.updates_per_month) for at in ends)
-    return None if low is None or high is None else (low, high)
+    """USD a month when everything that was timed is at its lower end, and at its upper end; None without rounds."""
+    return _ends(found) and _monthly_ends(found, volumes.questions_per_month, volumes.updates_per_month)
 
 
 def _ends(found: Costs) -> tuple[Costs, Costs] | None:
@@ -89,19 +85,21 @@ def _ends(found: Costs) -> tuple[Costs, Costs] | None:
     return low, high
 
 
-def cheapest(found: Mapping[str, Costs]) -> tuple[str, ...]:
+def cheapest(found: Mapping[str, Costs], questions_per_month: float, updates_per_month: float) -> tuple[str, ...]:
     """The systems that none is shown to cost less than, in the order given; none where nothing is priced."""
-    ends = {name: _monthly_ends(costs) for name, costs in found.items()}
+    ends = {name: _monthly_ends(costs, questions_per_month, updates_per_month) for name, costs in found.items()}
     known = {name: both for name, both in ends.items() if both is not None}
     limit = min((high for _, high in known.values()), default=0.0)
     return tuple(name for name, (low, _) in known.items() if low <= limit)
 
 
-def _monthly_ends(found: Costs) -> tuple[float, float] | None:
+def _monthly_ends(found: Costs, questions: float, updates: float) -> tuple[float, float] | None:
     """The interval of a month's costs; without rounds, what two runs of one system may differ by."""
-    if found.usd_per_month_interval is not None or found.usd_per_month is None:
-        return found.usd_per_month_interval
-    return found.usd_per_month / TIMED, found.usd_per_month * TIMED
+    usd, ends = monthly(found, questions, updates), _ends(found)
+    if usd is None or ends is None:
+        return None if usd is None else (usd / TIMED, usd * TIMED)
+    low, high = (monthly(at, questions, updates) or 0.0 for at in ends)
+    return low, high
 
 
 def monthly(found: Costs, questions_per_month: float, updates_per_month: float) -> float | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.scoring import money
 from bench.scoring.grade import Column, pairwise, panel
-from bench.scoring.schema import Costs, Criteria, Criterion, Outcome
+from bench.scoring.schema import Criteria, Criterion, Outcome
 from bench.spec.model import Weights
 from bench.stats.bootstrap import Array
 from bench.stats.comparisons import Pair, Panel, Verdict, compare_family, joint
@@ -57,7 +57,7 @@ def decide(
     verdicts = {name: {pair.b: pair.verdict for pair in seen[name]} for name in columns}
     level = [best, *(other for other, verdict in verdicts[best].items() if verdict == "equivalent")]
     decided = [name for name in level if _is_decided(verdicts[name], len(columns))]
-    choice = _cheapest([name for name in columns if name in decided], noise.costs) if decided else best
+    choice = _cheapest([name for name in columns if name in decided], noise) if decided else best
     same = tuple(other for other in columns if verdicts[choice].get(other) == "equivalent")
     among = tuple(n for n in columns if n != choice and verdicts[choice].get(n, "inconclusive") == "inconclusive")
     shares, common = _shares_ahead(columns, offset, weights, noise)
@@ -157,9 +157,10 @@ def offsets(figures: Mapping[str, Criteria], weights: Weights) -> dict[str, dict
     return off
 
 
-def _cheapest(names: Sequence[str], costs: Mapping[str, Costs]) -> str:
+def _cheapest(names: Sequence[str], noise: Noise) -> str:
     """The first, in the order of the spec, of those that none is shown to cost less than."""
-    return next(iter(money.cheapest({name: costs[name] for name in names})), names[0])
+    asked, updates = noise.volumes.questions_per_month, noise.volumes.updates_per_month
+    return next(iter(money.cheapest({name: noise.costs[name] for name in names}, asked, updates)), names[0])
 
 
 def _from(pair: Pair, name: str) -> Pair:

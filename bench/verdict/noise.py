@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from bench.scoring.schema import Costs, Criterion, MeasuredSystem
+from bench.spec.model import Volumes
 from bench.stats.rounds import Spread, within
 
 ALIKE: Mapping[Criterion, float] = {"cost": 1.3, "latency": 1.3, "memory": 1.1}  # factors, where no rounds were taken
@@ -18,7 +19,8 @@ class Noise:
     """Half-widths of 95% intervals, as decimal logarithms."""
 
     systems: Mapping[str, MeasuredSystem]
-    costs: Mapping[str, Costs]
+    costs: Mapping[str, Costs] = field(default_factory=dict)
+    volumes: Volumes = field(default_factory=Volumes)
 
     def between(self, key: Criterion, a: str, b: str) -> float:
         """Of the ratio of two systems. Latencies are compared within the rounds that both have, so that a slow round
@@ -32,8 +34,9 @@ class Noise:
 
     def of(self, key: Criterion, name: str) -> float:
         """Of one system's figure."""
-        known = {"cost": self.costs[name].usd_per_month_interval, "latency": self.systems[name].speed.level_interval}
-        ends = known.get(key)
+        ends = self.systems[name].speed.level_interval if key == "latency" else None
+        if key == "cost":
+            ends = self.costs[name].usd_per_month_interval
         if ends is None or ends[0] <= 0:
             return math.log10(ALIKE[key]) / math.sqrt(2)
         return math.log10(ends[1] / ends[0]) / 2

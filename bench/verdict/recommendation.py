@@ -39,6 +39,7 @@ def recommend(evidence: Evidence) -> Recommendation:
     needs = {name: constraints(name, evidence, costs[name], figures[name].memory) for name in rivals}
     feasible = [name for name in rivals if may_serve(needs[name])]
     front = pareto({name: (evidence.quality(name), figures[name]) for name in feasible})
+    at = (spec.volumes.questions_per_month, spec.volumes.updates_per_month)
     found = Recommendation(
         metric=evidence.headline,
         needs=needs,
@@ -46,8 +47,8 @@ def recommend(evidence: Evidence) -> Recommendation:
         pareto=tuple(front),
         costs=costs,
         criteria=figures,
-        break_even=tuple(money.break_even({name: costs[name] for name in feasible}, spec.volumes.updates_per_month)),
-        cheapest=money.cheapest({name: costs[name] for name in feasible}),
+        break_even=tuple(money.break_even({name: costs[name] for name in feasible}, at[1])),
+        cheapest=money.cheapest({name: costs[name] for name in feasible}, *at),
         outcome="nothing feasible",
         asked=max((system.n for system in rivals.values()), default=None),
         scored=max((len(evidence.ranked[name].questions) for name in feasible), default=None),
@@ -60,7 +61,9 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
     figures, weights = found.criteria, evidence.run.spec.needs.weights
     offset = offsets({name: figures[name] for name in found.feasible}, weights)
     columns = {name: evidence.ranked[name] for name in found.feasible}
-    decision = decide(columns, offset, weights, Noise(evidence.named, found.costs), evidence.margin)
+    decision = decide(
+        columns, offset, weights, Noise(evidence.named, found.costs, evidence.run.spec.volumes), evidence.margin
+    )
     against = tuple(contradictions(evidence, decision, found.feasible))
     if against:
         decision = replace(decision, outcome="contradicted")

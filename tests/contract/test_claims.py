@@ -14,13 +14,14 @@ from bench.scoring.schema import Slowdown
 from bench.verdict import claims
 from bench.verdict.evidence import Evidence
 from tests.golden.make import STORED
-from tests.made_up import Asked, Made, Says, asked, right, scored
+from tests.made_up import Asked, Made, Says, asked, right, scored, turns
 
 TUNING = {"tuning.passages": False, "tuning.paraphrases": False}
 
 
 def rag(says: Says, **more: Any) -> Made:
-    return Made(says, kind="rag", config={"retrieval.index": "faiss_flat"}, **more)
+    config = {"retrieval.index": "faiss_flat", **more.pop("config", {})}
+    return Made(says, kind="rag", config=config, **more)
 
 
 def lora(says: Says, *, seeds: int = 3, **more: Any) -> Made:
@@ -234,7 +235,30 @@ def test_qlora_memory(facts: dict[str, Any], status: str) -> None:
     assert found is not None and found.status == status
 
 
-@pytest.mark.parametrize(("peak", "status"), [(70e9, "confirmed"), (90e9, "refuted")])
+@pytest.mark.parametrize(
+    ("factor", "rounds", "status"),
+    [
+        (
+            1.2,
+            [1.0, 1.01, 0.99],
+            "confirmed",
+        ),  # less than two processes at two times may differ, and rounds agree on it
+        (1.2, None, "inconclusive"),
+        (1.2, [1.0, 1.8, 0.6], "inconclusive"),  # of the one alone: its times do not repeat
+        (0.8, [1.0, 1.01, 0.99], "refuted"),
+    ],
+)
+def test_four_bit_slower_by_rounds(tmp_path: Path, factor: float, rounds: list[float] | None, status: str) -> None:
+    def timed(latency_s: float, factors: list[float] | None) -> dict[str, Any]:
+        return turns(latency_s, factors) if factors else {}
+
+    plain = rag(HIGH, latency_s=0.01, cell=timed(0.01, rounds and [1.0, 0.99, 1.01]))
+    four = rag(HIGH, latency_s=0.01 * factor, cell=timed(0.01 * factor, rounds), config={"precision": "nf4"})
+    found = claim(tmp_path, "four-bit-slower", {"rag": plain, "four": four})
+    assert found.status == status, found.measured
+
+
+@pytest.mark.parametrize(("peak", "status"), [(70e9, "confirmed"), (90e9, "refuted"), (79e9, "inconclusive")])
 def test_qlora_70b(peak: float, status: str) -> None:
     found = claims.qlora_70b(slow(model="llama3-70b", memory={"lora_bytes": 2e11, "qlora_bytes": int(peak)}))
     assert found is not None and found.status == status

@@ -9,9 +9,11 @@ import altair as alt
 
 from bench.core.display import count, money
 from bench.report.charts.draw import DASHES, Figure, Row, data, shades, svg
+from bench.scoring.money import cheapest as of_all
 from bench.scoring.money import monthly
 from bench.scoring.schema import Costs, MeasuredSystem, Recommendation
 from bench.spec.model import Volumes
+from bench.verdict.sentence import listed
 
 STEPS = 33  # points of a line, and cells of the map's longer side
 
@@ -30,7 +32,6 @@ def break_even(done: Mapping[str, MeasuredSystem], recommendation: Recommendatio
     priced = all(found.refresh_usd is not None for found in costs.values())  # or nobody knows what an update takes
     often = [(updates or 1.0) * 10 ** (4 * i / 12 - 2) for i in range(13)] if priced else []
     cheapest = {(q, u): min(costs, key=lambda n: _usd(costs[n], q, u)) for q in questions for u in (*often, updates)}
-    along = [cheapest[q, updates] for q in questions]
     ever = set(cheapest.values()) | {recommendation.choice}
     names = [name for name in costs if name in ever][: len(DASHES)]
     scale = _scale(names, shades({name: done[name].shown_family for name in names}))
@@ -38,7 +39,7 @@ def break_even(done: Mapping[str, MeasuredSystem], recommendation: Recommendatio
     cells = [{"q": q, "u": u, "system": cheapest[q, u]} for q in questions for u in often if cheapest[q, u] in names]
     panels = [_lines(rows, names, asked, scale), *([_map(cells, questions, often, scale)] if often else [])]
     return Figure(
-        _told(recommendation, questions, along),
+        _told([of_all(costs, q, updates) for q in questions], questions),
         svg(alt.hconcat(*panels, spacing=28)),
         ("Questions a month", *names),
         [(count(_round(q)), *(money(_usd(costs[n], q, updates)) for n in names)) for q in questions[::4]],
@@ -50,13 +51,15 @@ def _usd(found: Costs, questions: float, updates: float) -> float:
     return monthly(found, questions, updates) or 0.0
 
 
-def _told(recommendation: Recommendation, questions: Sequence[float], along: Sequence[str]) -> str:
-    """Who is cheapest at few questions, and from how many questions on another one is. `along`: at each number."""
-    exact = {(row.low, row.high): row.questions_per_month for row in recommendation.break_even}
-    turns = [(exact.get((b, a)) or q, b) for q, a, b in zip(questions[1:], along, along[1:], strict=False) if a != b]
-    start = "Cheapest system at few questions a month" if turns else "Cheapest system at any number of questions"
-    return f"{start}: {along[0]}" + "".join(
-        f"; from {count(_round(q))} questions a month: {name}" for q, name in turns[:3]
+def _told(along: Sequence[tuple[str, ...]], questions: Sequence[float]) -> str:
+    """Who may be the cheapest at few questions, and from how many on who else is. `along`: at each number."""
+    first, last = along[0], along[-1]
+    if first == last:
+        return f"Cheapest at any number of questions: {listed(first, 'or')}"
+    turn = next(q for q, rest in zip(questions, range(len(along)), strict=True) if set(along[rest:]) == {last})
+    return (
+        f"Cheapest at few questions a month: {listed(first, 'or')}; from about {count(_round(turn))}: "
+        f"{listed(last, 'or')}"
     )
 
 
@@ -97,4 +100,4 @@ def _map(cells: Sequence[Row], questions: Sequence[float], often: Sequence[float
         axis=alt.Axis(values=list(often[::3]), labelExpr="format(datum.value, '~g')"),
     )
     drawn = data(cells).mark_rect().encode(x=x, y=y, color=scale)
-    return drawn.properties(width=430, height=230, title=alt.Title("Cheapest system", fontSize=12))
+    return drawn.properties(width=430, height=230, title=alt.Title("Lowest cost, intervals left aside", fontSize=12))
