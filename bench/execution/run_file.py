@@ -226,6 +226,8 @@ class Notes(Part):
     parameters: Number | None = None
     peaks: Peaks | None = None
     tuning: Training | None = None
+    four_bit_share: float | None = None  # of the parameters inside the layers; None where nothing was quantised
+    prequantised: str | None = None  # how the checkpoint was quantised before
     system_text: str | None = None  # where it stands, if not in a turn of its own
 
 

@@ -19,6 +19,9 @@ from systems.parts.prompt import fix_date, said
 transformers_logging.disable_progress_bar()
 
 
+FLOOR = 0.5  # share of 4-bit parameters below which a model is not called 4-bit
+
+
 @dataclass(frozen=True)
 class LM:
     """A causal model ready to answer. `window` is the most tokens that a prompt may have."""
@@ -106,10 +109,33 @@ def load(name: str, *, revision: str | None, dtype: str, device: str, precision:
     fix_date(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if precision == "nf4":
+        meters.note("four_bit_share", four_bit_share(model, name))
+    elif already := getattr(model.config, "quantization_config", None):
+        method = already.get("quant_method") if isinstance(already, Mapping) else already.quant_method
+        meters.note("prequantised", str(getattr(method, "value", method)))
     meters.note("weights_bytes", int(model.get_memory_footprint()))
     meters.note("parameters", int(sum(_count(p) for p in model.parameters())))
     meters.note("device", where)
     return model.eval(), tokenizer
+
+
+def four_bit_share(model: Any, name: str) -> float:
+    """Share of the parameters in four bits, of those that are neither embeddings nor the head, which are never.
+
+    Raises ValueError below FLOOR: bitsandbytes quantises linear layers, and some architectures keep theirs in others.
+    """
+    ends = {id(m.weight) for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m is not None}
+    inner = [p for p in model.parameters() if id(p) not in ends]
+    total = sum(_count(p) for p in inner)
+    four = sum(_count(p) for p in inner if getattr(p, "quant_state", None) is not None)
+    share = four / total if total else 0.0
+    if share < FLOOR:
+        raise ValueError(
+            f"only {share:.0%} of the parameters of {name} inside its layers became 4-bit: bitsandbytes quantises linear "
+            f"layers, and {type(model).__name__} keeps most of its weights in others. Leave NF4 and QLoRA out for it"
+        )
+    return share
 
 
 def _check_whole(name: str, info: Mapping[str, Any]) -> None:

@@ -7,9 +7,11 @@ import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from bench.core import checkpoint, hub
 from bench.core.errors import UserError
@@ -169,11 +171,36 @@ def test_a_template_that_prints_the_date_is_the_same_tomorrow(tiny_lm: Path) -> 
 
 
 def test_the_window_is_that_of_the_part_that_reads(tiny_lm: Path) -> None:
-    from types import SimpleNamespace
-
     from systems.parts.lm import ready
 
     text = SimpleNamespace(max_position_embeddings=1024)
     whole = SimpleNamespace(max_position_embeddings=2040, get_text_config=lambda: text)
     model = SimpleNamespace(config=whole, generation_config=SimpleNamespace(max_length=20))
     assert ready(model, SimpleNamespace(model_max_length=10**30), max_new_tokens=24).window == 1000
+
+
+class Linears(torch.nn.Module):
+    """A model with so many parameters in four bits, of a thousand beside its embeddings and head."""
+
+    def __init__(self, four: int) -> None:
+        super().__init__()
+        self.embedding, self.head = torch.nn.Embedding(50, 10), torch.nn.Linear(10, 50, bias=False)
+        self.packed = torch.nn.Parameter(torch.zeros(four // 2 or 1, dtype=torch.uint8), requires_grad=False)
+        if four:
+            self.packed.quant_state = SimpleNamespace(shape=torch.Size([four]))  # type: ignore[attr-defined]
+        self.rest = torch.nn.Parameter(torch.zeros(1000 - max(four, 1)))
+
+    def get_input_embeddings(self) -> torch.nn.Module:
+        return self.embedding
+
+    def get_output_embeddings(self) -> torch.nn.Module:
+        return self.head
+
+
+def test_what_is_called_4_bit_is_4_bit() -> None:
+    from systems.parts.lm import four_bit_share
+
+    assert four_bit_share(Linears(980), "m") == pytest.approx(0.98)
+    for four in (0, 60):
+        with pytest.raises(ValueError, match=f"only {four / 1000:.0%} of the parameters of m .* QLoRA out"):
+            four_bit_share(Linears(four), "m")
