@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
+from functools import lru_cache
 from typing import Literal
 
 Language = Literal["en", "ar", "de", "es", "fr", "hi", "it", "ja", "nl", "pt", "vi", "zh", "other"]
@@ -22,10 +23,13 @@ _ARTICLES: dict[str, str] = {
     "nl": r"\b(de|het|een)\b",
     "pt": r"\b(o|a|os|as|um|uma|uns|umas)\b",
 }
+_ASCII_SIGNS = str.maketrans("", "", string.punctuation)
+_ENGLISH = re.compile(_ARTICLES["en"])
 _BY_CHARACTER = ("zh", "ja")  # languages without spaces between words: each such character is a word
 _SPACELESS = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
 
 
+@lru_cache(1 << 14)  # a passage is held against many answers
 def normalise(text: str, language: str = "en") -> str:
     """The text in lower case, without punctuation and articles, words separated by single spaces.
 
@@ -33,8 +37,7 @@ def normalise(text: str, language: str = "en") -> str:
     NFKC first and lose every sign of Unicode's punctuation; Chinese and Japanese are segmented by character.
     """
     if language == "en":
-        plain = "".join(c for c in text.lower() if c not in string.punctuation)
-        return " ".join(re.sub(_ARTICLES["en"], " ", plain).split())
+        return " ".join(_ENGLISH.sub(" ", text.lower().translate(_ASCII_SIGNS)).split())
     whole = unicodedata.normalize("NFKC", text).lower()
     spaced = re.sub("['\u2019]", " ", whole)  # l'eau is two words
     plain = "".join(c for c in spaced if not _is_sign(c))

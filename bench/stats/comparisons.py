@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
+from scipy import special
 from scipy import stats as distributions
 
 from bench.stats.bootstrap import (
@@ -277,7 +278,7 @@ class Few:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """(low, high) at a confidence level."""
-        z = float(distributions.norm.ppf((1 + level) / 2))
+        z = float(special.ndtri((1 + level) / 2))
         (up_low, up_high), (down_low, down_high) = (wilson(p, self.n, z) for p in (self.up, self.down))
         low = self.up - self.down - math.hypot(self.up - up_low, down_high - self.down)
         high = self.up - self.down + math.hypot(up_high - self.up, self.down - down_low)
