@@ -61,6 +61,17 @@ def _limit(folder: Path) -> int | None:
     return found if isinstance(found, int) else None
 
 
+def context(folder: Path) -> int | None:
+    """The tokens that the language model in a folder reads and writes; None where it does not say, or cannot count."""
+    config = folder / "config.json"
+    if not config.is_file() or not (folder / "tokenizer.json").is_file():
+        return None
+    found = read_json(config)
+    text = found.get("text_config") or found
+    limit = text.get("max_position_embeddings")
+    return limit if isinstance(limit, int) else None
+
+
 @dataclass(frozen=True)
 class Unread:
     """What of a corpus a window cuts off: passages that are longer, all tokens, and those beyond the window."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +18,14 @@ from bench.core.redact import hide
 from bench.core.store import Store
 from bench.core.system import Chunking, Tuning
 from bench.core.vocabulary import JSON
-from bench.core.window import exceeds, titled, unread, window
+from bench.core.window import context, counter, exceeds, titled, unread, window
 from bench.data import prepare as dataset
 from bench.data.task import Task
 from bench.spec.cells import Cell, cells
 from bench.spec.model import Spec
 from bench.spec.paths import Paths
+
+SAMPLE = 200  # passages whose tokens are counted to see whether a prompt fits
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,29 @@ def windows(prepared: Prepared) -> list[str]:
         if cell.config.get("retrieval", {}).get("mode") in ("dense", "fused"):
             embedder = cell.config["embedder"]
             asked.setdefault((str(embedder["name"]), embedder.get("revision")), []).append(cell)
-    return [line for key, cells in asked.items() for line in _windows(key, cells, texts)]
+    told = [line for key, cells in asked.items() for line in _windows(key, cells, texts)]
+    reading = [cell for cell in prepared.cells if "retrieval" in cell.config and cell.config["model"].get("name")]
+    return list(dict.fromkeys([*told, *(line for cell in reading for line in _prompts(cell.config, texts))]))
+
+
+def _prompts(config: Mapping[str, Any], texts: Sequence[str]) -> Iterator[str]:
+    """Whether the passages of a usual prompt exceed what the base model reads; counted on a sample."""
+    model, retrieval = config["model"], config["retrieval"]
+    folder = None if model.get("base_url") else hub.local(str(model["name"]), model.get("revision"))
+    room = context(folder) if folder else None
+    if folder is None or room is None:
+        return
+    count, room = counter(folder), room - config["generation"]["max_new_tokens"]
+    some = random.Random("window").sample(list(texts), min(SAMPLE, len(texts)))
+    each = statistics.median(count(text) for text in some)
+    if cut := retrieval["chunking"]:
+        each = min(each, cut["size"] if cut["unit"] == "tokens" else cut["size"] / 4)
+    if retrieval["k"] * each > room:
+        yield (
+            f"{retrieval['k']} passages of {each:.0f} tokens (median) exceed the {room:,} tokens that "
+            f"{Path(str(model['name'])).name} reads beside its answer: passages will be left out. Lower `retrieval.k`, or "
+            "cut shorter chunks."
+        )
 
 
 def _windows(embedder: tuple[str, str | None], cells: Sequence[Cell], texts: Sequence[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class LM:
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), four_bit_errors():
             out = self.model.generate(
                 input_ids=ids,
                 attention_mask=mask,
@@ -55,6 +55,20 @@ class LM:
         cut = next((n for n, i in enumerate(ids) if i in stop), None)
         kept = ids if cut is None else ids[:cut]
         return said(self.tokenizer.decode(kept, skip_special_tokens=True)), len(kept) + (cut is not None)
+
+
+@contextlib.contextmanager
+def four_bit_errors() -> Iterator[None]:
+    """Say what to do where bitsandbytes cannot multiply 4-bit weights of some width on a processor."""
+    try:
+        yield
+    except RuntimeError as e:
+        if "block_n" not in str(e):
+            raise
+        raise ValueError(
+            f"bitsandbytes cannot multiply 4-bit weights of this width on this processor ({e}). Leave NF4 and QLoRA out "
+            "for this model, or run it on a GPU"
+        ) from e
 
 
 class _Tick(StoppingCriteria):

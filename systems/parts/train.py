@@ -148,7 +148,8 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
         callbacks=callbacks(recipe),
     )
     begin = time.perf_counter()
-    trainer.train()
+    with lm.four_bit_errors():
+        trainer.train()
     seconds = time.perf_counter() - begin
     evaluate = bool(dev) and (recipe.tuning.search is not None or recipe.tuning.early_stopping is not None)
     dev_loss = trainer.evaluate()["eval_loss"] if evaluate else None

@@ -204,3 +204,12 @@ def test_what_is_called_4_bit_is_4_bit() -> None:
     for four in (0, 60):
         with pytest.raises(ValueError, match=f"only {four / 1000:.0%} of the parameters of m .* QLoRA out"):
             four_bit_share(Linears(four), "m")
+
+
+def test_a_width_that_bitsandbytes_cannot_multiply_is_explained() -> None:
+    from systems.parts.lm import four_bit_errors
+
+    with pytest.raises(ValueError, match=r"N must be divisible by block_n.*Leave NF4"), four_bit_errors():
+        raise RuntimeError("N must be divisible by block_n")
+    with pytest.raises(RuntimeError, match="something else"), four_bit_errors():
+        raise RuntimeError("something else")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bench.core.system import Chunking, Embedder
 from bench.core.vocabulary import Passage
 from bench.core.window import unread, window
 from bench.execution.pinning import Prepared, prepare, windows
+from bench.spec.cells import Cell
 from bench.spec.load import parse
 from systems.parts.chunk import chunks, cut
 from tests.conftest import EMBEDDER, raw_spec
@@ -33,7 +35,7 @@ def prepared(tmp_path: Path, embedder: Path, text: str, **retrieval: Any) -> Pre
     asked = {"id": "q", "question": "How fast?", "answers": ["14 rpm"], "gold": ["p1"]}
     for name, rows in (("corpus", corpus), ("test", [asked])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    systems = [{"name": "rag", "kind": "rag", "retrieval": retrieval}]
+    systems = [{"name": "rag", "kind": "rag", "retrieval": {"k": 1, **retrieval}}]
     spec = raw_spec(dataset={"path": str(folder)}, embedder={"name": str(embedder)}, systems=systems)
     return prepare(parse(spec), Store(tmp_path / "store"))
 
@@ -79,3 +81,16 @@ def test_chunks_hold_as_many_tokens_as_asked_for(tmp_path: Path, minilm: Path) -
     assert len(rows) > 5 and max(seen.count(row.text) for row in rows) <= 64
     assert all(LONG[row.start : row.start + len(row.text)] == row.text for row in rows if row.start is not None)
     assert len(cut(corpus, Chunking(size=64, overlap=8))) > len(rows)  # characters
+
+
+def test_passages_that_the_reader_cannot_hold_are_told(tmp_path: Path, tiny_lm: Path) -> None:
+    """The tiny model reads 512 tokens."""
+    made = prepared(tmp_path, EMBEDDER, LONG, k=4)
+    small = replace(made, cells=[_with(made.cells[0], tiny_lm)])
+    (line,) = windows(small)
+    assert "4 passages of " in line and "exceed the 508 tokens" in line and tiny_lm.name in line
+    assert windows(replace(small, task=replace(small.task, corpus=(Passage("p", SHORT),)))) == []
+
+
+def _with(cell: Cell, model: Path) -> Cell:
+    return cell.model_copy(update={"config": {**cell.config, "model": {**cell.config["model"], "name": str(model)}}})
