@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bench.core import meters
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, Retrieval, System, SystemConfig
 from bench.core.vocabulary import Answer, Material, Question
+
+if TYPE_CHECKING:
+    from systems.parts.reader import Source
 
 FAMILY: Family = "retrieval"
 SUMMARY = "retrieval alone"
@@ -28,36 +31,26 @@ class Config(SystemConfig):
 class Finder:
     """A System that says nothing: its answers are empty, and hold what was found."""
 
-    make_retriever: Callable[[Material], object]
-    retriever: object
+    make_source: Callable[[Material], Source]
+    source: Source
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """What was found for each question."""
-        from systems.parts.retrieve import Retriever
-
-        assert isinstance(self.retriever, Retriever)
-        return [Answer("", tuple(hits)) for hits in self.retriever.search([q.text for q in questions])]
+        return [Answer("", tuple(hits)) for hits in self.source.passages(questions)]
 
     def refresh(self, material: Material) -> None:
         """Index the corpus anew."""
-        self.retriever = self.make_retriever(material)
+        self.source = self.make_source(material)
 
     def index_recall(self, questions: Sequence[Question]) -> list[float] | None:
         """Share of the exact top-k that the index found, a question each; None without an index."""
-        from systems.parts.retrieve import Retriever
-
-        assert isinstance(self.retriever, Retriever)
-        return self.retriever.recall([q.text for q in questions])
+        return self.source.recall(questions)
 
 
 def build(config: Config, material: Material, store: Store) -> System:
     """The retriever over the corpus."""
-    from systems.parts import lm, retrieve
+    from systems.parts import lm, reader
 
-    device = lm.device_of(config.model.device)
-    meters.note("device", device)
-
-    def make(material: Material) -> retrieve.Retriever:
-        return retrieve.retriever(material.corpus, config.embedder, config.retrieval, store, device=device)
-
+    meters.note("device", lm.device_of(config.model.device))
+    make = reader.searched(config, config.embedder, config.retrieval, store)
     return Finder(make, make(material))

@@ -281,20 +281,19 @@ def _asked(data: str | None, questions: str | None, model: str | None, embedder:
     """What the options give; the rest is asked for on a terminal, and has its default elsewhere. Raises UserError."""
     from bench.core.errors import UserError
 
-    if not sys.stdin.isatty():
-        if data is None:
-            raise UserError(
-                "no data was given.",
-                where="ragtune init",
-                remedy="Give --data PATH, or --example DIR for a small example that runs.",
-            )
-        return {"data": data, "questions": questions, "model": model or "micro", "embedder": embedder or "micro"}
+    asks = sys.stdin.isatty()
+    if data is None and not asks:
+        raise UserError(
+            "no data was given.",
+            where="ragtune init",
+            remedy="Give --data PATH, or --example DIR for a small example that runs.",
+        )
     if data is None:
         data = typer.prompt("Your data (a folder of documents, a native folder, SQuAD .json, or records)")
-    if questions is None and Path(data).is_dir() and not (Path(data) / "corpus.jsonl").exists():
+    if asks and questions is None and Path(data).is_dir() and not (Path(data) / "corpus.jsonl").exists():
         questions = typer.prompt("Questions about the documents (JSONL)")
-    model = model or typer.prompt("Base model", default="micro")
-    embedder = embedder or typer.prompt("Embedder", default="micro")
+    model = model or (typer.prompt("Base model", default="micro") if asks else "micro")
+    embedder = embedder or (typer.prompt("Embedder", default="micro") if asks else "micro")
     return {"data": data, "questions": questions, "model": model, "embedder": embedder}
 
 

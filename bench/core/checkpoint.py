@@ -63,24 +63,33 @@ def _object(path: Path) -> Mapping[str, Any]:
     return found
 
 
+def tensors(file: Path) -> tuple[int, dict[str, Any]]:
+    """(where the data begins, name -> what the header says of a tensor) of a safetensors file. Raises ValueError or
+    struct.error for what is none."""
+    with file.open("rb") as opened:
+        length = struct.unpack("<Q", opened.read(8))[0]
+        if length > file.stat().st_size:
+            raise ValueError("the header is longer than the file")
+        header = json.loads(opened.read(length))
+    return 8 + length, {name: tensor for name, tensor in header.items() if name != "__metadata__"}
+
+
 def _check_weights(file: Path) -> None:
     """Raises UserError for a pointer of Git LFS, and for a safetensors file that is cut short."""
     with file.open("rb") as opened:
-        start = opened.read(max(8, len(POINTER)))
-        if start.startswith(POINTER):
-            raise UserError(
-                "this is a pointer of Git LFS, not the weights.", where=str(file), remedy="Run `git lfs pull` there."
-            )
-        if file.suffix != ".safetensors":
-            return
-        size = file.stat().st_size
-        length = struct.unpack("<Q", start[:8])[0] if len(start) >= 8 else size
-        opened.seek(8)
-        try:
-            header = json.loads(opened.read(length)) if length <= size else {}
-            needed = 8 + length + max(t["data_offsets"][1] for name, t in header.items() if name != "__metadata__")
-        except (ValueError, KeyError, TypeError, AttributeError):
-            needed = None
+        start = opened.read(len(POINTER))
+    if start == POINTER:
+        raise UserError(
+            "this is a pointer of Git LFS, not the weights.", where=str(file), remedy="Run `git lfs pull` there."
+        )
+    if file.suffix != ".safetensors":
+        return
+    size = file.stat().st_size
+    try:
+        begin, found = tensors(file)
+        needed = begin + max(tensor["data_offsets"][1] for tensor in found.values())
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error):
+        needed = None
     if needed is None or needed > size:
         wanted = "" if needed is None else f" of {needed:,}"
         raise UserError(

@@ -8,6 +8,9 @@ import unicodedata
 from functools import lru_cache
 from typing import Literal
 
+DASHES = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2010": "-", "\u2011": "-", "\u00a0": " ", "\u202f": " "})
+QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"', "\u00a0": " "})
+
 Language = Literal["en", "ar", "de", "es", "fr", "hi", "it", "ja", "nl", "pt", "vi", "zh", "other"]
 
 # MLQA's lists (Lewis et al. 1910.07475, mlqa_evaluation_v1.py) for ar, de, es, vi; French, Italian, Dutch and Portuguese

@@ -35,6 +35,7 @@ def window(folder: Path) -> Window | None:
     return Window(limit - SPECIAL, counter(folder))
 
 
+@lru_cache(8)
 def counter(folder: Path) -> Callable[[str], int]:
     """Counts the tokens of a text by the tokenizer.json in a folder, without marks."""
     from tokenizers import Tokenizer

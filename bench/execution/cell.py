@@ -172,6 +172,7 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
     for example in warm:
         system.answer([seen_by(example, config)])
     done = sum(len(plan[n]) for n in kept)
+    about: dict[str, Any] = {"language": task.language, "elsewhere": config.elsewhere}
     with path.open("a", encoding="utf-8") as out:
         for number, batch in enumerate(plan):
             if number in kept:
@@ -181,18 +182,7 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
                 raise ValueError(f"the system gave {len(answers)} answers to {len(batch)} questions")
             out.write(
                 "".join(
-                    _line(
-                        record(
-                            job,
-                            e,
-                            a,
-                            number,
-                            len(batch),
-                            watch,
-                            language=task.language,
-                            elsewhere=config.elsewhere,
-                        )
-                    )
+                    _line(record(job, e, a, number, len(batch), watch, **about))
                     for e, a in zip(batch, answers, strict=True)
                 )
             )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import random
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bench.core.gpu import gpus
 from bench.core.redact import hide
 from bench.core.store import Store
 from bench.core.system import Chunking, Tuning
-from bench.core.vocabulary import JSON
+from bench.core.vocabulary import JSON, Passage
 from bench.core.window import context, counter, exceeds, titled, unread, window
 from bench.data import prepare as dataset
 from bench.data.task import Task
@@ -49,8 +50,12 @@ def prepare(spec: Spec, store: Store) -> Prepared:
     source = Paths(spec.folder).dataset(spec.dataset)
     task, origin = dataset.load(source, store)
     folder = store.path(dataset.recipe(source, origin["source"]))
-    texts = [(passage.title, passage.text) for passage in task.corpus]
-    pinned = [c.model_copy(update={"config": _cut(c.config, texts)}) for c in pinned]
+
+    @cache  # the cells of a run share embedders
+    def chunking(name: str, revision: str | None) -> JSON:
+        return _chunking(name, revision, task.corpus)
+
+    pinned = [c.model_copy(update={"config": _cut(c.config, chunking)}) for c in pinned]
     _check(spec, pinned, task)
     names = [g["name"] for g in gpus()]
     identities = {c.id: c.identity(task.digest, spec.measure, names) for c in pinned}
@@ -82,22 +87,25 @@ def _pinned(value: Any, known: dict[tuple[str, str | None], str], models: dict[s
     return filled
 
 
-def _cut(config: dict[str, Any], texts: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def _cut(config: dict[str, Any], chunking: Callable[[str, str | None], JSON]) -> dict[str, Any]:
     """The config with `chunking: auto` decided, wherever a retrieval block stands beside an embedder."""
-    inner = {k: _cut(v, texts) if isinstance(v, dict) else v for k, v in config.items()}
+    inner = {k: _cut(v, chunking) if isinstance(v, dict) else v for k, v in config.items()}
     retrieval = inner.get("retrieval")
     if isinstance(retrieval, dict) and retrieval.get("chunking") == "auto":
-        inner["retrieval"] = {**retrieval, "chunking": _chunking(inner.get("embedder") or {}, retrieval, texts)}
+        embedder = inner.get("embedder") or {}
+        embeds = retrieval.get("mode") != "bm25"
+        found = chunking(str(embedder.get("name") or ""), embedder.get("revision")) if embeds else None
+        inner["retrieval"] = {**retrieval, "chunking": found}
     return inner
 
 
-def _chunking(embedder: Mapping[str, Any], retrieval: Mapping[str, Any], texts: Sequence[tuple[str, str]]) -> JSON:
-    """Chunks as long as the embedder's window where a text exceeds it; None where none does, or nothing is embedded."""
-    folder = hub.local(str(embedder.get("name") or ""), embedder.get("revision"))
-    seen = window(folder) if folder and retrieval.get("mode") != "bm25" else None
-    if seen is None or not exceeds([titled(*text) for text in texts], seen):
+def _chunking(name: str, revision: str | None, corpus: Sequence[Passage]) -> JSON:
+    """Chunks as long as the embedder's window where a passage exceeds it; None where none does, or it is not known."""
+    folder = hub.local(name, revision)
+    seen = window(folder) if folder else None
+    if seen is None or not exceeds([titled(passage.title, passage.text) for passage in corpus], seen):
         return None
-    titles = max(seen.count(f"{title}. ") if title else 0 for title in {title for title, _ in texts})
+    titles = max(seen.count(f"{title}. ") if title else 0 for title in {passage.title for passage in corpus})
     size = max(seen.tokens - titles, seen.tokens // 2)  # the title is embedded with each chunk
     return Chunking(unit="tokens", size=size, overlap=size // 8).model_dump(mode="json")
 
@@ -111,20 +119,25 @@ def windows(prepared: Prepared) -> list[str]:
             embedder = cell.config["embedder"]
             asked.setdefault((str(embedder["name"]), embedder.get("revision")), []).append(cell)
     told = [line for key, cells in asked.items() for line in _windows(key, cells, texts)]
+    some = random.Random("window").sample(texts, min(SAMPLE, len(texts)))
+
+    @cache  # the cells of a run share models
+    def usual(folder: Path) -> float:
+        return statistics.median(map(counter(folder), some))
+
     reading = [cell for cell in prepared.cells if "retrieval" in cell.config and cell.config["model"].get("name")]
-    return list(dict.fromkeys([*told, *(line for cell in reading for line in _prompts(cell.config, texts))]))
+    return list(dict.fromkeys([*told, *(line for cell in reading for line in _prompts(cell.config, usual))]))
 
 
-def _prompts(config: Mapping[str, Any], texts: Sequence[str]) -> Iterator[str]:
-    """Whether the passages of a usual prompt exceed what the base model reads; counted on a sample."""
+def _prompts(config: Mapping[str, Any], usual: Callable[[Path], float]) -> Iterator[str]:
+    """Whether the passages of a usual prompt exceed what the base model reads. `usual`: median tokens of a passage, by
+    the folder of a model."""
     model, retrieval = config["model"], config["retrieval"]
     folder = None if model.get("base_url") else hub.local(str(model["name"]), model.get("revision"))
     room = context(folder) if folder else None
     if folder is None or room is None:
         return
-    count, room = counter(folder), room - config["generation"]["max_new_tokens"]
-    some = random.Random("window").sample(list(texts), min(SAMPLE, len(texts)))
-    each = statistics.median(count(text) for text in some)
+    each, room = usual(folder), room - config["generation"]["max_new_tokens"]
     if cut := retrieval["chunking"]:
         each = min(each, cut["size"] if cut["unit"] == "tokens" else cut["size"] / 4)
     if retrieval["k"] * each > room:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.checkpoint import tensors
 from bench.core.store import Store
 from bench.core.vocabulary import JSON
 from bench.data.task import Task
@@ -102,9 +101,4 @@ def parameters(folder: Path) -> int | None:
     files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     if not files:
         return None
-    total = 0
-    for file in files:
-        with file.open("rb") as opened:
-            header = json.loads(opened.read(struct.unpack("<Q", opened.read(8))[0]))
-        total += sum(int(np.prod(t["shape"])) for name, t in header.items() if name != "__metadata__")
-    return total
+    return sum(int(np.prod(tensor["shape"])) for file in files for tensor in tensors(file)[1].values())

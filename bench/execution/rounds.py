@@ -8,7 +8,6 @@ reports/<run>/cells/<cell>/turns/<round>/   job.json, result.json, log.txt
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from bench.core.vocabulary import JSON
 from bench.execution.run_folder import cell_folder, is_done
 from bench.spec import kinds
 from bench.spec.cells import Cell
-from bench.stats.rounds import is_off
+from bench.stats.rounds import is_off, usual
 
 AGAIN = 2  # times that the turns that were disturbed are taken again
 SLOW_S = 30.0  # a system of the user's own that builds for longer is not built again for every round
@@ -58,9 +57,8 @@ def take_rounds(folder: Path, cells: Sequence[Cell], *, rounds: int, take: Take)
 def disturbed(folder: Path, cells: Sequence[Cell], rounds: int) -> list[tuple[Cell, int]]:
     """The turns whose yardstick is off from the median of all."""
     found = {(c.id, turn["round"]): (c, turn) for c in cells for turn in turns(folder, c, rounds)}
-    seconds = [s for _, turn in found.values() for s in turn["yardstick_s"]]
-    usual = statistics.median(seconds) if seconds else 0.0
-    return [(cell, turn["round"]) for cell, turn in found.values() if is_off(turn["yardstick_s"], usual)]
+    usual_s = usual(turn["yardstick_s"] for _, turn in found.values()) or 0.0
+    return [(cell, turn["round"]) for cell, turn in found.values() if is_off(turn["yardstick_s"], usual_s)]
 
 
 def turns(folder: Path, cell: Cell, rounds: int) -> list[dict[str, JSON]]:

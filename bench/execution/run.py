@@ -191,7 +191,8 @@ def _run_cells(
     """Run the cells that are not done, one after the other, and time all systems in rounds."""
     measure = prepared.spec.measure
     variables = environment.for_cells(measure.threads)
-    with executor(variables, folder / "server.log", _preload(todo)) as server:
+    forked = prepared.cells if measure.rounds else todo  # turns are of cells that were done before, too
+    with executor(variables, folder / "server.log", _preload(forked)) as server:
         for number, cell in enumerate(prepared.cells, 1):
             cached = cell not in todo
             tell.cell(cell.id, number)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import statistics
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +29,7 @@ from bench.core.vocabulary import JSON
 from bench.spec import kinds
 from bench.spec.model import Spec
 from bench.spec.scenarios import Scenario
+from bench.stats.rounds import usual
 
 P = TypeVar("P", bound="Part")
 
@@ -343,8 +343,7 @@ class RunFile(Part):
         """The usual seconds of the fixed piece of work on this machine; None where it was not timed."""
         turns = [turn.yardstick_s for cell in (self.cells or {}).values() for turn in cell.turns]
         builds = [cell.yardstick_s for cell in (self.cells or {}).values()]
-        seconds = [s for both in (turns or builds) for s in both]
-        return statistics.median(seconds) if seconds else None
+        return usual(turns or builds)
 
     def done(self, system: str) -> dict[str, CellResult]:
         """The cells of a system that finished."""

@@ -10,9 +10,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from bench.core.normalisation import normalise
+from bench.core.normalisation import QUOTES, normalise
 
-_QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"', "\u00a0": " "})
 _SOURCE = (
     r"(?:the |any of the |these |this |those |your |my |given |provided |available |retrieved |supplied |above )*"
     r"(?:context|contexts|passage|passages|document|documents|text|texts|source|sources|information|article|articles|"
@@ -106,12 +105,12 @@ def abstains(answer: str, phrases: Sequence[str] = ()) -> bool:
 
 @lru_cache(4096)  # several measures ask of one answer
 def _abstains(answer: str, phrases: tuple[str, ...]) -> bool:
-    plain = " ".join(answer.translate(_QUOTES).lower().split())
+    plain = " ".join(answer.translate(QUOTES).lower().split())
     bare = _bare(plain)
     if not normalise(bare):
         return False
     first = _END.split(bare)[0]
-    for written in (p.translate(_QUOTES) for p in phrases):
+    for written in (p.translate(QUOTES) for p in phrases):
         language = "en" if written.isascii() else "other"  # which keeps the signs of other scripts apart from words
         phrase, spoken = normalise(written, language), normalise(first, language)
         if phrase and (spoken == phrase or (" " in phrase and f"{spoken} ".startswith(f"{phrase} "))):

@@ -11,6 +11,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from bench.core.normalisation import QUOTES
+
 _ANNOUNCED = (
     r"(?:\b(?:final |correct |best |right )*(?:answer|choice|option|label|verdict|classification|prediction)"
     r"(?: would be| should be| must be| is|:| =)?|\\boxed|\bi (?:would )?(?:choose|pick|select|go with|say)|\bmy answer is)"
@@ -30,15 +32,12 @@ def label(answer: str, choices: Sequence[str]) -> str | None:
 
 @lru_cache(4096)
 def _label(answer: str, choices: tuple[str, ...]) -> str | None:
-    said = answer.strip().translate(_QUOTES)
+    said = answer.strip().translate(QUOTES)
     bare = said.strip(_EDGES)
     for choice in choices:
         if bare.lower() in (form.strip(_EDGES).lower() for form in _forms(choice)):
             return choice
     return _announced(said, choices) or _leading(said, choices) or _only(said, choices)
-
-
-_QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'})
 
 
 @lru_cache(1024)

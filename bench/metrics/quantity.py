@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from bench.core.normalisation import DASHES
+
 TOLERANCE = 0.01  # relative: 1.58 billion is 1,577 million
 SCALES = {
     "hundred": 1e2,
@@ -68,7 +70,6 @@ NO_UNIT = {
         "years",
     ]
 }
-_DASHES = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2010": "-", "\u2011": "-", "\u00a0": " ", "\u202f": " "})
 _NUMBER = re.compile(
     r"(?P<open>\()?(?P<before>us\$|[$\u20ac\u00a3\u00a5]|\b(?:usd|eur|gbp)\b)?\s?"
     r"(?P<sign>(?<![\w)])[-+])?\s?(?P<before2>[$\u20ac\u00a3\u00a5])?"
@@ -93,7 +94,7 @@ class Quantity:
 @lru_cache(4096)
 def quantities(text: str) -> tuple[Quantity, ...]:
     """Every number in a text, in order."""
-    return tuple(_quantity(match) for match in _NUMBER.finditer(text.translate(_DASHES)))
+    return tuple(_quantity(match) for match in _NUMBER.finditer(text.translate(DASHES)))
 
 
 def _quantity(match: re.Match[str]) -> Quantity:

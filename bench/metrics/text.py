@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from rapidfuzz.distance import LCSseq
 
-from bench.core.normalisation import normalise
+from bench.core.normalisation import DASHES, normalise
 
 
 def squad(answer: str, references: Sequence[str], language: str = "en") -> tuple[float, float]:
@@ -42,7 +42,6 @@ def _f1(said: Sequence[str], known: Sequence[str]) -> float:
     return 2 * same / (len(said) + len(known))
 
 
-_DASHES = str.maketrans({"\u2212": "-", "\u2013": "-", "\u2010": "-", "\u2011": "-"})
 _TOKEN = re.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?|[^\W\d_]+|\d+|[%\u00b0\u20ac$\u00a3/^]")
 
 
@@ -58,7 +57,7 @@ def strict(answer: str, references: Sequence[str]) -> float:
 @lru_cache(1024)
 def _exact(text: str) -> tuple[str | float, ...]:
     """Words in lower case without articles, numbers by value, and signs of units."""
-    tokens = _TOKEN.findall(text.translate(_DASHES).lower())
+    tokens = _TOKEN.findall(text.translate(DASHES).lower())
     return tuple(float(t.replace(",", "")) if t[-1].isdigit() else t for t in tokens if t not in ("a", "an", "the"))
 
 

@@ -144,8 +144,7 @@ def _disturbed(run: RunFile, done: Measured) -> Iterator[str]:
     usual = run.yardstick_s
     if usual is None:
         return
-    trained = {c.system for c in (run.cells or {}).values() if c.system in done and done[c.system].trained}
-    built = [name for name in done if name in trained and any(_was_off(c, usual) for c in run.done(name).values())]
+    built = [name for name in done if any(_was_off(cell, usual) for cell in run.done(name).values())]
     if built:
         yield (
             f"While {listed(built)} trained, the machine was faster or slower than usual by more than 15%: the time "
@@ -161,6 +160,7 @@ def _disturbed(run: RunFile, done: Measured) -> Iterator[str]:
 
 
 def _was_off(cell: CellResult, usual: float) -> bool:
+    """Whether a training had a yardstick beside it that was off; only trainings have one."""
     return bool(cell.yardstick_s) and is_off(cell.yardstick_s, usual)
 
 

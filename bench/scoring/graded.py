@@ -81,9 +81,12 @@ class GradedRun:
     @cached_property
     def latency(self) -> dict[str, dict[str, float]]:
         """system -> question -> seconds of those answered alone, by the first seed, at the level of the rounds."""
-        level = {name: self._speed(name).level for name in self.columns}
         return {
-            name: {r.question: level[name] * r.latency_s for r in self.first_seed(name) if r.latency_s is not None}
+            name: {
+                r.question: self._speeds[name].level * r.latency_s
+                for r in self.first_seed(name)
+                if r.latency_s is not None
+            }
             for name in self.columns
         }
 
@@ -131,7 +134,7 @@ class GradedRun:
             return FailedSystem(**head)
         records = self._of(name)
         asked = len(self.first_seed(name))
-        quick = self._speed(name)
+        quick = self._speeds[name]
         build = resources.over_seeds([resources.built(cell) for cell in cells.values()])
         first = next(iter(cells.values()))
         on_gpu = first.notes.device == "cuda"
@@ -171,9 +174,11 @@ class GradedRun:
                 found[name] = resources.rounds(self._of(name), timed, usual)
         return found
 
-    def _speed(self, name: str) -> Speed:
-        """The times of a system, by its records and its rounds."""
-        return resources.speed(self._of(name), self._rounds.get(name, ()), resources.Spreads.of(self._rounds))
+    @cached_property
+    def _speeds(self) -> dict[str, Speed]:
+        """system -> its times, by its records and its rounds."""
+        spreads = resources.Spreads.of(self._rounds)
+        return {name: resources.speed(self._of(name), self._rounds.get(name, ()), spreads) for name in self.columns}
 
     def _of(self, name: str) -> list[Record]:
         """The records of a system, over its seeds."""

@@ -12,17 +12,18 @@ from bench.core.vocabulary import Record
 from bench.execution.run_file import CellResult, Number, Peaks, RunFile, Training
 from bench.scoring.money import hourly_usd
 from bench.scoring.schema import Build, Cost, Limits, Memory, Round, Speed, Tokens
+from bench.scoring.schema.system import kept
 from bench.spec.model import Prices
 from bench.stats import intervals
-from bench.stats.rounds import Spread, is_off, repeated, spread, widened
+from bench.stats.rounds import TimeSpread, is_off, repeated, spread, widened
 
 
 @dataclass(frozen=True)
 class Spreads:
     """How much one round's figures of a system vary, over all systems of a run; None where there are no rounds."""
 
-    latency: Spread | None = None
-    throughput: Spread | None = None
+    latency: TimeSpread | None = None
+    throughput: TimeSpread | None = None
 
     @classmethod
     def of(cls, rounds: Mapping[str, Sequence[Round]]) -> Spreads:
@@ -67,11 +68,6 @@ def speed(records: Sequence[Record], rounds: Sequence[Round] = (), spreads: Spre
     )
 
 
-def kept(rounds: Sequence[Round]) -> Sequence[Round]:
-    """The rounds that count: those that were not off, or all where all were."""
-    return [r for r in rounds if not r.off] or rounds
-
-
 def _throughput(records: Sequence[Record]) -> float | None:
     """Questions answered in batches, per second."""
     batched = {(r.cell, r.batch): (r.batch_size, r.batch_s) for r in records if r.latency_s is None}
@@ -86,8 +82,11 @@ TOKEN_TIMES: Mapping[str, Callable[[Record], float | None]] = {
 
 
 def rounds(records: Sequence[Record], cell: CellResult, usual_s: float) -> tuple[Round, ...]:
-    """What each round of a cell found, `usual_s` being the usual yardstick of the run. A round asks few questions: its median latency is that of all, times what its own
-    questions took in it against what they took at first."""
+    """What each round of a cell found, `usual_s` being the usual yardstick of the run.
+
+    A round asks few questions: its median latency is that of all, times what its own questions took in it against what
+    they took at first.
+    """
     first = {r.question: r.latency_s for r in records if r.seed == cell.seed and r.latency_s}
     whole = _by_question(records, lambda r: r.latency_s)
     found = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy import stats as distributions
@@ -26,7 +26,7 @@ class Repeated:
 
 
 @dataclass(frozen=True)
-class Spread:
+class TimeSpread:
     """How much one time varies around what is usual for its system: the standard deviation of its natural logarithm,
     and the degrees of freedom that it rests on."""
 
@@ -41,7 +41,7 @@ class Spread:
 Times = Mapping[str, Mapping[int, float]]  # system -> round -> seconds, or any other positive figure
 
 
-def spread(times: Times) -> Spread | None:
+def spread(times: Times) -> TimeSpread | None:
     """How much the figures of one system vary from round to round, pooled over the systems; None without two of one.
 
     A machine is as restless for one system as for another: with three rounds, one system alone would say little.
@@ -49,10 +49,10 @@ def spread(times: Times) -> Spread | None:
     logs = [[math.log(value) for value in by_round.values()] for by_round in times.values() if by_round]
     df = sum(len(values) - 1 for values in logs)
     squares = sum((value - statistics.fmean(values)) ** 2 for values in logs for value in values)
-    return Spread(math.sqrt(squares / df), df) if df else None
+    return TimeSpread(math.sqrt(squares / df), df) if df else None
 
 
-def within(times: Times) -> Spread | None:
+def within(times: Times) -> TimeSpread | None:
     """The same, once what all systems of a round have in common is taken away: two of them are compared within it."""
     logs = {name: {n: math.log(value) for n, value in by_round.items()} for name, by_round in times.items() if by_round}
     off = {name: {n: v - statistics.fmean(found.values()) for n, v in found.items()} for name, found in logs.items()}
@@ -60,10 +60,10 @@ def within(times: Times) -> Spread | None:
     common = {n: statistics.fmean(found[n] for found in off.values() if n in found) for n in rounds}
     df = sum(len(found) for found in off.values()) - len(off) - len(rounds) + 1
     squares = sum((value - common[n]) ** 2 for found in off.values() for n, value in found.items())
-    return Spread(math.sqrt(squares / df), df) if df > 0 else None
+    return TimeSpread(math.sqrt(squares / df), df) if df > 0 else None
 
 
-def repeated(figures: Sequence[float], known: Spread | None) -> Repeated | None:
+def repeated(figures: Sequence[float], known: TimeSpread | None) -> Repeated | None:
     """The geometric mean of positive figures, with its interval by a spread; None without either."""
     if not figures or known is None:
         return None
@@ -82,6 +82,12 @@ def widened(mean: float, *intervals: tuple[float, float]) -> tuple[float, float]
     return mean * math.exp(-down), mean * math.exp(up)
 
 
-def is_off(yardsticks: Sequence[float], usual: float) -> bool:
+def usual(yardsticks: Iterable[Sequence[float]]) -> float | None:
+    """The usual seconds of the fixed piece of work: the median over turns; None without any."""
+    seconds = [s for of_turn in yardsticks for s in of_turn]
+    return statistics.median(seconds) if seconds else None
+
+
+def is_off(yardsticks: Sequence[float], usual_s: float) -> bool:
     """Whether one of the yardsticks of a turn, in seconds, says that the machine was not as usual."""
-    return any(abs(seconds / usual - 1) > OFF for seconds in yardsticks)
+    return any(abs(seconds / usual_s - 1) > OFF for seconds in yardsticks)

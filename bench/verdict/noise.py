@@ -9,7 +9,7 @@ from functools import cached_property
 
 from bench.scoring.schema import Costs, Criterion, MeasuredSystem
 from bench.spec.model import Volumes
-from bench.stats.rounds import Spread, within
+from bench.stats.rounds import TimeSpread, within
 
 ALIKE: Mapping[Criterion, float] = {"cost": 1.3, "latency": 1.3, "memory": 1.1}  # factors, where no rounds were taken
 
@@ -42,7 +42,7 @@ class Noise:
         return math.log10(ends[1] / ends[0]) / 2
 
     @cached_property
-    def _within(self) -> Spread | None:
+    def _within(self) -> TimeSpread | None:
         return within(self._medians)
 
     @cached_property

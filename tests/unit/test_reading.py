@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from bench.core.errors import UserError
 from bench.core.vocabulary import Example, Passage, Place, Question
@@ -246,3 +247,8 @@ def test_the_summary_shows_what_was_read() -> None:
     for part in ("67 words", "1 with answers, 2 without an answer", "answer: 14 rpm", "14 rpm when warm.", "abstain"):
         assert part in told, told
     assert "Note: Something was repaired." in told and "Warning: 2 of 3 test questions have no answer" in told
+
+
+def test_documents_are_cut_in_characters(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="lengths here are in characters"):
+        read(tmp_path, **documents(tmp_path, TWICE, occurrence=1), chunking={"unit": "tokens"})

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from pydantic import field_validator
+
 from bench.core.digest import visible
 from bench.core.errors import UserError
 from bench.core.files import read_jsonl
@@ -32,6 +34,13 @@ class Documents(Source):
     path: str
     questions: str
     chunking: Chunking = Chunking()
+
+    @field_validator("chunking")
+    @classmethod
+    def _in_characters(cls, chunking: Chunking) -> Chunking:
+        if chunking.unit != "characters":
+            raise ValueError("documents are cut before any embedder reads them: lengths here are in characters")
+        return chunking
 
 
 def read(source: Documents, origin: JSON) -> Task:

@@ -9,8 +9,7 @@ import altair as alt
 
 from bench.core.display import count, money
 from bench.report.charts.draw import DASHES, Figure, Row, data, shades, svg
-from bench.scoring.money import cheapest as of_all
-from bench.scoring.money import monthly
+from bench.scoring.money import cheapest, monthly
 from bench.scoring.schema import Costs, MeasuredSystem, Recommendation
 from bench.spec.model import Volumes
 from bench.verdict.sentence import listed
@@ -31,15 +30,15 @@ def break_even(done: Mapping[str, MeasuredSystem], recommendation: Recommendatio
     questions = [asked * 10 ** (6 * i / (STEPS - 1) - 3) for i in range(STEPS)]
     priced = all(found.refresh_usd is not None for found in costs.values())  # or nobody knows what an update takes
     often = [(updates or 1.0) * 10 ** (4 * i / 12 - 2) for i in range(13)] if priced else []
-    cheapest = {(q, u): min(costs, key=lambda n: _usd(costs[n], q, u)) for q in questions for u in (*often, updates)}
-    ever = set(cheapest.values()) | {recommendation.choice}
+    lowest = {(q, u): min(costs, key=lambda n: _usd(costs[n], q, u)) for q in questions for u in (*often, updates)}
+    ever = set(lowest.values()) | {recommendation.choice}
     names = [name for name in costs if name in ever][: len(DASHES)]
     scale = _scale(names, shades({name: done[name].shown_family for name in names}))
     rows = [{"q": q, "usd": _usd(costs[n], q, updates), "system": n} for n in names for q in questions]
-    cells = [{"q": q, "u": u, "system": cheapest[q, u]} for q in questions for u in often if cheapest[q, u] in names]
+    cells = [{"q": q, "u": u, "system": lowest[q, u]} for q in questions for u in often if lowest[q, u] in names]
     panels = [_lines(rows, names, asked, scale), *([_map(cells, questions, often, scale)] if often else [])]
     return Figure(
-        _told([of_all(costs, q, updates) for q in questions], questions),
+        _told([cheapest(costs, q, updates) for q in questions], questions),
         svg(alt.hconcat(*panels, spacing=28)),
         ("Questions a month", *names),
         [(count(_round(q)), *(money(_usd(costs[n], q, updates)) for n in names)) for q in questions[::4]],

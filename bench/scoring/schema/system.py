@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
@@ -50,6 +50,11 @@ class Round(Part):
     off: bool
 
 
+def kept(rounds: Sequence[Round]) -> Sequence[Round]:
+    """The rounds that count: those that were not off, or all where all were."""
+    return [r for r in rounds if not r.off] or rounds
+
+
 class Speed(Part):
     """Latency of the questions answered alone, in seconds; throughput of those answered in batches.
 
@@ -74,9 +79,9 @@ class Speed(Part):
     rounds: tuple[Round, ...] = ()
 
     @property
-    def kept(self) -> tuple[Round, ...]:
-        """The rounds that count: those that were not off, or all where all were."""
-        return tuple(r for r in self.rounds if not r.off) or self.rounds
+    def kept(self) -> Sequence[Round]:
+        """The rounds that count."""
+        return kept(self.rounds)
 
 
 class Build(Part):
