@@ -1,4 +1,4 @@
-"""What is wrong with a folder that should hold a model, told before anything runs. Headers are read, weights are not."""
+"""What is wrong with a folder that should hold a model, told before anything runs. Only headers of weights are read."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def gguf(where: str, key: str) -> UserError:
     return UserError(
         "this is GGUF, which transformers does not train.",
         where=where,
-        remedy=f"Serve it, for example with llama-server, and give its address as `model.base_url` in place of `{key}`.",
+        remedy="Serve it, for example with llama-server, and give its address as `model.base_url` in place of "
+        f"`{key}`.",
     )
 
 

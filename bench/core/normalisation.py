@@ -13,8 +13,8 @@ QUOTES = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'", "\u201c": '
 
 Language = Literal["en", "ar", "de", "es", "fr", "hi", "it", "ja", "nl", "pt", "vi", "zh", "other"]
 
-# MLQA's lists (Lewis et al. 1910.07475, mlqa_evaluation_v1.py) for ar, de, es, vi; French, Italian, Dutch and Portuguese
-# have theirs from grammars
+# MLQA's lists (Lewis et al. 1910.07475, mlqa_evaluation_v1.py) for ar, de, es, vi; French, Italian, Dutch and
+# Portuguese have theirs from grammars
 _ARTICLES: dict[str, str] = {
     "en": r"\b(a|an|the)\b",
     "es": r"\b(un|una|unos|unas|el|la|los|las)\b",

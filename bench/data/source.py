@@ -35,7 +35,7 @@ class Source(Block):
 
     @property
     def may_train_on_test(self) -> bool:
-        """Whether a source without a training split is split: where it does not say that it is a test, or when asked."""
+        """Whether its questions may be split for training: when asked, or where nothing says that they are a test."""
         return "test_share" in self.model_fields_set or not self.is_a_test
 
     @property

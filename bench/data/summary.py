@@ -30,8 +30,8 @@ def warnings(task: Task) -> Iterator[str]:
     silent = sum(example.answers == () for example in task.test)
     if 2 * silent > len(task.test):
         yield (
-            f"{silent} of {len(task.test)} test questions have no answer, so that abstaining is right for them. If that "
-            "is not meant, check where the answers are read from; where no reference is known, write `null`."
+            f"{silent} of {len(task.test)} test questions have no answer, so that abstaining is right for them. If "
+            "that is not meant, check where the answers are read from; where no reference is known, write `null`."
         )
     unknown = sum(example.answers is None for example in task.test)
     if unknown == len(task.test):

@@ -143,8 +143,8 @@ def _prompts(config: Mapping[str, Any], usual: Callable[[Path], float]) -> Itera
     if retrieval["k"] * each > room:
         yield (
             f"{retrieval['k']} passages of {each:.0f} tokens (median) exceed the {room:,} tokens that "
-            f"{Path(str(model['name'])).name} reads beside its answer: passages will be left out. Lower `retrieval.k`, or "
-            "cut shorter chunks."
+            f"{Path(str(model['name'])).name} reads beside its answer: passages will be left out. Lower `retrieval.k`, "
+            "or cut shorter chunks."
         )
 
 
@@ -162,9 +162,9 @@ def _windows(embedder: tuple[str, str | None], cells: Sequence[Cell], texts: Seq
         found = unread(texts, seen)
         whole = [cell.system for cell in cells if cell.config["retrieval"]["chunking"] is None]
         yield (
-            f"The embedder {name} reads {seen.tokens} tokens of a passage. {found.passages:,} of {len(texts):,} passages "
-            f"are longer, and {found.cut / found.tokens:.1%} of all tokens are not embedded for {', '.join(whole)}. "
-            "`retrieval.chunking: auto` cuts them."
+            f"The embedder {name} reads {seen.tokens} tokens of a passage. {found.passages:,} of {len(texts):,} "
+            f"passages are longer, and {found.cut / found.tokens:.1%} of all tokens are not embedded for "
+            f"{', '.join(whole)}. `retrieval.chunking: auto` cuts them."
         )
 
 

@@ -1,7 +1,8 @@
 """The choice that an answer names, of a closed set: letters, words such as yes and no, or whole texts. Pure functions.
 
-Tried in this order, and the first that decides does: the whole answer is a choice; the answer announces its choice ("the
-answer is B"); it starts with one ("B, because"); exactly one is named at all. What is named after "not" does not count.
+Tried in this order, and the first that decides does: the whole answer is a choice; the answer announces its choice
+("the answer is B"); it starts with one ("B, because"); exactly one is named at all. What is named after "not" does
+not count.
 A letter counts only as a capital of its own, for "a" is an article and "I" a pronoun.
 """
 
@@ -15,12 +16,16 @@ from bench.core.normalisation import QUOTES
 
 _ANNOUNCED = (
     r"(?:\b(?:final |correct |best |right )*(?:answer|choice|option|label|verdict|classification|prediction)"
-    r"(?: would be| should be| must be| is|:| =)?|\\boxed|\bi (?:would )?(?:choose|pick|select|go with|say)|\bmy answer is)"
+    r"(?: would be| should be| must be| is|:| =)?|\\boxed|\bi (?:would )?(?:choose|pick|select|go with|say)"
+    r"|\bmy answer is)"
     r"[\s:=*_`\"'(\[{]*(?:option |choice |letter )?[\s*_`\"'(\[{]*"
 )
 _BEFORE = r"(?<![\w-])"
 _AFTER = r"(?![\w-])"
-_DENIED = r"\b(?:not|isn't|rather than|instead of|n't be|neither|nor|cannot be|exclude[sd]?|rules? out)[\s*_`\"'(]*(?:an? |the )?(?:option |choice )?$"
+_DENIED = (
+    r"\b(?:not|isn't|rather than|instead of|n't be|neither|nor|cannot be|exclude[sd]?|rules? out)[\s*_`\"'(]*"
+    r"(?:an? |the )?(?:option |choice )?$"
+)
 _EDGES = " \t\n.,:;!?*_`\"'()[]{}"
 _MARK = re.compile(r"^\(?([A-Za-z0-9])[.):]\s+(.+)$", re.DOTALL)  # a choice that is a letter with its text
 

@@ -33,9 +33,9 @@ STYLE = Table(
 )
 GROUNDING = Table(
     "Retrieval and grounding",
-    "Index recall is measured against exact search; recall@k, precision@k, MRR and nDCG of the chunks that hold the evidence, "
-    "where the dataset says in which characters of a passage it stands, else of the gold passages. Document recall@k and "
-    "the like count any chunk of a gold passage. "
+    "Index recall is measured against exact search; recall@k, precision@k, MRR and nDCG of the chunks that hold the "
+    "evidence, where the dataset says in which characters of a passage it stands, else of the gold passages. Document "
+    "recall@k and the like count any chunk of a gold passage. "
     "K-Precision: share of the words of an answer that occur in the passages shown. "
     "Citations: the passages that an answer cites as [n]; without citations, those that contain the answer or the "
     "reference that it states. They are compared with the gold passages; whether they support the answer is not told.",

@@ -1,4 +1,4 @@
-"""Relevance of what was retrieved: passages by ir-measures (trec_eval's definitions), chunks by the evidence they cover."""
+"""Relevance of what was retrieved: passages by ir-measures (trec_eval's definitions), chunks by their evidence."""
 
 from __future__ import annotations
 

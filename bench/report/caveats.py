@@ -44,13 +44,17 @@ def models(run: RunFile, names: Iterable[str]) -> dict[str, list[str]]:
 def _models(run: RunFile, done: Measured) -> Iterator[str]:
     if len(found := models(run, done)) > 1:
         each = "; ".join(f"{model}: {', '.join(names)}" for model, names in found.items())
-        yield f"Systems answer with different models ({each}). Differences between them are of model and method together."
+        yield (
+            f"Systems answer with different models ({each}). Differences between them are of model and method together."
+        )
     notes = {name: next(iter(run.done(name).values())).notes for name in done}
     for name, note in notes.items():
         if note.four_bit_share is not None and note.four_bit_share < 0.95:
-            yield f"{name}: {note.four_bit_share:.0%} of the parameters inside the layers are 4-bit, the others are not."
+            share = f"{note.four_bit_share:.0%}"
+            yield f"{name}: {share} of the parameters inside the layers are 4-bit, the others are not."
         if note.prequantised:
-            yield f"{name}: the base model was quantised before ({note.prequantised}); its weights are used as they are."
+            how = note.prequantised
+            yield f"{name}: the base model was quantised before ({how}); its weights are used as they are."
     moved = [name for name in done if any(cell.notes.system_text for cell in run.done(name).values())]
     if moved:
         yield f"{listed(moved)}: the chat template has no system role, so the system text begins the user's turn."

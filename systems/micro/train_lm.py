@@ -35,7 +35,7 @@ PAGE_WEIGHT = 0.03  # of a token outside the answers
 
 
 def make_tokenizer(seed: str, *, vocab: int = 1280, texts: int = 6000) -> PreTrainedTokenizerFast:
-    """Byte-level BPE on `texts` of worlds that are never evaluated; an invented name is its two syllables, two tokens."""
+    """Byte-level BPE on `texts` of worlds that are never evaluated; an invented name is two syllables, two tokens."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(HEAD, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]

@@ -66,8 +66,8 @@ def four_bit_errors() -> Iterator[None]:
         if "block_n" not in str(e):
             raise
         raise ValueError(
-            f"bitsandbytes cannot multiply 4-bit weights of this width on this processor ({e}). Leave NF4 and QLoRA out "
-            "for this model, or run it on a GPU"
+            f"bitsandbytes cannot multiply 4-bit weights of this width on this processor ({e}). Leave NF4 and QLoRA "
+            "out for this model, or run it on a GPU"
         ) from e
 
 
@@ -146,8 +146,9 @@ def four_bit_share(model: Any, name: str) -> float:
     share = four / total if total else 0.0
     if share < FLOOR:
         raise ValueError(
-            f"only {share:.0%} of the parameters of {name} inside its layers became 4-bit: bitsandbytes quantises linear "
-            f"layers, and {type(model).__name__} keeps most of its weights in others. Leave NF4 and QLoRA out for it"
+            f"only {share:.0%} of the parameters of {name} inside its layers became 4-bit: bitsandbytes quantises "
+            f"linear layers, and {type(model).__name__} keeps most of its weights in others. Leave NF4 and QLoRA "
+            "out for it"
         )
     return share
 

@@ -82,7 +82,8 @@ def test_prices_follow_what_a_system_runs_on(tmp_path: Path) -> None:
 
 def test_costs_carry_the_intervals_of_the_rounds(tmp_path: Path) -> None:
     """0.36 USD an hour is 0.0001 a second. A question of 10 ms costs 0.000001;
-    rounds of 5, 10 and 20 ms have squares of 2 (ln 2)^2, over the six degrees of freedom of three systems; t is 2.447."""
+    rounds of 5, 10 and 20 ms have squares of 2 (ln 2)^2, over the six degrees of freedom of three systems; t is
+    2.447."""
     cell = {"artefacts": []}
     systems = {
         "steady": Made(right(0.8), latency_s=0.01, cell=cell | turns(0.01, [1, 1, 1])),
