@@ -68,10 +68,10 @@ def run(
 
 def _judge(spec: Spec, folder: Path) -> None:
     """Have the answers judged by the models that the spec names, where it names any."""
-    from bench.scoring import judge_stage
+    from bench.scoring import entailment_stage, judge_stage
 
     if spec.entailment is not None:
-        judge_stage.entail_run(folder)
+        entailment_stage.entail_run(folder)
     if spec.judge is not None:
         judge_stage.judge_run(folder)
 
@@ -100,13 +100,13 @@ def judge(run: RunPath) -> None:
     from bench.cli.progress import bar
     from bench.execution.run_file import read_run
     from bench.report import report as draw
-    from bench.scoring import judge_stage
+    from bench.scoring import entailment_stage, judge_stage
     from bench.verdict.score import score as score_run
 
     spec = read_run(run).spec
     if spec.entailment:
         with bar("entailment") as tell:
-            typer.echo(f"{judge_stage.entail_run(run, tell=tell)} answers held against the passages shown.")
+            typer.echo(f"{entailment_stage.entail_run(run, tell=tell)} answers held against the passages shown.")
     if spec.judge or not spec.entailment:
         with bar("judging") as tell:
             found = judge_stage.judge_run(run, tell=tell)

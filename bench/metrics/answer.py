@@ -23,8 +23,8 @@ def said(answer: Answer) -> str:
 
 
 def silent(answer: Answer, abstain: Phrases) -> bool:
-    """Whether the answer abstains. A failure is no abstention."""
-    return not answer.error and abstains(answer.text, abstain)
+    """Whether the answer abstains, by its words or as an entailment model reads them. A failure is no abstention."""
+    return not answer.error and (answer.abstained or abstains(answer.text, abstain))
 
 
 def _says_nothing(record: Record, abstain: Phrases) -> bool:
@@ -153,7 +153,7 @@ def abstains_wrongly(record: Record, abstain: Phrases) -> float | None:
 def _is_grounded(record: Record, abstain: Phrases) -> bool:
     """Whether there are passages and an answer to hold against them. An abstention rests on nothing."""
     answer = record.answer
-    return answer.hits is not None and not answer.error and not abstains(answer.text, abstain)
+    return answer.hits is not None and not answer.error and not silent(answer, abstain)
 
 
 def k_precision(record: Record, abstain: Phrases) -> float | None:

@@ -1,4 +1,4 @@
-"""Whether the passages shown entail an answer, by a model that the user names: an NLI or MiniCheck-style cross-encoder.
+"""Whether one text entails another, by a model that the user names: an NLI or MiniCheck-style cross-encoder.
 
 Loaded from a local folder or the hub by transformers, never with code of its own.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-Pair = tuple[str, str]  # what is shown, what is said
+from bench.metrics.citations import Pair
 
 
 def entailment(

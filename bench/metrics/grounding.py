@@ -13,12 +13,12 @@ BLIND = {  # what counting words cannot tell, for the page
     "negated": "a negated fact shares all but one word with the fact",
     "paraphrase": "a true statement in other words shares few words",
 }
-_MARK = re.compile(r"\[(\d+)\]")
+MARK = re.compile(r"\[(\d+)\]")  # how an answer cites the passage of that number
 
 
 def k_precision(answer: str, passages: Sequence[str], language: str = "en") -> float | None:
     """Share of the answer's tokens found in the passages (Adlakha et al. 2307.16877); None for an empty answer."""
-    said = normalise(_MARK.sub(" ", answer), language).split()
+    said = normalise(MARK.sub(" ", answer), language).split()
     known = set(normalise(" ".join(passages), language).split())
     return sum(token in known for token in said) / len(said) if said else None
 
@@ -26,7 +26,7 @@ def k_precision(answer: str, passages: Sequence[str], language: str = "en") -> f
 def cited(answer: str, hits: Sequence[Hit], references: Sequence[str] = (), language: str = "en") -> list[str]:
     """Ids of the passages that the answer rests on: those it marks as [n], else those that contain it, or contain a
     reference that the answer states."""
-    marks = [int(m) for m in _MARK.findall(answer)]
+    marks = [int(m) for m in MARK.findall(answer)]
     if marks:
         return list(dict.fromkeys(hits[n - 1].passage_id for n in marks if 0 < n <= len(hits)))
     stated = [answer, *(reference for reference in references if contains(answer, [reference], language))]

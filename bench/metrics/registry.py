@@ -38,7 +38,8 @@ GROUNDING = Table(
     "recall@k and the like count any chunk of a gold passage. "
     "K-Precision: share of the words of an answer that occur in the passages shown. "
     "Citations: the passages that an answer cites as [n]; without citations, those that contain the answer or the "
-    "reference that it states. They are compared with the gold passages; whether they support the answer is not told.",
+    "reference that it states. They are compared with the gold passages. Whether the passages that a sentence cites "
+    "support it is told where an entailment model is given: citation recall and precision as in ALCE.",
 )
 TABLES = (ANSWERS, STYLE, GROUNDING)
 
@@ -100,6 +101,8 @@ _ALL = (
     Measure("index_recall", "Index recall", GROUNDING, source="index"),
     Measure("k_precision", "K-Precision", GROUNDING, answer.k_precision, asked=_answerable),
     Measure("entailment", "Entailment", GROUNDING, source="entailment", asked=_answerable),
+    Measure("alce_recall", "Citation recall (ALCE)", GROUNDING, source="entailment", asked=_answerable),
+    Measure("alce_precision", "Citation precision (ALCE)", GROUNDING, source="entailment", asked=_answerable),
     Measure("citation_precision", "Cited passages that are gold", GROUNDING, answer.citation_precision, asked=_sourced),
     Measure("citation_recall", "Gold passages cited", GROUNDING, answer.citation_recall, asked=_sourced),
     Measure("faithfulness", "Faithfulness (judge)", GROUNDING, source="judge", asked=_answerable),

@@ -110,6 +110,11 @@ def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
             f"{name}: exact match and strict exact match, which keeps decimal points, signs and units, judge "
             f"{system.strictly} of {system.n * system.seeds} answers differently."
         )
+    if system.read_abstentions:
+        yield (
+            f"{name}: {system.read_abstentions} of {system.n * system.seeds} answers count as abstaining because the "
+            "entailment model reads them so; their words are of no known form."
+        )
     if system.errors:
         yield f"{name}: {system.errors} answers failed; they count as wrong."
     partly = [

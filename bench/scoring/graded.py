@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from bench.core.files import read_jsonl
 from bench.core.vocabulary import JSON, Record, read_record
 from bench.execution.run_file import CellResult, RunFile, read_run
+from bench.metrics.citations import ENTAILED
 from bench.metrics.registry import MEASURES
 from bench.metrics.text import is_numeric
 from bench.scoring import judge_stage, resources
+from bench.scoring.entailment_stage import ABSTAINED
 from bench.scoring.grade import Column, Values, columns, estimate, headline, per_question
 from bench.scoring.judge_stage import Said
 from bench.scoring.schema import Doubt, FailedSystem, JudgeSummary, MeasuredSystem, Round, Score, Speed, System
@@ -42,7 +44,9 @@ class GradedRun:
         """The values of each record of a cell, the judge's among them."""
         rows = per_question(self.records[cell], self.run.systems[result.system], result.index_recall)
         said = [self.verdicts.get((cell, r.question), {}) for r in self.records[cell]]
-        return [{**row, **{m: s.value for m, s in by.items()}} for row, by in zip(rows, said, strict=True)]
+        return [
+            {**row, **{m: s.value for m, s in by.items() if m in MEASURES}} for row, by in zip(rows, said, strict=True)
+        ]
 
     def failed_verdicts(self, name: str) -> Mapping[str, int]:
         """measure -> verdicts that failed, of one system."""
@@ -160,6 +164,7 @@ class GradedRun:
             refresh_s=resources.middle(cell.refresh_s for cell in cells.values()),
             device=first.notes.device,
             endpoint=bool(entry.model.base_url),
+            read_abstentions=sum(r.answer.abstained for r in records),
             strictly=_strictly(found),
             cell_s=resources.middle(cell.seconds for cell in cells.values()),
         )
@@ -258,4 +263,13 @@ def read_records(folder: Path) -> dict[str, list[Record]]:
 def graded(folder: Path) -> GradedRun:
     """A run's records graded, with what its judges said. Raises UserError where the folder holds no run."""
     said, judge = judge_stage.verdicts(folder), judge_stage.summary(folder)
-    return GradedRun(read_run(folder), read_records(folder), said, judge)
+    records = {cell: [_read_by(r, said) for r in rows] for cell, rows in read_records(folder).items()}
+    return GradedRun(read_run(folder), records, said, judge)
+
+
+def _read_by(record: Record, verdicts: Mapping[tuple[str, str], Mapping[str, Said]]) -> Record:
+    """The record, its answer marked as an abstention where an entailment model reads it as one."""
+    said = verdicts.get((record.cell, record.question), {}).get(ABSTAINED)
+    if said is None or said.value is None or said.value <= ENTAILED:
+        return record
+    return replace(record, answer=replace(record.answer, abstained=True))

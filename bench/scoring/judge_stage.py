@@ -1,7 +1,7 @@
-"""The stage of the judge and of the entailment model: a run's records to verdicts, and human labels to trust.
+"""The stage of the judge: a run's records to verdicts, and human labels to trust.
 
-Writes judged.jsonl and entailed.jsonl, a line for each answer and measure, and judge.json: what the judging took, and
-its calibration.
+Writes judged.jsonl, a line for each answer and measure, and judge.json: what the judging took, and its calibration.
+What an entailment model said is read here too, from entailed.jsonl.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.core.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.core.redact import hide, scrubbed
 from bench.core.vocabulary import Record, read_record
 from bench.execution.run_file import RunFile, first_error, fitted, read_run
-from bench.metrics.abstention import abstains
+from bench.metrics.answer import silent
 from bench.scoring.schema import Calibration, JudgeSummary
 from bench.spec.model import Judging
 from bench.stats import intervals
@@ -66,7 +66,7 @@ def judge_run(folder: Path, *, tell: Tell | None = None) -> JudgeSummary:
     connected, cache = _judge(settings), folder / "judge-cache"
     from bench.metrics import judge
 
-    answers = _answers(folder, run)
+    answers = answered(folder, run)
     found = judge.judge([_case(r) for r in answers], settings.metrics, connected, cache=cache, tell=tell)
     rows = [row for record, verdicts in zip(answers, found, strict=True) for row in _rows(record, verdicts)]
     write_jsonl(folder / "judged.jsonl", scrubbed(rows))
@@ -106,7 +106,7 @@ def asked_again(
     from bench.metrics import judge
 
     connected = _judge(run.spec.judge)
-    answers = _answers(folder, run)
+    answers = answered(folder, run)
     found: Verdicts = {key: dict(row) for key, row in known.items()}
     for system, metrics in wanted.items():
         mine = [r for r in answers if r.system == system]
@@ -118,12 +118,12 @@ def asked_again(
     return found
 
 
-def _answers(folder: Path, run: RunFile) -> list[Record]:
+def answered(folder: Path, run: RunFile) -> list[Record]:
     """The records that say something: neither failed nor abstaining."""
     abstain = run.spec.prompt.abstain
     records = (read_record(row) for _, row in read_jsonl(folder / "records.jsonl"))
     said = (r for r in records if not r.answer.error and r.answer.text.strip())
-    return [r for r in said if not abstains(r.answer.text, abstain)]
+    return [r for r in said if not silent(r.answer, abstain)]
 
 
 def _judge(settings: Judging) -> Judge:
@@ -248,38 +248,6 @@ def cohen(first: Any, second: Any) -> float | None:
     seen = float((first == second).mean())
     chance = float(first.mean() * second.mean() + (1 - first.mean()) * (1 - second.mean()))
     return None if chance == 1.0 else (seen - chance) / (1 - chance)
-
-
-def entail_run(folder: Path, *, tell: Tell | None = None) -> int:
-    """Whether the passages shown entail each answer, by the model that the spec names: entailed.jsonl. How many.
-
-    Raises UserError where the run names none, or it cannot be loaded.
-    """
-    from bench.metrics.entailment import entailment
-
-    run = read_run(folder)
-    settings = run.spec.entailment
-    if settings is None:
-        raise UserError(
-            "no entailment model is named.",
-            where=str(folder),
-            remedy="Give `entailment:` in the spec, with the name of a folder or hub id.",
-        )
-    kept = [r for r in _answers(folder, run) if r.answer.hits]
-    pairs = [(" ".join(h.text for h in r.answer.held), f"{r.text} {r.answer.text}") for r in kept]
-    try:
-        found = entailment(
-            pairs, name=settings.name, revision=settings.revision, batch_size=settings.batch_size, tell=tell
-        )
-    except (OSError, ValueError) as e:
-        raise UserError(
-            f"the entailment model cannot be used: {e}",
-            where="entailment.name",
-            remedy="Name a cross-encoder that transformers loads.",
-        ) from None
-    rows = [Said(r.cell, r.question, "entailment", value) for r, value in zip(kept, found, strict=True)]
-    write_jsonl(folder / "entailed.jsonl", rows)
-    return len(rows)
 
 
 def verdicts(folder: Path) -> Verdicts:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bench.core.vocabulary import Record
-from bench.metrics.abstention import abstains
+from bench.metrics.answer import silent
 from bench.scoring.grade import Column
 from bench.scoring.schema import Disagreement
 
@@ -35,7 +35,7 @@ def outcome(record: Record, value: float | None, abstain: Sequence[str]) -> str:
         return "right"
     if record.answers == ():
         return "should have abstained"
-    if abstains(record.answer.text, abstain):
+    if silent(record.answer, abstain):
         return "abstained"
     if record.answer.hits is None:
         return "wrong"

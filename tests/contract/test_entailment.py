@@ -8,10 +8,13 @@ import pytest
 
 from bench import parse
 from bench.core.errors import UserError
+from bench.core.vocabulary import Answer
 from bench.execution.run import run
 from bench.metrics.entailment import entailment, entailment_label
-from bench.scoring import judge_stage
+from bench.scoring import entailment_stage
+from bench.verdict.score import score
 from tests.conftest import MICRO, raw_spec, scores_json
+from tests.made_up import Made, asked, scored, showing
 
 LABELS = {0: "contradiction", 1: "neutral", 2: "entailment"}
 
@@ -74,7 +77,7 @@ def test_answers_with_passages_are_scored(folder: Path, tmp_path: Path) -> None:
         parse(raw_spec(systems=systems, entailment={"name": str(folder)})), out=tmp_path / "r", store=tmp_path / "s"
     )
     assert outcome.status == "complete", outcome.failed
-    assert judge_stage.entail_run(outcome.folder) > 0
+    assert entailment_stage.entail_run(outcome.folder) > 0
     found = scores_json(outcome.folder)["systems"]
     told = found["rag"]["scores"]["entailment"]
     assert 0 < told["mean"] < 1 and 0 < told["coverage"] <= 1 and found["echo"]["scores"]["entailment"] is None
@@ -84,7 +87,29 @@ def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     spec = raw_spec(entailment={"name": str(tmp_path / "nothing")})
     outcome = run(parse(spec), out=tmp_path / "r", store=tmp_path / "s")
     with pytest.raises(UserError, match="entailment model cannot be used"):
-        judge_stage.entail_run(outcome.folder)
+        entailment_stage.entail_run(outcome.folder)
     plain = run(parse(raw_spec(name="t2")), out=tmp_path / "r", store=tmp_path / "s")
     with pytest.raises(UserError, match="no entailment model"):
-        judge_stage.entail_run(plain.folder)
+        entailment_stage.entail_run(plain.folder)
+
+
+def test_marked_answers_and_refusals_are_read_by_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that finds a statement's last word, and a refusal in words of no known form, stands in for the real one."""
+
+    def model(pairs: list[tuple[str, str]], **_: object) -> list[float]:
+        return [
+            float("could say" in shown if said == entailment_stage.UNANSWERED else said.split()[-1].strip(".") in shown)
+            for shown, said in pairs
+        ]
+
+    monkeypatch.setattr("bench.metrics.entailment.entailment", model)
+    said = {"q0": "It is right [1]. It is wrong [1].", "q1": "Well, nobody here could say that.", "q2": "short"}
+    systems = {"rag": Made(showing(lambda question, _: Answer(said[question.id]), "what is right"))}
+    scored(tmp_path, systems, asked(3), entailment={"name": "any"})
+    assert entailment_stage.entail_run(tmp_path) == 3
+    found = score(tmp_path).measured["rag"]
+    recall, precision = (found.score(m) for m in ("alce_recall", "alce_precision"))
+    assert recall and recall.mean == pytest.approx(0.5 / 2) and recall.n == 2  # what abstains cites nothing
+    assert precision and precision.mean == pytest.approx(0.5)
+    wrongly = found.score("abstains_wrongly")
+    assert found.read_abstentions == 1 and wrongly and wrongly.mean == pytest.approx(1 / 3)

@@ -9,6 +9,7 @@ import pytest
 
 from bench.core.vocabulary import Hit
 from bench.metrics import grounding
+from bench.metrics.citations import Cited, alce, sentences
 from bench.metrics.grounding import BLIND, k_precision
 from bench.world.language import STATEMENTS, filled, noun
 from bench.world.world import World
@@ -71,3 +72,36 @@ def test_a_right_sentence_rests_on_the_passage_that_holds_its_answer() -> None:
     assert grounding.citation(said, hits, ["p1"], ["14 rpm"]) == (1.0, 1.0)
     assert grounding.citation("It is 9 rpm.", hits, ["p1"], ["14 rpm"]) == (None, 0.0)
     assert grounding.citation("14 rpm [2]", hits, ["p1"], ["14 rpm"]) == (0.0, 0.0)  # a mark says what it rests on
+
+
+PAGES = ("Torque 14 Nm.", "Oil: Lases.", "Nothing.")
+
+
+def test_sentences_keep_the_marks_that_follow_them() -> None:
+    said = "The torque is 14 Nm [1]. It takes Lases. [2][1] It costs no. 5 coins. [9]\nBye!"
+    found = sentences("q?", said, PAGES)
+    assert [(s.text, s.passages) for s in found] == [
+        ("q? The torque is 14 Nm.", PAGES[:1]),
+        ("q? It takes Lases.", (PAGES[1], PAGES[0])),
+        ("q? It costs no. 5 coins.", ()),
+        ("q? Bye!", ()),
+    ]
+    assert len(sentences("q?", "\u7b54\u6848\u662f\u4e09\u3002[1]\u5b8c\u3002", PAGES)) == 2
+    assert sentences("q?", " [1] . ", PAGES) == []
+
+
+def test_citations_count_as_alce_defines_them() -> None:
+    """By hand: one page supports alone; two support together alone; one of two is not needed; unsupported; uncited."""
+    a, b, c = PAGES
+    alone = Cited("alone", (a,))
+    together = Cited("together", (a, b))  # neither says it by itself
+    spare = Cited("spare", (a, c))  # c adds nothing
+    wrong = Cited("wrong", (b,))
+    silent = Cited("silent", ())
+    said = [alone, together, spare, wrong, silent]
+    entails = {(a, "alone"), (f"{a}\n{b}", "together"), (f"{a}\n{c}", "spare"), (a, "spare")}
+    entailed = {pair: float(pair in entails) for one in said for pair in one.pairs()}
+    recall, precision = alce(said, entailed)
+    assert recall == pytest.approx(3 / 5)
+    assert precision == pytest.approx((1 + 2 + 1 + 0) / 6)
+    assert alce([], {}) == (None, None) and alce([silent], {}) == (0.0, None)
