@@ -110,7 +110,7 @@ def rss_bytes() -> int:
         return int(psutil.Process().memory_info().rss)
 
 
-def _high_water() -> int | None:
+def high_water_bytes() -> int | None:
     """Linux keeps the true peak of resident memory; elsewhere the samples must do."""
     try:
         text = Path("/proc/self/status").read_text()
@@ -162,7 +162,7 @@ class Memory:
         self._stop.set()
         if self._thread:
             self._thread.join()
-        self.peak_rss = max(self.peak_rss, rss_bytes(), (_high_water() or 0) if self.whole_process else 0)
+        self.peak_rss = max(self.peak_rss, rss_bytes(), (high_water_bytes() or 0) if self.whole_process else 0)
 
     def phase(self, name: str) -> None:
         """From here on samples belong to this phase."""

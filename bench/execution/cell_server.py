@@ -94,7 +94,7 @@ def work(path: Path, tell: cell.Tell) -> int:
     job = Job(**read_json(path))
     sys.path[:] = job.sys_path
     begin = time.time()
-    result = attempt(lambda: cell.run(job, path.parent, tell) if job.round is None else turn.run(job))
+    result = attempt(lambda: cell.run(job, path.parent, tell) if job.round is None else turn.run(job, path.parent))
     write_json(
         path.parent / "result.json",
         scrubbed(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.core import meters
+from bench.core.files import read_jsonl
+from bench.core.live_peak import live_peak_bytes, returning_at_once
 from bench.core.store import Store
-from bench.core.vocabulary import JSON
+from bench.core.system import SystemConfig
+from bench.core.vocabulary import JSON, Example, Question
 from bench.data.formats import native
 from bench.execution.cell import batches, sampled, seen_by
 from bench.execution.job import Job
@@ -16,12 +20,16 @@ ALONE = 16  # questions of a turn that are asked one at a time
 BATCHES = 2
 
 
-def run(job: Job) -> dict[str, JSON]:
-    """Load the system, and time the first of the questions that the cell asked: alone, then in batches."""
+def run(job: Job, folder: Path) -> dict[str, JSON]:
+    """Load the system, and time the first of the questions that the cell asked: alone, then in batches. The first
+    round measures memory as well, after the times."""
+    start = meters.rss_bytes()
     kind = kinds.load(job.kind)
     config = kind.Config.model_validate(job.config)
     task = sampled(native.read_folder(Path(job.task)), config.sample)
-    system = kind.build(config, task.material, Store(Path(job.store)))
+    with returning_at_once():
+        system = kind.build(config, task.material, Store(Path(job.store)))
+    loaded = meters.high_water_bytes()
     plan = batches(task.test, alone=job.latency_questions, size=config.generation.batch_size)
     alone, together = plan[: job.latency_questions][:ALONE], plan[job.latency_questions :][:BATCHES]
     warm = [seen_by(example, config) for example in (task.train or task.test)[: job.warmup]]
@@ -32,10 +40,25 @@ def run(job: Job) -> dict[str, JSON]:
         meters.timed(lambda: system.answer([seen_by(e, config) for e in batch]))[1].seconds  # noqa: B023
         for batch in (*alone, *together)
     ]
+    after = meters.yardstick()
+    answering = live_peak_bytes(lambda: system.answer(_longest(plan, folder, config))) if job.round == 1 else None
     return {
         "status": "done",
         "round": job.round,
-        "yardstick_s": [before, meters.yardstick()],
+        "yardstick_s": [before, after],
+        "peak_rss_growth_bytes": max(loaded, answering) - start if loaded and answering else None,
         "alone_s": {batch[0].question.id: s for batch, s in zip(alone, seconds[: len(alone)], strict=True)},
         "batches": [[len(batch), s] for batch, s in zip(together, seconds[len(alone) :], strict=True)],
     }
+
+
+def _longest(plan: Sequence[Sequence[Example]], folder: Path, config: SystemConfig) -> list[Question]:
+    """The batch that takes the most memory: its longest prompt, times its size."""
+    tokens = {row["question"]: row["answer"]["prompt_tokens"] or 1 for _, row in read_jsonl(_records(folder))}
+    batch = max(plan, key=lambda examples: len(examples) * max(tokens.get(e.question.id, 1) for e in examples))
+    return [seen_by(example, config) for example in batch]
+
+
+def _records(folder: Path) -> Path:
+    """What the cell of a turn answered."""
+    return folder.parents[1] / "records.jsonl"

@@ -168,7 +168,7 @@ def memory(cells: Sequence[CellResult]) -> Memory:
     notes = cells[0].notes
     return Memory(
         start_rss_bytes=worst(m.start_rss_bytes for m in kept),
-        peak_rss_growth_bytes=worst(m.peak_rss_growth_bytes for m in kept),
+        peak_rss_growth_bytes=worst(cell.peak_rss_growth_bytes for cell in cells),
         peak_gpu_allocated_bytes=worst(m.peak_gpu_allocated_bytes for m in kept),
         peak_gpu_reserved_bytes=worst(m.peak_gpu_reserved_bytes for m in kept),
         peak_gpu_process_bytes=worst(m.peak_gpu_process_bytes for m in kept),
