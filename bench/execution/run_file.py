@@ -198,6 +198,7 @@ class Training(Part):
     dev_loss: float | None = None
     truncated: Number | None = None
     skipped: Number | None = None
+    left_out: tuple[str, ...] = ()  # modules of the model that LoRA cannot adapt
 
 
 class Artefact(Part):
@@ -242,13 +243,15 @@ class Flips(Part):
 class Turn(Part):
     """What a system took in one round: seconds of each question alone, and of each batch beside its size.
 
-    `yardstick_s` are the seconds of a fixed piece of work before and after it.
+    `yardstick_s` are the seconds of a fixed piece of work before and after it; `peak_rss_growth_bytes` is of the first
+    round, with an allocator that gives memory back at once.
     """
 
     round: int
     yardstick_s: tuple[float, ...]
     alone_s: dict[str, float]
     batches: tuple[tuple[int, float], ...]
+    peak_rss_growth_bytes: Number | None = None
 
 
 class CellResult(Part):
@@ -277,6 +280,13 @@ class CellResult(Part):
     def is_done(self) -> bool:
         """Whether the cell finished."""
         return self.status == "done"
+
+    @property
+    def peak_rss_growth_bytes(self) -> float | None:
+        """Growth of resident memory, which repeats where a round measured it: loading, and answering the longest batch.
+        Else of the whole cell, with what its allocator kept."""
+        live = next((t.peak_rss_growth_bytes for t in self.turns if t.peak_rss_growth_bytes is not None), None)
+        return live if live is not None or self.memory is None else self.memory.peak_rss_growth_bytes
 
     @property
     def seconds(self) -> float | None:

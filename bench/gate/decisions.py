@@ -3,7 +3,8 @@
 A regression needs practical size (the rule's margin, or the noise floor where that is larger) and statistical evidence:
 paired by question and clustered for quality, ratios question by question for latency, medians over seeds for memory and
 training time, which have no more than one figure a seed. Times and memory vary from run to run by more than their
-questions show: without the noise of repeats (`baseline accept --repeat`) they fail nothing. The evidence of all rules
+questions show: without the noise of repeats (`baseline accept --repeat`) they fail nothing, and beside a machine that
+was itself slower by more than 15%, as a fixed piece of work tells, a time fails nothing either. The evidence of all rules
 and systems is corrected as one family (Holm), so that a gate on a run that did not change fails once in twenty times at
 most.
 """
@@ -22,14 +23,16 @@ from scipy import stats as distributions
 from bench.core.errors import UserError
 from bench.gate.rules import DEFAULT, LATENCY, Rule, Rules
 from bench.gate.samples import Samples, flat, is_whole, samples, summary
-from bench.gate.snapshot import RunNoise, Snapshot, Values
+from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
 from bench.metrics.registry import JUDGED, MEASURES
 from bench.scoring.grade import panel
 from bench.stats.bootstrap import satterthwaite
 from bench.stats.comparisons import Panel, compare, holm
 from bench.stats.planning import ALPHA
+from bench.stats.rounds import OFF
 
 State = Literal["pass", "fail", "inconclusive", "missing", "not comparable", "errored", "warn", "improved"]
+TRAINING = ("train_s", "step_s")
 BAD = ("fail", "missing", "errored")
 
 
@@ -137,7 +140,20 @@ def _found(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding:
     if not is_whole(before):
         return Finding("errored", f"the baseline's {rule.metric} holds what is no number")
     margin = max(rule.margin, old.floors.get(rule.metric, 0.0))
-    return _regression(rule, margin, found, before, old.noise.get(rule.metric))
+    said = _regression(rule, margin, found, before, old.noise.get(rule.metric))
+    busier = _slowdown(rule.metric, mine, old.systems[name])
+    if said.state == "fail" and busier is not None and busier > OFF:
+        return replace(said, state="inconclusive", why=f"the machine itself was {100 * busier:.0f}% slower; {said.why}")
+    return said
+
+
+def _slowdown(metric: str, new: SystemSnapshot, old: SystemSnapshot) -> float | None:
+    """By what share a fixed piece of work took longer beside the new time than beside the old; None where it is not
+    known, and for what is no time."""
+    when = "answering" if metric in LATENCY else "building" if metric in TRAINING else None
+    if when is None or when not in new.yardstick_s or when not in old.yardstick_s:
+        return None
+    return new.yardstick_s[when] / old.yardstick_s[when] - 1
 
 
 def _budget(rule: Rule, found: Samples) -> Finding:

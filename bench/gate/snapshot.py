@@ -23,6 +23,7 @@ from bench.scoring import judge_stage, resources
 from bench.scoring.grade import Column
 from bench.scoring.graded import GradedRun, graded
 from bench.scoring.schema import MeasuredSystem
+from bench.stats.rounds import usual
 from bench.verdict.score import score
 
 SCHEMA = 1
@@ -66,13 +67,18 @@ class Values:
 
 @dataclass(frozen=True)
 class SystemSnapshot:
-    """One system. `latency_s` is by question, of those answered alone; `figures` are one a seed."""
+    """One system. `latency_s` is by question, of those answered alone; `figures` are one a seed.
+
+    `yardstick_s` are the seconds that a fixed piece of work took while it was timed: "answering" and "building", where
+    they are known.
+    """
 
     status: str
     seeds: int
     values: Mapping[str, Values]
     latency_s: Mapping[str, float]
     figures: Mapping[str, Sequence[float]]
+    yardstick_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,8 +145,16 @@ def _system(name: str, system: object, found: GradedRun) -> SystemSnapshot:
         measure: Values(column.questions, column.clusters, column.values.tolist(), column.strata)
         for measure, column in found.columns[name].items()
     }
-    figures = _figures(list(found.run.done(name).values()))
-    return SystemSnapshot(system.status, system.seeds, values, found.latency[name], figures)
+    cells = list(found.run.done(name).values())
+    yardsticks = _yardsticks(cells, found.run.yardstick_s)
+    return SystemSnapshot(system.status, system.seeds, values, found.latency[name], _figures(cells), yardsticks)
+
+
+def _yardsticks(cells: Sequence[CellResult], usual_s: float | None) -> dict[str, float]:
+    """The yardstick beside what was timed; beside a system that was in no round, that of the whole run."""
+    answering = usual(turn.yardstick_s for cell in cells for turn in cell.turns) or usual_s
+    building = max((s for cell in cells for s in cell.yardstick_s), default=None)
+    return {when: s for when, s in (("answering", answering), ("building", building)) if s is not None}
 
 
 def _figures(cells: Sequence[CellResult]) -> dict[str, list[float]]:
@@ -148,7 +162,7 @@ def _figures(cells: Sequence[CellResult]) -> dict[str, list[float]]:
     builds = [resources.built(cell) for cell in cells]
     memories = [cell.memory for cell in cells if cell.memory]
     figures: dict[str, list[Any]] = {
-        "peak_rss_growth_bytes": [m.peak_rss_growth_bytes for m in memories],
+        "peak_rss_growth_bytes": [cell.peak_rss_growth_bytes for cell in cells],
         "peak_gpu_allocated_bytes": [m.peak_gpu_allocated_bytes for m in memories],
         "train_s": [b.train_s for b in builds],
         "step_s": [b.step_s for b in builds],
