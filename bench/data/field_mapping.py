@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from bench.core.digest import digest
-from bench.core.errors import UserError
+from bench.core.errors import UserError, every
 from bench.core.system import Block
 from bench.core.vocabulary import Example, Passage, Question
 from bench.data.row import strings, text_of
@@ -35,8 +35,8 @@ def mapped(name: str, test: Iterable[Row], train: Iterable[Row], fields: Fields,
     corpus: dict[str, Passage] = {}
     test, train = list(test), list(train)
     _check_answers([*test, *train], fields.answers)
-    tests = tuple(_example(row, fields, choices, corpus) for row in test)
-    trains = tuple(_example(row, fields, choices, corpus) for row in train)
+    examples = every(lambda row: _example(row, fields, choices, corpus), [*test, *train])
+    tests, trains = tuple(examples[: len(test)]), tuple(examples[len(test) :])
     if not corpus and not fields.passages:
         raise UserError(
             "no field gives passages.", where=name, remedy="Set `dataset.fields.passages` to the field that holds them."

@@ -23,25 +23,30 @@ def at(where: str, lines: Mapping[Loc, int], loc: Loc) -> str:
 def explain(
     error: ValidationError, model: type[BaseModel], prefix: Loc, where: str, lines: dict[Loc, int]
 ) -> UserError:
-    """The first thing wrong, in one paragraph; the number of further ones."""
-    first, *others = error.errors()
-    loc: Loc = tuple(first["loc"])
+    """All that is wrong, a paragraph each."""
+    first, *others = (_explained(dict(wrong), model, prefix, where, lines) for wrong in error.errors())
+    first.others = tuple(others)
+    return first
+
+
+def _explained(
+    wrong: Mapping[str, Any], model: type[BaseModel], prefix: Loc, where: str, lines: dict[Loc, int]
+) -> UserError:
+    loc: Loc = tuple(wrong["loc"])
     keys = tuple(step for step in loc if step not in FORMATS)  # pydantic names the format as if it were a key
     named = ".".join(map(str, keys)) or "spec"
     remedy = ""
-    if first["type"] == "extra_forbidden":
+    if wrong["type"] == "extra_forbidden":
         known = sorted(_keys(model, loc[:-1]))
         near = difflib.get_close_matches(str(loc[-1]), known, 1)
         problem = f"unknown key `{named}`."
         remedy = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(known)}."
-    elif first["type"] == "missing":
+    elif wrong["type"] == "missing":
         problem = f"`{named}` is missing."
     else:
-        message = first["msg"].removeprefix("Value error, ")
+        message = wrong["msg"].removeprefix("Value error, ")
         problem = f"`{named}`: {message[0].lower() + message[1:]}"
-        problem += "." if "input" not in first or isinstance(first["input"], dict) else f", not {first['input']!r}."
-    if others:
-        remedy = f"{remedy} ({len(others)} more after this one.)".strip()
+        problem += "." if "input" not in wrong or isinstance(wrong["input"], dict) else f", not {wrong['input']!r}."
     return UserError(problem, where=at(where, lines, (*prefix, *keys)), remedy=remedy)
 
 

@@ -212,7 +212,7 @@ def _native(folder: Path, **files: str) -> None:
             "corpus",
             '{"id": "p1", "text": "one"}\n{"id": "p1", "text": "two"}\n',
             "corpus.jsonl:2",
-            "duplicate passage id 'p1', first on line 1",
+            "duplicate passage id 'p1', first at",
         ),
         ("corpus", "", "corpus.jsonl", "the corpus is empty"),
         ("corpus", '{"id": "p1", "text": "one"}\n{"id": "p2", "te\n', "corpus.jsonl:2", "malformed JSON"),
@@ -313,3 +313,18 @@ def test_missing_and_empty_answers_are_unanswerable(tmp_path: Path) -> None:
         test_share=1.0,
     )
     assert [e.answers for e in task.test] == [(), (), ("yes",)]
+
+
+def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"id": "p1", "text": "one"}\n')
+    rows = [
+        '{"id": "a", "answers": ["x"]}',
+        '{"id": "b", "question": "q?"}',
+        '{"id": "c", "question": "q?", "gold": ["p9"]}',
+    ]
+    (tmp_path / "test.jsonl").write_text("\n".join([*rows, *['{"id": "b", "question": "q?"}'] * 30]))
+    with pytest.raises(UserError) as e:
+        native.read_folder(tmp_path)
+    first, second, third, *_, last = str(e.value).split("\n")
+    assert "test.jsonl:1: `question`" in first and "test.jsonl:3: gold passage 'p9'" in second
+    assert "test.jsonl:4: duplicate question id 'b', first at" in third and last == "and 12 more."

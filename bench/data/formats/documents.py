@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import field_validator
 
 from bench.core.digest import visible
-from bench.core.errors import UserError
+from bench.core.errors import UserError, every
 from bench.core.files import read_jsonl
 from bench.core.system import Chunking
 from bench.core.vocabulary import JSON, Example, Passage, Place, Question
@@ -53,11 +53,11 @@ def read(source: Documents, origin: JSON) -> Task:
             "no document with text was found.", where=source.path, remedy=f"Supported: {', '.join(sorted(READERS))}."
         )
     chunks = _chunks(texts, source.chunking)
-    examples = tuple(
-        _located(f"{source.questions}:{n}", n, row, texts, chunks) for n, row in read_jsonl(Path(source.questions))
+    examples = every(
+        lambda line: _located(f"{source.questions}:{line[0]}", *line, texts, chunks), read_jsonl(Path(source.questions))
     )
     passages = tuple(p for rows in chunks.values() for _, p in rows)
-    return Task(root.name, passages, (), (), examples, notes=tuple(_left_out(files, texts, root)))
+    return Task(root.name, passages, (), (), tuple(examples), notes=tuple(_left_out(files, texts, root)))
 
 
 def _left_out(files: Sequence[Path], texts: Mapping[str, str], root: Path) -> Iterator[str]:

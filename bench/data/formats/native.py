@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field
 
 from bench.core.digest import file_digest, plain
-from bench.core.errors import UserError
+from bench.core.errors import UserError, every
 from bench.core.files import read_jsonl, write_json, write_jsonl
 from bench.core.vocabulary import JSON, Example, Passage, Question
 from bench.data.row import grades, pattern, spans, strings, text_of
@@ -117,22 +117,26 @@ def read_folder(folder: Path) -> Task:
 
 
 def _passages(path: Path) -> tuple[Passage, ...]:
-    rows: list[Passage] = []
-    seen: dict[str, int] = {}
-    for number, row in read_jsonl(path):
-        where = f"{path}:{number}"
+    seen: dict[str, str] = {}
+
+    def read(line: tuple[int, Mapping[str, JSON]]) -> Passage:
+        where, row = f"{path}:{line[0]}", line[1]
         passage = Passage(
             text_of(row, "id", where), text_of(row, "text", where), str(row.get("title", "")), str(row.get("group", ""))
         )
-        if passage.id in seen:
-            raise UserError(
-                f"duplicate passage id {passage.id!r}, first on line {seen[passage.id]}.",
-                where=where,
-                remedy="Ids must be unique.",
-            )
-        seen[passage.id] = number
-        rows.append(passage if passage.group else replace(passage, group=passage.id))
-    return tuple(rows)
+        _once("passage", passage.id, where, seen)
+        return passage if passage.group else replace(passage, group=passage.id)
+
+    return tuple(every(read, read_jsonl(path)))
+
+
+def _once(what: str, ident: str, where: str, seen: dict[str, str]) -> None:
+    """Note where an id stands. Raises UserError for one that stood before."""
+    if ident in seen:
+        raise UserError(
+            f"duplicate {what} id {ident!r}, first at {seen[ident]}.", where=where, remedy="Ids must be unique."
+        )
+    seen[ident] = where
 
 
 def _answers(row: Mapping[str, JSON], where: str) -> tuple[str, ...]:
@@ -149,35 +153,10 @@ def _answers(row: Mapping[str, JSON], where: str) -> tuple[str, ...]:
 
 
 def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> tuple[Example, ...]:
-    if not path.exists():
-        return ()
-    rows: list[Example] = []
-    for number, row in read_jsonl(path):
-        where = f"{path}:{number}"
-        example = Example(
-            Question(
-                text_of(row, "id", where),
-                text_of(row, "question", where),
-                strings(row, "gold", where),
-                strings(row, "choices", where),
-            ),
-            None if row.get("answers", ()) is None else _answers(row, where),
-            str(row.get("stratum") or "all"),
-            str(row.get("group") or next(iter(strings(row, "gold", where)), row["id"])),
-            name,
-            strings(row, "updated", where),
-            pattern(row, "form", where),
-            strings(row, "facts", where),
-            spans(row, "spans", where),
-            grades(row, "grades", where),
-        )
-        if example.question.id in seen:
-            raise UserError(
-                f"duplicate question id {example.question.id!r}, first at {seen[example.question.id]}.",
-                where=where,
-                remedy="Ids must be unique.",
-            )
-        seen[example.question.id] = where
+    def read(line: tuple[int, Mapping[str, JSON]]) -> Example:
+        where, row = f"{path}:{line[0]}", line[1]
+        example = _example(row, name, where)
+        _once("question", example.question.id, where, seen)
         missing = [g for g in example.question.gold if g not in known]
         if missing:
             raise UserError(
@@ -185,5 +164,27 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
                 where=where,
                 remedy="Give the id of a line of the corpus.",
             )
-        rows.append(example)
-    return tuple(rows)
+        return example
+
+    return tuple(every(read, read_jsonl(path))) if path.exists() else ()
+
+
+def _example(row: Mapping[str, JSON], split: str, where: str) -> Example:
+    question = Question(
+        text_of(row, "id", where),
+        text_of(row, "question", where),
+        strings(row, "gold", where),
+        strings(row, "choices", where),
+    )
+    return Example(
+        question,
+        None if row.get("answers", ()) is None else _answers(row, where),
+        str(row.get("stratum") or "all"),
+        str(row.get("group") or next(iter(question.gold), question.id)),
+        split,
+        strings(row, "updated", where),
+        pattern(row, "form", where),
+        strings(row, "facts", where),
+        spans(row, "spans", where),
+        grades(row, "grades", where),
+    )
