@@ -168,8 +168,8 @@ class Live:
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, and a line at every tenth elsewhere."""
+def bar(what: str, *, quietly: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, and a line at every tenth elsewhere; `quietly`: a line every 30 s there."""
     if sys.stderr.isatty():
         with Progress(
             TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)
@@ -178,8 +178,13 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
             yield lambda done, total: live.update(task, completed=done, total=total)
         return
 
+    told = [time.monotonic()]
+
     def tell(done: int, total: int) -> None:
-        if done == total or done * 10 // total > (done - 1) * 10 // total:
+        if quietly and time.monotonic() - told[0] < EVERY_S:
+            return
+        told[0] = time.monotonic()
+        if quietly or done == total or done * 10 // total > (done - 1) * 10 // total:
             print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
 
     yield tell

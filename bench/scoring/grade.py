@@ -171,6 +171,17 @@ def pairwise(
     return found
 
 
+MANY = 30  # systems beyond which not every pair is compared unless asked: pairs grow with their square
+
+
+def named_pairs(names: Sequence[str], hubs: Sequence[str], *, every: bool) -> tuple[list[tuple[str, str]], int]:
+    """(the pairs to compare, how many there are in all): all, or beyond MANY systems those with one of `hubs`."""
+    pairs = list(itertools.combinations(names, 2))
+    if every or len(names) <= MANY:
+        return pairs, len(pairs)
+    return [pair for pair in pairs if set(pair) & set(hubs)], len(pairs)
+
+
 def panel(having: Mapping[str, Column]) -> Panel | None:
     """The columns on the questions that all of them have; None without any."""
     first, *others = having.values()

@@ -175,6 +175,11 @@ class Spec(Block):
     volumes: Volumes = Volumes()
     needs: Needs = Needs()
     margin: float | None = Field(None, gt=0, lt=1, description="Difference that does not matter, set before the run.")
+    all_pairs: bool = Field(
+        False,
+        description="Compare every pair of systems, also of more than 30; else beyond 30 those with the best, the "
+        "controls and the first plain retrieval.",
+    )
     scenarios: Scenarios = Scenarios()
     judge: Judging | None = None
     entailment: Entailing | None = None

@@ -113,20 +113,26 @@ def compare(panel: Panel, *, margin: float | None = None, resamples: int = RESAM
 
 
 def compare_family(
-    parts: Sequence[tuple[Panel, Names]], *, margin: float | None = None, resamples: int = RESAMPLES, seed: int = 0
+    parts: Sequence[tuple[Panel, Names]],
+    *,
+    margin: float | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    family: int | None = None,
 ) -> list[Pair]:
-    """Pairs of systems, each on the questions of its panel, corrected as one family.
+    """Pairs of systems, each on the questions of its panel, corrected as one family of so many pairs: those given, or
+    more where others were left out because of what the data say.
 
     With a margin a pair has two hypotheses, that it does not differ and that it differs by the margin or more. Both are
     in the family, so that at most one run in twenty says anything false of any pair.
     """
-    size = sum(len(names) for _, names in parts)
+    size = family or sum(len(names) for _, names in parts)
     pairs = [
         pair
         for panel, names in parts
         for pair in _pairs(panel, names, margin=margin, resamples=resamples, seed=seed, family=size)
     ]
-    return _decided(pairs)
+    return _decided(pairs, size)
 
 
 def _pairs(
@@ -140,18 +146,22 @@ def _pairs(
         yield _pair(panel, name, parts, interval, margin, seed, family)
 
 
-def holm(values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (1979). statsmodels has it, and collects the whole heap's garbage at each call."""
-    return _stepped_down(np.array(values), np.arange(len(values), 0, -1))
+def holm(values: Sequence[float], family: int | None = None) -> list[float]:
+    """Holm's step-down adjustment (1979), in a family of so many hypotheses; those that are not given are not shown.
+    statsmodels has it, and collects the whole heap's garbage at each call."""
+    size = family or len(values)
+    return _stepped_down(np.array(values), np.arange(size, size - len(values), -1))
 
 
-def exclusive(first: Sequence[float], second: Sequence[float]) -> tuple[list[float], list[float]]:
+def exclusive(
+    first: Sequence[float], second: Sequence[float], family: int | None = None
+) -> tuple[list[float], list[float]]:
     """Holm's adjustment of two hypotheses a pair that cannot both be true (Shaffer 1986, procedure S1).
 
-    Of 2 m hypotheses at most m are true, so no p value is multiplied by more than m.
+    Of 2 m hypotheses at most m are true, so no p value is multiplied by more than m, the pairs of the family.
     """
-    p_values = np.array([*first, *second])
-    adjusted = _stepped_down(p_values, np.minimum(np.arange(len(p_values), 0, -1), len(first)))
+    p_values, size = np.array([*first, *second]), family or len(first)
+    adjusted = _stepped_down(p_values, np.minimum(np.arange(2 * size, 2 * size - len(p_values), -1), size))
     return adjusted[: len(first)], adjusted[len(first) :]
 
 
@@ -163,15 +173,15 @@ def _stepped_down(p_values: Array, factors: Any) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def _decided(pairs: Sequence[Pair]) -> list[Pair]:
+def _decided(pairs: Sequence[Pair], family: int) -> list[Pair]:
     """The pairs with their corrected p and what follows. Equivalence comes first: what differs by less than the margin
     that was set beforehand does not matter."""
     margins = [pair.p_margin for pair in pairs if pair.p_margin is not None]
     margins_corrected: Sequence[float | None] = [None] * len(pairs)
     if margins:
-        corrected, margins_corrected = exclusive([pair.p for pair in pairs], margins)
+        corrected, margins_corrected = exclusive([pair.p for pair in pairs], margins, family)
     else:
-        corrected = holm([pair.p for pair in pairs])
+        corrected = holm([pair.p for pair in pairs], family)
     decided = []
     for pair, p_holm, p_margin_holm in zip(pairs, corrected, margins_corrected, strict=True):
         verdict: Verdict = "inconclusive"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.scoring import money
-from bench.scoring.grade import Column, pairwise, panel
+from bench.scoring.grade import Column, named_pairs, pairwise, panel
 from bench.scoring.schema import Criteria, Criterion, Outcome
 from bench.spec.model import Weights
 from bench.stats.bootstrap import Array
@@ -48,11 +48,15 @@ def decide(
     weights: Weights,
     noise: Noise,
     margin: float | None,
+    *,
+    all_pairs: bool = False,
 ) -> Decision:
-    """The choice among feasible systems, each pair on the questions that both have."""
+    """The choice among feasible systems, each pair on the questions that both have. Of many systems only pairs with the
+    best are compared, unless `all_pairs`; then no other can be chosen."""
     value = {name: column.mean + sum(offset[name].values()) for name, column in columns.items()}
     best = max(value, key=lambda name: value[name])
-    pairs = compare_family(_weighed(columns, offset, weights, noise), margin=margin)
+    compared, family = named_pairs(list(columns), [best], every=all_pairs)
+    pairs = compare_family(_weighed(columns, compared, offset, weights, noise), margin=margin, family=family)
     seen = {name: [_from(pair, name) for pair in pairs if name in (pair.a, pair.b)] for name in columns}
     verdicts = {name: {pair.b: pair.verdict for pair in seen[name]} for name in columns}
     level = [best, *(other for other, verdict in verdicts[best].items() if verdict == "equivalent")]
@@ -87,10 +91,14 @@ def _outcome(*, undecided: bool, same: bool) -> Outcome:
 
 
 def _weighed(
-    columns: Mapping[str, Column], offset: Offsets, weights: Weights, noise: Noise
+    columns: Mapping[str, Column],
+    pairs: Sequence[tuple[str, str]],
+    offset: Offsets,
+    weights: Weights,
+    noise: Noise,
 ) -> list[tuple[Panel, list[tuple[str, str]]]]:
     """The pairs, with what the weights take off; figures that repeats would not tell apart take off the same."""
-    parts = pairwise(columns)
+    parts = pairwise(columns, pairs)
     if not any(value for of in offset.values() for value in of.values()):
         return parts
     found = []

@@ -61,9 +61,9 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
     figures, weights = found.criteria, evidence.run.spec.needs.weights
     offset = offsets({name: figures[name] for name in found.feasible}, weights)
     columns = {name: evidence.ranked[name] for name in found.feasible}
-    decision = decide(
-        columns, offset, weights, Noise(evidence.named, found.costs, evidence.run.spec.volumes), evidence.margin
-    )
+    spec = evidence.run.spec
+    noise = Noise(evidence.named, found.costs, spec.volumes)
+    decision = decide(columns, offset, weights, noise, evidence.margin, all_pairs=spec.all_pairs)
     against = tuple(contradictions(evidence, decision, found.feasible))
     if against:
         decision = replace(decision, outcome="contradicted")

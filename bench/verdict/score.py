@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,10 @@ from bench.core.files import packed, read_bytes, read_json, write_json
 from bench.execution.run_file import RunFile, fitted, read_run
 from bench.metrics.registry import MEASURES
 from bench.scoring import judge_stage
-from bench.scoring.grade import Column, pairwise
+from bench.scoring.grade import Column, named_pairs, pairwise
 from bench.scoring.graded import GradedRun, graded
-from bench.scoring.schema import RULES, VERSION, Facts, Scores
+from bench.scoring.schema import RULES, VERSION, Facts, Scores, System
+from bench.spec.model import Spec
 from bench.stats.comparisons import Pair, compare_family
 from bench.verdict.claims import evaluate
 from bench.verdict.disagreements import counted, disagreements, outcomes_of
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
 _FACTS: TypeAdapter[Facts] = TypeAdapter(Facts)
 
 
-def score(folder: Path) -> Scores:
-    """Score a run and write scores.json; what is already scored from these very files is read back.
+def score(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Scores:
+    """Score a run and write scores.json; what is already scored from these very files is read back. `tell` hears how
+    many measures of how many are compared.
 
     Raises UserError where the folder holds no run, or one that has not ended.
     """
@@ -51,7 +53,7 @@ def score(folder: Path) -> Scores:
     stored = _stored(folder)
     if stored is not None and stored.source == source:
         return stored
-    found = evaluated(graded(folder), source=source)
+    found = evaluated(graded(folder), source=source, tell=tell)
     write_json(folder / "scores.json", found.model_dump(mode="json"))
     return found
 
@@ -84,7 +86,7 @@ def read_scores(folder: Path) -> Scores:
     return fitted(Scores, path, raw, wrong="damaged scores", remedy="Run `ragtune score` on it.")
 
 
-def evaluated(found: GradedRun, *, source: str) -> Scores:
+def evaluated(found: GradedRun, *, source: str, tell: Callable[[int, int], None] | None = None) -> Scores:
     """The scores of a graded run. `source` is the digest of its files."""
     run = found.run
     systems = {name: system for name, system in found.systems.items() if system.scenario is None}
@@ -103,7 +105,7 @@ def evaluated(found: GradedRun, *, source: str) -> Scores:
         metrics={name: measure.title for name, measure in MEASURES.items()},
         headline=leading,
         systems=systems,
-        compared=compared(columns, run.spec.margin),
+        compared=compared(columns, systems, run.spec, tell=tell),
         leaks=leaked(run),
         judge=found.judge,
         scenarios=scenario_tables(evidence),
@@ -115,13 +117,29 @@ def evaluated(found: GradedRun, *, source: str) -> Scores:
     )
 
 
-def compared(columns: Mapping[str, Mapping[str, Column]], margin: float | None) -> dict[str, tuple[Pair, ...]]:
-    """measure -> every pair of systems, on the questions that both have; one family a measure."""
+def compared(
+    columns: Mapping[str, Mapping[str, Column]],
+    systems: Mapping[str, System],
+    spec: Spec,
+    *,
+    tell: Callable[[int, int], None] | None = None,
+) -> dict[str, tuple[Pair, ...]]:
+    """measure -> the pairs of systems, on the questions that both have; one family a measure.
+
+    Of many systems only those with the best, the controls and the first plain retrieval, corrected as if it were all.
+    """
+    plain = next((name for name, system in systems.items() if system.family == "retrieval"), None)
+    fixed = [name for name, system in systems.items() if system.control or name == plain]
     found = {}
-    for measure in MEASURES:
+    for number, (measure, about) in enumerate(MEASURES.items(), 1):
         having = {name: by_measure[measure] for name, by_measure in columns.items() if measure in by_measure}
-        if parts := pairwise(having):
-            found[measure] = tuple(compare_family(parts, margin=margin))
+        sign = 1 if about.higher_is_better else -1
+        best = max(having, key=lambda name: sign * having[name].mean, default="")
+        pairs, family = named_pairs(list(having), [best, *fixed], every=spec.all_pairs)
+        if parts := pairwise(having, pairs):
+            found[measure] = tuple(compare_family(parts, margin=spec.margin, family=family))
+        if tell:
+            tell(number, len(MEASURES))
     return found
 
 
