@@ -66,7 +66,9 @@ class Endpoint:
         if not finished:
             return Answer("".join(parts), hits, error="endpoint: the answer broke off")
         counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        return Answer(prompts.said("".join(parts)), hits, prompt_tokens=counts[0], completion_tokens=counts[1])
+        return Answer(
+            prompts.without_thoughts("".join(parts)), hits, prompt_tokens=counts[0], completion_tokens=counts[1]
+        )
 
 
 def connect(

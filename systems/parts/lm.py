@@ -47,14 +47,14 @@ class LM:
                 pad_token_id=pad,
                 stopping_criteria=StoppingCriteriaList([_Tick()]),
             )
-        return [self._said(row[longest:].tolist()) for row in out]
+        return [self._said(prompt, row[longest:].tolist()) for prompt, row in zip(prompts, out, strict=True)]
 
-    def _said(self, ids: list[int]) -> tuple[str, int]:
+    def _said(self, prompt: Sequence[int], ids: list[int]) -> tuple[str, int]:
         ends = self.model.generation_config.eos_token_id
         stop = set(ends if isinstance(ends, list) else [ends]) | {self.tokenizer.eos_token_id}
         cut = next((n for n, i in enumerate(ids) if i in stop), None)
         kept = ids if cut is None else ids[:cut]
-        return said(self.tokenizer.decode(kept, skip_special_tokens=True)), len(kept) + (cut is not None)
+        return said(self.tokenizer, prompt, kept), len(kept) + (cut is not None)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import re
@@ -48,7 +49,9 @@ def messages(prompt: Prompt, question: Question, passages: Sequence[tuple[str, s
     return [*start, {"role": "user", "content": text}]
 
 
-_THOUGHT = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
+_OPEN, _CLOSE = "<think>", "</think>"
+_THOUGHT = re.compile(rf"{_OPEN}.*?({_CLOSE}|$)", re.DOTALL)
+_FINAL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>(.*?)(?=<\||$)", re.DOTALL)  # as in OpenAI's harmony
 _DAY = datetime.datetime(2025, 1, 1)  # that templates print as today's: a prompt is the same tomorrow
 _NOW = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
 # templates that know no thinking, or print no date, ignore what they do not use
@@ -56,9 +59,28 @@ _FIXED = {"enable_thinking": False, "date_string": _DAY.strftime("%d %b %Y")}
 _PLAIN = {"tokenize": True, "return_dict": False, **_FIXED}
 
 
-def said(text: str) -> str:
-    """The answer without what a reasoning model thought aloud."""
-    return _THOUGHT.sub("", text).strip()
+def said(tokenizer: Any, prompt: Sequence[int], ids: Sequence[int]) -> str:
+    """The answer in what a model wrote after a prompt, without what it thought aloud: by the response template of its
+    tokenizer, where it has one; else by channels or marks of thinking, also where the prompt opened them."""
+    if getattr(tokenizer, "response_template", None):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            content = tokenizer.parse_response(list(ids), prefix=list(prompt)).get("content")
+            return content.strip() if isinstance(content, str) else ""
+    written = tokenizer.decode(ids, skip_special_tokens=False)
+    if "<|channel|>" in written:
+        return "".join(_FINAL.findall(written)[-1:]).strip()
+    return without_thoughts(tokenizer.decode(ids, skip_special_tokens=True), opened=_is_thinking(tokenizer, prompt))
+
+
+def without_thoughts(text: str, *, opened: bool = False) -> str:
+    """The text without what stands between marks of thinking; `opened`: the first mark stands in the prompt."""
+    opened = opened or _CLOSE in text.partition(_OPEN)[0]
+    return _THOUGHT.sub("", f"{_OPEN}{text}" if opened else text).strip()
+
+
+def _is_thinking(tokenizer: Any, prompt: Sequence[int]) -> bool:
+    """Whether a prompt ends inside a thought."""
+    return bool(tokenizer.decode(prompt[-8:]).rstrip().endswith(_OPEN))
 
 
 def fix_date(tokenizer: Any) -> None:
@@ -96,14 +118,18 @@ def _has_system_role(tokenizer: Any) -> bool:
 
 
 def encode_answer(tokenizer: Any, conversation: Sequence[Message], answer: str) -> list[int]:
-    """Token ids of the answer as it follows `encode`, the end mark included."""
+    """Token ids of the answer as it follows `encode`, with an end mark: the template's, or else the tokenizer's. A
+    thought that the prompt opens is closed first."""
+    lead = " "
     if tokenizer.chat_template:
         whole_talk = [*_as_told(tokenizer, conversation), {"role": "assistant", "content": answer}]
         whole = list(tokenizer.apply_chat_template(whole_talk, **_PLAIN))
         start = encode(tokenizer, conversation)
         if whole[: len(start)] == start:
-            return whole[len(start) :]
-    return [*tokenizer.encode(f" {answer}", add_special_tokens=False), tokenizer.eos_token_id]
+            ids = whole[len(start) :]
+            return ids if tokenizer.eos_token_id in ids else [*ids, tokenizer.eos_token_id]
+        lead = f"{_CLOSE}\n\n" if _is_thinking(tokenizer, start) else " "
+    return [*tokenizer.encode(f"{lead}{answer}", add_special_tokens=False), tokenizer.eos_token_id]
 
 
 def fit(

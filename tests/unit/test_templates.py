@@ -1,0 +1,95 @@
+"""Chat templates of the families there are: what is trained ends, thoughts are cut, training and answering agree.
+
+The templates are small ones of our own, each with the trait of its family.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from bench.core.system import Prompt
+from bench.core.vocabulary import Question
+from systems.parts.prompt import encode, encode_answer, messages, said, without_thoughts
+from tests.conftest import MICRO
+
+TALK = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+ASKS = "{% if add_generation_prompt %}<|assistant|>"
+FAMILIES = {  # the trait -> template
+    "ends each turn": f"{TALK}<end>{{% endfor %}}{ASKS}{{% endif %}}",
+    "ends each turn with a line": f"{TALK}<end>\n{{% endfor %}}{ASKS}{{% endif %}}",
+    "never ends a turn": f"{TALK}{{% endfor %}}{ASKS}{{% endif %}}",
+    "answers in a channel": (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.role == 'assistant' %}<|channel|>final{% endif %}<|message|>"
+        f"{{{{ m.content }}}}<end>{{% endfor %}}{ASKS}{{% endif %}}"
+    ),
+    "opens a thought": f"{TALK}<end>{{% endfor %}}{ASKS}<think>\n{{% endif %}}",
+    "has no system role": (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}<|{{ m.role }}|>"
+        f"{{{{ m.content }}}}<end>{{% endfor %}}{ASKS}{{% endif %}}"
+    ),
+    "": "",
+}
+WROTE = {  # what a model of the family writes -> the answer in it
+    "answers in a channel": (
+        "<|channel|>analysis<|message|>Is it 14 Nm?<|end|><|start|>assistant<|channel|>final<|message|>15 Nm",
+        "15 Nm",
+    ),
+    "opens a thought": ("Is it 14 Nm?</think>\n\n15 Nm", "15 Nm"),
+    "ends each turn": ("<think>Is it 14 Nm?</think>15 Nm", "15 Nm"),
+}
+ANSWER = "15 Nm"
+
+
+def tokenizer(family: str) -> Any:
+    found = AutoTokenizer.from_pretrained(MICRO)
+    marks = ["system", "user", "assistant", "channel", "message", "start", "end"]
+    found.add_special_tokens({"additional_special_tokens": [f"<|{mark}|>" for mark in marks]})
+    found.chat_template = FAMILIES[family] or None
+    return found
+
+
+def talk() -> list[dict[str, str]]:
+    return messages(Prompt(system="Be brief.", closed_book="{question}"), Question("q", "What torque?"), None)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_trained_ends_and_reads_back_as_the_answer(family: str) -> None:
+    known = tokenizer(family)
+    prompt, trained = encode(known, talk()), encode_answer(known, talk(), ANSWER)
+    assert known.eos_token_id in trained
+    written = trained[: trained.index(known.eos_token_id)]
+    assert said(known, prompt, written) == ANSWER
+
+
+@pytest.mark.parametrize("family", WROTE)
+def test_thoughts_are_no_answer(family: str) -> None:
+    known = tokenizer(family)
+    written, answer = WROTE[family]
+    ids = known.encode(written, add_special_tokens=False)
+    assert said(known, encode(known, talk()), ids) == answer
+
+
+def test_a_thought_without_an_end_says_nothing() -> None:
+    known = tokenizer("opens a thought")
+    assert said(known, encode(known, talk()), known.encode("Is it 14 Nm?", add_special_tokens=False)) == ""
+    known = tokenizer("answers in a channel")
+    ids = known.encode("<|channel|>analysis<|message|>Is it 14 Nm?", add_special_tokens=False)
+    assert said(known, encode(known, talk()), ids) == ""
+
+
+def test_the_tokenizers_own_response_template_decides() -> None:
+    known = tokenizer("ends each turn")
+    known.response_template = {
+        "start_anchor": "<|assistant|>",
+        "fields": {"reasoning_content": {"open": "(", "close": ")"}, "content": {}},
+    }
+    ids = known.encode("(Is it 14 Nm?)15 Nm", add_special_tokens=False)
+    assert said(known, encode(known, talk()), ids) == ANSWER
+
+
+def test_an_endpoints_text_is_cut_as_well() -> None:
+    assert without_thoughts("<think>a</think> b") == without_thoughts("a</think> b") == "b"
+    assert without_thoughts("a < b") == "a < b" and without_thoughts("<think>a") == ""
