@@ -55,6 +55,10 @@ def _models(run: RunFile, done: Measured) -> Iterator[str]:
         if note.prequantised:
             how = note.prequantised
             yield f"{name}: the base model was quantised before ({how}); its weights are used as they are."
+    for name, note in notes.items():
+        if note.tuning and note.tuning.left_out:
+            modules = listed(list(note.tuning.left_out))
+            yield f"{name}: LoRA adapts every linear layer but {modules}, which PEFT adapts in no model of this type."
     moved = [name for name in done if any(cell.notes.system_text for cell in run.done(name).values())]
     if moved:
         yield f"{listed(moved)}: the chat template has no system role, so the system text begins the user's turn."

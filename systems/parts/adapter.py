@@ -32,10 +32,23 @@ def recipe(config: Any, *, precision: str) -> dict[str, JSON]:
     }
 
 
-def lora(tuning: Tuning) -> LoraConfig:
-    """The adapter that a tuning asks for."""
+REFUSED = {  # modules that PEFT adapts in no model of that type
+    name: ("out_proj", "conv1d") for name in ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h")
+}
+
+
+def left_out(tuning: Tuning, model: Any) -> tuple[str, ...]:
+    """The modules that `all-linear` leaves out of a model because PEFT does not adapt them."""
+    refused = REFUSED.get(str(model.config.model_type), ())
+    have = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    return tuple(name for name in refused if name in have and tuning.targets == "all-linear")
+
+
+def lora(tuning: Tuning, model: Any) -> LoraConfig:
+    """The adapter that a tuning asks for on a model."""
     targets = tuning.targets if isinstance(tuning.targets, str) else list(tuning.targets)
     return LoraConfig(
+        exclude_modules=list(left_out(tuning, model)) or None,
         r=tuning.rank,
         lora_alpha=tuning.alpha,
         lora_dropout=tuning.dropout,
@@ -60,7 +73,7 @@ class Trained:
             base.gradient_checkpointing_enable({"use_reentrant": False})
             base.enable_input_require_grads()
         set_seed(config.seed)
-        self.model: Any = get_peft_model(base, lora(tuning)).train()
+        self.model: Any = get_peft_model(base, lora(tuning, base)).train()
         self.optimiser = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=1e-4)
 
     def batch(self, tokens: int, rows: int, *, seed: int) -> torch.Tensor:

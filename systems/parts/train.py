@@ -137,6 +137,7 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     rows, dev, pairs = encoded(
         recipe, material, store, tokenizer, window=lm.ready(model, tokenizer, max_new_tokens=0).window
     )
+    unadapted = adapter.left_out(recipe.tuning, model) if recipe.method == "lora" else ()
     model = wrapped(model, recipe)
     tape = Tape(tokenizer.pad_token_id)
     trainer = Trainer(
@@ -157,7 +158,7 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     if recipe.method == "full":
         tokenizer.save_pretrained(str(folder / "model"))
     shutil.rmtree(folder / "work", ignore_errors=True)  # the Trainer's own checkpoints
-    facts = _facts(trainer, tape, pairs, model, rows=len(rows), seconds=seconds, dev_loss=dev_loss)
+    facts = _facts(trainer, tape, pairs, model, rows=len(rows), seconds=seconds, dev_loss=dev_loss, unadapted=unadapted)
     del trainer, model
     gc.collect()
     if torch.cuda.is_available():
@@ -174,6 +175,7 @@ def _facts(
     rows: int,
     seconds: float,
     dev_loss: float | None,
+    unadapted: Sequence[str],
 ) -> dict[str, JSON]:
     """What a training took, for the manifest."""
     steps = int(trainer.state.global_step)
@@ -191,6 +193,7 @@ def _facts(
         "dev_loss": _finite(dev_loss),
         "truncated": len(pairs.truncated),
         "skipped": len(pairs.skipped),
+        "left_out": unadapted,
         "batches_sha256": hashlib.sha256("".join(h for h, _ in seen).encode()).hexdigest(),
         "optimiser": trainer.args.optim if isinstance(trainer.args.optim, str) else trainer.args.optim.value,
     }
@@ -234,7 +237,7 @@ def wrapped(model: Any, recipe: Recipe) -> Any:
     if recipe.precision == "nf4":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=recipe.tuning.gradient_checkpointing)
     set_seed(recipe.seed)  # the same first adapter on every base
-    return get_peft_model(model, adapter.lora(recipe.tuning))
+    return get_peft_model(model, adapter.lora(recipe.tuning, model))
 
 
 def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:

@@ -213,3 +213,28 @@ def test_a_width_that_bitsandbytes_cannot_multiply_is_explained() -> None:
         raise RuntimeError("N must be divisible by block_n")
     with pytest.raises(RuntimeError, match="something else"), four_bit_errors():
         raise RuntimeError("something else")
+
+
+@pytest.mark.parametrize("kind", ["mamba", "llama"])
+def test_lora_adapts_what_can_be_adapted(kind: str) -> None:
+    """PEFT refuses a Mamba whose `out_proj` is a target, which `all-linear` makes it."""
+    from peft import get_peft_model
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from bench.core.system import Tuning
+    from systems.parts import adapter
+
+    sizes = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "intermediate_size": 16} if kind == "llama" else {"state_size": 4}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes, **heads))
+    left = adapter.left_out(Tuning(), model)
+    adapted = {
+        n.rpartition(".")[2]
+        for n, m in get_peft_model(model, adapter.lora(Tuning(), model)).named_modules()
+        if hasattr(m, "lora_A")
+    }
+    if kind == "mamba":
+        assert set(left) == {"out_proj", "conv1d"} and adapted == {"in_proj", "x_proj", "dt_proj"}
+    else:
+        assert left == () and len(adapted) == 7
+    assert adapter.left_out(Tuning(targets=("in_proj",)), model) == ()
