@@ -46,7 +46,8 @@ def run(
         typer.echo("interrupted; run the same command to go on.", err=True)
         raise typer.Exit(130) from None
     _judge(spec, outcome.folder)
-    scores = score(outcome.folder)
+    with progress.bar("scoring", quietly=True) as scoring:
+        scores = score(outcome.folder, tell=scoring)
     page = report(outcome.folder)
     if as_json:
         found = {
@@ -80,9 +81,11 @@ def _judge(spec: Spec, folder: Path) -> None:
 def score(run: RunPath, as_json: Json = False) -> None:
     """Score the records of RUN again, without running a model."""
     from bench.cli import tables
+    from bench.cli.progress import bar
     from bench.verdict.score import score as score_run
 
-    scores = score_run(run)
+    with bar("scoring", quietly=True) as tell:
+        scores = score_run(run, tell=tell)
     if as_json:
         print(json.dumps(scores.model_dump(mode="json"), indent=1))
         return
@@ -193,17 +196,18 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
 
     from bench.core.store import Store as Artefacts
     from bench.data.summary import described
-    from bench.execution.pinning import prepare, windows
+    from bench.execution.pinning import prepare
+    from bench.execution.windows import lengths, windows
 
     with tempfile.TemporaryDirectory() as nowhere:
         prepared = prepare(load(path, overrides), Artefacts(Path(nowhere)))
-        notes = windows(prepared)
+        sizes, notes = lengths(prepared), windows(prepared)
     task = prepared.task
     typer.echo(
         f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, "
         f"{len(task.train)} training and {len(task.test)} test questions."
     )
-    for line in (*described(task), *(f"Note: {note}" for note in notes)):
+    for line in (*described(task), *sizes, *(f"Note: {note}" for note in notes)):
         typer.echo(line)
 
 
@@ -219,11 +223,13 @@ def plan(
     from bench.cli import tables
     from bench.execution.plan import plan as plan_run
 
-    rows = plan_run(load(path, overrides), out=out, store=store)
+    rows, notes = plan_run(load(path, overrides), out=out, store=store)
     if as_json:
         print(json.dumps(rows, indent=1))
-    else:
-        tables.plan(rows)
+        return
+    tables.plan(rows)
+    for note in notes:
+        typer.echo(f"Note: {note}")
 
 
 @app.command()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,14 +17,12 @@ from bench.core.redact import hide
 from bench.core.store import Store
 from bench.core.system import Chunking, Tuning
 from bench.core.vocabulary import JSON, Passage
-from bench.core.window import context, counter, exceeds, titled, unread, window
+from bench.core.window import exceeds, titled, window
 from bench.data import prepare as dataset
 from bench.data.task import Task
 from bench.spec.cells import Cell, cells
 from bench.spec.model import Spec
 from bench.spec.paths import Paths
-
-SAMPLE = 200  # passages whose tokens are counted to see whether a prompt fits
 
 
 @dataclass(frozen=True)
@@ -108,64 +104,6 @@ def _chunking(name: str, revision: str | None, corpus: Sequence[Passage]) -> JSO
     titles = max(seen.count(f"{title}. ") if title else 0 for title in {passage.title for passage in corpus})
     size = max(seen.tokens - titles, seen.tokens // 2)  # the title is embedded with each chunk
     return Chunking(unit="tokens", size=size, overlap=size // 8).model_dump(mode="json")
-
-
-def windows(prepared: Prepared) -> list[str]:
-    """What the windows of the embedders do to the passages, a sentence each."""
-    texts = [titled(passage.title, passage.text) for passage in prepared.task.corpus]
-    asked: dict[tuple[str, str | None], list[Cell]] = {}
-    for cell in prepared.cells:
-        if cell.config.get("retrieval", {}).get("mode") in ("dense", "fused"):
-            embedder = cell.config["embedder"]
-            asked.setdefault((str(embedder["name"]), embedder.get("revision")), []).append(cell)
-    told = [line for key, cells in asked.items() for line in _windows(key, cells, texts)]
-    some = random.Random("window").sample(texts, min(SAMPLE, len(texts)))
-
-    @cache  # the cells of a run share models
-    def usual(folder: Path) -> float:
-        return statistics.median(map(counter(folder), some))
-
-    reading = [cell for cell in prepared.cells if "retrieval" in cell.config and cell.config["model"].get("name")]
-    return list(dict.fromkeys([*told, *(line for cell in reading for line in _prompts(cell.config, usual))]))
-
-
-def _prompts(config: Mapping[str, Any], usual: Callable[[Path], float]) -> Iterator[str]:
-    """Whether the passages of a usual prompt exceed what the base model reads. `usual`: median tokens of a passage, by
-    the folder of a model."""
-    model, retrieval = config["model"], config["retrieval"]
-    folder = None if model.get("base_url") else hub.local(str(model["name"]), model.get("revision"))
-    room = context(folder) if folder else None
-    if folder is None or room is None:
-        return
-    each, room = usual(folder), room - config["generation"]["max_new_tokens"]
-    if cut := retrieval["chunking"]:
-        each = min(each, cut["size"] if cut["unit"] == "tokens" else cut["size"] / 4)
-    if retrieval["k"] * each > room:
-        yield (
-            f"{retrieval['k']} passages of {each:.0f} tokens (median) exceed the {room:,} tokens that "
-            f"{Path(str(model['name'])).name} reads beside its answer: passages will be left out. Lower `retrieval.k`, "
-            "or cut shorter chunks."
-        )
-
-
-def _windows(embedder: tuple[str, str | None], cells: Sequence[Cell], texts: Sequence[str]) -> Iterator[str]:
-    folder, name = hub.local(*embedder), Path(embedder[0]).name
-    if folder is None:
-        yield f"How many tokens {name} reads of a passage is not known before it is downloaded."
-    seen = window(folder) if folder else None
-    if seen is None:
-        return
-    chunkings = [cell.config["retrieval"]["chunking"] for cell in cells]
-    if any(c and c["unit"] == "tokens" for c in chunkings):
-        yield f"Passages are cut into chunks of at most {seen.tokens} tokens, which is what the embedder {name} reads."
-    if None in chunkings and exceeds(texts, seen):
-        found = unread(texts, seen)
-        whole = [cell.system for cell in cells if cell.config["retrieval"]["chunking"] is None]
-        yield (
-            f"The embedder {name} reads {seen.tokens} tokens of a passage. {found.passages:,} of {len(texts):,} "
-            f"passages are longer, and {found.cut / found.tokens:.1%} of all tokens are not embedded for "
-            f"{', '.join(whole)}. `retrieval.chunking: auto` cuts them."
-        )
 
 
 def _of_answers(path: Path) -> str:

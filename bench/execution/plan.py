@@ -16,14 +16,17 @@ from bench.data.task import Task
 from bench.execution.pinning import prepare
 from bench.execution.run import default_store
 from bench.execution.run_folder import cell_folder, is_done, seconds_before
+from bench.execution.windows import windows
 from bench.spec.cells import Cell
 from bench.spec.model import Spec
 
 WORD_TOKENS = 1.5  # tokens for each word of English, roughly, whatever the tokenizer
 
 
-def plan(spec: Spec, *, out: Path = Path("reports"), store: Path | None = None) -> list[dict[str, JSON]]:
-    """A row a cell. Times are of an earlier run of the same system here, else arithmetic on measured speed."""
+def plan(
+    spec: Spec, *, out: Path = Path("reports"), store: Path | None = None
+) -> tuple[list[dict[str, JSON]], list[str]]:
+    """A row a cell, and what the windows of the models do to the passages. Times are of an earlier run of the same system here, else arithmetic on measured speed."""
     prepared = prepare(spec, Store(store or default_store()))
     folder = out / spec.name
     rate = flops_per_s()
@@ -34,7 +37,7 @@ def plan(spec: Spec, *, out: Path = Path("reports"), store: Path | None = None) 
         seconds, basis = _expected(cached, seconds_before(folder, cell.id), arithmetic, rate)
         row = {"cell": cell.id, "kind": cell.kind, "cached": cached}
         rows.append({**row, "seconds": seconds, "bytes": size, "basis": basis})
-    return rows
+    return rows, windows(prepared)
 
 
 def _expected(cached: bool, before: float | None, arithmetic: float | None, rate: float) -> tuple[float | None, str]:

@@ -32,9 +32,10 @@ from bench.data.leakage import asked_again, leaks
 from bench.execution import environment
 from bench.execution.cell_client import Executor, ServerDied, Watch, executor
 from bench.execution.job import Job
-from bench.execution.pinning import Prepared, prepare, windows
+from bench.execution.pinning import Prepared, prepare
 from bench.execution.rounds import take_rounds, timed_cells, turn_folder, turns
 from bench.execution.run_folder import cell_folder, cell_results, gather, is_done
+from bench.execution.windows import windows
 from bench.spec import kinds
 from bench.spec.cells import Cell
 from bench.spec.model import Spec

@@ -13,7 +13,8 @@ from bench.core.store import Store
 from bench.core.system import Chunking, Embedder
 from bench.core.vocabulary import Passage
 from bench.core.window import unread, window
-from bench.execution.pinning import Prepared, prepare, windows
+from bench.execution.pinning import Prepared, prepare
+from bench.execution.windows import windows
 from bench.spec.cells import Cell
 from bench.spec.load import parse
 from systems.parts.chunk import chunks, cut
