@@ -99,6 +99,7 @@ class Answer:
     truncated: bool = False  # passages were left out to fit the context window
     latency_s: float | None = None  # what it took elsewhere, where it was not given here
     error: str | None = None
+    retries: int = 0  # attempts before it that failed
     abstained: bool = False  # as an entailment model reads it, where the words are of no known form
 
     @property

@@ -254,7 +254,7 @@ def record(
     elsewhere: bool = False,
 ) -> Record:
     """The record of one answer. One that was given `elsewhere` brings its own time, if it has one."""
-    alone = size == 1 and number < job.latency_questions
+    alone = size == 1 and number < job.latency_questions and not answer.retries
     if elsewhere:  # no clock here tells what it took
         watch, alone = meters.Stopwatch(answer.latency_s or 0.0, None, None), answer.latency_s is not None
     return Record(

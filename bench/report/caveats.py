@@ -114,6 +114,11 @@ def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
             f"{name}: exact match and strict exact match, which keeps decimal points, signs and units, judge "
             f"{system.strictly} of {system.n * system.seeds} answers differently."
         )
+    if system.retried:
+        yield (
+            f"{name}: the endpoint was asked again for {system.retried} of {system.n * system.seeds} answers; they have "
+            "no latency."
+        )
     if system.read_abstentions:
         yield (
             f"{name}: {system.read_abstentions} of {system.n * system.seeds} answers count as abstaining because the "

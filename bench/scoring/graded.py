@@ -164,6 +164,7 @@ class GradedRun:
             refresh_s=resources.middle(cell.refresh_s for cell in cells.values()),
             device=first.notes.device,
             endpoint=bool(entry.model.base_url),
+            retried=sum(r.answer.retries > 0 for r in records),
             read_abstentions=sum(r.answer.abstained for r in records),
             strictly=_strictly(found),
             cell_s=resources.middle(cell.seconds for cell in cells.values()),

@@ -32,9 +32,7 @@ def recipe(config: Any, *, precision: str) -> dict[str, JSON]:
     }
 
 
-REFUSED = {  # modules that PEFT adapts in no model of that type
-    name: ("out_proj", "conv1d") for name in ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h")
-}
+REFUSED = dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h"), ("out_proj", "conv1d"))
 
 
 def left_out(tuning: Tuning, model: Any) -> tuple[str, ...]:

@@ -1,13 +1,22 @@
-"""An OpenAI-compatible chat endpoint as a language model: for systems that need no weights."""
+"""An OpenAI-compatible chat endpoint as a language model: for systems that need no weights.
+
+A server is not trusted: what it says is checked before it is believed, it has so much time and so many bytes, and a bad
+answer is an error of that one question.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, TypeVar
 
 import httpx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
 
 from bench.core import meters
 from bench.core.redact import hide, redacted
@@ -15,20 +24,108 @@ from bench.core.system import Prompt
 from bench.core.vocabulary import Answer, Hit, Question
 from systems.parts import prompt as prompts
 
+ATTEMPTS = 4
+LONGEST_WAIT_S = 60.0  # before another attempt, whatever `Retry-After` asks
+AGAIN = (408, 429, 502, 503, 504)  # statuses that another attempt may mend
+MOST_BYTES = 1 << 20  # of one answer, beside those of its tokens
+BYTES_A_TOKEN = 4096  # of an event of the stream
+Count = Annotated[int, Field(strict=True, ge=0, le=10**9)]
+T = TypeVar("T")
+
+
+class _Said(BaseModel):
+    """What is read of a server's words; the rest is passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Delta(_Said):
+    content: str | None = None
+
+
+class _Choice(_Said):
+    delta: _Delta = _Delta()
+    finish_reason: str | None = None
+
+
+class _Usage(_Said):
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+
+
+class _Event(_Said):
+    choices: tuple[_Choice, ...] = ()
+    usage: _Usage | None = None
+
+
+class _BadAnswer(ValueError):
+    """What the server said is no answer."""
+
+
+@dataclass
+class _Attempt:
+    """One request: the answer, and whether and when another one may do better."""
+
+    answer: Answer
+    again: bool = False
+    after_s: float | None = None
+
+
+@dataclass
+class _Stream:
+    """The lines of a response, within a deadline and so many bytes."""
+
+    response: httpx.Response
+    deadline: float
+    most: int
+    taken: int = 0
+    rest: bytes = b""
+
+    def lines(self) -> Iterator[str]:
+        for piece in self._pieces():
+            *whole, self.rest = (self.rest + piece).split(b"\n")
+            for line in whole:
+                yield line.decode("utf-8", errors="strict").rstrip("\r")
+        if self.rest:
+            yield self.rest.decode("utf-8", errors="strict")
+
+    def start(self, most: int = 2000) -> str:
+        """The first bytes of the body, as text."""
+        self.most, kept = min(self.most, 64 * most), b""
+        for piece in self._pieces():
+            kept += piece
+            if len(kept) >= most:
+                break
+        return kept[:most].decode("utf-8", errors="replace")
+
+    def _pieces(self) -> Iterator[bytes]:
+        if self.response.headers.get("content-encoding", "identity") != "identity":
+            raise _BadAnswer("it is compressed, which was not asked for")
+        for piece in self.response.iter_raw():
+            self.taken += len(piece)
+            if self.taken > self.most:
+                raise _BadAnswer(f"it is longer than {self.most:,} bytes")
+            if time.monotonic() > self.deadline:
+                raise TimeoutError
+            yield piece
+
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A served model. `timeout_s` is of one request."""
+    """A served model. `timeout_s` is of one request, from its first byte to the last of the answer."""
 
     client: httpx.Client
     name: str
     max_new_tokens: int
     prompt: Prompt
+    timeout_s: float
+    sleep: Callable[[float], None] = field(default=time.sleep)
 
     def reply(
         self, question: Question, passages: Sequence[tuple[str, str]] | None, hits: tuple[Hit, ...] | None
     ) -> Answer:
-        """One streamed request; a request that fails is a question that failed."""
+        """The answer to one streamed request. Where a server is busy it is asked again, as long after as it says; a
+        request that fails is a question that failed."""
         body = {
             "model": self.name,
             "temperature": 0,
@@ -37,38 +134,103 @@ class Endpoint:
             "stream_options": {"include_usage": True},
             "messages": prompts.messages(self.prompt, question, passages),
         }
-        parts: list[str] = []
-        usage: dict[str, int] = {}
-        try:
-            with self.client.stream("POST", "chat/completions", json=body) as response:
-                if response.status_code != 200:
-                    response.read()
-                    return Answer(
-                        "", hits, error=f"endpoint answered {response.status_code}: {redacted(response.text)[:200]}"
-                    )
-                finished = False
-                for line in response.iter_lines():
-                    if not line.startswith("data:"):
-                        continue
-                    data = line.removeprefix("data:").strip()
-                    if data == "[DONE]":
-                        finished = True
-                        break
-                    event = json.loads(data)
-                    usage = event.get("usage") or usage
-                    for choice in event.get("choices", ()):
-                        if piece := choice.get("delta", {}).get("content"):
-                            meters.mark()
-                            parts.append(piece)
-                        finished = finished or bool(choice.get("finish_reason"))
-        except (httpx.HTTPError, ValueError, AttributeError, TypeError) as e:
-            return Answer("", hits, error=redacted(f"endpoint: {type(e).__name__}: {e}")[:300])
-        if not finished:
-            return Answer("".join(parts), hits, error="endpoint: the answer broke off")
-        counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        return Answer(
-            prompts.without_thoughts("".join(parts)), hits, prompt_tokens=counts[0], completion_tokens=counts[1]
+        attempts = Retrying(
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=_wait,
+            retry=retry_if_result(lambda attempt: attempt.again),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+            sleep=self.sleep,
         )
+        found: _Attempt = attempts(lambda: self._attempt(body, hits))
+        return replace(found.answer, retries=int(attempts.statistics.get("attempt_number", 1)) - 1)
+
+    def _attempt(self, body: dict[str, Any], hits: tuple[Hit, ...] | None) -> _Attempt:
+        try:
+            return _within(self.timeout_s, lambda: self._exchange(body, hits))
+        except TimeoutError:
+            return _failed(hits, f"no whole answer within {self.timeout_s:g} s")
+        except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError) as e:
+            return replace(_failed(hits, f"{type(e).__name__}: {e}"), again=True)
+        except ValidationError as e:
+            first = e.errors(include_input=False, include_url=False)[0]
+            return _failed(hits, f"what it said is no answer: {'.'.join(map(str, first['loc']))} {first['msg']}")
+        except (httpx.HTTPError, ValueError) as e:
+            return _failed(hits, f"{type(e).__name__}: {e}")
+
+    def _exchange(self, body: dict[str, Any], hits: tuple[Hit, ...] | None) -> _Attempt:
+        """One request and what came of it. Raises what `_attempt` catches."""
+        deadline = time.monotonic() + self.timeout_s
+        with self.client.stream("POST", "chat/completions", json=body) as response:
+            stream = _Stream(response, deadline, MOST_BYTES + BYTES_A_TOKEN * self.max_new_tokens)
+            if response.status_code != 200:
+                said = f"endpoint answered {response.status_code}: {redacted(stream.start())[:200]}"
+                again = response.status_code in AGAIN
+                return _Attempt(Answer("", hits, error=said), again, _seconds(response.headers.get("retry-after")))
+            return _Attempt(_read(stream.lines(), hits))
+
+
+def _read(lines: Iterator[str], hits: tuple[Hit, ...] | None) -> Answer:
+    """The answer in the events of a stream. Raises ValidationError for an event that is none."""
+    parts: list[str] = []
+    usage, finished = _Usage(), False
+    for line in lines:
+        if not line.startswith("data:"):
+            continue
+        data = line.removeprefix("data:").strip()
+        if data == "[DONE]":
+            finished = True
+            break
+        event = _Event.model_validate_json(data)
+        usage = event.usage or usage
+        for choice in event.choices:
+            if choice.delta.content:
+                meters.mark()
+                parts.append(choice.delta.content)
+            finished = finished or bool(choice.finish_reason)
+    text = "".join(parts)
+    if not finished:
+        return Answer(text, hits, error="endpoint: the answer broke off")
+    said = prompts.without_thoughts(text)
+    return Answer(said, hits, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
+
+
+def _failed(hits: tuple[Hit, ...] | None, why: str) -> _Attempt:
+    return _Attempt(Answer("", hits, error=redacted(f"endpoint: {why}")[:300]))
+
+
+def _wait(state: RetryCallState) -> float:
+    """As long as the server asks, within reason; else longer each time, and never in step with others."""
+    asked: float | None = state.outcome.result().after_s if state.outcome else None
+    longer = wait_exponential_jitter(max=LONGEST_WAIT_S)(state)
+    return longer if asked is None else min(asked, LONGEST_WAIT_S)
+
+
+def _seconds(text: str | None) -> float | None:
+    """`Retry-After` in seconds; a date is not read."""
+    return float(text) if text and text.isdecimal() and len(text) < 7 else None
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """What a call returns, if it does within so many seconds. Raises what it raises, and TimeoutError.
+
+    It runs in a thread of its own: no time limit of a socket holds against a server that sends a byte now and then.
+    """
+    found: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            found.put((call(), None))
+        except BaseException as e:  # noqa: BLE001 whatever it is, it is raised below
+            found.put((None, e))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        result, error = found.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
 
 
 def connect(
@@ -77,6 +239,7 @@ def connect(
     """Raises KeyError when the named environment variable is not set."""
     hide(api_key_env)
     headers = {"Authorization": f"Bearer {os.environ[api_key_env]}"} if api_key_env else {}
+    headers["Accept-Encoding"] = "identity"  # a compressed answer could be of any length
     client = httpx.Client(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=timeout_s)
     meters.note("device", "endpoint")
-    return Endpoint(client, name, max_new_tokens, prompt)
+    return Endpoint(client, name, max_new_tokens, prompt, timeout_s)

@@ -195,6 +195,7 @@ class MeasuredSystem(SystemHead):
     device: str | None
     endpoint: bool
     cell_s: float | None
+    retried: int = 0  # answers that an endpoint gave at another attempt; they have no latency
     read_abstentions: int = 0  # answers that abstain by the entailment model, and not by words of a known form
     strictly: int | None = None  # answers that exact match and strict exact match judge differently
 
