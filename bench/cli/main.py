@@ -390,3 +390,7 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as e:  # a full disk, a name that is too long, a folder that may not be written to
+        where = f"{e.filename!s:.300}: " if e.filename else ""
+        typer.echo(f"error: {where}{e.strerror or e}.", err=True)
+        sys.exit(2)

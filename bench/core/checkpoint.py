@@ -35,6 +35,7 @@ def check(folder: Path, *, what: str, key: str) -> None:
             where=str(folder),
             remedy="Copy its model.safetensors beside config.json.",
         )
+    _check_inside(folder, what)
     for file in weights:
         _check_weights(file)
     if (folder / "modules.json").is_file():
@@ -45,6 +46,31 @@ def check(folder: Path, *, what: str, key: str) -> None:
         if what == "base model":
             _check_causal(config, folder / "config.json")
             _check_tokenizer(folder, config)
+
+
+def _check_inside(folder: Path, what: str) -> None:
+    """Raises UserError for what makes loading reach outside the folder: an adapter's base, or a path that leaves it."""
+    if (folder / "adapter_config.json").is_file():
+        base = _object(folder / "adapter_config.json").get("base_model_name_or_path")
+        raise UserError(
+            f"the {what} folder is an adapter of {base!r}, and not a model.",
+            where=str(folder / "adapter_config.json"),
+            remedy="Give the folder of the merged model.",
+        )
+    for file in (*folder.glob("*.index.json"), *folder.glob("modules.json")):
+        found = read_json(file)
+        named = (
+            [m.get("path") for m in found]
+            if isinstance(found, list)
+            else list((found.get("weight_map") or {}).values())
+        )
+        outside = [n for n in named if not isinstance(n, str) or Path(n).is_absolute() or ".." in Path(n).parts]
+        if outside:
+            raise UserError(
+                f"it names {outside[0]!r}, which is no path inside the folder.",
+                where=str(file),
+                remedy="Copy the model again from where it was published.",
+            )
 
 
 def gguf(where: str, key: str) -> UserError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,18 @@ def visible(path: Path, root: Path) -> bool:
 
 
 def tree_digest(folder: Path) -> str:
-    """Of every file below a folder, by relative path. Hidden files do not count."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and visible(p, folder))
-    return digest({p.relative_to(folder).as_posix(): file_digest(p) for p in files})
+    """Of every file below a folder, by relative path, links followed: they are how hub caches hold a model. Hidden files
+    do not count. Raises OSError for a link to a folder that it stands in."""
+    return digest({p.relative_to(folder).as_posix(): file_digest(p) for p in _files(folder, ())})
+
+
+def _files(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """The visible files below a folder."""
+    real = folder.resolve()
+    if real in above:
+        raise OSError(f"{folder} leads to a folder that it stands in")
+    for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
+        if path.is_dir():
+            yield from _files(path, (*above, real))
+        elif path.is_file():
+            yield path

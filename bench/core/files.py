@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import os
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any
 from bench.core.digest import plain
 from bench.core.errors import UserError
 from bench.core.vocabulary import JSON
+
+_LOG = logging.getLogger("ragtune")
 
 
 def write_text(path: Path, text: str | Iterable[str]) -> None:
@@ -36,18 +40,79 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     write_text(path, (json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
+def check_file(path: Path) -> None:
+    """Raises UserError for what is no file that can be read to its end: a folder, a pipe, a device, a dangling link."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as e:  # ValueError: a NUL in the name
+        link = "a link to nothing" if _is_link(path) else "no such file"
+        why = link if isinstance(e, FileNotFoundError) else f"cannot be opened: {getattr(e, 'strerror', None) or e}"
+        raise UserError(
+            f"{why}.", where=_shown(path), remedy="Check the path; relative paths start at the spec's folder."
+        ) from None
+    if not stat.S_ISREG(mode):
+        raise UserError("this is a folder, a pipe or a device, and no file.", where=_shown(path))
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except (OSError, ValueError):
+        return False
+
+
+def _shown(path: Path) -> str:
+    """A path as a line of text, whatever its name holds."""
+    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(path))
+    return name if len(name) <= 300 else f"{name[:300]}..."
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a file, without a byte order mark. Raises UserError."""
+    check_file(path)
+    return _decoded(path, path)
+
+
+def _decoded(path: Path, file: Path) -> str:
+    try:
+        return read_bytes(file).decode("utf-8-sig")
+    except (UnicodeDecodeError, OSError) as e:
+        raise UserError(f"cannot be read as UTF-8 text: {e}.", where=_shown(path)) from None
+
+
+def parsed(text: str, where: str, *, line: int | None = None) -> JSON:
+    """A JSON text as a value. Raises UserError for what is malformed, or nested too deep; `line` is the text's own,
+    where it is one."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as e:
+        remedy = "Each line must be one JSON object." if line else ""
+        raise UserError(f"malformed JSON: {e.msg}.", where=f"{where}:{line or e.lineno}", remedy=remedy) from None
+    except (RecursionError, ValueError) as e:  # ValueError: a number of thousands of digits
+        why = "it is nested too deep" if isinstance(e, RecursionError) else str(e).partition(";")[0]
+        raise UserError(f"this JSON cannot be read: {why}.", where=f"{where}:{line}" if line else where) from None
+
+
 def read_json(path: Path) -> JSON:
     """Raises UserError with file and line for a missing or malformed file."""
+    return parsed(read_text(path), str(path))
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    """What a stage wrote for a later one; None where it wrote nothing. What cannot be read is set aside, and told: it is
+    made again."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise UserError(
-            "no such file.", where=str(path), remedy="Check the path; relative paths start at the spec's folder."
-        ) from None
-    except json.JSONDecodeError as e:
-        raise UserError(f"malformed JSON: {e.msg}.", where=f"{path}:{e.lineno}") from None
-    except (UnicodeDecodeError, IsADirectoryError, PermissionError) as e:
-        raise UserError(f"cannot be read as UTF-8 text: {e}.", where=str(path)) from None
+        found = read_json(path) if path.exists() else None
+    except UserError as e:
+        wrong = str(e)
+    else:
+        if found is None or isinstance(found, dict):
+            return found
+        wrong = f"{path}: expected a JSON object."
+    aside = path.with_name(f"{path.name}.damaged")
+    os.replace(path, aside)
+    _LOG.warning("%s It was set aside as %s, and is made again.", wrong, aside.name)
+    return None
 
 
 def packed(path: Path) -> Path:
@@ -68,23 +133,11 @@ def read_bytes(path: Path) -> bytes:
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of each non-blank line of a file, or of the packed one beside it. Raises UserError naming
     the line."""
-    try:
-        lines = read_bytes(packed(path)).decode("utf-8-sig").split("\n")
-    except FileNotFoundError:
-        raise UserError(
-            "no such file.", where=str(path), remedy="Check the path; relative paths start at the spec's folder."
-        ) from None
-    except (UnicodeDecodeError, IsADirectoryError, PermissionError) as e:
-        raise UserError(f"cannot be read as UTF-8 text: {e}.", where=str(path)) from None
-    for number, line in enumerate(lines, 1):
+    check_file(packed(path))
+    for number, line in enumerate(_decoded(path, packed(path)).split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as e:
-            raise UserError(
-                f"malformed JSON: {e.msg}.", where=f"{path}:{number}", remedy="Each line must be one JSON object."
-            ) from None
+        row = parsed(line, str(path), line=number)
         if not isinstance(row, dict):
             raise UserError(f"expected a JSON object, found {type(row).__name__}.", where=f"{path}:{number}")
         yield number, row

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from bench.core import meters
 from bench.core.digest import digest, file_digest
+from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
 from bench.core.vocabulary import JSON, Artefact
 
@@ -40,10 +41,17 @@ class Store:
     def find(self, recipe: Mapping[str, JSON]) -> Artefact | None:
         """The finished and undamaged artefact of a recipe, or None."""
         folder = self.path(recipe)
+        try:
+            return self._read(folder, digest(recipe))
+        except (UserError, KeyError, TypeError, AttributeError, ValueError):  # damaged: it is built again
+            return None
+
+    def _read(self, folder: Path, key: str) -> Artefact | None:
+        """The artefact in a folder, by its manifest. Raises what a damaged manifest makes."""
         if not (folder / MANIFEST).exists():
             return None
         manifest = read_json(folder / MANIFEST)
-        if manifest["digest"] != digest(recipe):
+        if manifest["digest"] != key:
             return None
         for name, known in manifest["files"].items():
             file = folder / name

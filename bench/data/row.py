@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
+
+import regex
 
 from bench.core.errors import UserError
 from bench.core.vocabulary import Place, read_spans
@@ -25,11 +26,20 @@ def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
 
 
 def pattern(row: Mapping[str, Any], key: str, where: str) -> str:
-    """A regular expression, or the empty string. Raises UserError."""
+    """A regular expression, or the empty string. Raises UserError, also for one that takes for ever on a text that it
+    nearly matches, as `(a|aa)+$` does."""
     value = row.get(key) or ""
     try:
-        re.compile(value)
-    except (re.error, TypeError, OverflowError, RecursionError) as e:
+        known = regex.compile(value)
+        for letter in sorted({c for c in value if c.isalnum()})[:8]:
+            known.fullmatch(letter * 40 + "\0", timeout=0.5)
+    except TimeoutError:
+        raise UserError(
+            f"`{key}` takes too long to match: {value!r}.",
+            where=where,
+            remedy="Do not repeat what matches the same text in several ways, as in `(a|aa)+`.",
+        ) from None
+    except (regex.error, TypeError, OverflowError, RecursionError) as e:
         raise UserError(f"`{key}` is no regular expression: {e}.", where=where) from None
     return str(value)
 

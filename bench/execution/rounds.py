@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.core.files import read_json
+from bench.core.files import read_json, read_state
 from bench.core.vocabulary import JSON
 from bench.execution.run_folder import cell_folder, is_done
 from bench.spec import kinds
@@ -34,8 +34,7 @@ def timed_cells(folder: Path, cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _may_be_timed(folder: Path, cell: Cell) -> bool:
-    path = cell_folder(folder, cell.id) / "result.json"
-    result: dict[str, JSON] = read_json(path) if path.exists() else {}
+    result = read_state(cell_folder(folder, cell.id) / "result.json") or {}
     if result.get("status") != "done" or result.get("facts") is not None:
         return False
     if kinds.load(cell.kind).Config.elsewhere:

@@ -15,26 +15,28 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from bench.core.digest import digest
+from bench.core.digest import digest, file_digest
 from bench.core.errors import UserError
-from bench.core.files import read_json, write_json
+from bench.core.files import read_json, read_state, write_json
 from bench.core.gpu import gpus
 from bench.core.redact import clean
 from bench.core.store import Store
 from bench.core.vocabulary import JSON
 from bench.data.leakage import asked_again, leaks
 from bench.execution import environment
+from bench.execution.cell import sampled
 from bench.execution.cell_client import Executor, ServerDied, Watch, executor
 from bench.execution.job import Job
 from bench.execution.pinning import Prepared, prepare
 from bench.execution.rounds import take_rounds, timed_cells, turn_folder, turns
-from bench.execution.run_folder import cell_folder, cell_results, gather, is_done
+from bench.execution.run_folder import cell_folder, cell_results, gather, is_done, take_back
 from bench.execution.windows import windows
 from bench.spec import kinds
 from bench.spec.cells import Cell
@@ -112,6 +114,7 @@ def run(
         raise UserError(
             f"cannot be made: {e.strerror}.", where=str(folder), remedy="Give another folder with --out."
         ) from None
+    _refuse_links(folder, prepared.cells)
     lock = FileLock(folder / ".lock")
     try:
         with lock.acquire(timeout=0), _sigterm_as_interrupt():
@@ -122,6 +125,16 @@ def run(
             where=str(folder),
             remedy="Wait for it, or give the spec another name.",
         ) from None
+
+
+def _refuse_links(folder: Path, cells: Collection[Cell]) -> None:
+    """Raises UserError for a link inside a run's folder: what it leads to would be written over, or emptied."""
+    inside = (folder / "cells", folder / "run.json", *(cell_folder(folder, cell.id) for cell in cells))
+    for path in inside:
+        if path.is_symlink():
+            raise UserError(
+                "this is a link, and a run writes inside its own folder alone.", where=str(path), remedy="Remove it."
+            )
 
 
 def default_store() -> Path:
@@ -152,18 +165,17 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
 
 def _is_complete(folder: Path, about: Mapping[str, JSON]) -> bool:
     """Whether the folder holds this very run, and it ended well."""
-    path = folder / "run.json"
-    try:
-        previous = read_json(path) if path.exists() else {}
-    except UserError:
-        previous = None
-    if not isinstance(previous, dict):
-        raise UserError(
-            "this is no run.json of a run.",
-            where=str(path),
-            remedy="Delete it and run again: the cells beside it are kept.",
-        )
-    return previous.get("status") == "complete" and previous.get("identity") == about["identity"]
+    previous = read_state(folder / "run.json") or {}
+    return (
+        previous.get("status") == "complete"
+        and previous.get("identity") == about["identity"]
+        and _is_as_written(folder, previous.get("files") or {})
+    )
+
+
+def _is_as_written(folder: Path, files: Mapping[str, str]) -> bool:
+    """Whether the files of a run are those that it wrote; of older runs that is not known, and believed."""
+    return all((folder / name).is_file() and file_digest(folder / name) == known for name, known in files.items())
 
 
 def _start(prepared: Prepared) -> dict[str, JSON]:
@@ -213,6 +225,7 @@ def _run_cells(
 
 def _finish(prepared: Prepared, folder: Path, header: Mapping[str, JSON], *, computed: int) -> Outcome:
     """Join the records of all cells, and write run.json for the last time."""
+    take_back(folder, prepared.cells, partial(_asked, prepared))
     results = cell_results(folder, prepared.cells)
     failed = {cell: str(result["reason"]) for cell, result in results.items() if result["status"] != "done"}
     gather(folder, prepared.cells, [e.question.id for e in prepared.task.test])
@@ -225,9 +238,16 @@ def _finish(prepared: Prepared, folder: Path, header: Mapping[str, JSON], *, com
         "ended": time.time(),
         "load_end": environment.load(),
         "cells": results,
+        "files": {"records.jsonl": file_digest(folder / "records.jsonl")},
     }
     write_json(folder / "run.json", {**header, **end})
     return Outcome(folder, status, computed, failed)
+
+
+def _asked(prepared: Prepared, cell: Cell) -> list[str]:
+    """The questions that a cell is asked."""
+    sample = kinds.load(cell.kind).Config.model_validate(cell.config).sample
+    return [example.question.id for example in sampled(prepared.task, sample).test]
 
 
 def _leaks(found: Mapping[str, list[str]], results: Mapping[str, JSON]) -> dict[str, list[str]]:
@@ -307,7 +327,7 @@ def _job(cell: Cell, prepared: Prepared, store: Store, machine: dict[str, JSON])
 def _run_job(job: Job, folder: Path, timeout_s: float, server: Executor, watch: Watch) -> str | None:
     """The reason why it failed, or None. Records of the same identity that a stop cut short are continued."""
     path, result = folder / "job.json", folder / "result.json"
-    if path.exists() and read_json(path)["identity"] != job.identity:
+    if folder.exists() and (read_state(path) or {}).get("identity") != job.identity:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     result.unlink(missing_ok=True)

@@ -342,6 +342,7 @@ class RunFile(Part):
     peaks: Peaks | None = None
     windows: tuple[str, ...] = ()  # what the windows of the embedders do to the passages
     cells: dict[str, CellResult] | None = None
+    files: dict[str, str] = {}  # sha256 of what was written beside it; older runs have none
 
     @model_validator(mode="before")
     @classmethod

@@ -6,10 +6,10 @@ reports/<run>/cells/<cell>/   job.json, records.jsonl, later.jsonl, result.json,
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from bench.core.files import read_json, read_jsonl, write_text
+from bench.core.files import read_jsonl, read_state, write_json, write_text
 from bench.core.vocabulary import JSON
 from bench.spec.cells import Cell
 
@@ -21,30 +21,39 @@ def cell_folder(folder: Path, cell: str) -> Path:
 
 def is_done(folder: Path, identity: str) -> bool:
     """Whether the job in a folder, a cell's or a turn's, has finished with this identity."""
-    result = folder / "result.json"
-    if not result.exists():
-        return False
-    found = read_json(result)
-    return bool(found["status"] == "done" and found["identity"] == identity)
+    found = read_state(folder / "result.json") or {}
+    return bool(found.get("status") == "done" and found.get("identity") == identity)
 
 
 def seconds_before(folder: Path, cell: str) -> float | None:
     """Seconds that a cell of this name took in an earlier run, whatever its identity; None where it did not finish."""
-    result = cell_folder(folder, cell) / "result.json"
-    if not result.exists():
-        return None
-    found = read_json(result)
-    return float(found["ended"] - found["started"]) if found["status"] == "done" else None
+    found = read_state(cell_folder(folder, cell) / "result.json") or {}
+    return float(found["ended"] - found["started"]) if found.get("status") == "done" else None
 
 
 def cell_results(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, JSON]]:
     """cell -> its result; a cell that never ended says so."""
     results = {}
     for cell in cells:
-        path = cell_folder(folder, cell.id) / "result.json"
-        found = read_json(path) if path.exists() else {"status": "incomplete", "reason": "not finished"}
+        found = read_state(cell_folder(folder, cell.id) / "result.json")
+        found = found or {"status": "incomplete", "reason": "not finished"}
         results[cell.id] = {"system": cell.system, "kind": cell.kind, "seed": cell.seed, **found}
     return results
+
+
+def take_back(folder: Path, cells: Sequence[Cell], asked: Callable[[Cell], Collection[str]]) -> None:
+    """Fail those finished cells whose records are not of each question exactly once, whatever became of their files: the
+    next run answers what is missing."""
+    for cell in cells:
+        place = cell_folder(folder, cell.id)
+        result = read_state(place / "result.json")
+        if result is None or result.get("status") != "done" or result.get("facts") is not None:
+            continue
+        path = place / "records.jsonl"
+        found = [row.get("question") for _, row in read_jsonl(path)] if path.exists() else []
+        if sorted(map(str, found)) != sorted(asked(cell)):
+            reason = "its records are not of each question exactly once: the file was changed. Run again."
+            write_json(place / "result.json", {**result, "status": "failed", "reason": reason})
 
 
 def gather(folder: Path, cells: Sequence[Cell], questions: Sequence[str]) -> None:

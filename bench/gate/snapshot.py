@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from bench.core.errors import UserError
-from bench.core.files import write_text
+from bench.core.files import check_file, write_text
 from bench.core.vocabulary import JSON
 from bench.execution.run_file import CellResult, first_error, read_run
 from bench.scoring import judge_stage, resources
@@ -183,6 +183,7 @@ def read(path: Path) -> Snapshot:
             remedy="Give a run's folder, or what `ragtune baseline accept` wrote.",
         )
     try:
+        check_file(path)
         found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
         if found["schema_version"] != SCHEMA:
             raise UserError(
@@ -193,7 +194,7 @@ def read(path: Path) -> Snapshot:
         return _SNAPSHOT.validate_json(json.dumps(_current(found)), strict=True)
     except ValidationError as e:
         said = first_error(e)
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         said = f"{type(e).__name__} {e}"
     raise UserError(
         f"no baseline: {said}.", where=str(path), remedy="Give what `ragtune baseline accept` wrote, whole."

@@ -103,7 +103,10 @@ def form(record: Record, abstain: Phrases) -> float | None:
     """Whether the whole answer is written in the house style, where one is asked for."""
     if not record.answers or not record.form:
         return None
-    return float(not record.answer.error and text.matches(record.answer.text, record.form))
+    try:
+        return float(not record.answer.error and text.matches(record.answer.text, record.form))
+    except TimeoutError:
+        return None
 
 
 def content(record: Record, abstain: Phrases) -> float | None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
+import regex
 from rapidfuzz.distance import LCSseq
 
 from bench.core.normalisation import DASHES, normalise
@@ -91,9 +92,20 @@ def contains(answer: str, references: Sequence[str], language: str = "en") -> fl
     return float(any(f" {known} " in said for r in references if (known := normalise(r, language))))
 
 
+LONGEST_S = 1.0  # of one pattern on one answer
+_ENDLESS: set[str] = set()  # patterns that took longer
+
+
 def matches(answer: str, form: str) -> bool:
-    """Whether the whole answer has the form that a regular expression gives."""
-    return re.fullmatch(form, answer.strip(), re.DOTALL) is not None
+    """Whether the whole answer has the form that a regular expression gives. Raises TimeoutError for a pattern that
+    takes too long, as it does for every later answer: some take years."""
+    if form in _ENDLESS:
+        raise TimeoutError(form)
+    try:
+        return regex.fullmatch(form, answer.strip(), regex.DOTALL, timeout=LONGEST_S) is not None
+    except TimeoutError:
+        _ENDLESS.add(form)
+        raise
 
 
 def holds(answer: str, facts: Sequence[str], language: str = "en") -> float:

@@ -43,6 +43,7 @@ class Cell(Block):
                 "version": VERSION,
                 "gpus": list(gpus),
                 "kind": self.kind,
+                "source": kinds.source(self.kind),
                 "config": _by_content(self.config),
                 "task": task_digest,
                 "measure": asked,
@@ -71,6 +72,14 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
     waiting += [(("scenarios", d.scenario.name), d.entry) for d in added.values()]
     order = [str(raw["name"]) for _, raw in waiting]
     every = set(order)
+    for number, (loc, _) in enumerate(waiting):
+        if order[number] in order[:number]:
+            raise UserError(
+                f"two systems come to the name {order[number]!r}: values of a matrix that a name writes alike, or a "
+                "scenario and a system.",
+                where=at(where, known, loc),
+                remedy="Give them as systems of their own, each with its name.",
+            )
     while waiting:
         blocked = []
         for loc, raw in waiting:

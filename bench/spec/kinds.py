@@ -7,8 +7,10 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_args
 
+from bench.core.digest import file_digest
 from bench.core.errors import UserError
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, System, SystemConfig
@@ -92,6 +94,15 @@ def load(name: str, where: str = "") -> Kind:
         build=build or _unbuilt,
         measure=measure,
     )
+
+
+def source(name: str) -> str | None:
+    """sha256 of the source of a kind of one's own: other code is another system. None for those of ragtune, whose
+    recipes have versions."""
+    if "." not in name:
+        return None
+    path = importlib.import_module(name).__file__
+    return file_digest(Path(path)) if path else None
 
 
 def _unbuilt(config: SystemConfig, material: Material, store: Store) -> System:

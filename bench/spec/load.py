@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from bench.core.errors import UserError
 from bench.core.nested import put
+from bench.core.yaml_text import value as yaml_value
 from bench.spec import yaml_lines
 from bench.spec.cells import cells, check_indexes
 from bench.spec.model import Spec
@@ -57,7 +58,7 @@ def _override(raw: dict[str, Any], text: str, lines: dict[Loc, int]) -> None:
     if not eq or not key:
         raise UserError(f"cannot read {text!r}.", where="--set", remedy="Write it as key.sub=value.")
     try:
-        parsed = yaml_lines.value(value)
+        parsed = yaml_value(value)
     except yaml.YAMLError:
         raise UserError(f"the value of {text!r} is no YAML.", where="--set", remedy="Quote it.") from None
     put(raw, key.split("."), parsed, f"--set {text}")

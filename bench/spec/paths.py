@@ -42,6 +42,10 @@ class Paths:
             return found
 
         whole = _VARIABLE.sub(value, text)
+        if "\0" in whole:
+            raise UserError(
+                f"`{'.'.join(map(str, loc))}` holds a NUL, which no path does.", where=at(self.where, self.lines, loc)
+            )
         return str(Path(whole).expanduser()) if whole.startswith("~") else whole
 
     def dataset(self, source: Source) -> Source:

@@ -2,53 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bench.core.errors import UserError
+from bench.core.files import read_text
+from bench.core.yaml_text import composed
 
 Loc = tuple[str | int, ...]
 
 
-class Loader(yaml.SafeLoader):
-    """YAML 1.2's booleans: `true` and `false` alone. A label `no` stays a word, and so does Norway."""
-
-
-Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:bool"]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-
-
-def value(text: str) -> Any:
-    """A YAML text as a value. Raises yaml.YAMLError."""
-    return yaml.load(text, Loader)
-
-
 def read(path: Path) -> tuple[dict[str, Any], dict[Loc, int]]:
     """(document, line of each key). Raises UserError for a missing file, malformed YAML or a repeated key."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(
-            "no such spec.", where=str(path), remedy="Give the path of a YAML file, or run `ragtune init`."
-        ) from None
-    except UnicodeDecodeError as e:
-        raise UserError(f"cannot be read as UTF-8: {e.reason}.", where=str(path)) from None
-    try:
-        node = yaml.compose(text, Loader)
-        document = value(text)
-    except yaml.MarkedYAMLError as e:
-        line = e.problem_mark.line + 1 if e.problem_mark else 1
-        raise UserError(f"malformed YAML: {e.problem}.", where=f"{path}:{line}") from None
-    except (yaml.YAMLError, ValueError) as e:
-        raise UserError(f"malformed YAML: {e}.", where=str(path)) from None
+    if not path.is_file():
+        raise UserError("no such spec.", where=str(path), remedy="Give the path of a YAML file, or run `ragtune init`.")
+    node, document = composed(read_text(path), str(path))
     if not isinstance(document, dict):
         raise UserError("a spec is a mapping, such as `name: my-run`.", where=f"{path}:1")
     lines: dict[Loc, int] = {}

@@ -49,13 +49,31 @@ def score(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Sc
         raise UserError(
             "this run was stopped before it ended.", where=str(folder), remedy="Finish it with `ragtune run`."
         )
+    _check_records(folder, run)
     source = _source(folder, run)
     stored = _stored(folder)
     if stored is not None and stored.source == source:
         return stored
     found = evaluated(graded(folder), source=source, tell=tell)
-    write_json(folder / "scores.json", found.model_dump(mode="json"))
+    write_json(folder / "scores.json", found.model_dump(mode="json") | {"seal": sealed(found)})
     return found
+
+
+def sealed(scores: Scores) -> str:
+    """The digest of all that scores say, but for the seal itself."""
+    return digest(scores.model_dump(mode="json", exclude={"seal"}))
+
+
+def _check_records(folder: Path, run: RunFile) -> None:
+    """Raises UserError where the records are not those that the run wrote."""
+    path = packed(folder / "records.jsonl")
+    known = run.files.get("records.jsonl")
+    if known and hashlib.sha256(read_bytes(path)).hexdigest() != known:
+        raise UserError(
+            "these are not the records that the run wrote: the file was changed or cut short.",
+            where=str(path),
+            remedy="Run the spec again: what its cells hold is gathered anew.",
+        )
 
 
 def _stored(folder: Path) -> Scores | None:
@@ -83,7 +101,14 @@ def read_scores(folder: Path) -> Scores:
     raw = read_json(path)
     if raw.get("version") != VERSION:
         raise UserError("an older ragtune scored this run.", where=str(folder), remedy="Run `ragtune score` on it.")
-    return fitted(Scores, path, raw, wrong="damaged scores", remedy="Run `ragtune score` on it.")
+    found = fitted(Scores, path, raw, wrong="damaged scores", remedy="Run `ragtune score` on it.")
+    if found.seal != sealed(found):
+        raise UserError(
+            "these scores were changed after they were computed.",
+            where=str(path),
+            remedy="Run `ragtune score` on the run: it computes them again from the records.",
+        )
+    return found
 
 
 def evaluated(found: GradedRun, *, source: str, tell: Callable[[int, int], None] | None = None) -> Scores:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import yaml
 from pydantic import Field
 
 from bench.core.digest import file_digest, plain
 from bench.core.errors import UserError, every
-from bench.core.files import read_jsonl, write_json, write_jsonl
+from bench.core.files import read_jsonl, read_text, write_json, write_jsonl
 from bench.core.vocabulary import JSON, Example, Passage, Question
+from bench.core.yaml_text import composed
 from bench.data.row import grades, pattern, spans, strings, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import SPLITS, Task
@@ -90,10 +90,7 @@ def line(example: Example) -> dict[str, JSON]:
 def read_folder(folder: Path) -> Task:
     """A native folder as it stands. Raises UserError naming file and line."""
     about_path = folder / "dataset.yaml"
-    try:
-        about = yaml.safe_load(about_path.read_text(encoding="utf-8")) if about_path.exists() else {}
-    except yaml.YAMLError as e:
-        raise UserError(f"malformed YAML: {e}", where=str(about_path)) from None
+    about = composed(read_text(about_path), str(about_path))[1] or {} if about_path.exists() else {}
     if not isinstance(about, dict):
         raise UserError("expected a mapping such as `name: my-data`.", where=str(about_path))
     strata = about.get("strata") or {}
@@ -166,7 +163,7 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
             )
         return example
 
-    return tuple(every(read, read_jsonl(path))) if path.exists() else ()
+    return tuple(every(read, read_jsonl(path))) if path.exists() or path.is_symlink() else ()
 
 
 def _example(row: Mapping[str, JSON], split: str, where: str) -> Example:

@@ -143,6 +143,7 @@ class Scores(Part):
     schema_version: Literal[1] = 1
     version: int = VERSION
     source: str  # digest of the files that it was computed from
+    seal: str = ""  # sha256 of the rest of it: a changed figure is found
     run: str
     metrics: dict[str, str]  # measure -> title
     headline: str

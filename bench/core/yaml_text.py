@@ -1,0 +1,81 @@
+"""YAML of people: checked for its size before it is built, because a few lines of aliases can stand for gigabytes."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from bench.core.errors import UserError
+
+MOST_CHARACTERS = 1_000_000
+DEEPEST = 60  # levels
+MOST_NODES = 100_000  # once every alias is written out
+
+
+class Loader(yaml.SafeLoader):
+    """YAML 1.2's booleans: `true` and `false` alone. A label `no` stays a word, and so does Norway."""
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:bool"]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def value(text: str) -> Any:
+    """A YAML text as a value. Raises yaml.YAMLError."""
+    return yaml.load(text, Loader)
+
+
+def composed(text: str, where: str) -> tuple[yaml.Node | None, Any]:
+    """(node with the line of each key, value) of a YAML text. Raises UserError for what is malformed or too large."""
+    if len(text) > MOST_CHARACTERS:
+        raise UserError(f"{len(text):,} characters are too many; {MOST_CHARACTERS:,} are allowed.", where=where)
+    try:
+        _check_depth(text, where)
+        node = yaml.compose(text, Loader)
+        if node is not None and _size(node, {}, set()) > MOST_NODES:
+            raise UserError(
+                f"with its aliases written out it has more than {MOST_NODES:,} values.",
+                where=where,
+                remedy="Write out what is meant, without `*aliases` of aliases.",
+            )
+        return node, value(text)
+    except yaml.MarkedYAMLError as e:
+        line = e.problem_mark.line + 1 if e.problem_mark else 1
+        raise UserError(f"malformed YAML: {e.problem}.", where=f"{where}:{line}") from None
+    except (yaml.YAMLError, ValueError, OverflowError) as e:
+        raise UserError(f"malformed YAML: {e}.", where=where) from None
+
+
+def _check_depth(text: str, where: str) -> None:
+    """Raises UserError for what is nested too deep; events are read one at a time, and nothing is built."""
+    depth = 0
+    for event in yaml.parse(text, Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise UserError(
+                f"nested deeper than {DEEPEST} levels.",
+                where=f"{where}:{event.start_mark.line + 1}" if event.start_mark else where,
+            )
+
+
+def _size(node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
+    """Values in a node with its aliases written out; more than allowed where one stands inside itself."""
+    if id(node) in above:
+        return MOST_NODES + 1
+    if id(node) not in known:
+        above.add(id(node))
+        inner: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            inner = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            inner = node.value
+        known[id(node)] = 1 + sum(_size(part, known, above) for part in inner)
+        above.discard(id(node))
+    return known[id(node)]

@@ -1,0 +1,254 @@
+"""Attacks and damage that once went through: each is told in one line, or changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench import parse
+from bench.cli.main import main
+from bench.core import hub
+from bench.core.digest import tree_digest
+from bench.core.errors import UserError
+from bench.core.files import read_json
+from bench.core.yaml_text import composed
+from bench.data.formats import native
+from bench.execution.run import run
+from bench.gate import snapshot
+from bench.metrics import text
+from bench.report import report
+from bench.spec.cells import cells
+from bench.verdict.score import score
+from tests.conftest import EMBEDDER, MINI, raw_spec
+
+BOMB = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+)
+
+
+# stale and mixed weights
+
+
+def test_a_model_behind_links_is_known_by_what_it_holds(tmp_path: Path) -> None:
+    """Hub caches hold a model as links to files and folders elsewhere."""
+    shutil.copytree(EMBEDDER, tmp_path / "blobs")
+    (tmp_path / "model").mkdir()
+    for path in (tmp_path / "blobs").iterdir():
+        (tmp_path / "model" / path.name).symlink_to(path, target_is_directory=path.is_dir())
+    (tmp_path / "blobs" / "1_Normalize" / "config.json").write_text("{}")
+    before = tree_digest(tmp_path / "model")
+    (tmp_path / "blobs" / "1_Normalize" / "config.json").write_text('{"a": 1}')
+    assert tree_digest(tmp_path / "model") != before
+    (tmp_path / "model" / "round").symlink_to(tmp_path / "model")
+    with pytest.raises(OSError, match="stands in"):
+        tree_digest(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("file", "holds", "said"),
+    [
+        ("model.safetensors.index.json", {"weight_map": {"w": "../other/model.safetensors"}}, "no path inside"),
+        ("modules.json", [{"path": "/etc", "type": "sentence_transformers.models.Normalize"}], "no path inside"),
+        ("adapter_config.json", {"base_model_name_or_path": "someone/else"}, "is an adapter of 'someone/else'"),
+    ],
+)
+def test_loading_reaches_nothing_outside_the_folder(tmp_path: Path, file: str, holds: object, said: str) -> None:
+    shutil.copytree(EMBEDDER, tmp_path / "m")
+    (tmp_path / "m" / file).write_text(json.dumps(holds))
+    with pytest.raises(UserError, match=said):
+        hub.pin(str(tmp_path / "m"), None, what="embedder", key="embedder.name")
+
+
+def test_other_code_of_a_kind_is_another_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = parse(raw_spec(systems=[{"name": "a", "kind": "tests.kinds.echo"}]))
+    (cell,) = cells(spec)
+    before = cell.identity("task", spec.measure)
+    changed = tmp_path / "echo.py"
+    changed.write_text("other = 1")
+    monkeypatch.setattr("tests.kinds.echo.__file__", str(changed))
+    assert cell.identity("task", spec.measure) != before
+
+
+# one system's records under another's name
+
+
+def test_names_that_a_matrix_writes_alike_are_refused() -> None:
+    entry = {"name": "a", "kind": "tests.kinds.echo", "matrix": {"prefix": ["a/b", "a b"]}}
+    with pytest.raises(UserError, match=r"two systems come to the name 'a.prefix=a-b'"):
+        cells(parse(raw_spec(systems=[entry])))
+
+
+@pytest.mark.parametrize("change", ["twice", "gone"])
+def test_records_that_are_not_whole_are_answered_again(tmp_path: Path, change: str) -> None:
+    """What becomes of a cell's file after it was written: the run says so, and the next one mends it."""
+    spec = parse(
+        raw_spec(systems=[{"name": "a", "kind": "tests.kinds.echo"}, {"name": "b", "kind": "tests.kinds.echo"}])
+    )
+    folder = run(spec, out=tmp_path / "r", store=tmp_path / "s").folder
+    whole = (folder / "records.jsonl").read_text()
+    path = folder / "cells" / "a-s1" / "records.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:-1] if change == "gone" else [*lines, lines[0]]))
+    shutil.rmtree(folder / "cells" / "b-s1")  # so that there is something to do
+    (folder / "run.json").unlink()
+    outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    assert "each question exactly once" in outcome.failed["a-s1"]
+    again = run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    assert again.status == "complete"
+    said = [(row["system"], row["question"], row["answer"]["text"]) for row in map(json.loads, whole.splitlines())]
+    now = (json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines())
+    assert [(row["system"], row["question"], row["answer"]["text"]) for row in now] == said
+
+
+# damage believed
+
+
+def test_a_changed_figure_is_not_published(tmp_path: Path) -> None:
+    folder = run(parse(raw_spec()), out=tmp_path / "r", store=tmp_path / "s").folder
+    before = score(folder)
+    raw = read_json(folder / "scores.json")
+    name = next(iter(before.measured))
+    raw["systems"][name]["scores"]["em"]["mean"] = 0.123
+    (folder / "scores.json").write_text(json.dumps(raw))
+    with pytest.raises(UserError, match="changed after they were computed"):
+        report(folder)
+    assert score(folder) == before and report(folder).exists()
+
+
+def test_records_that_were_cut_short_are_not_scored(tmp_path: Path) -> None:
+    folder = run(parse(raw_spec()), out=tmp_path / "r", store=tmp_path / "s").folder
+    lines = (folder / "records.jsonl").read_text().splitlines(keepends=True)
+    (folder / "records.jsonl").write_text("".join(lines[:-20]))
+    for use in (score, snapshot.of_run):
+        with pytest.raises(UserError, match=r"not the records that the run wrote.*Run the spec again"):
+            use(folder)
+    assert run(parse(raw_spec()), out=tmp_path / "r", store=tmp_path / "s").status == "complete"
+    assert (folder / "records.jsonl").read_text().splitlines(keepends=True) == lines and score(folder)
+
+
+@pytest.mark.parametrize("name", ["run.json", "cells/a-s1/result.json", "cells/a-s1/job.json"])
+@pytest.mark.parametrize("holds", ["{", "[1]", "[" * 100_000])
+def test_damaged_state_is_set_aside_and_made_again(tmp_path: Path, name: str, holds: str) -> None:
+    spec = parse(raw_spec(systems=[{"name": "a", "kind": "tests.kinds.echo"}]))
+    folder = run(spec, out=tmp_path / "r", store=tmp_path / "s").folder
+    (folder / name).write_text(holds)
+    if name.endswith("job.json"):
+        (folder / "cells" / "a-s1" / "result.json").unlink()
+    assert run(spec, out=tmp_path / "r", store=tmp_path / "s").status == "complete"
+    assert name.endswith("job.json") or (folder / f"{name}.damaged").read_text() == holds
+    assert isinstance(read_json(folder / name), dict)
+
+
+def test_an_artefact_with_a_damaged_manifest_is_built_again(tmp_path: Path) -> None:
+    spec = parse(raw_spec(systems=[{"name": "a", "kind": "tests.kinds.echo"}]))
+    run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    for manifest in (tmp_path / "s").rglob("manifest.json"):
+        manifest.write_text("[")
+    assert run(spec, out=tmp_path / "r2", store=tmp_path / "s").status == "complete"
+
+
+# bombs
+
+
+@pytest.mark.parametrize(
+    ("holds", "said"),
+    [
+        (BOMB, "more than 100,000 values"),
+        ("a: &a [*a]", "more than 100,000 values"),
+        ("a: " + "[" * 500 + "]" * 500, "deeper than 60 levels"),
+        ("a: " + "x" * 1_100_000, "too many"),
+    ],
+)
+def test_yaml_that_explodes_is_refused(
+    tmp_path: Path, holds: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match=said):
+        composed(holds, "spec.yaml")
+    path = tmp_path / "spec.yaml"
+    path.write_text(holds)
+    assert exits(["validate", str(path)], capsys).count("\n") == 1
+    folder = tmp_path / "d"
+    shutil.copytree(MINI, folder)
+    (folder / "dataset.yaml").write_text(holds)
+    with pytest.raises(UserError, match=said):
+        native.read_folder(folder)
+
+
+def exits(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command that fails says on stderr, its exit code being 2."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["ragtune", *arguments])
+        with pytest.raises(SystemExit) as e:
+            main()
+    assert e.value.code == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize("holds", ["[" * 1_200_000, '{"schema_version": 1, "systems": 3}', '{"a": ' + "9" * 5000 + "}"])
+def test_a_baseline_from_elsewhere_is_no_danger(tmp_path: Path, holds: str) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text(holds)
+    with pytest.raises(UserError, match="no baseline"):
+        snapshot.read(path)
+
+
+def test_a_form_that_takes_years_is_refused_or_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(MINI, tmp_path / "d")
+    row = {"id": "x", "question": "q?", "answers": ["a"], "form": "(a|aa)+$"}
+    with (tmp_path / "d" / "test.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match="takes too long to match"):
+        native.read_folder(tmp_path / "d")
+    monkeypatch.setattr(text, "LONGEST_S", 0.05)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            text.matches("a" * 40 + "!", "(a|aa)+$")
+    assert not text.matches("a" * 40 + "!", "(a+)+$") and text.matches("aaa", "(a+)+")
+
+
+# files that are none
+
+
+@pytest.mark.parametrize("what", ["pipe", "dangling link", "folder", "nul", "long", "digits"])
+def test_what_is_no_file_is_one_line(tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "d"
+    shutil.copytree(MINI, folder)
+    train = folder / "train.jsonl"
+    train.unlink()
+    data = str(folder)
+    if what == "pipe":
+        os.mkfifo(train)
+    elif what == "dangling link":
+        train.symlink_to(tmp_path / "nowhere")
+    elif what == "folder":
+        train.mkdir()
+    elif what == "nul":
+        data = "a\0b"
+    elif what == "long":
+        data = "a" * 5000
+    else:
+        train.write_text('{"id": ' + "9" * 5000 + ', "question": "q?"}\n')
+    spec = tmp_path / "s.yaml"
+    spec.write_text(yaml.safe_dump(raw_spec(dataset={"path": data})))
+    assert exits(["validate", str(spec)], capsys).count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["cells", "cells/a-s1", "run.json"])
+def test_a_run_writes_through_no_link(tmp_path: Path, name: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept.txt").write_text("kept")
+    spec = parse(raw_spec(systems=[{"name": "a", "kind": "tests.kinds.echo"}]))
+    link = tmp_path / "r" / spec.name / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere)
+    with pytest.raises(UserError, match="this is a link"):
+        run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    assert [p.name for p in elsewhere.iterdir()] == ["kept.txt"]
