@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test check lint types contracts test-slow bench real-data micro validity wheel clean
+.PHONY: setup demo test check lint types contracts test-slow attacks mutants aa bench real-data micro validity wheel clean
 
 setup: $(STAMP)
 
@@ -22,6 +22,20 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest tests -m "slow or gpu or network" --timeout 3600 -rs
+
+# every attack and fault that is held off, a line each
+attacks: setup
+	$(BIN)/python -m pytest tests/faults -v --no-header
+
+# faults put into what decides: the tests must notice nine of ten; hours on two cores
+mutants: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutants]'
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
+
+# the quickstart again and again, every two runs through the gate; hours
+aa: setup
+	$(BIN)/python -m tests.aa --out .ragtune/aa --load 5
 
 bench: setup
 	$(BIN)/python -m pytest tests/perf --benchmark-only --benchmark-disable-gc

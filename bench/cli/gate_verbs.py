@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import RunPath, load
+from bench.cli.say import say
 
 if TYPE_CHECKING:
     from bench.gate.decisions import Result
@@ -69,7 +70,10 @@ def gate(
     tables.gate(results)
     _annotate(results)
     outcome = decisions.verdict(results)
-    typer.echo(f"gate: {outcome}")
+    say(f"gate: {outcome}")
+    if not decisions.is_any_compared(results):
+        say("Nothing could be compared, which is never a pass.", err=True)
+        raise typer.Exit(EXITS["fail"] if inconclusive == "fail" else EXITS["inconclusive"])
     exits = EXITS if inconclusive == "3" else {**EXITS, "inconclusive": EXITS[inconclusive]}
     raise typer.Exit(exits[outcome])
 
@@ -102,7 +106,7 @@ def _confirmed(results: list[Result], run: Path, old: Snapshot, rules: Rules) ->
     try:
         again = snapshot.of_run(run, again=doubted)
     except UserError as e:
-        typer.echo(f"The judge could not be asked again: {e}", err=True)
+        say(f"The judge could not be asked again: {e}", err=True)
         return results
     return decisions.confirmed(results, decisions.gate(again, old, rules))
 
@@ -164,6 +168,6 @@ def baseline(
         )
     runs = [of_run(folder) for folder in (run, *repeats)] if repeats else []
     least, noise = (floors(runs), run_noise(runs)) if runs else ({}, {})
-    typer.echo(f"Wrote {accept(run, reason=reason, out=out, floors=least, noise=noise)}.")
+    say(f"Wrote {accept(run, reason=reason, out=out, floors=least, noise=noise)}.")
     if not runs:
-        typer.echo("Times and memory are not calibrated: give further runs of the spec as --repeat to gate on them.")
+        say("Times and memory are not calibrated: give further runs of the spec as --repeat to gate on them.")

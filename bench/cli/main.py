@@ -11,6 +11,7 @@ import typer
 
 from bench.cli import gate_verbs
 from bench.cli.options import Json, Out, RunA, RunB, RunPath, Set, SpecPath, Store, load
+from bench.cli.say import say
 
 if TYPE_CHECKING:
     from bench.spec.model import Spec
@@ -43,7 +44,7 @@ def run(
         with progress.progress(as_json) as tell:
             outcome = run_spec(spec, out=out, store=store, progress=tell)
     except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command to go on.", err=True)
+        say("interrupted; run the same command to go on.", err=True)
         raise typer.Exit(130) from None
     _judge(spec, outcome.folder)
     with progress.bar("scoring", quietly=True) as scoring:
@@ -62,8 +63,8 @@ def run(
         tables.scores(scores)
         tables.verdict(scores)
         for cell, reason in outcome.failed.items():
-            typer.echo(f"failed: {cell}: {reason}", err=True)
-        typer.echo(f"Report: {page}")
+            say(f"failed: {cell}: {reason}", err=True)
+        say(f"Report: {page}")
     raise typer.Exit(1 if outcome.failed else 0)
 
 
@@ -109,14 +110,14 @@ def judge(run: RunPath) -> None:
     spec = read_run(run).spec
     if spec.entailment:
         with bar("entailment") as tell:
-            typer.echo(f"{entailment_stage.entail_run(run, tell=tell)} answers held against the passages shown.")
+            say(f"{entailment_stage.entail_run(run, tell=tell)} answers held against the passages shown.")
     if spec.judge or not spec.entailment:
         with bar("judging") as tell:
             found = judge_stage.judge_run(run, tell=tell)
         counts = f"{found.failed} failed, {found.cached} known before"
-        typer.echo(f"{found.verdicts} verdicts by {found.model}, {counts}.")
+        say(f"{found.verdicts} verdicts by {found.model}, {counts}.")
     tables.scores(score_run(run))
-    typer.echo(f"Report: {draw(run, again=True)}")
+    say(f"Report: {draw(run, again=True)}")
 
 
 @app.command()
@@ -138,11 +139,11 @@ def report(
             f"unknown format {form!r}.", where="--format", remedy=f"Give one of html, {', '.join(FORMATS)}."
         )
     if run.is_dir() and not (run / "run.json").exists():
-        typer.echo(f"Index: {index(run)}")
+        say(f"Index: {index(run)}")
     elif form != "html":
-        typer.echo(f"{form}: {FORMATS[form](run)}")
+        say(f"{form}: {FORMATS[form](run)}")
     else:
-        typer.echo(f"Report: {draw(run, again=True)}")
+        say(f"Report: {draw(run, again=True)}")
 
 
 @app.command()
@@ -203,12 +204,12 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
         prepared = prepare(load(path, overrides), Artefacts(Path(nowhere)))
         sizes, notes = lengths(prepared), windows(prepared)
     task = prepared.task
-    typer.echo(
+    say(
         f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, "
         f"{len(task.train)} training and {len(task.test)} test questions."
     )
     for line in (*described(task), *sizes, *(f"Note: {note}" for note in notes)):
-        typer.echo(line)
+        say(line)
 
 
 @app.command()
@@ -229,7 +230,7 @@ def plan(
         return
     tables.plan(rows)
     for note in notes:
-        typer.echo(f"Note: {note}")
+        say(f"Note: {note}")
 
 
 @app.command()
@@ -265,8 +266,8 @@ def init(
     if example is not None:
         path, data = example / "ragtune.yaml", _example(example)
     asked = _asked(data, questions, model, embedder)
-    typer.echo(drafts.write(path, **asked))
-    typer.echo(f"Wrote {path}. Next: ragtune validate {path}, then ragtune plan {path}, then ragtune run {path}.")
+    say(drafts.write(path, **asked))
+    say(f"Wrote {path}. Next: ragtune validate {path}, then ragtune plan {path}, then ragtune run {path}.")
 
 
 def _example(folder: Path) -> str:
@@ -309,7 +310,7 @@ def systems() -> None:
     from bench.spec import kinds
 
     for name in kinds.builtin():
-        typer.echo(f"{name:12} {kinds.load(name).about}")
+        say(f"{name:12} {kinds.load(name).about}")
 
 
 @app.command()
@@ -364,7 +365,7 @@ def world(
         raise UserError(f"{e}.", where="ragtune world") from None
     except OSError as e:
         raise UserError(f"cannot be written: {e.strerror}.", where=str(out), remedy="Give another folder.") from None
-    typer.echo(f"Wrote {out}: {written['passages']:,} passages, {train} training and {test} test questions.")
+    say(f"Wrote {out}: {written['passages']:,} passages, {train} training and {test} test questions.")
 
 
 @app.callback(invoke_without_command=True)
@@ -374,7 +375,7 @@ def _version(
     if version:
         from importlib.metadata import version as installed
 
-        typer.echo(f"ragtune {installed('ragtune')}")
+        say(f"ragtune {installed('ragtune')}")
         raise typer.Exit
 
 
@@ -386,11 +387,11 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except UserError as e:
-        typer.echo(f"error: {e}", err=True)
+        say(f"error: {e}", err=True)
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(141)
     except OSError as e:  # a full disk, a name that is too long, a folder that may not be written to
         where = f"{e.filename!s:.300}: " if e.filename else ""
-        typer.echo(f"error: {where}{e.strerror or e}.", err=True)
+        say(f"error: {where}{e.strerror or e}.", err=True)
         sys.exit(2)

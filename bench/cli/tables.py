@@ -6,15 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as marked
 from rich.table import Table
 
 from bench.core.display import count, difference, interval, size, span
+from bench.core.media import one_line
 from bench.scoring.schema import Claim, MeasuredSystem, ScenarioTables, Scores
 
 if TYPE_CHECKING:
     from bench.gate.decisions import Result
     from bench.verdict.compare_runs import Comparison
+
+
+def escape(text: str) -> str:
+    """Text in a cell of a table."""
+    return marked(one_line(text))
 
 
 def _print(table: Table) -> None:

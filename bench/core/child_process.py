@@ -24,12 +24,12 @@ def attempt(work: Callable[[], dict[str, JSON]]) -> dict[str, JSON]:
         return work()
     except Exception as e:  # noqa: BLE001
         traceback.print_exc()
-        return {"status": "failed", "reason": reason(e), "traceback": traceback.format_exc()}
+        return {"status": "failed", "reason": reason(e), "traceback": redacted(traceback.format_exc())}
 
 
 def reason(error: BaseException) -> str:
     """One line that says what happened, with what the user can do where that is known."""
-    text = redacted(" ".join(str(error).split()))[:600] or "no message"
+    text = " ".join(redacted(str(error)).split())[:600] or "no message"
     if isinstance(error, MemoryError) or "out of memory" in text.lower():
         return f"out of memory: {text} Lower the batch size, or use precision nf4."
     return text if isinstance(error, ChildFailed) else f"{type(error).__name__}: {text}"

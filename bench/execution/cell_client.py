@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.core.redact import redacted
+
 START_S = 600.0  # imports on a cold disk
 
 Watch = Callable[[str, int, int], None]
@@ -96,7 +98,21 @@ class Executor:
         if not heard:
             raise ServerDied(f"the cell server ended; see {self.log}")
         *lines, self._buffer = (self._buffer + heard).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [event for line in lines if (event := self._event(line)) is not None]
+
+    def _event(self, line: bytes) -> dict[str, Any] | None:
+        """An event; None, and a note in the log, for what is none: some library has written to the pipe."""
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict) and isinstance(found.get("event"), str):
+            return found
+        with self.log.open("ab") as log:
+            log.write(
+                b"not an event, and passed over: " + redacted(line[:200].decode(errors="replace")).encode() + b"\n"
+            )
+        return None
 
     def close(self) -> None:
         """Close the pipe, which makes the server kill its cells and end; then make sure."""
@@ -153,6 +169,11 @@ def _ending(code: int) -> str | None:
     if code == -signal.SIGKILL:
         return (
             "killed (signal 9), as the system does when memory runs out. Lower the batch size, or use a smaller model."
+        )
+    if -code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL):
+        return (
+            f"crashed: {signal.Signals(-code).name}. Where it was reading an index from the store, the index is damaged: "
+            "delete the folder `index` of the store, and run again. The cell's log.txt has the last words."
         )
     if code < 0:
         return f"crashed: {signal.Signals(-code).name}. The cell's log.txt has the last words."

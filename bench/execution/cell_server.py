@@ -8,6 +8,7 @@ every group is killed: a run that is gone leaves nothing behind.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -16,14 +17,19 @@ import selectors
 import signal
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.core.child_process import attempt
 from bench.core.files import read_json, write_json
-from bench.core.redact import scrubbed
+from bench.core.redact import WRITER, log_to, scrubbed
 from bench.execution import cell, turn
 from bench.execution.job import Job
+
+LAST_WORDS_S = 10.0
 
 
 def tell(fd: int, **event: Any) -> None:
@@ -42,6 +48,7 @@ def serve(preload: list[str]) -> None:
     gc.enable()
     gc.collect()
     gc.freeze()  # the collector of a cell leaves the shared pages alone
+    _adopt_orphans()
     wake, waker = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(waker, False)
@@ -79,14 +86,22 @@ def _fork(job: Path, out: int) -> int:
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    log = os.open(job.parent / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    writer = log_to(job.parent / "log.txt")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     code = work(job, lambda **event: tell(out, **event))
     sys.stdout.flush()
     sys.stderr.flush()
+    os.close(1)
+    os.close(2)
+    _await(writer)  # the last words are written before the run hears of the end
     os._exit(code)  # not the server's own clean-up
+
+
+def _await(writer: int) -> None:
+    """Wait until the log is written; not for what the cell has left running, which may still speak."""
+    end = time.monotonic() + LAST_WORDS_S
+    while time.monotonic() < end and not os.waitpid(writer, os.WNOHANG)[0]:
+        time.sleep(0.005)
 
 
 def work(path: Path, tell: cell.Tell) -> int:
@@ -104,13 +119,33 @@ def work(path: Path, tell: cell.Tell) -> int:
     return 0 if result["status"] == "done" else 1
 
 
+def _adopt_orphans() -> None:
+    """Become the parent of what a cell leaves running in a session of its own, so that it is found: prctl(2)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
 def _reap(groups: set[int], out: int) -> None:
-    for pid in sorted(groups):
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        if pid in groups:
             groups.discard(pid)
             _kill(pid)  # what it may have left running
+            _end_orphans(groups)
             tell(out, event="exit", pid=pid, code=os.waitstatus_to_exitcode(status))
+
+
+def _end_orphans(groups: Collection[int]) -> None:
+    """Kill what a cell that has ended left behind. The writer of its log ends by itself, when nobody can say more."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if child.pid not in groups and child.name() != WRITER:
+                child.kill()
 
 
 def _end(groups: set[int]) -> None:

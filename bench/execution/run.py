@@ -337,8 +337,6 @@ def _run_job(job: Job, folder: Path, timeout_s: float, server: Executor, watch: 
         reason = server.run(path.resolve(), timeout_s=timeout_s, watch=watch)
     except ServerDied as e:
         reason = str(e)
-    finally:
-        clean(folder / "log.txt")
     if reason is None and result.exists():
         found = read_json(result)
         return None if found["status"] == "done" else str(found["reason"])

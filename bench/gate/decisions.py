@@ -11,6 +11,7 @@ most.
 
 from __future__ import annotations
 
+import difflib
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -75,6 +76,15 @@ def gate(new: Snapshot, old: Snapshot, rules: Rules = DEFAULT) -> list[Result]:
         )
     if not new.systems or not old.systems:
         raise UserError("there is no system in it.", where=new.name if not new.systems else old.name)
+    for rule in rules.rules:
+        if rule.system and rule.system not in new.systems and rule.system not in old.systems:
+            have = sorted({*new.systems, *old.systems})
+            near = difflib.get_close_matches(rule.system, have, 1)
+            raise UserError(
+                f"a rule is of the system {rule.system!r}, which neither the run nor the baseline has.",
+                where="rules",
+                remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(have)}.",
+            )
     given = rules is not DEFAULT
     looked = [
         (rule, name, _found(rule, name, new, old))
@@ -273,6 +283,11 @@ def _confirmed(result: Result, twin: Result | None) -> Result:
         return replace(result, why=f"{result.why}; asked again, the judge did not answer: {twin.why}")
     state: State = "inconclusive" if result.state == "fail" else "pass"
     return replace(result, state=state, why=f"{result.why}; asked again the judge says {twin.state}")
+
+
+def is_any_compared(results: Sequence[Result]) -> bool:
+    """Whether any rule had figures on both sides, or a bound to hold; what is allowed to be missing is no figure."""
+    return any(r.new is not None and r.state not in ("missing", "not comparable", "errored") for r in results)
 
 
 def verdict(results: Sequence[Result]) -> Literal["pass", "fail", "inconclusive"]:

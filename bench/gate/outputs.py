@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from xml.etree import ElementTree
 
+from bench.core.media import markdown as cell
+from bench.core.media import printable, workflow
 from bench.gate.decisions import BAD, Result, verdict
 from bench.metrics.registry import MEASURES
 
 CAP = 64_000  # bytes of Markdown: GitHub cuts job summaries and comments
 ANNOTATIONS = 10  # that GitHub shows of one step
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # what XML 1.0 cannot hold
 
 
 def figure(value: float | None) -> str:
@@ -44,7 +44,7 @@ def junit(results: Sequence[Result], *, name: str) -> str:
     """
     counts = {"failures": ("fail", "missing"), "errors": ("errored",), "skipped": ("inconclusive", "not comparable")}
     numbers = {k: str(sum(r.state in states for r in results)) for k, states in counts.items()}
-    attributes = {"name": _clean(f"ragtune gate {name}"), "tests": str(len(results)), "time": "0", **numbers}
+    attributes = {"name": printable(f"ragtune gate {name}"), "tests": str(len(results)), "time": "0", **numbers}
     suite = ElementTree.Element("testsuite", attributes)
     for result in results:
         _case(suite, result)
@@ -56,10 +56,10 @@ def junit(results: Sequence[Result], *, name: str) -> str:
 
 def _case(suite: ElementTree.Element, result: Result) -> None:
     """One result as a test case."""
-    names = {"classname": _clean(result.system), "name": _clean(result.rule), "time": "0"}
+    names = {"classname": printable(result.system), "name": printable(result.rule), "time": "0"}
     case = ElementTree.SubElement(suite, "testcase", names)
     figures = f"{figure(result.old)} to {figure(result.new)}, {change(result)}"
-    message = _clean(f"{result.state}: {result.why}. {figures}")
+    message = printable(f"{result.state}: {result.why}. {figures}")
     if result.state in ("fail", "missing"):
         ElementTree.SubElement(case, "failure", message=message, type=result.state)
     elif result.state == "errored":
@@ -68,34 +68,24 @@ def _case(suite: ElementTree.Element, result: Result) -> None:
         ElementTree.SubElement(case, "skipped", message=message)
 
 
-def _clean(text: str) -> str:
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 def markdown(results: Sequence[Result], *, name: str) -> str:
     """A table for a job summary or a pull request, what is bad first, under the cap."""
     order = ["fail", "missing", "errored", "inconclusive", "warn", "improved", "not comparable", "pass"]
     rows = sorted(results, key=lambda r: order.index(r.state))
-    head = f"## ragtune gate: {verdict(results)}\n\n{_cell(name)}: " + ", ".join(
+    head = f"## ragtune gate: {verdict(results)}\n\n{cell(name)}: " + ", ".join(
         f"{number} {state}" for state in order if (number := sum(r.state == state for r in results))
     )
     lines = [head, "", "| state | system | rule | before | now | change | why |", "|---|---|---|---|---|---|---|"]
     size = sum(len(line.encode()) + 1 for line in lines) + 80
     for number, row in enumerate(rows):
         cells = (row.state, row.system, row.rule, figure(row.old), figure(row.new), change(row), row.why)
-        line = f"| {' | '.join(_cell(c) for c in cells)} |"
+        line = f"| {' | '.join(cell(c) for c in cells)} |"
         size += len(line.encode()) + 1
         if size > CAP:
             lines.append(f"\n{len(rows) - number} more rules are in the JSON.")
             break
         lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    """Text that Markdown does not read as anything else."""
-    flat = " ".join(_CONTROL.sub("", text).split())
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|@~&-])", r"\\\1", flat).replace("http", "ht\u200btp")
 
 
 def workflow_commands(results: Sequence[Result]) -> list[str]:
@@ -107,6 +97,5 @@ def workflow_commands(results: Sequence[Result]) -> list[str]:
     lines = []
     for result in shown[:ANNOTATIONS]:
         text = f"{result.system}: {result.rule}: {result.state}, {change(result)} {result.why}"
-        escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-        lines.append(f"::{kinds[result.state]} title=ragtune gate::{escaped}")
+        lines.append(f"::{kinds[result.state]} title=ragtune gate::{workflow(text)}")
     return lines

@@ -191,7 +191,9 @@ def read(path: Path) -> Snapshot:
                 where=str(path),
                 remedy="Accept it again.",
             )
-        return _SNAPSHOT.validate_json(json.dumps(_current(found)), strict=True)
+        snapshot = _SNAPSHOT.validate_json(json.dumps(_current(found), allow_nan=False), strict=True)
+        _check(snapshot)
+        return snapshot
     except ValidationError as e:
         said = first_error(e)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
@@ -199,6 +201,21 @@ def read(path: Path) -> Snapshot:
     raise UserError(
         f"no baseline: {said}.", where=str(path), remedy="Give what `ragtune baseline accept` wrote, whole."
     )
+
+
+def _check(snapshot: Snapshot) -> None:
+    """Raises ValueError for a baseline that no run can have."""
+    for name, system in snapshot.systems.items():
+        for measure, values in system.values.items():
+            size = len(values.questions)
+            if len(values.clusters) != size or any(len(row) != size for row in values.rows):
+                raise ValueError(f"{measure} of {name} has not one value for each question")
+            if not all(0 <= v <= 1 for row in values.rows for v in row):
+                raise ValueError(f"{measure} of {name} is outside 0 to 1")
+    if any(floor < 0 for floor in snapshot.floors.values()) or any(
+        n.sd < 0 or n.df < 1 for n in snapshot.noise.values()
+    ):
+        raise ValueError("a noise is below zero")
 
 
 def _no_number(text: str) -> float:

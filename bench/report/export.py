@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.core import media
 from bench.core.errors import UserError
 from bench.core.files import write_json, write_text
 from bench.core.vocabulary import JSON
@@ -24,7 +25,7 @@ def markdown(folder: Path) -> Path:
     frame = scores(folder)
     rows = [[str(c) for c in frame.columns], ["---"] * len(frame.columns)]
     rows += [
-        [f"{v:.4g}" if isinstance(v, float) else str(v).replace("|", "\\|") for v in row]
+        [f"{v:.4g}" if isinstance(v, float) else media.markdown(str(v)) for v in row]
         for row in frame.itertuples(index=False)
     ]
     path = folder / "scores.md"
@@ -35,7 +36,7 @@ def markdown(folder: Path) -> Path:
 def csv(folder: Path) -> Path:
     """scores.csv: the frame."""
     path = folder / "scores.csv"
-    scores(folder).to_csv(path, index=False)
+    scores(folder).map(lambda v: media.csv(v) if isinstance(v, str) else v).to_csv(path, index=False)
     return path
 
 

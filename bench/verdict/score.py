@@ -55,7 +55,8 @@ def score(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Sc
     if stored is not None and stored.source == source:
         return stored
     found = evaluated(graded(folder), source=source, tell=tell)
-    write_json(folder / "scores.json", found.model_dump(mode="json") | {"seal": sealed(found)})
+    found = found.model_copy(update={"seal": sealed(found)})
+    write_json(folder / "scores.json", found.model_dump(mode="json"))
     return found
 
 
@@ -102,7 +103,7 @@ def read_scores(folder: Path) -> Scores:
     if raw.get("version") != VERSION:
         raise UserError("an older ragtune scored this run.", where=str(folder), remedy="Run `ragtune score` on it.")
     found = fitted(Scores, path, raw, wrong="damaged scores", remedy="Run `ragtune score` on it.")
-    if found.seal != sealed(found):
+    if found.seal and found.seal != sealed(found):  # older scores have none
         raise UserError(
             "these scores were changed after they were computed.",
             where=str(path),

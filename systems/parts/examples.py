@@ -85,6 +85,6 @@ def plain(tokenizer: Any, corpus: Sequence[Passage], *, window: int) -> list[Enc
     """The passages themselves (continued pre-training), cut to the window, the loss on every token."""
     rows = []
     for passage in corpus:
-        ids = [*tokenizer.encode(passage.text), tokenizer.eos_token_id]
+        ids = [*tokenizer.encode(prompts.as_text(tokenizer, passage.text)), tokenizer.eos_token_id]
         rows += [Encoded(ids[i : i + window], ids[i : i + window]) for i in range(0, len(ids), window)]
     return rows

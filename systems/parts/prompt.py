@@ -94,14 +94,29 @@ def encode(tokenizer: Any, conversation: Sequence[Message]) -> list[int]:
     if tokenizer.chat_template:
         ids = tokenizer.apply_chat_template(_as_told(tokenizer, conversation), add_generation_prompt=True, **_PLAIN)
         return list(ids)
-    return list(tokenizer.encode("\n\n".join(m["content"] for m in conversation) + "\nAnswer:"))
+    texts = [as_text(tokenizer, m["content"]) for m in conversation]
+    return list(tokenizer.encode("\n\n".join(texts) + "\nAnswer:"))
+
+
+def as_text(tokenizer: Any, text: str) -> str:
+    """Text of users in which no special token is read: one that is written out, such as <end>, becomes `< end>`."""
+    marks = _marks(tokenizer)
+    return marks.sub(lambda m: f"{m[0][0]} {m[0][1:]}", text) if marks else text
+
+
+@functools.lru_cache(8)
+def _marks(tokenizer: Any) -> re.Pattern[str] | None:
+    """What a tokenizer reads as special wherever it stands; None without any."""
+    written = {*tokenizer.all_special_tokens, *(str(t) for t in tokenizer.added_tokens_decoder.values() if t.special)}
+    longest_first = sorted((re.escape(mark) for mark in written if len(mark) > 1), key=len, reverse=True)
+    return re.compile("|".join(longest_first)) if longest_first else None
 
 
 def _as_told(tokenizer: Any, conversation: Sequence[Message]) -> list[Message]:
     """The conversation as the template can tell it: where it has no system role, that text begins the user's turn."""
-    first, *rest = conversation
+    first, *rest = ({**m, "content": as_text(tokenizer, m["content"])} for m in conversation)
     if first["role"] != "system" or _has_system_role(tokenizer):
-        return list(conversation)
+        return [first, *rest]
     meters.note("system_text", "in the first user turn: the chat template has no system role")
     return [{**rest[0], "content": f"{first['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
 
@@ -122,14 +137,15 @@ def encode_answer(tokenizer: Any, conversation: Sequence[Message], answer: str) 
     thought that the prompt opens is closed first."""
     lead = " "
     if tokenizer.chat_template:
-        whole_talk = [*_as_told(tokenizer, conversation), {"role": "assistant", "content": answer}]
+        told = {"role": "assistant", "content": as_text(tokenizer, answer)}
+        whole_talk = [*_as_told(tokenizer, conversation), told]
         whole = list(tokenizer.apply_chat_template(whole_talk, **_PLAIN))
         start = encode(tokenizer, conversation)
         if whole[: len(start)] == start:
             ids = whole[len(start) :]
             return ids if tokenizer.eos_token_id in ids else [*ids, tokenizer.eos_token_id]
         lead = f"{_CLOSE}\n\n" if _is_thinking(tokenizer, start) else " "
-    return [*tokenizer.encode(f"{lead}{answer}", add_special_tokens=False), tokenizer.eos_token_id]
+    return [*tokenizer.encode(f"{lead}{as_text(tokenizer, answer)}", add_special_tokens=False), tokenizer.eos_token_id]
 
 
 def fit(

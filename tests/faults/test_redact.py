@@ -111,3 +111,76 @@ def test_inputs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     native.write_folder(tmp_path, task)
     again = native.read_folder(tmp_path)
     assert again.corpus[0].text == "tok-1234 is it" and again.test[0].answers == ("tok-1234",)
+
+
+CANARIES = {  # of each kind of secret, none of which opens anything: (variable or None, what is said, the secret in it)
+    "a private key": (
+        None,
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIEcanary1\nAAbbCCcanary2\n-----END RSA PRIVATE KEY-----",
+        "MIIEcanary1",
+    ),
+    "a lowercase passphrase": ("MY_PASSPHRASE", "it is correcthorsebattery, see", "correcthorsebattery"),
+    "a short token": ("X_TOKEN", "with a7-Q9z here", "a7-Q9z"),
+    "a Slack webhook": (None, "POST https://hooks.slack.com/services/T0CANARY/B0CANARY/xyzCANARY", "CANARY"),
+    "a Discord webhook": (None, "https://discord.com/api/webhooks/1234567890/abc-CANARY_def", "CANARY"),
+    "a cookie": (None, "Cookie: sid=CANARYcanary12", "CANARYcanary12"),
+    "a JSON Web Token": (
+        None,
+        "got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJDQU5BUlkifQ.c2lnbmF0dXJl",
+        "eyJzdWIiOiJDQU5BUlkifQ",
+    ),
+    "a connection string": (None, "postgresql://me:CANARYpw@db/x", "CANARYpw"),
+    "a password in a connection string": (None, "Server=db;Password=CANARYpw1;", "CANARYpw1"),
+    "an account key": (None, "AccountName=a;AccountKey=CANARYkey12==;", "CANARYkey12"),
+    "base64 of user and key": (
+        "MY_API_KEY",
+        base64.b64encode(b"me:CANARY-key-9").decode(),
+        base64.b64encode(b"me:CANARY-key-9").decode(),
+    ),
+    "a key of AWS": (None, "AKIACANARY0123456789 in us-east-1", "AKIACANARY0123456789"),
+    "a token of GitHub": (None, "remote: ghp_CANARYcanaryCANARYcanaryCANARYcanary", "ghp_CANARY"),
+    "a token of the hub": (None, "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", "hf_CANARY"),
+    "a long random string": (None, "x-key 9fK2qLr8Zt4WbN7xVc1Jm5Hd3Gs6PyQa", "9fK2qLr8Zt4WbN7xVc1Jm5Hd3Gs6PyQa"),
+    "a bearer": (None, "Authorization: Bearer CANARYcanary", "CANARYcanary"),
+}
+VALUES = {"MY_PASSPHRASE": "correcthorsebattery", "X_TOKEN": "a7-Q9z", "MY_API_KEY": "CANARY-key-9"}
+
+
+@pytest.mark.parametrize("kind", CANARIES)
+def test_a_canary_of_each_kind_is_redacted(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    variable, said, secret = CANARIES[kind]
+    if variable:
+        monkeypatch.setenv(variable, VALUES[variable])
+    assert secret in said and secret not in redacted(said) and HIDDEN in redacted(said)
+
+
+def test_what_is_no_secret_stays() -> None:
+    told = (
+        "ValueError: the tokenizer of systems/micro/lm has 1280 tokens, not 32000",
+        f"sha256:{'0123456789abcdef' * 4} at /tmp/pytest-of-root/pytest-12/test_of_something_long0/r/t",
+        "torch.nn.modules.module.TransformerEncoderLayerWithoutDropout2 in line 1234",
+        "Lower the batch size, or use precision nf4.",
+    )
+    assert [redacted(text) for text in told] == list(told)
+    assert scrubbed("password: 14 Nm") == "password: 14 Nm"
+
+
+def test_no_file_of_a_run_holds_a_canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said in an error, and printed: the log is redacted while it is written, so that no kill leaves it as it was."""
+    for name, value in VALUES.items():
+        monkeypatch.setenv(name, value)
+    said = "\n".join(said for _, said, _ in CANARIES.values())
+    (tmp_path / "said.txt").write_text(said)
+    system = {
+        "name": "told",
+        "kind": "tests.kinds.echo",
+        "fault": "shout",
+        "after": 3,
+        "file": str(tmp_path / "said.txt"),
+    }
+    outcome = run(parse(raw_spec(systems=[system])), out=tmp_path / "r", store=tmp_path / "s")
+    assert outcome.failed
+    files = {p: p.read_text(errors="ignore") for p in (tmp_path / "r").rglob("*") if p.is_file()}
+    for kind, (_, _, secret) in CANARIES.items():
+        assert [p for p, text in files.items() if secret in text] == [], kind
+    assert files[outcome.folder / "cells" / "told-s1" / "log.txt"].count(HIDDEN) >= len(CANARIES)

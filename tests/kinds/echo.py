@@ -17,9 +17,10 @@ from bench.core.vocabulary import Answer, Material, Question
 
 
 class Config(SystemConfig):
-    fault: Literal["none", "raise", "kill", "hang", "memory", "short", "tell"] = "none"
+    fault: Literal["none", "raise", "kill", "hang", "memory", "short", "tell", "shout", "leave"] = "none"
     after: int = 10  # questions before the fault
     delay_s: float = 0.0  # of each question
+    file: str = ""  # what it says before it fails, where it shouts
     tally: str | None = None  # file that gets a line for each question answered
     once: bool = False  # the fault happens only while the tally is shorter than `after`
 
@@ -56,6 +57,13 @@ class Echo:
             case "tell":
                 print("the password is", os.environ["PLANTED_PASSWORD"], flush=True)
                 raise ValueError(f"the password is {os.environ['PLANTED_PASSWORD']}")
+            case "leave":
+                left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+                Path(self.config.file).write_text(str(left.pid))
+                raise ValueError("planted")
+            case "shout":
+                print(Path(self.config.file).read_text(), flush=True)
+                raise ValueError(Path(self.config.file).read_text())
             case "memory":
                 raise MemoryError("planted")
 

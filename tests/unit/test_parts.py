@@ -195,7 +195,7 @@ def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("good", "fourteen", None),
         ("broken", "", "endpoint answered 500"),
-        ("garbage", "", "endpoint: JSONDecodeError"),
+        ("garbage", "", "endpoint: what it said is no answer"),
         ("half", "fourteen", "broke off"),
     ],
 )

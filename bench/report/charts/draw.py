@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import altair as alt
-import vl_convert
 from markupsafe import Markup
 
 # Okabe and Ito's colour-blind-safe palette; shape says the same again
@@ -23,6 +28,7 @@ SHADES = {  # of a family, for its second and third system
     "tuning": ("#d55e00", "#e69f00", "#8f3f00"),
     "both": ("#009e73", "#66c2a5", "#00543d"),
 }
+RENDERER = [sys.executable, str(Path(__file__).with_name("renderer.py"))]
 Row = dict[str, Any]  # what one mark is drawn from
 
 
@@ -75,11 +81,47 @@ def lines(names: Sequence[str]) -> Any:
 
 def svg(chart: Any) -> Markup:
     """The chart as an SVG element, silent to a screen reader: its title and table say it better, mark by mark.
-    vl-convert escapes every text in it."""
+    vl-convert escapes every text in it. Where its process ends, as it does without memory, the page says so in its
+    place."""
     styled = (
         chart.configure(background="transparent", aria=False)
         .configure_axis(labelFontSize=12, titleFontSize=12, labelLimit=220, gridOpacity=0.4)
         .configure_legend(labelFontSize=12, titleFontSize=12, labelLimit=220, symbolOpacity=1)
         .configure_view(stroke=None)
     )
-    return Markup(vl_convert.vegalite_to_svg(styled.to_json()).replace("<svg ", '<svg aria-hidden="true" ', 1))
+    try:
+        drawn = _rendered(styled.to_json(indent=None))
+    except (OSError, ValueError):
+        return Markup(
+            '<p class="low">This chart was not drawn: the process that draws ended, perhaps without memory.</p>'
+        )
+    return Markup(drawn.replace("<svg ", '<svg aria-hidden="true" ', 1))
+
+
+_renderer: list[subprocess.Popen[str]] = []
+
+
+def _rendered(spec: str) -> str:
+    """The SVG of a chart. Raises OSError or ValueError where the process that draws ended."""
+    if not _renderer or _renderer[0].poll() is not None:
+        close()
+        _renderer[:] = [subprocess.Popen(RENDERER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)]
+    process = _renderer[0]
+    assert process.stdin and process.stdout
+    process.stdin.write(spec + "\n")
+    process.stdin.flush()
+    found: str = json.loads(process.stdout.readline())
+    return found
+
+
+@atexit.register
+def close() -> None:
+    """End the process that draws; the next chart starts another."""
+    while _renderer:
+        process = _renderer.pop()
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        process.wait()
