@@ -86,8 +86,14 @@ def await_lines(path: Path, count: int, timeout_s: float = 60) -> None:
 
 
 def left_behind(mark: str) -> list[int]:
-    """Processes that still name this test's folder, or that its cells started."""
-    time.sleep(0.3)
+    """Processes that still name this test's folder, or that its cells started, once they had time to end."""
+    end = time.monotonic() + 10
+    while (found := _left_behind(mark)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
+
+
+def _left_behind(mark: str) -> list[int]:
     found = []
     for p in psutil.process_iter(["pid", "cmdline", "status"]):
         words = " ".join(p.info["cmdline"] or ())

@@ -58,7 +58,7 @@ class Echo:
                 print("the password is", os.environ["PLANTED_PASSWORD"], flush=True)
                 raise ValueError(f"the password is {os.environ['PLANTED_PASSWORD']}")
             case "leave":
-                left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+                left = subprocess.Popen(["sleep", "601"], start_new_session=True)
                 Path(self.config.file).write_text(str(left.pid))
                 raise ValueError("planted")
             case "shout":
