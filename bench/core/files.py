@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
@@ -84,13 +85,25 @@ def parsed(text: str, where: str, *, line: int | None = None) -> JSON:
     """A JSON text as a value. Raises UserError for what is malformed, or nested too deep; `line` is the text's own,
     where it is one."""
     try:
-        return json.loads(text)
+        found = json.loads(text, parse_constant=_no_number)
+        if _HALF.search(text):
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
     except json.JSONDecodeError as e:
         remedy = "Each line must be one JSON object." if line else ""
         raise UserError(f"malformed JSON: {e.msg}.", where=f"{where}:{line or e.lineno}", remedy=remedy) from None
-    except (RecursionError, ValueError) as e:  # ValueError: a number of thousands of digits
+    except UnicodeEncodeError:
+        raise UserError("a text in it holds half of a character.", where=f"{where}:{line}" if line else where) from None
+    except (RecursionError, ValueError) as e:  # ValueError: a number of thousands of digits, or none
         why = "it is nested too deep" if isinstance(e, RecursionError) else str(e).partition(";")[0]
         raise UserError(f"this JSON cannot be read: {why}.", where=f"{where}:{line}" if line else where) from None
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # a surrogate, which is half of a character where it stands alone
 
 
 def read_json(path: Path) -> JSON:

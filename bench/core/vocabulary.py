@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic import TypeAdapter
 
 JSON = Any  # a value that json.dumps accepts
 
@@ -151,20 +154,20 @@ class Artefact:
     hit: bool = False  # found in the store, not built by this cell
 
 
-def read_record(row: dict[str, Any]) -> Record:
-    """A Record from its line."""
-    tuples = {k: tuple(row[k]) if row[k] is not None else None for k in ("answers", "gold", "choices")}
-    tuples |= {k: tuple(row.get(k) or ()) for k in ("updated", "facts", "grades")}  # older runs have none
-    tuples |= {"spans": read_spans(row.get("spans") or ())}
-    later = _answer(row["later"]) if row.get("later") else None
-    return Record(**{**row, **tuples, "answer": _answer(row["answer"]), "later": later})
+def read_record(row: Mapping[str, Any]) -> Record:
+    """A Record from its line. Raises pydantic's ValidationError for what is none; keys of other versions are passed
+    over."""
+    return _records().validate_python({k: v for k, v in row.items() if v is not None or k in _MAY_BE_NONE})
+
+
+_MAY_BE_NONE = ("answers", "latency_s")  # and without a default
+
+
+@functools.cache
+def _records() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
 
 
 def read_spans(rows: Iterable[Iterable[Mapping[str, JSON]]]) -> tuple[tuple[Place, ...], ...]:
     """Evidence spans from their JSON. Raises TypeError for what are no places."""
     return tuple(tuple(Place(**place) for place in span) for span in rows)
-
-
-def _answer(row: dict[str, Any]) -> Answer:
-    hits = row["hits"]
-    return Answer(**{**row, "hits": None if hits is None else tuple(Hit(**h) for h in hits)})

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from bench.core.errors import UserError
 from bench.core.files import read_jsonl
 from bench.core.vocabulary import JSON, Record, read_record
-from bench.execution.run_file import CellResult, RunFile, read_run
+from bench.execution.run_file import CellResult, RunFile, first_error, read_run
 from bench.metrics.citations import ENTAILED
 from bench.metrics.registry import MEASURES
 from bench.metrics.text import is_numeric
@@ -256,8 +259,17 @@ def _score(column: Column, asked: int, leaks: Collection[str]) -> Score | None:
 def read_records(folder: Path) -> dict[str, list[Record]]:
     """The records of a run, by cell. Raises UserError naming a malformed line."""
     by_cell: dict[str, list[Record]] = defaultdict(list)
-    for _, row in read_jsonl(folder / "records.jsonl"):
-        by_cell[row["cell"]].append(read_record(row))
+    path = folder / "records.jsonl"
+    for number, row in read_jsonl(path):
+        try:
+            record = read_record(row)
+        except ValidationError as e:
+            raise UserError(
+                f"no record: {first_error(e)}.",
+                where=f"{path}:{number}",
+                remedy="Run the spec again: its cells are kept.",
+            ) from None
+        by_cell[record.cell].append(record)
     return by_cell
 
 

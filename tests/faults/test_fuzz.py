@@ -1,0 +1,171 @@
+"""Whatever is read from outside, changed at random: it is read, or it is the user's mistake in one line; never a
+traceback. What was found once stands in `FOUND`, and is tried in every run of the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from bench.core.errors import UserError
+from bench.core.store import Store
+from bench.data import prepare
+from bench.data.formats import AnySource, native
+from bench.gate import rules, snapshot
+from bench.spec.load import load
+from bench.verdict.score import score
+from systems.parts import endpoint
+from tests.conftest import MINI, raw_spec
+from tests.golden.make import STORED
+
+SOURCE: TypeAdapter[Any] = TypeAdapter(AnySource)
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["", "\0", "\ud800", "~", "${X}", "../x", "p1", "q1", "[]"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where something stands in a document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [at, *(place for key, part in inner for place in places(part, (*at, key)))]
+
+
+def changed(value: Any, place: tuple[Any, ...], new: Any) -> Any:
+    """The document with something else at a place."""
+    if not place:
+        return new
+    copy = json.loads(json.dumps(value))
+    inner = copy
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = new
+    return copy
+
+
+def baseline() -> Any:
+    with tempfile.TemporaryDirectory() as name:
+        for file in ("run.json", "records.jsonl"):
+            shutil.copy(STORED / file, Path(name) / file)
+        whole = {"schema_version": 1, "accepted": "2026-01-01", **asdict(snapshot.of_run(Path(name)))}
+        return json.loads(json.dumps(whole))
+
+
+def read_spec(folder: Path, value: Any) -> None:
+    (folder / "x.yaml").write_text(yaml.safe_dump(value, allow_unicode=False))
+    load(folder / "x.yaml")
+
+
+def read_rules(folder: Path, value: Any) -> None:
+    (folder / "x.yaml").write_text(yaml.safe_dump(value, allow_unicode=False))
+    rules.load(folder / "x.yaml")
+
+
+def read_row(folder: Path, value: Any) -> None:
+    shutil.copytree(MINI, folder / "d")
+    with (folder / "d" / "test.jsonl").open("a") as file:
+        file.write(json.dumps(value) + "\n")
+    native.read_folder(folder / "d")
+
+
+def read_records(folder: Path, value: Any) -> None:
+    (folder / "r.json").write_text(json.dumps([value]))
+    (folder / "c.txt").write_text("x")
+    block = {"format": "records", "path": str(folder / "r.json"), "fields": {"passages": "context"}}
+    prepare.load(SOURCE.validate_python(block), Store(folder / "s"))
+
+
+def read_run_records(folder: Path, value: Any) -> None:
+    lines = (STORED / "records.jsonl").read_text().splitlines(keepends=True)
+    shutil.copy(STORED / "run.json", folder / "run.json")
+    (folder / "records.jsonl").write_text(json.dumps(value) + "\n" + "".join(lines[1:]))
+    score(folder)
+
+
+def read_baseline(folder: Path, value: Any) -> None:
+    (folder / "b.json").write_text(json.dumps(value))
+    snapshot.read(folder / "b.json")
+
+
+def read_event(folder: Path, value: Any) -> None:
+    try:
+        endpoint._read(iter([f"data: {json.dumps(value)}", "data: [DONE]"]), None)
+    except (ValidationError, ValueError) as e:
+        raise UserError(str(e)) from None
+
+
+ROW = {
+    "id": "z",
+    "question": "q?",
+    "answers": ["x"],
+    "gold": ["p00000"],
+    "choices": [],
+    "form": "x",
+    "spans": [],
+    "grades": [],
+}
+READERS: dict[str, tuple[Callable[[Path, Any], None], Callable[[], Any]]] = {
+    "spec": (read_spec, lambda: raw_spec(systems=[{"name": "a", "kind": "rag"}, {"name": "b", "kind": "lora"}])),
+    "rules": (read_rules, lambda: {"rules": [{"metric": "em", "margin": 0.02}, {"metric": "p50_latency_s", "max": 1}]}),
+    "native": (read_row, lambda: ROW),
+    "records": (read_records, lambda: {"question": "q?", "answers": ["x"], "context": "x is it"}),
+    "baseline": (read_baseline, baseline),
+    "event": (read_event, lambda: {"choices": [{"delta": {"content": "x"}}], "usage": {"prompt_tokens": 1}}),
+    "run records": (read_run_records, lambda: json.loads((STORED / "records.jsonl").read_text().splitlines()[0])),
+}
+FOUND: list[tuple[str, Any]] = []  # (reader, document) that once raised something else
+
+
+def attempt(reader: str, value: Any) -> None:
+    """Read it: it is read, or a UserError."""
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            READERS[reader][0](Path(name), value)
+        except UserError as e:
+            assert str(e)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_is_right_is_read(reader: str, tmp_path: Path) -> None:
+    READERS[reader][0](tmp_path, READERS[reader][1]())
+
+
+@pytest.mark.parametrize(("reader", "value"), FOUND)
+def test_what_was_found_once_stays_mended(reader: str, value: Any) -> None:
+    attempt(reader, value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", READERS)
+def test_nothing_but_a_users_mistake(reader: str) -> None:
+    whole = READERS[reader][1]()
+    where = places(whole)
+
+    @settings(
+        max_examples=60 if reader == "run records" else 400,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.sampled_from(where), ODD)
+    def change(place: tuple[Any, ...], new: Any) -> None:
+        attempt(reader, changed(whole, place, new))
+
+    change()
