@@ -168,6 +168,12 @@ def _disturbed(run: RunFile, done: Measured) -> Iterator[str]:
             f"While {listed(built)} trained, the machine was faster or slower than usual by more than 15%: the time "
             "of the training is less certain."
         )
+    again = [name for name, system in done.items() if system.speed.of_rounds]
+    if again:
+        yield (
+            f"{listed(again)}: the latencies are of the few questions of the rounds alone, for while the others were "
+            "answered the machine was not as usual."
+        )
     left = [
         f"{name} ({sum(r.off for r in s.speed.rounds)} of {len(s.speed.rounds)})"
         for name, s in done.items()

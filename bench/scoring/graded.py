@@ -32,6 +32,7 @@ class GradedRun:
     records: Mapping[str, list[Record]]  # by cell
     verdicts: Mapping[tuple[str, str], Mapping[str, Said]]
     judge: JudgeSummary | None
+    retimed: frozenset[str] = frozenset()  # the cells whose latencies are of their rounds alone
 
     @cached_property
     def columns(self) -> dict[str, dict[str, Column]]:
@@ -187,7 +188,12 @@ class GradedRun:
     def _speeds(self) -> dict[str, Speed]:
         """system -> its times, by its records and its rounds."""
         spreads = resources.Spreads.of(self._rounds)
-        return {name: resources.speed(self._of(name), self._rounds.get(name, ()), spreads) for name in self.columns}
+        return {
+            name: resources.speed(self._of(name), self._rounds.get(name, ()), spreads).model_copy(
+                update={"of_rounds": not self.retimed.isdisjoint(self.run.done(name))}
+            )
+            for name in self.columns
+        }
 
     def _of(self, name: str) -> list[Record]:
         """The records of a system, over its seeds."""
@@ -276,8 +282,17 @@ def read_records(folder: Path) -> dict[str, list[Record]]:
 def graded(folder: Path) -> GradedRun:
     """A run's records graded, with what its judges said. Raises UserError where the folder holds no run."""
     said, judge = judge_stage.verdicts(folder), judge_stage.summary(folder)
+    run = read_run(folder)
     records = {cell: [_read_by(r, said) for r in rows] for cell, rows in read_records(folder).items()}
-    return GradedRun(read_run(folder), records, said, judge)
+    again = {
+        cell: found
+        for cell, rows in records.items()
+        if run.cells
+        and cell in run.cells
+        and run.yardstick_s
+        and (found := resources.of_rounds(rows, run.cells[cell], run.yardstick_s))
+    }
+    return GradedRun(run, {**records, **again}, said, judge, frozenset(again))
 
 
 def _read_by(record: Record, verdicts: Mapping[tuple[str, str], Mapping[str, Said]]) -> Record:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.core.vocabulary import Record
@@ -35,6 +36,28 @@ class Spreads:
                 {name: {r.number: r.questions_per_s for r in by if r.questions_per_s} for name, by in found.items()}
             ),
         )
+
+
+FARTHEST = 2.5  # a factor between what a question took at first and in the rounds, beyond which the first is no guide
+
+
+def of_rounds(records: Sequence[Record], cell: CellResult, usual_s: float) -> list[Record] | None:
+    """The records of a cell with the latencies that its rounds found, and no others, where what it took at first was of
+    another machine: a busy one, for some of the questions or for all. None where the first is a guide."""
+    first = {r.question: r.latency_s for r in records if r.latency_s}
+    turns = [t for t in cell.turns if not is_off(t.yardstick_s, usual_s)] or cell.turns
+    again: dict[str, list[float]] = defaultdict(list)
+    for turn in turns:
+        for question in turn.alone_s.keys() & first.keys():
+            again[question].append(turn.alone_s[question])
+    found = {question: statistics.median(seconds) for question, seconds in again.items()}
+    logs = sorted(math.log(seconds / first[question]) for question, seconds in found.items())
+    if not logs or max(abs(logs[len(logs) // 4]), abs(logs[3 * len(logs) // 4])) < math.log(FARTHEST):
+        return None
+    return [
+        replace(r, latency_s=found.get(r.question), first_token_s=None, per_token_s=None) if r.latency_s else r
+        for r in records
+    ]
 
 
 def speed(records: Sequence[Record], rounds: Sequence[Round] = (), spreads: Spreads = Spreads()) -> Speed:

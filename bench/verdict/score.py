@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from bench.core.digest import digest
 from bench.core.errors import UserError
 from bench.core.files import packed, read_bytes, read_json, write_json
+from bench.core.vocabulary import JSON
 from bench.execution.run_file import RunFile, fitted, read_run
 from bench.metrics.registry import MEASURES
 from bench.scoring import judge_stage
@@ -55,14 +56,14 @@ def score(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Sc
     if stored is not None and stored.source == source:
         return stored
     found = evaluated(graded(folder), source=source, tell=tell)
-    found = found.model_copy(update={"seal": sealed(found)})
+    found = found.model_copy(update={"seal": sealed(found.model_dump(mode="json"))})
     write_json(folder / "scores.json", found.model_dump(mode="json"))
     return found
 
 
-def sealed(scores: Scores) -> str:
-    """The digest of all that scores say, but for the seal itself."""
-    return digest(scores.model_dump(mode="json", exclude={"seal"}))
+def sealed(written: Mapping[str, JSON]) -> str:
+    """The digest of all that scores.json says, but for the seal itself."""
+    return digest({key: value for key, value in written.items() if key != "seal"})
 
 
 def _check_records(folder: Path, run: RunFile) -> None:
@@ -103,7 +104,7 @@ def read_scores(folder: Path) -> Scores:
     if raw.get("version") != VERSION:
         raise UserError("an older ragtune scored this run.", where=str(folder), remedy="Run `ragtune score` on it.")
     found = fitted(Scores, path, raw, wrong="damaged scores", remedy="Run `ragtune score` on it.")
-    if found.seal and found.seal != sealed(found):  # older scores have none
+    if found.seal and found.seal != sealed(raw):  # older scores have none
         raise UserError(
             "these scores were changed after they were computed.",
             where=str(path),

@@ -366,3 +366,16 @@ def test_the_base_model_alone_is_asked_wherever_nobody_asks_it() -> None:
     asked_already = kinds_of(rag, {"name": "alone", "kind": "closed_book"}, control=True)
     assert list(asked_already) == ["rag", "alone"]
     assert list(kinds_of(own, control=True)) == ["own"] and list(kinds_of(rag, control=False)) == ["rag"]
+
+
+def test_a_busy_minute_at_first_is_no_latency(tmp_path: Path) -> None:
+    """The questions of the rounds were answered at first beside other work, 50 times slower than ever after, the others
+    were not: brought to the level of the rounds these would seem 50 times faster than they are."""
+    slow, fast = 0.5, 0.01
+    calm = Made(right(0.8), latency_s=fast, cell=turns(fast, [1, 1.1, 0.9]))
+    busy = Made(right(0.8), latency_s=slow, cell=turns(fast, [1, 1.1, 0.9]))
+    found = scored(tmp_path, {"calm": calm, "busy": busy}, asked(100)).measured
+    assert (found["busy"].speed.of_rounds, found["busy"].speed.n) == (True, 16)
+    assert (found["calm"].speed.of_rounds, found["calm"].speed.n) == (False, 100)
+    assert found["busy"].speed.p50_s == pytest.approx(found["calm"].speed.p50_s, rel=0.05)
+    assert found["busy"].speed.p90_s is None and found["busy"].speed.per_token_s is None

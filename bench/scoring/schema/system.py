@@ -77,6 +77,7 @@ class Speed(Part):
     level: float = 1.0
     level_interval: tuple[float, float] | None = None
     rounds: tuple[Round, ...] = ()
+    of_rounds: bool = False  # the latencies are of the rounds alone: the first were of a busy machine
 
     @property
     def kept(self) -> Sequence[Round]:
