@@ -45,8 +45,8 @@ def visible(path: Path, root: Path) -> bool:
 
 
 def tree_digest(folder: Path) -> str:
-    """Of every file below a folder, by relative path, links followed: they are how hub caches hold a model. Hidden files
-    do not count. Raises OSError for a link to a folder that it stands in."""
+    """Of every file below a folder, by relative path, links followed: hub caches hold models as links. Hidden files do
+    not count. Raises OSError for a link to a folder that it stands in."""
     return digest({p.relative_to(folder).as_posix(): file_digest(p) for p in _files(folder, ())})
 
 

@@ -12,8 +12,8 @@ Read = TypeVar("Read")
 
 
 class UserError(Exception):
-    """Bad input. `str()` is one paragraph: where it is, what is wrong, what to write instead; `others` follow it, a line
-    each. Exit code 2."""
+    """Bad input. `str()` is one paragraph: where it is, what is wrong, what to write instead; `others` follow it, a
+    line each. Exit code 2."""
 
     def __init__(self, problem: str, *, where: str = "", remedy: str = "", others: Sequence[UserError] = ()) -> None:
         super().__init__(problem)

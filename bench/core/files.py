@@ -112,8 +112,8 @@ def read_json(path: Path) -> JSON:
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """What a stage wrote for a later one; None where it wrote nothing. What cannot be read is set aside, and told: it is
-    made again."""
+    """What a stage wrote for a later one; None where it wrote nothing. What cannot be read is set aside, and told: it
+    is made again."""
     try:
         found = read_json(path) if path.exists() else None
     except UserError as e:

@@ -172,8 +172,8 @@ def _ending(code: int) -> str | None:
         )
     if -code in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL):
         return (
-            f"crashed: {signal.Signals(-code).name}. Where it was reading an index from the store, the index is damaged: "
-            "delete the folder `index` of the store, and run again. The cell's log.txt has the last words."
+            f"crashed: {signal.Signals(-code).name}. Where it was reading an index from the store, the index is "
+            "damaged: delete the folder `index` of the store, and run again. The cell's log.txt has the last words."
         )
     if code < 0:
         return f"crashed: {signal.Signals(-code).name}. The cell's log.txt has the last words."

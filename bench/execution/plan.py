@@ -26,7 +26,10 @@ WORD_TOKENS = 1.5  # tokens for each word of English, roughly, whatever the toke
 def plan(
     spec: Spec, *, out: Path = Path("reports"), store: Path | None = None
 ) -> tuple[list[dict[str, JSON]], list[str]]:
-    """A row a cell, and what the windows of the models do to the passages. Times are of an earlier run of the same system here, else arithmetic on measured speed."""
+    """A row a cell, and what the windows of the models do to the passages.
+
+    Times are of an earlier run of the same system here, else arithmetic on measured speed.
+    """
     prepared = prepare(spec, Store(store or default_store()))
     folder = out / spec.name
     rate = flops_per_s()

@@ -42,8 +42,8 @@ def cell_results(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, JSO
 
 
 def take_back(folder: Path, cells: Sequence[Cell], asked: Callable[[Cell], Collection[str]]) -> None:
-    """Fail those finished cells whose records are not of each question exactly once, whatever became of their files: the
-    next run answers what is missing."""
+    """Fail those finished cells whose records are not of each question exactly once, whatever became of their files:
+    the next run answers what is missing."""
     for cell in cells:
         place = cell_folder(folder, cell.id)
         result = read_state(place / "result.json")

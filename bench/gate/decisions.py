@@ -4,8 +4,8 @@ A regression needs practical size (the rule's margin, or the noise floor where t
 paired by question and clustered for quality, ratios question by question for latency, medians over seeds for memory and
 training time, which have no more than one figure a seed. Times and memory vary from run to run by more than their
 questions show: without the noise of repeats (`baseline accept --repeat`) they fail nothing, and beside a machine that
-was itself slower by more than 15%, as a fixed piece of work tells, a time fails nothing either. The evidence of all rules
-and systems is corrected as one family (Holm), so that a gate on a run that did not change fails once in twenty times at
+was itself slower by more than 15%, as a fixed piece of work tells, a time fails nothing either. The evidence of all
+rules and systems is corrected as one family (Holm), so that a gate on a run that did not change fails once in twenty times at
 most.
 """
 

@@ -116,8 +116,8 @@ def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
         )
     if system.retried:
         yield (
-            f"{name}: the endpoint was asked again for {system.retried} of {system.n * system.seeds} answers; they have "
-            "no latency."
+            f"{name}: the endpoint was asked again for {system.retried} of {system.n * system.seeds} answers; they "
+            "have no latency."
         )
     if system.read_abstentions:
         yield (

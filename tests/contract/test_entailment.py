@@ -94,7 +94,7 @@ def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_marked_answers_and_refusals_are_read_by_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that finds a statement's last word, and a refusal in words of no known form, stands in for the real one."""
+    """A model that finds a statement's last word, and a refusal of no known form, stands in for the real one."""
 
     def model(pairs: list[tuple[str, str]], **_: object) -> list[float]:
         return [
