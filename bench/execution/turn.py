@@ -22,7 +22,7 @@ BATCHES = 2
 
 def run(job: Job, folder: Path) -> dict[str, JSON]:
     """Load the system, and time the first of the questions that the cell asked: alone, then in batches. The first
-    round measures memory as well, after the times."""
+    round measures memory as well, before the times: nothing that an allocator kept is in it."""
     start = meters.rss_bytes()
     kind = kinds.load(job.kind)
     config = kind.Config.model_validate(job.config)
@@ -31,6 +31,8 @@ def run(job: Job, folder: Path) -> dict[str, JSON]:
         system = kind.build(config, task.material, Store(Path(job.store)))
     loaded = meters.high_water_bytes()
     plan = batches(task.test, alone=job.latency_questions, size=config.generation.batch_size)
+    longest = _longest(plan, folder, config) if job.round == 1 else []
+    answering = live_peak_bytes(lambda: system.answer(longest)) if longest else None
     alone, together = plan[: job.latency_questions][:ALONE], plan[job.latency_questions :][:BATCHES]
     warm = [seen_by(example, config) for example in (task.train or task.test)[: job.warmup]]
     for questions in (*([question] for question in warm), warm):  # alone, and as a batch
@@ -41,7 +43,6 @@ def run(job: Job, folder: Path) -> dict[str, JSON]:
         for batch in (*alone, *together)
     ]
     after = meters.yardstick()
-    answering = live_peak_bytes(lambda: system.answer(_longest(plan, folder, config))) if job.round == 1 else None
     return {
         "status": "done",
         "round": job.round,
