@@ -181,10 +181,9 @@ def bar(what: str, *, quietly: bool = False) -> Iterator[Callable[[int, int], No
     told = [time.monotonic()]
 
     def tell(done: int, total: int) -> None:
-        if quietly and time.monotonic() - told[0] < EVERY_S:
-            return
-        told[0] = time.monotonic()
-        if quietly or done == total or done * 10 // total > (done - 1) * 10 // total:
+        tenth = done == total or done * 10 // total > (done - 1) * 10 // total
+        if time.monotonic() - told[0] >= EVERY_S if quietly else tenth:
+            told[0] = time.monotonic()
             print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
 
     yield tell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,20 +57,19 @@ def _check_inside(folder: Path, what: str) -> None:
             where=str(folder / "adapter_config.json"),
             remedy="Give the folder of the merged model.",
         )
-    for file in (*folder.glob("*.index.json"), *folder.glob("modules.json")):
-        found = read_json(file)
-        named = (
-            [m.get("path") for m in found]
-            if isinstance(found, list)
-            else list((found.get("weight_map") or {}).values())
+    for file in folder.glob("*.index.json"):
+        _check_paths((_object(file).get("weight_map") or {}).values(), file)
+
+
+def _check_paths(named: Iterable[object], file: Path) -> None:
+    """Raises UserError for a path that leaves the folder of the file that names it."""
+    outside = [n for n in named if not isinstance(n, str) or Path(n).is_absolute() or ".." in Path(n).parts]
+    if outside:
+        raise UserError(
+            f"it names {outside[0]!r}, which is no path inside the folder.",
+            where=str(file),
+            remedy="Copy the model again from where it was published.",
         )
-        outside = [n for n in named if not isinstance(n, str) or Path(n).is_absolute() or ".." in Path(n).parts]
-        if outside:
-            raise UserError(
-                f"it names {outside[0]!r}, which is no path inside the folder.",
-                where=str(file),
-                remedy="Copy the model again from where it was published.",
-            )
 
 
 def gguf(where: str, key: str) -> UserError:
@@ -127,8 +126,10 @@ def _check_weights(file: Path) -> None:
 
 
 def _check_modules(file: Path) -> None:
-    """sentence-transformers imports what modules.json names: let it be its own."""
-    foreign = [m["type"] for m in read_json(file) if not str(m["type"]).startswith("sentence_transformers.")]
+    """sentence-transformers imports and opens what modules.json names: let it be its own, and inside the folder."""
+    found = read_json(file)
+    _check_paths((m.get("path") for m in found), file)
+    foreign = [m["type"] for m in found if not str(m["type"]).startswith("sentence_transformers.")]
     if foreign:
         raise UserError(
             f"the embedder names the foreign module {foreign[0]!r}, which ragtune never imports.", where=str(file)

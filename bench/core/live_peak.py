@@ -2,7 +2,8 @@
 
 Cells run with an allocator that keeps what was freed, because that is fast; their peaks differ by a tenth and more from
 run to run with where freed blocks happen to lie. Here glibc is told to give every block of 128 KiB or more back at
-once, which is 2 to 3 times slower and repeats within a few per cent. Elsewhere than on Linux with glibc nothing is measured.
+once, which is 2 to 3 times slower and repeats within a few per cent. Elsewhere than on Linux with glibc nothing is
+measured.
 """
 
 from __future__ import annotations

@@ -37,15 +37,19 @@ def composed(text: str, where: str) -> tuple[yaml.Node | None, Any]:
     if len(text) > MOST_CHARACTERS:
         raise UserError(f"{len(text):,} characters are too many; {MOST_CHARACTERS:,} are allowed.", where=where)
     try:
-        _check_depth(text, where)
-        node = yaml.compose(text, Loader)
-        if node is not None and _size(node, {}, set()) > MOST_NODES:
+        loader = Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None, None
+        if _size(node, {}, set(), where) > MOST_NODES:
             raise UserError(
                 f"with its aliases written out it has more than {MOST_NODES:,} values.",
                 where=where,
                 remedy="Write out what is meant, without `*aliases` of aliases.",
             )
-        return node, value(text)
+        return node, loader.construct_document(node)
+    except RecursionError:
+        raise _too_deep(where) from None
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
         raise UserError(f"malformed YAML: {e.problem}.", where=f"{where}:{line}") from None
@@ -53,22 +57,17 @@ def composed(text: str, where: str) -> tuple[yaml.Node | None, Any]:
         raise UserError(f"malformed YAML: {e}.", where=where) from None
 
 
-def _check_depth(text: str, where: str) -> None:
-    """Raises UserError for what is nested too deep; events are read one at a time, and nothing is built."""
-    depth = 0
-    for event in yaml.parse(text, Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise UserError(
-                f"nested deeper than {DEEPEST} levels.",
-                where=f"{where}:{event.start_mark.line + 1}" if event.start_mark else where,
-            )
+def _too_deep(where: str) -> UserError:
+    return UserError(f"nested deeper than {DEEPEST} levels.", where=where)
 
 
-def _size(node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
-    """Values in a node with its aliases written out; more than allowed where one stands inside itself."""
+def _size(node: yaml.Node, known: dict[int, int], above: set[int], where: str) -> int:
+    """Values in a node with its aliases written out; more than allowed where one stands inside itself. Raises UserError
+    for what is nested too deep."""
     if id(node) in above:
         return MOST_NODES + 1
+    if len(above) > DEEPEST:
+        raise _too_deep(f"{where}:{node.start_mark.line + 1}" if node.start_mark else where)
     if id(node) not in known:
         above.add(id(node))
         inner: list[yaml.Node] = []
@@ -76,6 +75,6 @@ def _size(node: yaml.Node, known: dict[int, int], above: set[int]) -> int:
             inner = [part for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
             inner = node.value
-        known[id(node)] = 1 + sum(_size(part, known, above) for part in inner)
+        known[id(node)] = 1 + sum(_size(part, known, above, where) for part in inner)
         above.discard(id(node))
     return known[id(node)]

@@ -36,7 +36,7 @@ from bench.execution.cell_client import Executor, ServerDied, Watch, executor
 from bench.execution.job import Job
 from bench.execution.pinning import Prepared, prepare
 from bench.execution.rounds import take_rounds, timed_cells, turn_folder, turns
-from bench.execution.run_folder import cell_folder, cell_results, gather, is_done, take_back
+from bench.execution.run_folder import cell_folder, cell_results, gather, is_done
 from bench.execution.windows import windows
 from bench.spec import kinds
 from bench.spec.cells import Cell
@@ -225,10 +225,9 @@ def _run_cells(
 
 def _finish(prepared: Prepared, folder: Path, header: Mapping[str, JSON], *, computed: int) -> Outcome:
     """Join the records of all cells, and write run.json for the last time."""
-    take_back(folder, prepared.cells, partial(_asked, prepared))
+    gather(folder, prepared.cells, [e.question.id for e in prepared.task.test], partial(_asked, prepared))
     results = cell_results(folder, prepared.cells)
     failed = {cell: str(result["reason"]) for cell, result in results.items() if result["status"] != "done"}
-    gather(folder, prepared.cells, [e.question.id for e in prepared.task.test])
     for cell in timed_cells(folder, prepared.cells):
         results[cell.id]["turns"] = turns(folder, cell, prepared.spec.measure.rounds)
     status = "failed" if failed else "complete"

@@ -41,31 +41,31 @@ def cell_results(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, JSO
     return results
 
 
-def take_back(folder: Path, cells: Sequence[Cell], asked: Callable[[Cell], Collection[str]]) -> None:
-    """Fail those finished cells whose records are not of each question exactly once, whatever became of their files:
-    the next run answers what is missing."""
-    for cell in cells:
-        place = cell_folder(folder, cell.id)
-        result = read_state(place / "result.json")
-        if result is None or result.get("status") != "done" or result.get("facts") is not None:
-            continue
-        path = place / "records.jsonl"
-        found = [row.get("question") for _, row in read_jsonl(path)] if path.exists() else []
-        if sorted(map(str, found)) != sorted(asked(cell)):
-            reason = "its records are not of each question exactly once: the file was changed. Run again."
-            write_json(place / "result.json", {**result, "status": "failed", "reason": reason})
+def gather(
+    folder: Path, cells: Sequence[Cell], questions: Sequence[str], asked: Callable[[Cell], Collection[str]]
+) -> None:
+    """Write the records of all cells as one file, in the order of the spec and of the test split.
 
-
-def gather(folder: Path, cells: Sequence[Cell], questions: Sequence[str]) -> None:
-    """Write the records of all cells as one file, in the order of the spec and of the test split."""
+    A finished cell whose records are not of each question that it was asked exactly once, whatever became of its file,
+    has failed: the next run answers what is missing.
+    """
     order = {question: number for number, question in enumerate(questions)}
     lines: list[str] = []
     for cell in cells:
         path = cell_folder(folder, cell.id) / "records.jsonl"
-        if path.exists():
-            later = path.with_name("later.jsonl")
-            again = {row["question"]: row["answer"] for _, row in read_jsonl(later)} if later.exists() else {}
-            rows = [row | {"later": again.get(row["question"])} for _, row in read_jsonl(path)]
-            rows.sort(key=lambda row: order[row["question"]])
-            lines += [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
+        found = [row for _, row in read_jsonl(path)] if path.exists() else []
+        _check_whole(path.with_name("result.json"), [str(row.get("question")) for row in found], asked(cell))
+        later = path.with_name("later.jsonl")
+        again = {row["question"]: row["answer"] for _, row in read_jsonl(later)} if found and later.exists() else {}
+        rows = [row | {"later": again.get(row["question"])} for row in found]
+        rows.sort(key=lambda row: order[row["question"]])
+        lines += [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
     write_text(folder / "records.jsonl", "".join(lines))
+
+
+def _check_whole(result: Path, answered: Collection[str], asked: Collection[str]) -> None:
+    """Fail a finished cell that answers questions where other questions were answered than asked."""
+    known = read_state(result) or {}
+    if known.get("status") == "done" and known.get("facts") is None and sorted(answered) != sorted(asked):
+        reason = "its records are not of each question exactly once: the file was changed. Run again."
+        write_json(result, {**known, "status": "failed", "reason": reason})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from bench.core import meters
 from bench.core.files import read_jsonl
 from bench.core.live_peak import live_peak_bytes, returning_at_once
 from bench.core.store import Store
-from bench.core.system import SystemConfig
+from bench.core.system import System, SystemConfig
 from bench.core.vocabulary import JSON, Example, Question
 from bench.data.formats import native
 from bench.execution.cell import batches, sampled, seen_by
@@ -27,12 +28,11 @@ def run(job: Job, folder: Path) -> dict[str, JSON]:
     kind = kinds.load(job.kind)
     config = kind.Config.model_validate(job.config)
     task = sampled(native.read_folder(Path(job.task)), config.sample)
-    with returning_at_once():
-        system = kind.build(config, task.material, Store(Path(job.store)))
-    loaded = meters.high_water_bytes()
     plan = batches(task.test, alone=job.latency_questions, size=config.generation.batch_size)
-    longest = _longest(plan, folder, config) if job.round == 1 else []
-    answering = live_peak_bytes(lambda: system.answer(longest)) if longest else None
+    measures_memory = job.round == 1
+    with returning_at_once() if measures_memory else contextlib.nullcontext():
+        system = kind.build(config, task.material, Store(Path(job.store)))
+    peak = _peak_bytes(system, _longest(plan, folder, config)) if measures_memory else None
     alone, together = plan[: job.latency_questions][:ALONE], plan[job.latency_questions :][:BATCHES]
     warm = [seen_by(example, config) for example in (task.train or task.test)[: job.warmup]]
     for questions in (*([question] for question in warm), warm):  # alone, and as a batch
@@ -42,24 +42,27 @@ def run(job: Job, folder: Path) -> dict[str, JSON]:
         meters.timed(lambda: system.answer([seen_by(e, config) for e in batch]))[1].seconds  # noqa: B023
         for batch in (*alone, *together)
     ]
-    after = meters.yardstick()
     return {
         "status": "done",
         "round": job.round,
-        "yardstick_s": [before, after],
-        "peak_rss_growth_bytes": max(loaded, answering) - start if loaded and answering else None,
+        "yardstick_s": [before, meters.yardstick()],
+        "peak_rss_growth_bytes": peak - start if peak else None,
         "alone_s": {batch[0].question.id: s for batch, s in zip(alone, seconds[: len(alone)], strict=True)},
         "batches": [[len(batch), s] for batch, s in zip(together, seconds[len(alone) :], strict=True)],
     }
 
 
+def _peak_bytes(system: System, questions: list[Question]) -> int | None:
+    """The higher of the peaks of loading, which is done, and of answering; None where they cannot be measured."""
+    loaded, answering = meters.high_water_bytes(), live_peak_bytes(lambda: system.answer(questions))
+    return max(loaded, answering) if loaded and answering else None
+
+
 def _longest(plan: Sequence[Sequence[Example]], folder: Path, config: SystemConfig) -> list[Question]:
-    """The batch that takes the most memory: its longest prompt, times its size."""
-    tokens = {row["question"]: row["answer"]["prompt_tokens"] or 1 for _, row in read_jsonl(_records(folder))}
+    """The batch of the turn's cell that takes the most memory: its longest prompt, times its size."""
+    tokens = {
+        row["question"]: row["answer"]["prompt_tokens"] or 1
+        for _, row in read_jsonl(folder.parents[1] / "records.jsonl")
+    }
     batch = max(plan, key=lambda examples: len(examples) * max(tokens.get(e.question.id, 1) for e in examples))
     return [seen_by(example, config) for example in batch]
-
-
-def _records(folder: Path) -> Path:
-    """What the cell of a turn answered."""
-    return folder.parents[1] / "records.jsonl"

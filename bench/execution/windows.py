@@ -19,9 +19,8 @@ SAMPLE = 200  # passages whose tokens are counted for a median
 
 def lengths(prepared: Prepared) -> list[str]:
     """The tokens of a passage and of a question, by the tokenizer of each model and embedder that is on this disk."""
-    texts = [titled(passage.title, passage.text) for passage in prepared.task.corpus]
-    longest = max(texts, key=len)
-    some = random.Random("lengths").sample(texts, min(SAMPLE, len(texts)))
+    texts = _texts(prepared)
+    longest, some = max(texts, key=len), _some(texts)
     asked = [example.question.text for example in prepared.task.test[:SAMPLE]]
     told = {}
     for name, revision in _named(prepared.cells):
@@ -37,6 +36,14 @@ def lengths(prepared: Prepared) -> list[str]:
     return list(told.values())
 
 
+def _texts(prepared: Prepared) -> list[str]:
+    return [titled(passage.title, passage.text) for passage in prepared.task.corpus]
+
+
+def _some(texts: Sequence[str]) -> list[str]:
+    return random.Random("window").sample(texts, min(SAMPLE, len(texts)))
+
+
 def _named(cells: Sequence[Cell]) -> list[tuple[str, str | None]]:
     """(name, revision) of each model and embedder, once."""
     blocks = [cell.config.get(key) or {} for cell in cells for key in ("model", "embedder")]
@@ -46,14 +53,14 @@ def _named(cells: Sequence[Cell]) -> list[tuple[str, str | None]]:
 
 def windows(prepared: Prepared) -> list[str]:
     """What the windows of the embedders do to the passages, a sentence each."""
-    texts = [titled(passage.title, passage.text) for passage in prepared.task.corpus]
+    texts = _texts(prepared)
     asked: dict[tuple[str, str | None], list[Cell]] = {}
     for cell in prepared.cells:
         if cell.config.get("retrieval", {}).get("mode") in ("dense", "fused"):
             embedder = cell.config["embedder"]
             asked.setdefault((str(embedder["name"]), embedder.get("revision")), []).append(cell)
     told = [line for key, cells in asked.items() for line in _windows(key, cells, texts)]
-    some = random.Random("window").sample(texts, min(SAMPLE, len(texts)))
+    some = _some(texts)
 
     @cache  # the cells of a run share models
     def usual(folder: Path) -> float:

@@ -5,8 +5,8 @@ paired by question and clustered for quality, ratios question by question for la
 training time, which have no more than one figure a seed. Times and memory vary from run to run by more than their
 questions show: without the noise of repeats (`baseline accept --repeat`) they fail nothing, and beside a machine that
 was itself slower by more than 15%, as a fixed piece of work tells, a time fails nothing either. The evidence of all
-rules and systems is corrected as one family (Holm), so that a gate on a run that did not change fails once in twenty times at
-most.
+rules and systems is corrected as one family (Holm), so that a gate on a run that did not change fails once in twenty
+times at most.
 """
 
 from __future__ import annotations

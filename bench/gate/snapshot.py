@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from bench.core.errors import UserError
-from bench.core.files import check_file, write_text
+from bench.core.files import read_json, write_text
 from bench.core.vocabulary import JSON
 from bench.execution.run_file import CellResult, first_error, read_run
 from bench.scoring import judge_stage, resources
@@ -183,24 +183,31 @@ def read(path: Path) -> Snapshot:
             remedy="Give a run's folder, or what `ragtune baseline accept` wrote.",
         )
     try:
-        check_file(path)
-        found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
-        if found["schema_version"] != SCHEMA:
-            raise UserError(
-                f"a baseline of schema {found['schema_version']}, and this ragtune reads {SCHEMA}.",
-                where=str(path),
-                remedy="Accept it again.",
-            )
-        snapshot = _SNAPSHOT.validate_json(json.dumps(_current(found), allow_nan=False), strict=True)
+        snapshot = _SNAPSHOT.validate_json(json.dumps(_current(_of_schema(path)), allow_nan=False), strict=True)
         _check(snapshot)
         return snapshot
     except ValidationError as e:
         said = first_error(e)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
         said = f"{type(e).__name__} {e}"
     raise UserError(
         f"no baseline: {said}.", where=str(path), remedy="Give what `ragtune baseline accept` wrote, whole."
     )
+
+
+def _of_schema(path: Path) -> dict[str, Any]:
+    """What a baseline's file holds. Raises UserError for one of another schema, and ValueError for no JSON."""
+    try:
+        found: dict[str, Any] = read_json(path)
+    except UserError as e:
+        raise ValueError(e.problem) from None
+    if found["schema_version"] != SCHEMA:
+        raise UserError(
+            f"a baseline of schema {found['schema_version']}, and this ragtune reads {SCHEMA}.",
+            where=str(path),
+            remedy="Accept it again.",
+        )
+    return found
 
 
 def _check(snapshot: Snapshot) -> None:
@@ -216,10 +223,6 @@ def _check(snapshot: Snapshot) -> None:
         n.sd < 0 or n.df < 1 for n in snapshot.noise.values()
     ):
         raise ValueError("a noise is below zero")
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")
 
 
 def _current(found: dict[str, Any]) -> dict[str, Any]:

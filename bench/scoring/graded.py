@@ -189,8 +189,11 @@ class GradedRun:
         """system -> its times, by its records and its rounds."""
         spreads = resources.Spreads.of(self._rounds)
         return {
-            name: resources.speed(self._of(name), self._rounds.get(name, ()), spreads).model_copy(
-                update={"of_rounds": not self.retimed.isdisjoint(self.run.done(name))}
+            name: resources.speed(
+                self._of(name),
+                self._rounds.get(name, ()),
+                spreads,
+                of_rounds=not self.retimed.isdisjoint(self.run.done(name)),
             )
             for name in self.columns
         }
@@ -285,12 +288,9 @@ def graded(folder: Path) -> GradedRun:
     run = read_run(folder)
     records = {cell: [_read_by(r, said) for r in rows] for cell, rows in read_records(folder).items()}
     again = {
-        cell: found
-        for cell, rows in records.items()
-        if run.cells
-        and cell in run.cells
-        and run.yardstick_s
-        and (found := resources.of_rounds(rows, run.cells[cell], run.yardstick_s))
+        name: found
+        for name, cell in (run.cells or {}).items()
+        if run.yardstick_s and (found := resources.of_rounds(records.get(name, []), cell, run.yardstick_s))
     }
     return GradedRun(run, {**records, **again}, said, judge, frozenset(again))
 

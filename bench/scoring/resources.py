@@ -60,7 +60,9 @@ def of_rounds(records: Sequence[Record], cell: CellResult, usual_s: float) -> li
     ]
 
 
-def speed(records: Sequence[Record], rounds: Sequence[Round] = (), spreads: Spreads = Spreads()) -> Speed:
+def speed(
+    records: Sequence[Record], rounds: Sequence[Round] = (), spreads: Spreads = Spreads(), *, of_rounds: bool = False
+) -> Speed:
     """Latency of the questions answered alone, a value a question over all seeds; throughput of those in batches.
 
     Where there are rounds, what was seen first is brought to their level, and intervals hold what they differ by.
@@ -88,6 +90,7 @@ def speed(records: Sequence[Record], rounds: Sequence[Round] = (), spreads: Spre
         level=factor,
         level_interval=ends,
         rounds=tuple(rounds),
+        of_rounds=of_rounds,
     )
 
 

@@ -50,15 +50,17 @@ def score(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Sc
         raise UserError(
             "this run was stopped before it ended.", where=str(folder), remedy="Finish it with `ragtune run`."
         )
-    _check_records(folder, run)
-    source = _source(folder, run)
+    files = _digests(folder)
+    _check_records(folder, run, files["records.jsonl"])
+    source = _source(folder, run, files)
     stored = _stored(folder)
     if stored is not None and stored.source == source:
         return stored
     found = evaluated(graded(folder), source=source, tell=tell)
-    found = found.model_copy(update={"seal": sealed(found.model_dump(mode="json"))})
-    write_json(folder / "scores.json", found.model_dump(mode="json"))
-    return found
+    written = found.model_dump(mode="json")
+    seal = sealed(written)
+    write_json(folder / "scores.json", {**written, "seal": seal})
+    return found.model_copy(update={"seal": seal})
 
 
 def sealed(written: Mapping[str, JSON]) -> str:
@@ -66,14 +68,19 @@ def sealed(written: Mapping[str, JSON]) -> str:
     return digest({key: value for key, value in written.items() if key != "seal"})
 
 
-def _check_records(folder: Path, run: RunFile) -> None:
+def _digests(folder: Path) -> dict[str, str]:
+    """sha256 of each file that scores are computed from, unpacked where it is packed."""
+    names = ("records.jsonl", *judge_stage.FILES, "judge.json")
+    paths = {name: path for name in names if (path := packed(folder / name)).exists()}
+    return {name: hashlib.sha256(read_bytes(path)).hexdigest() for name, path in paths.items()}
+
+
+def _check_records(folder: Path, run: RunFile, found: str) -> None:
     """Raises UserError where the records are not those that the run wrote."""
-    path = packed(folder / "records.jsonl")
-    known = run.files.get("records.jsonl")
-    if known and hashlib.sha256(read_bytes(path)).hexdigest() != known:
+    if run.files.get("records.jsonl", found) != found:
         raise UserError(
             "these are not the records that the run wrote: the file was changed or cut short.",
-            where=str(path),
+            where=str(packed(folder / "records.jsonl")),
             remedy="Run the spec again: what its cells hold is gathered anew.",
         )
 
@@ -86,13 +93,20 @@ def _stored(folder: Path) -> Scores | None:
         return None
 
 
-def _source(folder: Path, run: RunFile) -> str:
+def _source(folder: Path, run: RunFile, files: Mapping[str, str]) -> str:
     """The digest of everything that the scores are computed from."""
     asked = [run.recorded.get(key) for key in ("prices", "volumes", "needs", "margin", "judge")]
-    names = ("records.jsonl", *judge_stage.FILES, "judge.json")
-    paths = [path for name in names if (path := packed(folder / name)).exists()]
-    files = [hashlib.sha256(read_bytes(path)).hexdigest() for path in paths]
-    return digest([VERSION, RULES, list(MEASURES), run.identity, read_json(folder / "run.json")["cells"], asked, files])
+    return digest(
+        [
+            VERSION,
+            RULES,
+            list(MEASURES),
+            run.identity,
+            read_json(folder / "run.json")["cells"],
+            asked,
+            list(files.values()),
+        ]
+    )
 
 
 def read_scores(folder: Path) -> Scores:

@@ -91,7 +91,7 @@ class _Stream:
 
     def start(self, most: int = 2000) -> str:
         """The first bytes of the body, as text."""
-        self.most, kept = min(self.most, 64 * most), b""
+        kept = b""
         for piece in self._pieces():
             kept += piece
             if len(kept) >= most:

@@ -104,13 +104,18 @@ def read_folder(folder: Path) -> Task:
     splits = {name: _examples(folder / f"{name}.jsonl", name, seen, known) for name in SPLITS}
     if not splits["test"]:
         raise UserError("no such file, or no question in it.", where=str(folder / "test.jsonl"))
-    others = [_passages(p) if p.exists() else () for p in (folder / "updates.jsonl", folder / "paraphrases.jsonl")]
+    others = [_passages(p) if _stands(p) else () for p in (folder / "updates.jsonl", folder / "paraphrases.jsonl")]
     described = {str(k): str(v) for k, v in strata.items()}
     name = str(about.get("name", folder.name))
     notes = strings(about, "notes", str(about_path))
     language = str(about.get("language") or "en")
     kept = (splits["train"], splits["dev"], splits["test"], others[0], others[1])
     return Task(name, corpus, *kept, described, language, notes)
+
+
+def _stands(path: Path) -> bool:
+    """Whether there is such a file; a link to nothing is one, and reading it says so."""
+    return path.exists() or path.is_symlink()
 
 
 def _passages(path: Path) -> tuple[Passage, ...]:
@@ -163,7 +168,7 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
             )
         return example
 
-    return tuple(every(read, read_jsonl(path))) if path.exists() or path.is_symlink() else ()
+    return tuple(every(read, read_jsonl(path))) if _stands(path) else ()
 
 
 def _example(row: Mapping[str, JSON], split: str, where: str) -> Example:
