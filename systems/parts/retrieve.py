@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,22 @@ class Retriever:
     reranker: Any
 
     def search(self, texts: Sequence[str], k: int | None = None) -> list[list[Hit]]:
-        """The best `k` chunks of each text, best first."""
+        """The best `k` chunks of each text, best first; with several hops, those of the first before the others'."""
         k = k or self.retrieval.k
+        later = k // self.retrieval.hops  # chunks of each hop but the first
+        found = self._once(texts, k if self.retrieval.hops == 1 else k - later * (self.retrieval.hops - 1))
+        best = [hits[0] if hits else None for hits in found]
+        for _ in range(1, self.retrieval.hops):
+            again = self._once([further(t, b) for t, b in zip(texts, best, strict=True)], k + later)
+            for number, hits in enumerate(again):
+                seen = {h.chunk_id for h in found[number]}
+                more = [h for h in hits if h.chunk_id not in seen][:later]
+                found[number] += more
+                best[number] = more[0] if more else best[number]
+        return found
+
+    def _once(self, texts: Sequence[str], k: int) -> list[list[Hit]]:
+        """The best `k` chunks of each text by one look-up."""
         wide = max(k, self.retrieval.reranker.candidates) if self.retrieval.reranker else k
         ranked = self._ranked(texts, wide)
         if self.reranker is not None:
@@ -66,6 +81,24 @@ class Retriever:
         k = min(self.retrieval.k, len(self.chunks.rows))
         found = [[i for i, _ in row] for row in self.dense.search(queries, k)]
         return exact_recall(np.load(self.vectors), queries, found, k)
+
+
+def further(question: str, found: Hit | None) -> str:
+    """The question with the names that a passage adds to it: what to look up next.
+
+    After Qi et al. 1910.07000, whose next query is made of words of what was found; where a script has no capital
+    letters, the whole passage is added, as Xiong et al. 2009.12756 do.
+    """
+    if found is None:
+        return question
+    asked = set(_WORD.findall(question))
+    words = dict.fromkeys(w for w in _WORD.findall(found.text) if w not in asked)
+    names = [w for w in words if w[0].isupper()]
+    cased = any(w[0].isupper() or w[0].islower() for w in words)
+    return " ".join([question, *names]) if cased else f"{question} {found.text}"
+
+
+_WORD = re.compile(r"\w+")
 
 
 def fuse(rankings: Sequence[Sequence[tuple[int, float]]], rrf_k: int) -> list[tuple[int, float]]:
