@@ -150,14 +150,18 @@ def throttled(tell: Tell, every_s: float = 0.2) -> Callable[[str, int, int], Non
     return progress
 
 
-def batches(test: Sequence[Example], *, alone: int, size: int) -> list[list[Example]]:
-    """The order of answering: `alone` questions one at a time, the others in batches. The same at every resume.
+BATCHES = 4  # of the model, that a system is given at once: it may put prompts of like lengths together
 
-    Which questions go first is drawn once, so that latency is not of the first document only.
+
+def batches(test: Sequence[Example], *, alone: int, size: int) -> list[list[Example]]:
+    """The order of answering: `alone` questions one at a time, the others `size` times BATCHES at once.
+
+    It is the same at every resume. Which questions go first is drawn once, so that latency is not of the first document only.
     """
     order = list(test)
     random.Random("batches").shuffle(order)
     singles, rest = order[:alone], order[alone:]
+    size *= BATCHES
     return [[e] for e in singles] + [rest[i : i + size] for i in range(0, len(rest), size)]
 
 
@@ -225,8 +229,9 @@ def answer_later(config: SystemConfig, system: System, task: Task, store: Store,
     _, watch = meters.timed(lambda: system.refresh(task.updated))
     found = {artefact.digest: artefact.build_s for artefact in store.used[before:] if artefact.hit}
     rows: list[JSON] = []
-    for start in range(0, len(changed + kept), config.generation.batch_size):
-        batch = (changed + kept)[start : start + config.generation.batch_size]
+    size = BATCHES * config.generation.batch_size
+    for start in range(0, len(changed + kept), size):
+        batch = (changed + kept)[start : start + size]
         answers = system.answer([seen_by(e, config) for e in batch])
         rows += [{"question": e.question.id, "answer": a} for e, a in zip(batch, answers, strict=True)]
     write_jsonl(folder / "later.jsonl", scrubbed(rows))

@@ -18,7 +18,7 @@ from bench.execution.job import Job
 from bench.spec import kinds
 
 ALONE = 16  # questions of a turn that are asked one at a time
-BATCHES = 2
+TOGETHER = 1  # times that it is given as many questions at once as in its cell
 
 
 def run(job: Job, folder: Path) -> dict[str, JSON]:
@@ -33,7 +33,7 @@ def run(job: Job, folder: Path) -> dict[str, JSON]:
     with returning_at_once() if measures_memory else contextlib.nullcontext():
         system = kind.build(config, task.material, Store(Path(job.store)))
     peak = _peak_bytes(system, _longest(plan, folder, config)) if measures_memory else None
-    alone, together = plan[: job.latency_questions][:ALONE], plan[job.latency_questions :][:BATCHES]
+    alone, together = plan[: job.latency_questions][:ALONE], plan[job.latency_questions :][:TOGETHER]
     warm = [seen_by(example, config) for example in (task.train or task.test)[: job.warmup]]
     for questions in (*([question] for question in warm), warm):  # alone, and as a batch
         system.answer(questions)
@@ -59,10 +59,10 @@ def _peak_bytes(system: System, questions: list[Question]) -> int | None:
 
 
 def _longest(plan: Sequence[Sequence[Example]], folder: Path, config: SystemConfig) -> list[Question]:
-    """The batch of the turn's cell that takes the most memory: its longest prompt, times its size."""
+    """The batch that takes the most memory of those that the turn's cell answered: the longest prompts."""
     tokens = {
         row["question"]: row["answer"]["prompt_tokens"] or 1
         for _, row in read_jsonl(folder.parents[1] / "records.jsonl")
     }
-    batch = max(plan, key=lambda examples: len(examples) * max(tokens.get(e.question.id, 1) for e in examples))
-    return [seen_by(example, config) for example in batch]
+    examples = sorted((e for batch in plan for e in batch), key=lambda e: -tokens.get(e.question.id, 1))
+    return [seen_by(example, config) for example in examples[: config.generation.batch_size]]

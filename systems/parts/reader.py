@@ -89,12 +89,26 @@ class Reader:
         titles = [[(h.title, h.text) for h in hits] if hits is not None else None for hits in found]
         shown = [tuple(hits) if hits is not None else None for hits in found]
         if isinstance(self.model, endpoint.Endpoint):
-            with ThreadPoolExecutor(len(questions)) as pool:  # a batch is that many requests at once
+            with ThreadPoolExecutor(self.config.generation.batch_size) as pool:  # so many requests at once
                 return list(pool.map(self.model.reply, questions, titles, shown))
         fitted = [self._fit(q, t) for q, t in zip(questions, titles, strict=True)]
-        ids = [f.ids for f in fitted if isinstance(f, prompt.Fitted)]
-        said = iter(self.model.complete(ids) if ids else [])
+        said = iter(self._completed([f.ids for f in fitted if isinstance(f, prompt.Fitted)]))
         return [self._answer(f, hits, said) for f, hits in zip(fitted, shown, strict=True)]
+
+    def _completed(self, prompts: Sequence[Sequence[int]]) -> list[tuple[str, int]]:
+        """(text, completion tokens) of each prompt, in order.
+
+        Batches are of like lengths, so that little is padding; the longest come first, and fail first where memory is
+        short.
+        """
+        assert isinstance(self.model, lm.LM)
+        order = sorted(range(len(prompts)), key=lambda n: -len(prompts[n]))
+        size = self.config.generation.batch_size
+        said: dict[int, tuple[str, int]] = {}
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
+            said |= zip(batch, self.model.complete([prompts[n] for n in batch]), strict=True)
+        return [said[n] for n in range(len(prompts))]
 
     def _fit(self, question: Question, passages: Sequence[tuple[str, str]] | None) -> prompt.Fitted | prompt.TooLong:
         assert isinstance(self.model, lm.LM)
