@@ -169,6 +169,11 @@ class Retrieval(Block):
     index: str = Field("faiss_flat", description="Vector index: the name of a module in systems/parts/index/.")
     mode: Literal["dense", "bm25", "fused"] = "dense"
     k: PositiveInt = 4
+    hops: PositiveInt = Field(
+        1,
+        description="Number of look-ups. After the first, the names in the best passage found are added to the "
+        "question, and each look-up gives an equal share of the k passages.",
+    )
     ivf: IVF = IVF()
     hnsw: HNSW = HNSW()
     rrf_k: PositiveInt = Field(60, description="The constant of reciprocal rank fusion (Cormack et al. 2009).")
@@ -178,6 +183,12 @@ class Retrieval(Block):
         "exceeds the embedder's window, chunks of that many tokens.",
     )
     reranker: Reranker | None = None
+
+    @model_validator(mode="after")
+    def _a_passage_a_hop(self) -> Retrieval:
+        if self.hops > self.k:
+            raise ValueError(f"{self.hops} hops share k = {self.k} passages: put k to {self.hops} or more")
+        return self
 
     @property
     def cut(self) -> Chunking | None:
@@ -248,6 +259,7 @@ class Raft(Block):
 
     distractors: Annotated[int, Field(ge=0)] = 3
     keep_gold: Share = Field(0.8, description="Share of training prompts that keep the gold passage.")
+    closed_book: Share = Field(0.0, description="Share of the training questions that are shown without passages.")
     embedder: Embedder | None = Field(None, description="Filled from the system that is trained.")
     retrieval: Retrieval | None = Field(None, description="Filled from the system that is trained.")
 
@@ -289,7 +301,10 @@ class System(Protocol):
     """What is compared: it answers questions, and absorbs a changed corpus."""
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
-        """One answer a question, in order. Raises only what should cost the whole cell."""
+        """One answer a question, in order. Raises only what should cost the whole cell.
+
+        It is given up to four times `generation.batch_size` questions, to put those of like lengths together.
+        """
         ...
 
     def refresh(self, material: Material) -> None:

@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 UNKNOWN = "unknown"
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Attribute:
-    """A property: what it is called, how a value is written ("{n} Nm"; "" for a name), and what a name refers to."""
+    """A property: what it is called, how a value is written ("{n} Nm", "" for a name), and what a name refers to."""
 
     nouns: tuple[str, str]
     form: str = ""
@@ -24,6 +28,16 @@ class Attribute:
     high: int = 99
     link: str = ""  # the kind of entity that the value names
     code: str = ""  # the plant's own word for it, in work orders
+
+    @property
+    def counted(self) -> bool:
+        """Whether one value can be higher than another: numbers can, names, codes and dates cannot."""
+        return self.form.startswith("{n}") and "{month}" not in self.form
+
+    def drawn(self, rng: random.Random) -> str:
+        """A value by chance, of one that is written by its form."""
+        number = rng.randint(self.low, self.high)
+        return self.form.format(n=number, month=rng.choice(MONTHS) if "{month}" in self.form else "")
 
 
 @dataclass(frozen=True)
@@ -44,6 +58,7 @@ KINDS: dict[str, Kind] = {
         "tolerance": Attribute(("shaft tolerance", "bore tolerance"), "{n} microns", code="Ginki"),
         "alarm": Attribute(("alarm code", "fault code"), "E {n}", code="Hedi"),
         "year": Attribute(("year of build", "construction year"), "{n}", 1950, 2024, code="Huzik"),
+        "inspection": Attribute(("inspection date", "audit date"), "{n} {month}", 10, 28, code="Pelsak"),
         "oil": Attribute(("gear oil", "lubricant"), code="Kinko"),
         "engineer": Attribute(("lead engineer", "responsible engineer"), link="person", code="Lanros"),
         "supplier": Attribute(("supplier", "vendor"), link="supplier", code="Luldok"),
@@ -91,15 +106,38 @@ KINDS: dict[str, Kind] = {
 ORDER, DONE = "Pinpok", "Reldo"  # how a work order begins and ends
 JARGON = frozenset((ORDER, DONE, *(a.code for a in KINDS["machine"].attributes.values())))  # names of nothing else
 
-STATEMENTS = (
+PROSE = (
     "The {noun} of {subject} is {value}.",
-    "For {subject} the {noun} is {value}.",
-    "The handbook gives {subject} the {noun} {value}.",
-    "Note on {subject}: {noun} {value}.",
+    "For {subject}, the {noun} is {value}.",
+    "The handbook gives the {noun} of {subject} as {value}.",
     "As {noun} of {subject} we list {value}.",
-    "The office confirms for {subject} as {noun} {value}.",
+    "Our records for {subject} show, under {noun}, {value}.",
+    "At the last review the {noun} of {subject} was confirmed as {value}.",
+    "Please note the {noun} of {subject}: {value}.",
+    "The file on {subject} also states the {noun}, which is {value}.",
+    "Whoever needs the {noun} of {subject} should write down {value}.",
+    "In the case of {subject}, the {noun} on record is {value}.",
+    "On the label of {subject}, next to {noun}, stands {value}.",
+    "Since the last change the {noun} of {subject} has been {value}.",
+    "Every shift should know that the {noun} of {subject} is {value}.",
+    "Last spring we were asked for the {noun} of {subject}. It is {value}.",
+    "Visitors often ask about the {noun} of {subject}. The answer is {value}.",
+    "An earlier edition was wrong about the {noun} of {subject}. The right entry is {value}.",
+    "Two colleagues looked up the {noun} of {subject}. Both found {value}.",
+    "There is one open point less on {subject}. Its {noun} is now known to be {value}.",
 )
-OPENINGS = ("This page covers {subject}.", "Notes on {subject}.", "Sheet of {subject}.", "About {subject}.")
+LISTED = ("- {noun} of {subject}: {value}", "- {subject}, {noun}: {value}", "- {noun}, {subject}: {value}")
+TABLED = ("| {subject} | {noun} | {value} |", "| {subject} | {noun}, current | {value} |")
+TABLE_HEAD = ("| item | entry | value |", "|---|---|---|")
+STATEMENTS = PROSE + LISTED + TABLED
+OPENINGS = (
+    "This page covers {subject}.",
+    "Notes on {subject}.",
+    "Sheet of {subject}.",
+    "About {subject}.",
+    "What we know of {subject}.",
+    "This is the entry on {subject}.",
+)
 
 
 @dataclass(frozen=True)

@@ -341,6 +341,8 @@ class Quiz:
                 [world.name(world.index(declared.link, n)) for n in some]
                 if declared.link
                 else [declared.form.format(n=n) for n in range(declared.low, declared.high + 1)]
+                if "{month}" not in declared.form
+                else []
             )
             found |= {(attribute, v): [] for v in values if declared.link or declared.form}
         for ordinal in range(world.count("machine")):

@@ -13,6 +13,7 @@ Allen-Zhu & Li, "Physics of Language Models 3.1" (several wordings of a fact).
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import random
 import re
@@ -22,7 +23,19 @@ from functools import cache, cached_property
 from typing import Literal
 
 from bench.core.vocabulary import Passage
-from bench.world.language import JARGON, KINDS, OPENINGS, STATEMENTS, filled, noun, subject
+from bench.world.language import (
+    JARGON,
+    KINDS,
+    LISTED,
+    OPENINGS,
+    PROSE,
+    STATEMENTS,
+    TABLE_HEAD,
+    TABLED,
+    filled,
+    noun,
+    subject,
+)
 
 _ONSETS = ["b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"]
 _VOWELS = ["a", "e", "i", "o", "u"]
@@ -76,9 +89,9 @@ class Entity:
         return subject(self.kind, self.name)
 
     def number(self, attribute: str) -> int:
-        """The number in a value; -1 for a name and for a code, which nothing is higher than."""
+        """The number in a value; -1 for a name, a code and a date, which nothing is higher than."""
         declared = KINDS[self.kind].attributes[attribute]
-        return int(re.sub(r"\D", "", self.facts[attribute])) if declared.form.startswith("{n}") else -1
+        return int(re.sub(r"\D", "", self.facts[attribute])) if declared.counted else -1
 
 
 @dataclass(frozen=True)
@@ -203,7 +216,7 @@ class World:
         if declared.link:
             return self.name(self.target(rng, declared.link))
         if declared.form:
-            return declared.form.format(n=rng.randint(declared.low, declared.high))
+            return declared.drawn(rng)
         return rng.choice(words(self.side))
 
     def _another(self, rng: random.Random, kind: str, attribute: str, before: str) -> str:
@@ -237,12 +250,13 @@ class World:
         return self.index(kind, ordinal)
 
     def text(self, index: int, *, version: int = 1, edition: int = 0) -> str:
-        """The page of an entity: an opening, then every fact in each of its wordings, shuffled.
+        """The page of an entity: an opening and the facts in prose, then those that a list or a table states.
 
-        Other editions say the same in other words.
+        Every fact stands in each of its wordings, in any order. Other editions say the same in other words.
         """
         entity, rng = self.entity(index, version=version), self.rng("page", index)
-        stated = [(a, t) for a in entity.facts for t in rng.sample(STATEMENTS, self.wordings)]
+        ways = itertools.cycle(rng.sample(STATEMENTS, len(STATEMENTS)))
+        stated = [(a, next(ways)) for a in entity.facts for _ in range(self.wordings)]
         if edition:
             rng, first = self.rng("page", index, edition), stated
             stated = [
@@ -254,7 +268,10 @@ class World:
             filled(rng, [t], noun=noun(rng, entity.kind, a), subject=entity.subject, value=entity.facts[a])
             for a, t in stated
         ]
-        return " ".join([opening, *lines])
+        prose, listed, tabled = (
+            [line for line, (_, t) in zip(lines, stated, strict=True) if t in of] for of in (PROSE, LISTED, TABLED)
+        )
+        return "\n".join([" ".join([opening, *prose]), *listed, *(TABLE_HEAD if tabled else ()), *tabled])
 
     def _reworded(self, index: int, attribute: str, used: list[str], edition: int) -> list[str]:
         """Statements of this edition's own, as long as there are any that no other used."""

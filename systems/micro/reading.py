@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bench.world.language import KINDS, READING, STATEMENTS, UNKNOWN, filled, noun, subject
+import numpy as np
+
+from bench.world.language import KINDS, READING, STATEMENTS, UNKNOWN, ask, filled, noun, subject
 from bench.world.world import Entity, World
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 PAGES = 300  # of each training world
 Turn = tuple[str, str]  # question, answer
 Asked = tuple[tuple[str, ...], str, str]  # what is asked of what, question, answer
 FORMS = {  # of questions, in percent
-    "single": 56,
+    "single": 50,
     "missing": 11,
     "absent": 5,
     "two_hop": 14,
     "several": 5,
-    "compare": 5,
+    "compare": 11,
     "collect": 4,
 }
 DOUBTFUL = {  # the same with more of what is to be answered by "unknown"
-    "single": 38,
+    "single": 34,
     "missing": 24,
     "absent": 12,
     "two_hop": 10,
     "several": 5,
-    "compare": 8,
+    "compare": 12,
     "collect": 3,
 }
 
 SETTLED = {  # and in the end about as much as a dataset has
-    "single": 53,
+    "single": 49,
     "missing": 12,
     "absent": 3,
     "two_hop": 12,
     "several": 5,
-    "compare": 9,
+    "compare": 13,
     "collect": 6,
 }
 
@@ -56,11 +62,11 @@ def exercise(seed: str, *, passages: int, turns: int, forms: Mapping[str, int] =
     """Handbook pages in any order, many of them hard distractors of one another, and questions on them.
 
     `forms` is how often each form of question is asked. `alike` is the seed of a world of which pages are shown
-    that retrieval would confuse: their names share a syllable or a number.
+    that a search finds together.
     """
     rng = random.Random(f"{seed}/exercise")
     world = World(alike or seed, PAGES, side="training")
-    shown = lookalikes(rng, world, passages) if alike else neighbours(rng, world, passages)
+    shown = retrieved(rng, world, passages) if alike else neighbours(rng, world, passages)
     rng.shuffle(shown)
     desk = Desk(rng, world, [world.entity(i) for i in shown], forms)
     return Exercise(tuple(world.text(i) for i in shown), tuple(desk.turns(turns)))
@@ -79,7 +85,7 @@ def loose(seed: str, *, statements: int, turns: int) -> Exercise:
     stated = rng.sample(stated, min(statements, len(stated)))
     cut = [Entity(e.index, e.kind, e.name, {a: e.facts[a] for x, a in stated if x is e}, e.missing) for e in entities]
     lines = [filled(rng, STATEMENTS, noun=noun(rng, e.kind, a), subject=e.subject, value=e.facts[a]) for e, a in stated]
-    return Exercise((" ".join(lines),), tuple(Desk(rng, world, [e for e in cut if e.facts], FORMS).turns(turns)))
+    return Exercise(("\n".join(lines),), tuple(Desk(rng, world, [e for e in cut if e.facts], FORMS).turns(turns)))
 
 
 def neighbours(rng: random.Random, world: World, count: int) -> list[int]:
@@ -108,25 +114,38 @@ def referred(rng: random.Random, world: World, index: int) -> list[int]:
     return [i for i in ends if i is not None and rng.random() < 0.6]
 
 
-def lookalikes(rng: random.Random, world: World, count: int) -> list[int]:
-    """Entities whose names have a syllable or the number in common, and some of what they refer to."""
-    parts = name_parts(world)
+def retrieved(rng: random.Random, world: World, count: int) -> list[int]:
+    """Entities whose pages a search finds for a question on one of them, and some of what that one refers to."""
     found: dict[int, None] = {}
     while len(found) < count:
         anchor = rng.randrange(PAGES)
-        near = [len(parts[anchor] & other) + 1.2 * rng.random() for other in parts]
-        order = sorted(range(PAGES), key=lambda i: -near[i])
-        drawn = [anchor, *referred(rng, world, anchor), *[i for i in order[:4] if i != anchor][: rng.randint(1, 3)]]
+        entity = world.entity(anchor)
+        attribute = rng.choice([*entity.facts, *entity.missing])
+        question = ask(rng, READING.single, entity.kind, attribute, entity.subject)
+        others = [i for i in nearest(world, question, 8) if i != anchor]
+        drawn = [anchor, *referred(rng, world, anchor), *others[: rng.choice((1, 2, 3, 3, 7))]]
         found.update(dict.fromkeys(drawn))
     return list(found)[:count]
 
 
-@lru_cache(4)
-def name_parts(world: World) -> list[frozenset[str]]:
-    """First syllable, second syllable and number of each name."""
-    names = (world.name(i) for i in range(PAGES))
-    split = (re.fullmatch(r"(..[ln]?)([a-z]{2}[ks]?)( \d+)?", n) for n in names)
-    return [frozenset(p for p in m.groups() if p) if m else frozenset() for m in split]
+def nearest(world: World, question: str, k: int) -> list[int]:
+    """The `k` entities whose pages the micro embedder puts first for a question."""
+    scores = vectors(world) @ encoder().encode(question, show_progress_bar=False)
+    return [int(i) for i in (-scores).argsort()[:k]]
+
+
+@lru_cache(2)
+def vectors(world: World) -> np.ndarray:
+    """Unit vectors of a world's pages, (PAGES, dimensions)."""
+    return np.asarray(encoder().encode([world.text(i) for i in range(PAGES)], show_progress_bar=False))
+
+
+@lru_cache(1)
+def encoder() -> SentenceTransformer:
+    """The micro embedder, with which the plant is searched too."""
+    from sentence_transformers import SentenceTransformer  # seconds of import
+
+    return SentenceTransformer(str(Path(__file__).parent / "embedder"), device="cpu", local_files_only=True)
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,18 @@ def distractors(
     *,
     count: int,
     keep_gold: float,
+    closed_book: float = 0.0,
     seed: int,
 ) -> Context:
-    """RAFT contexts: the gold passage, with probability `keep_gold`, shuffled among `count` retrieved others."""
+    """RAFT contexts: the gold passage, with probability `keep_gold`, shuffled among `count` retrieved others.
+
+    With probability `closed_book` there is none.
+    """
     known = {p.id: p for p in corpus}
 
-    def context(example: Example) -> list[tuple[str, str]]:
+    def context(example: Example) -> list[tuple[str, str]] | None:
+        if random.Random(f"{seed}/closed/{example.question.id}").random() < closed_book:
+            return None
         rng = random.Random(f"{seed}/{example.question.id}")
         hits = retrieve.among(search, known, example.question, count=count, rng=rng, keep_gold=keep_gold)
         return [(h.title, h.text) for h in hits]

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import set_seed
 
 from bench.core import meters
@@ -31,7 +32,7 @@ from bench.core.vocabulary import JSON, Example, Material
 from systems.parts import adapter, examples, lm, retrieve
 from systems.parts.examples import IGNORED, Encoded
 
-VERSION = 3
+VERSION = 4
 Row = dict[str, list[int]]  # as the Trainer takes it; a dev row is marked, so that the tape leaves it out
 
 
@@ -140,7 +141,7 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     unadapted = adapter.left_out(recipe.tuning, model) if recipe.method == "lora" else ()
     model = wrapped(model, recipe)
     tape = Tape(tokenizer.pad_token_id)
-    trainer = Trainer(
+    trainer = _Grouped(
         model=model,
         args=arguments(recipe, folder / "work"),
         train_dataset=rows,
@@ -209,7 +210,12 @@ def encoded(
         device = lm.device_of(recipe.model.device)
         found = retrieve.retriever(material.corpus, raft.embedder, raft.retrieval, store, device=device)
         context = examples.distractors(
-            found.search, material.corpus, count=raft.distractors, keep_gold=raft.keep_gold, seed=recipe.seed
+            found.search,
+            material.corpus,
+            count=raft.distractors,
+            keep_gold=raft.keep_gold,
+            closed_book=raft.closed_book,
+            seed=recipe.seed,
         )
     pairs = examples.pairs(tokenizer, material.train, recipe.prompt, context, window=window)
     if not pairs.rows:
@@ -274,6 +280,19 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         dataloader_pin_memory=False,
         remove_unused_columns=False,
     )
+
+
+class _Grouped(Trainer):
+    """Batches of rows of like lengths, so that little of them is padding. Their order hangs on the seed and the data
+    alone: the Trainer's own grouping draws from the generator that dropout draws from too."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+        rows: Sequence[Row] = train_dataset if train_dataset is not None else self.train_dataset
+        return LengthGroupedSampler(
+            self.args.train_batch_size * self.args.gradient_accumulation_steps,
+            lengths=[len(row["input_ids"]) for row in rows],
+            generator=torch.Generator().manual_seed(self.args.seed),
+        )
 
 
 def callbacks(recipe: Recipe) -> list[TrainerCallback]:

@@ -71,10 +71,11 @@ def test_the_table_holds_every_builtin_kind() -> None:
 def test_contract(name: str, tiny_lm: Path, store: Path) -> None:
     system, used = build(name, tiny_lm, store)
     assert isinstance(system, System)
-    questions = [e.question if name in GIVEN else replace(e.question, gold=()) for e in TASK.test[:5]]
+    questions = [e.question if name in GIVEN else replace(e.question, gold=()) for e in TASK.test[:11]]  # more than a batch
     together, alone = system.answer(questions), [system.answer([q])[0] for q in questions]
-    assert [type(a) for a in together] == [Answer] * 5
-    assert [a.error for a in together] == [None] * 5
+    assert [type(a) for a in together] == [Answer] * 11
+    assert [a.error for a in together] == [None] * 11
+    assert [a.prompt_tokens for a in together] == [a.prompt_tokens for a in alone]
     assert all(a.prompt_tokens and a.completion_tokens is not None for a in together)
     assert [a.hits for a in together] == [a.hits for a in alone]
     assert all((a.hits is not None) == (name in SHOWS) for a in together)

@@ -15,7 +15,7 @@ from bench.core.vocabulary import Example, Hit, Passage, Question
 from bench.data.formats import native
 from systems.parts import chunk, endpoint, examples, index, prompt, retrieve
 from systems.parts.faiss_index import exact_recall
-from tests.conftest import EMBEDDER, MICRO, MINI
+from tests.conftest import EMBEDDER, MICRO, MINI, ROOT
 
 TASK = native.read_folder(MINI)
 TOKENIZER = AutoTokenizer.from_pretrained(MICRO)
@@ -76,6 +76,10 @@ def test_raft_contexts_hold_gold_among_distractors() -> None:
     assert {len(s) for s in shown} == {4} and 0.72 < len(kept) / 300 < 0.88
     assert {s.index("text 0") for s in kept} == {0, 1, 2, 3}  # in every place
     assert shown == [[text for _, text in context(e) or ()] for e in rows]
+    mixed = examples.distractors(search, corpus, count=3, keep_gold=0.8, closed_book=0.3, seed=1)
+    others = [mixed(e) for e in rows]
+    assert 0.2 < sum(o is None for o in others) / 300 < 0.4
+    assert all([text for _, text in o] == s for o, s in zip(others, shown, strict=True) if o is not None)
 
 
 def test_chunking_covers_the_passage(tmp_path: Path) -> None:
@@ -149,6 +153,41 @@ def test_every_mode_finds_the_page(tmp_path: Path, mode: str) -> None:
     )
     assert recall >= 0.9 and all(len(row) == 4 for row in hits)
     assert (found.recall([asked[0].question.text]) is None) == (mode == "bm25")
+
+
+def test_a_second_look_up_finds_what_the_first_page_names(tmp_path: Path) -> None:
+    task = native.read_folder(ROOT / "datasets" / "plant")
+    asked = [e for e in task.test if e.stratum == "two_hop"]
+
+    def recall(hops: int) -> float:
+        retrieval = Retrieval(hops=hops)
+        found = retrieve.retriever(task.corpus, Embedder(name=str(EMBEDDER)), retrieval, Store(tmp_path), device="cpu")
+        hits = found.search([e.question.text for e in asked])
+        assert all(len({h.chunk_id for h in row}) == 4 for row in hits)
+        return sum(
+            len({h.passage_id for h in row} & set(e.question.gold)) / 2 for e, row in zip(asked, hits, strict=True)
+        ) / len(asked)
+
+    assert recall(1) < 0.6 and recall(2) > 0.85
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("The oil of the Dama 11 is Leka, says Mr Vos.", "Leka Mr Vos"),
+        ("nothing new here", ""),
+        ("\u65e5\u672c\u306e\u9996\u90fd", "\u65e5\u672c\u306e\u9996\u90fd"),  # no capitals: all of it
+    ],
+)
+def test_what_is_looked_up_next_by_hand(page: str, words: str) -> None:
+    question = "What is The oil of the Dama 11?"
+    assert retrieve.further(question, Hit("c", "p", page, 1.0)) == f"{question} {words}".strip()
+    assert retrieve.further(question, None) == question
+
+
+def test_more_hops_than_passages_are_refused() -> None:
+    with pytest.raises(ValueError, match="put k to 3 or more"):
+        Retrieval(k=2, hops=3)
 
 
 def test_reranker_reorders(tmp_path: Path, tiny_cross_encoder: Path) -> None:
