@@ -6,29 +6,50 @@ import gzip
 import json
 import logging
 import os
+import platform
 import re
+import shutil
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.core.digest import plain
 from bench.core.errors import UserError
 from bench.core.vocabulary import JSON
 
 _LOG = logging.getLogger("ragtune")
+_HOST = re.sub(r"\W", "-", platform.node()) or "here"
 
 
 def write_text(path: Path, text: str | Iterable[str]) -> None:
     """Write whole or not at all, a piece at a time: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_of(path)
     with part.open("w", encoding="utf-8") as file:
         file.writelines([text] if isinstance(text, str) else text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def part_of(path: Path) -> Path:
+    """Where a file or folder is made before it takes its name, which says who makes it."""
+    return path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.part")
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes of this machine that are gone have left half made in a folder; not in those below it."""
+    for part in folder.glob(f".*.{_HOST}.*.part"):
+        process = part.name.split(".")[-2]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -7,10 +7,11 @@ whose files differ from it, was never finished or was damaged, and is built agai
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from filelock import FileLock
 from bench.core import meters
 from bench.core.digest import digest, file_digest
 from bench.core.errors import UserError
-from bench.core.files import read_json, write_json
+from bench.core.files import part_of, read_json, sweep, write_json
 from bench.core.vocabulary import JSON, Artefact
 
 MANIFEST = "manifest.json"
@@ -72,19 +73,36 @@ class Store:
 
         `make` runs in a temporary folder under a lock that other processes wait for; the result appears
         by one rename. Without the lock two builders would both be right: the later one finds the folder
-        taken and uses what is there.
+        taken and uses what is there. What is there is taken without the lock, also from a store that is read-only.
         """
-        target = self.path(recipe)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(target.name + ".lock")):
-            found = self.find(recipe)
-            if found is None:
-                found = self._build(recipe, make, target)
+        target, found = self.path(recipe), self.find(recipe)
+        if found is None:
+            with self._locked(target, str(recipe["kind"])):
+                sweep(target.parent)
+                found = self.find(recipe) or self._build(recipe, make, target)
         self.used.append(found)
         return target, found
 
+    @contextlib.contextmanager
+    def _locked(self, target: Path, kind: str) -> Iterator[None]:
+        """Alone at an artefact's place. Raises UserError where the store cannot be written."""
+        lock = FileLock(target.with_name(target.name + ".lock"))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except PermissionError as e:
+            raise UserError(
+                f"cannot be written ({e.strerror}), and {kind} is missing from it.",
+                where=str(self.root),
+                remedy="Name a folder that can be written in RAGTUNE_STORE.",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
     def _build(self, recipe: Mapping[str, JSON], make: Callable[[Path], Mapping[str, Any]], target: Path) -> Artefact:
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        part = part_of(target)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         try:

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from bench.core.digest import digest, file_digest
 from bench.core.errors import UserError
-from bench.core.files import read_json, read_state, write_json
+from bench.core.files import read_json, read_state, sweep, write_json
 from bench.core.gpu import gpus
 from bench.core.redact import clean
 from bench.core.store import Store
@@ -143,6 +143,8 @@ def default_store() -> Path:
 
 
 def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outcome:
+    for written in (folder, *(cell_folder(folder, c.id) for c in prepared.cells)):
+        sweep(written)
     todo = [c for c in prepared.cells if not is_done(cell_folder(folder, c.id), prepared.identities[c.id])]
     about = _about(prepared)
     tell.begin(len(prepared.cells))

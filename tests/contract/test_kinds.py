@@ -71,7 +71,9 @@ def test_the_table_holds_every_builtin_kind() -> None:
 def test_contract(name: str, tiny_lm: Path, store: Path) -> None:
     system, used = build(name, tiny_lm, store)
     assert isinstance(system, System)
-    questions = [e.question if name in GIVEN else replace(e.question, gold=()) for e in TASK.test[:11]]  # more than a batch
+    questions = [
+        e.question if name in GIVEN else replace(e.question, gold=()) for e in TASK.test[:11]
+    ]  # more than a batch
     together, alone = system.answer(questions), [system.answer([q])[0] for q in questions]
     assert [type(a) for a in together] == [Answer] * 11
     assert [a.error for a in together] == [None] * 11

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.errors import UserError
+from bench.core.files import part_of
 from bench.core.store import MANIFEST, Store
 
 RECIPE = {"kind": "thing", "version": 1, "x": [1, 2.5, "a"]}
@@ -27,6 +29,35 @@ def test_hit_reports_the_original_cost(tmp_path: Path) -> None:
     assert found.build_s == built.build_s >= 0.05
     assert found.facts == {"count": 5} and found.bytes == 5
     assert found.memory["peak_rss_growth_bytes"] >= 0
+
+
+def test_what_is_there_is_taken_from_a_store_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store(tmp_path).get(RECIPE, make)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # root may write anywhere: permissions alone would not show it
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert Store(tmp_path).get(RECIPE, make)[1].hit
+    with pytest.raises(UserError, match="thing is missing from it.*RAGTUNE_STORE"):
+        Store(tmp_path).get({**RECIPE, "x": []}, make)
+
+
+def test_what_a_dead_process_left_half_made_is_swept(tmp_path: Path) -> None:
+    child = multiprocessing.get_context("spawn").Process(target=print)
+    child.start()
+    child.join()
+    (tmp_path / "thing").mkdir()
+    ours, dead = part_of(tmp_path / "thing" / "a"), part_of(tmp_path / "thing" / "b")
+    dead = dead.with_name(dead.name.replace(str(os.getpid()), str(child.pid)))
+    other = dead.with_name(".b.elsewhere." + str(child.pid) + ".part")  # of another machine, which may be at work
+    for part in (ours, dead, other):
+        part.mkdir()
+    Store(tmp_path).get(RECIPE, make)
+    assert ours.exists() and other.exists() and not dead.exists()
 
 
 def test_another_recipe_is_another_artefact(tmp_path: Path) -> None:
