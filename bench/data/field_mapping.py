@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -25,17 +26,56 @@ class Fields(Block):
     id: str | None = Field(None, description="Unset: the key of an object of records, or the record's number.")
     question: str = "question"
     answers: str = Field("answers", description="A string or a list; missing or empty: unanswerable.")
-    passages: str | None = Field(None, description="A string or a list of strings: the gold passages.")
+    passages: str | None = Field(
+        None,
+        description="A string or a list of strings: the gold passages, or their ids where `corpus_path` is given.",
+    )
     group: str | None = Field(None, description="Unset: records that share a passage are one group.")
     stratum: str | None = None
 
 
-def mapped(name: str, test: Iterable[Row], train: Iterable[Row], fields: Fields, choices: tuple[str, ...]) -> Task:
-    """The records as a task, equal passages merged. Raises UserError naming the record."""
-    corpus: dict[str, Passage] = {}
+class PageFields(Block):
+    """Which field of a record of the corpus means what."""
+
+    id: str = "id"
+    text: str = "text"
+    title: str | None = None
+    group: str | None = Field(None, description="Unset: each passage is a group of its own.")
+
+
+def corpus_of(rows: Iterable[Row], fields: PageFields) -> dict[str, Passage]:
+    """id -> passage. Raises UserError naming each record that has no text or the id of another."""
+    named = {n: path for n, path in fields.model_dump().items() if path}
+    seen: dict[str, str] = {}
+
+    def passage(row: Row) -> Passage:
+        where, _, record = row
+        flat = {n: _at(record, path, where, optional=n in ("title", "group")) for n, path in named.items()}
+        ident = text_of(flat, "id", where)
+        if ident in seen:
+            raise UserError(f"a second passage has the id {ident!r}.", where=where, remedy=f"The first: {seen[ident]}.")
+        seen[ident] = where
+        title, group = (str(flat.get(n) or "") for n in ("title", "group"))
+        return Passage(ident, text_of(flat, "text", where), title, group or ident)
+
+    return {p.id: p for p in every(passage, rows)}
+
+
+def mapped(
+    name: str,
+    test: Iterable[Row],
+    train: Iterable[Row],
+    fields: Fields,
+    choices: tuple[str, ...],
+    known: Mapping[str, Passage] | None = None,
+) -> Task:
+    """The records as a task, equal passages merged, or with the passages `known` by id. Raises UserError naming the
+    record."""
+    corpus = dict(known or {})
     test, train = list(test), list(train)
     _check_answers([*test, *train], fields.answers)
-    examples = every(lambda row: _example(row, fields, choices, corpus), [*test, *train])
+    passages = _named if known is not None else _merged
+    examples = every(lambda row: _example(row, fields, choices, partial(passages, corpus)), [*test, *train])
     tests, trains = tuple(examples[: len(test)]), tuple(examples[len(test) :])
     if not corpus and not fields.passages:
         raise UserError(
@@ -57,8 +97,31 @@ def _check_answers(rows: Sequence[Row], path: str) -> None:
         )
 
 
-def _example(row: Row, fields: Fields, choices: tuple[str, ...], corpus: dict[str, Passage]) -> Example:
-    """One record as an example; its passages are added to the corpus."""
+def _merged(corpus: dict[str, Passage], texts: Sequence[str], group: str, where: str) -> list[Passage]:
+    """The passages of these texts, added to the corpus where they are new."""
+    made = [Passage("c-" + digest(text)[:12], text, "", group) for text in texts]
+    return [corpus.setdefault(p.id, p) for p in made]
+
+
+def _named(corpus: Mapping[str, Passage], ids: Sequence[str], group: str, where: str) -> list[Passage]:
+    """The passages of these ids. Raises UserError for an id that the corpus lacks."""
+    if unknown := [i for i in ids if i not in corpus]:
+        near = difflib.get_close_matches(unknown[0], corpus, 1, 0.6)
+        raise UserError(
+            f"no passage of the corpus has the id {unknown[0]!r}.",
+            where=where,
+            remedy=f"The nearest is {near[0]!r}." if near else "Check `fields.passages` and `corpus_fields.id`.",
+        )
+    return [corpus[i] for i in ids]
+
+
+def _example(
+    row: Row,
+    fields: Fields,
+    choices: tuple[str, ...],
+    passages: Callable[[Sequence[str], str, str], list[Passage]],
+) -> Example:
+    """One record as an example."""
     where, default_id, record = row
     named = {n: path for n, path in fields.model_dump().items() if path}
     flat = {n: _at(record, path, where, optional=n == "answers") for n, path in named.items()}
@@ -67,12 +130,10 @@ def _example(row: Row, fields: Fields, choices: tuple[str, ...], corpus: dict[st
     outside = [a for a in answers if choices and a not in choices]
     if outside:
         raise UserError(f"answer {outside[0]!r} is not one of the choices {list(choices)}.", where=where)
-    gold = []
     group = str(flat["group"]) if fields.group else ""
-    for text in strings(flat, "passages", where):
-        passage = Passage("c-" + digest(text)[:12], text, "", group or ident)
-        gold.append(corpus.setdefault(passage.id, passage).id)
-    group = group or (corpus[gold[0]].group if gold else ident)
+    found = passages(strings(flat, "passages", where), group or ident, where)
+    gold = [p.id for p in found]
+    group = group or (found[0].group if found else ident)
     default_stratum = "answerable" if answers else "unanswerable"
     stratum = str(flat["stratum"]) if fields.stratum else default_stratum
     question = Question(ident, text_of(flat, "question", where), tuple(dict.fromkeys(gold)), choices)

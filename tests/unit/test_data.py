@@ -293,6 +293,33 @@ def test_records_that_share_a_passage_stay_on_one_side(tmp_path: Path) -> None:
         assert not sides[0] & sides[1]
 
 
+def test_records_with_a_corpus_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "pages.csv").write_text("key,body,name\na,one,First\nb,two,\nunasked,three,\n")
+    asked = [{"question": "q?", "answers": "one", "p": ["a", "b"]}, {"question": "r?", "answers": [], "p": []}]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(r) + "\n" for r in asked))
+    options = {
+        "format": "records",
+        "path": str(tmp_path / "r.jsonl"),
+        "corpus_path": str(tmp_path / "pages.csv"),
+        "corpus_fields": {"id": "key", "text": "body", "title": "name"},
+        "fields": {"passages": "p"},
+        "test_share": 1.0,
+    }
+    task = read(tmp_path, **options)
+    assert [(p.id, p.text, p.title) for p in task.corpus] == [
+        ("a", "one", "First"),
+        ("b", "two", ""),
+        ("unasked", "three", ""),
+    ]
+    assert [e.question.gold for e in task.test] == [("a", "b"), ()]
+    (tmp_path / "r.jsonl").write_text(json.dumps({"question": "q?", "answers": "x", "p": "unaskd"}) + "\n")
+    with pytest.raises(UserError, match=r"no passage of the corpus has the id 'unaskd'. The nearest is 'unasked'"):
+        read(tmp_path, **options)
+    (tmp_path / "pages.csv").write_text("key,body,name\na,one,\na,two,\n")
+    with pytest.raises(UserError, match="a second passage has the id 'a'"):
+        read(tmp_path, **options)
+
+
 def test_broken_tables_are_explained(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes("question,answers\nGr\xfc\xdfe?,a\n".encode("latin-1"))
     (tmp_path / "x.parquet").write_bytes(b"PAR1 no")

@@ -132,12 +132,14 @@ def test_every_example_of_data_reads(title: str, tmp_path: Path, monkeypatch: py
     for name, text in re.findall(r"```\w+ (\S+\.\w+)\n(.*?)```", SECTIONS[title], re.S):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    (block,) = re.findall(r"```yaml dataset\n(.*?)```", SECTIONS[title], re.S)
-    spec = parse(raw_spec(dataset=yaml.safe_load(block)), folder=tmp_path)
-    prepared = prepare(spec, Store(tmp_path / "store"))
     form = re.search(r"\(`(\w+)`\)", title)
-    assert form and spec.dataset.format == form[1] and not prepared.task.notes  # type: ignore[attr-defined]
-    assert all(e.answers is None or not e.answers or e.question.gold for e in prepared.task.test)
+    blocks = re.findall(r"```yaml dataset\n(.*?)```", SECTIONS[title], re.S)
+    for block in blocks:
+        spec = parse(raw_spec(dataset=yaml.safe_load(block)), folder=tmp_path)
+        prepared = prepare(spec, Store(tmp_path / "store"))
+        assert form and spec.dataset.format == form[1] and not prepared.task.notes  # type: ignore[attr-defined]
+        assert all(e.answers is None or not e.answers or e.question.gold for e in prepared.task.test)
+    assert blocks
 
 
 def test_data_describes_every_format() -> None:

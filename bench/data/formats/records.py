@@ -12,7 +12,7 @@ from pydantic import Field
 from bench.core.errors import UserError
 from bench.core.files import read_json, read_jsonl
 from bench.core.vocabulary import JSON
-from bench.data.field_mapping import Fields, Row, mapped
+from bench.data.field_mapping import Fields, PageFields, Row, corpus_of, mapped
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
 
@@ -22,12 +22,14 @@ fingerprint = file_fingerprint
 class Records(Source):
     """JSON, JSONL, CSV or Parquet records with a field mapping."""
 
-    path_keys: ClassVar[tuple[str, ...]] = ("path", "train_path", "test_ids")
+    path_keys: ClassVar[tuple[str, ...]] = ("path", "train_path", "corpus_path", "test_ids")
 
     format: Literal["records"]
     path: str
     train_path: str | None = None
+    corpus_path: str | None = Field(None, description="Records of passages; `fields.passages` then names their ids.")
     fields: Fields = Fields()
+    corpus_fields: PageFields = PageFields()
     choices: tuple[str, ...] = Field((), description="The closed set of answers, if it is one.")
     test_ids: str | None = Field(None, description="JSON list, or object keyed by id, of the test questions.")
 
@@ -36,7 +38,8 @@ def read(source: Records, origin: JSON) -> Task:
     """The records as a task; `test_ids` says which are the test. Raises UserError naming the record."""
     test = list(rows(Path(source.path)))
     train = list(rows(Path(source.train_path))) if source.train_path else []
-    task = mapped(Path(source.path).stem, test, train, source.fields, source.choices)
+    known = corpus_of(rows(Path(source.corpus_path)), source.corpus_fields) if source.corpus_path else None
+    task = mapped(Path(source.path).stem, test, train, source.fields, source.choices, known)
     return task if source.test_ids is None else _officially_split(task, source.test_ids)
 
 
