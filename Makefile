@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test check lint types contracts test-slow attacks mutants aa bench real-data micro validity wheel clean
+.PHONY: setup demo test check lint types contracts test-slow attacks audit mutants aa bench real-data micro validity wheel clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,11 @@ test-slow: setup
 # every attack and fault that is held off, a line each
 attacks: setup
 	$(BIN)/python -m pytest tests/faults -v --no-header
+
+# known holes in the packages that are installed; asks the public index
+audit: setup
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --local --skip-editable
 
 # faults put into what decides: the tests must notice nine of ten; hours on two cores
 mutants: setup

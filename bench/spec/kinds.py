@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
+import importlib.util
 import pkgutil
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from bench.core.digest import file_digest
+from bench.core.digest import digest, file_digest
 from bench.core.errors import UserError
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, System, SystemConfig
@@ -97,12 +100,49 @@ def load(name: str, where: str = "") -> Kind:
 
 
 def source(name: str) -> str | None:
-    """sha256 of the source of a kind of one's own: other code is another system. None for those of ragtune, whose
-    recipes have versions."""
+    """Digest of the source of a kind of one's own, and of what it imports that is neither installed nor ragtune's: other
+    code is another system. None for the kinds of ragtune, whose recipes have versions."""
     if "." not in name:
         return None
     path = importlib.import_module(name).__file__
-    return file_digest(Path(path)) if path else None
+    return digest([file_digest(p) for p in sorted(_reached(name, Path(path)))]) if path else None
+
+
+def _reached(name: str, path: Path) -> dict[Path, str]:
+    """The files of a module and of every module of the user's own that it imports, at any depth."""
+    found: dict[Path, str] = {path: name}
+    todo = [path]
+    while todo:
+        at = todo.pop()
+        for other in _imported(found[at], at):
+            file = _own_file(other)
+            if file is not None and file not in found:
+                found[file] = other
+                todo.append(file)
+    return found
+
+
+def _imported(name: str, path: Path) -> Iterator[str]:
+    """Every module that a module's source names in an import; of `from x import y`, both x and x.y."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package or None)
+            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
+
+
+def _own_file(name: str) -> Path | None:
+    """The Python file of a module of the user's own; None for one that is installed, ragtune's, or no module."""
+    if name.partition(".")[0] in ("bench", "systems", *sys.stdlib_module_names):
+        return None
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, AttributeError, ValueError):  # `x.y` where y is no module
+        return None
+    path = Path(found.origin) if found and found.origin and found.origin.endswith(".py") else None
+    return path if path is not None and "site-packages" not in path.parts else None
 
 
 def _unbuilt(config: SystemConfig, material: Material, store: Store) -> System:

@@ -287,7 +287,7 @@ class _Grouped(Trainer):
     alone: the Trainer's own grouping draws from the generator that dropout draws from too."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
-        rows: Sequence[Row] = train_dataset if train_dataset is not None else self.train_dataset
+        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
         return LengthGroupedSampler(
             self.args.train_batch_size * self.args.gradient_accumulation_steps,
             lengths=[len(row["input_ids"]) for row in rows],

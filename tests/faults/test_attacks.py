@@ -22,9 +22,10 @@ from bench.execution.run import run
 from bench.gate import snapshot
 from bench.metrics import text
 from bench.report import report
+from bench.spec import kinds
 from bench.spec.cells import cells
 from bench.verdict.score import score
-from tests.conftest import EMBEDDER, MINI, raw_spec
+from tests.conftest import EMBEDDER, MINI, ROOT, raw_spec
 
 BOMB = "\n".join(
     ["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
@@ -72,6 +73,28 @@ def test_other_code_of_a_kind_is_another_cell(tmp_path: Path, monkeypatch: pytes
     changed.write_text("other = 1")
     monkeypatch.setattr("tests.kinds.echo.__file__", str(changed))
     assert cell.identity("task", spec.measure) != before
+
+
+@pytest.mark.parametrize("changed", ["near.py", "deep/further.py"])
+def test_other_code_that_a_kind_imports_is_another_cell(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = f"own_{changed[:4].strip('.')}"  # a module stays imported
+    kind = (ROOT / "tests/kinds/echo.py").read_text() + "\n\ndef later() -> None:\n    from . import near\n"
+    for name, code in {
+        "__init__.py": "",
+        "kind.py": kind,
+        "near.py": f"import numpy\nfrom {own}.deep.further import x\n",
+        "deep/__init__.py": "",
+        "deep/further.py": "x = 1\n",
+    }.items():
+        (tmp_path / own / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / own / name).write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = kinds.source(f"{own}.kind")
+    assert before == kinds.source(f"{own}.kind") != kinds.source("tests.kinds.echo")
+    (tmp_path / own / changed).write_text("x = 2\n")
+    assert kinds.source(f"{own}.kind") != before
 
 
 # one system's records under another's name
