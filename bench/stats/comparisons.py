@@ -28,7 +28,7 @@ from bench.stats.bootstrap import (
     two_level,
 )
 from bench.stats.intervals import FEW, RESAMPLES, wilson
-from bench.stats.planning import ALPHA, Plan, more_questions, needed, plan
+from bench.stats.planning import ALPHA, Plan, more_questions, needed, needed_within, plan
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 PERMUTATIONS = 9999
@@ -71,7 +71,8 @@ class Pair:
     `won` and `lost` are the sums of the differences either way; `effect` is their mean over their standard deviation.
     `n80` and `n90` are the questions that find a difference of this size with that power at the 5% level, with the
     seeds as they are; `seeds90` the seeds, with the questions as they are; `both90` (questions, seeds). None where that
-    is not enough, or no difference was seen. `non_inferior`: `a` is worse by no more than the margin.
+    is not enough, or no difference was seen. `within90` are the questions that show with 90% power that a difference of
+    this size is within the margin, with the seeds as they are. `non_inferior`: `a` is worse by no more than the margin.
     """
 
     a: str
@@ -98,6 +99,7 @@ class Pair:
     p_margin_holm: float | None = None
     seeds90: int | None = None
     both90: tuple[int, int] | None = None
+    within90: int | None = None
 
 
 Names = Sequence[tuple[str, str]]
@@ -217,6 +219,7 @@ def _pair(
         p_value, test = found.p, "t on the two-level bootstrap"
         n80 = more_questions(found, count, power=0.8, family=family)
         planned = plan(found, count, power=0.9, family=family)
+        of_seeds, of_questions = found.seed_variance, found.question_variance
     else:
         p_value, test = exact_or_permuted(by_question, panel, seed)
         error = cluster_error(panel.sums(by_question[None])[:, 0], panel.counts)
@@ -225,6 +228,7 @@ def _pair(
             for power in (0.8, 0.9)
         )
         planned = Plan(n90)
+        of_seeds, of_questions = 0.0, error**2
     low, high = found.interval(0.95)
     ways = arms[0] if len(arms) == 1 else by_question[None]
     return Pair(
@@ -250,6 +254,11 @@ def _pair(
         p_margin=None if margin is None else max(found.one_sided(-margin)[0], found.one_sided(margin)[1]),
         seeds90=planned.seeds,
         both90=planned.both,
+        within90=None
+        if margin is None
+        else needed_within(
+            mean, margin, count, lambda more: math.sqrt(of_seeds + of_questions / more), power=0.9, family=family
+        ),
     )
 
 

@@ -36,6 +36,34 @@ def needed(difference: float, variance: float, *, power: float, family: int = 1)
     return math.ceil(z * z * variance / difference**2 - 1e-9)
 
 
+def needed_within(
+    difference: float,
+    margin: float,
+    questions: int,
+    error: Callable[[float], float],
+    *,
+    power: float,
+    family: int = 1,
+) -> int | None:
+    """Questions to show with this power that a difference as large as the one seen is within the margin.
+
+    By two one-sided tests (Schuirmann 1987), each at the level corrected by Bonferroni; `error` is the standard error of
+    the difference at so many times the `questions`. None where the difference is not smaller than the margin, or where
+    no number of questions is enough, as where seeds are the larger part of the error.
+    """
+    if not abs(difference) < margin or not math.isfinite(error(1.0)):
+        return None
+    least = float(distributions.norm.ppf(1 - ALPHA / family))
+
+    def shows(more: float) -> bool:
+        at = error(more) or math.ulp(0.0)
+        sides = ((margin - difference) / at - least, (margin + difference) / at - least)
+        return float(sum(distributions.norm.cdf(side) for side in sides)) - 1 >= power
+
+    more = _least(shows)
+    return None if more is None else math.ceil(more * questions - 1e-6)
+
+
 def plan(found: Spread, questions: int, *, power: float, family: int = 1) -> Plan:
     """The plan for a difference over questions and seeds, of which `found` has the two variances apart.
 

@@ -98,6 +98,9 @@ def _takes(found: Recommendation) -> str:
     pairs = [pair for pair in found.against if pair.b in found.among]
     seen = [pair for pair in pairs if _has_plan(pair)]
     unseen = [pair.b for pair in pairs if not _has_plan(pair)]
+    within = [pair.within90 for pair in pairs if pair.within90]
+    if not seen and pairs and len(within) == len(pairs):
+        return f"about {max(within):,} questions are needed to show that they differ by less than {pairs[0].margin}"
     if not seen:
         return "no difference was seen between them, so the number of questions needed cannot be estimated"
     rest = f"; no difference that more data would show was seen from {listed(unseen)}" if unseen else ""

@@ -9,7 +9,7 @@ from statsmodels.stats.multitest import multipletests
 
 from bench.stats import intervals
 from bench.stats.comparisons import Panel, compare, holm, joint, mcnemar
-from bench.stats.planning import needed
+from bench.stats.planning import needed, needed_within
 
 Rows = np.ndarray
 
@@ -60,6 +60,24 @@ def test_planned_questions_find_the_effect() -> None:
             found[share] += compare(panel(a, b, k), resamples=50)[0].verdict == "better"
     assert found[1.0] / 300 >= 0.9 - 2 * math.sqrt(0.09 / 300)
     assert found[0.5] / 300 < 0.75  # half of the questions are too few
+
+
+def test_planned_questions_show_equivalence() -> None:
+    """Equal systems at 20% discordance: (1.645 + 1.645)^2 .2 / .05^2 = 866 questions show 5 points with 90% power."""
+
+    def error(more: float) -> float:
+        return math.sqrt(0.2 / 100 / more)
+
+    assert needed_within(0.0, 0.05, 100, error, power=0.9) == pytest.approx(866, abs=2)
+    assert (needed_within(0.02, 0.05, 100, error, power=0.9) or 0) > 1800
+    assert needed_within(0.05, 0.05, 100, error, power=0.9) is None  # as large as the margin
+    assert needed_within(0.0, 0.05, 100, lambda more: 0.1 + error(more), power=0.9) is None  # of seeds
+    rng, found = np.random.default_rng(8), {866: 0, 433: 0}
+    for n in found:
+        for _ in range(300):
+            a, b = outcomes(rng, n, 1, 0.0, 0.1, 0.1)
+            found[n] += compare(panel(a, b, n), margin=0.05, resamples=200)[0].verdict == "equivalent"
+    assert found[866] / 300 >= 0.9 - 2 * math.sqrt(0.09 / 300) and found[433] / 300 < 0.75
 
 
 def test_planned_questions_count_the_clustering() -> None:
