@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import statistics
 import subprocess
 import time
 from collections.abc import Callable
@@ -46,16 +47,39 @@ SETTINGS = {
 }
 
 
-def for_cells(threads: int | None) -> dict[str, str]:
-    """The environment that cells run in. `threads` is of every numeric library; None: one for each core.
+def for_cells(threads: int) -> dict[str, str]:
+    """The environment that cells run in, with so many threads of every numeric library.
 
     Cells see one GPU: with several, the Trainer would split batches of some systems and not of others.
     """
-    count = str(
-        threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
-    )
     one_gpu = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
-    return {**os.environ, **SETTINGS, **one_gpu, **dict.fromkeys(THREAD_VARIABLES, count)}
+    return {**os.environ, **SETTINGS, **one_gpu, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+
+
+@functools.cache
+def calibrated_threads() -> int:
+    """The threads that matrix products are quickest with now, once a process: one a core on an idle machine.
+
+    Beside other work threads wait for the slowest of them at every product, and two can take ten times as long as one.
+    Of counts that are within a tenth of the quickest it is the smallest.
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    matrix = np.full((256, 256), 0.5, np.float32)
+
+    def work() -> None:
+        for _ in range(40):
+            matrix @ matrix
+
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    counts = sorted({usable, *(2**n for n in range(usable.bit_length()) if 2**n <= usable)})
+    seconds = {}
+    for count in counts:
+        with threadpool_limits(count):
+            work()
+            seconds[count] = statistics.median(_seconds(work, 9))
+    return next(count for count in counts if seconds[count] <= 1.1 * min(seconds.values()))
 
 
 def version(package: str) -> str | None:
@@ -66,9 +90,8 @@ def version(package: str) -> str | None:
         return None
 
 
-def describe(threads: int | None) -> dict[str, JSON]:
+def describe(threads: int) -> dict[str, JSON]:
     """Where a run happens, as run.json tells it."""
-    cells = for_cells(threads)
     return {
         "python": platform.python_version(),
         "os": platform.platform(),
@@ -76,7 +99,7 @@ def describe(threads: int | None) -> dict[str, JSON]:
         "commit": commit(),
         "cpu": processor(),
         "cores": psutil.cpu_count(logical=False),
-        "threads": int(cells["OMP_NUM_THREADS"]),
+        "threads": threads,
         "memory_bytes": psutil.virtual_memory().total,
         "settings": SETTINGS,
         "gpus": gpus(),
@@ -104,18 +127,18 @@ def peaks(threads: int) -> dict[str, float]:
 
     with threadpool_limits(threads), ThreadPoolExecutor(threads) as pool:
         return {
-            "flops_per_s": 2 * side**3 / _quickest(lambda: matrix @ matrix),
-            "bytes_per_s": 2 * source.nbytes / _quickest(copy),
+            "flops_per_s": 2 * side**3 / min(_seconds(lambda: matrix @ matrix)),
+            "bytes_per_s": 2 * source.nbytes / min(_seconds(copy)),
         }
 
 
-def _quickest(work: Callable[[], object], rounds: int = 8) -> float:
+def _seconds(work: Callable[[], object], rounds: int = 8) -> list[float]:
     seconds = []
     for _ in range(rounds):
         begin = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - begin)
-    return min(seconds)
+    return seconds
 
 
 def load() -> list[float] | None:

@@ -152,7 +152,7 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
         for cell in prepared.cells:
             tell.end(cell.id, None, True)
         return Outcome(folder, "complete", 0, {})
-    header = about | _start(prepared)
+    header = about | _start(prepared, _threads(prepared, folder))
     write_json(folder / "run.json", {**header, "status": "incomplete"})
     try:
         _run_cells(prepared, todo, folder, store, tell, machine=_machine(header["environment"]))
@@ -180,9 +180,21 @@ def _is_as_written(folder: Path, files: Mapping[str, str]) -> bool:
     return all((folder / name).is_file() and file_digest(folder / name) == known for name, known in files.items())
 
 
-def _start(prepared: Prepared) -> dict[str, JSON]:
+def _threads(prepared: Prepared, folder: Path) -> int:
+    """As many as the spec says, or as the cells had that are there already; else what is quickest on this machine now."""
+    asked = prepared.spec.measure.threads
+    if asked is not None:
+        return asked
+    for cell in prepared.cells:
+        result = read_state(cell_folder(folder, cell.id) / "result.json") or {}
+        if result.get("identity") == prepared.identities[cell.id] and result.get("environment"):
+            return int(result["environment"]["threads"])
+    return environment.calibrated_threads()
+
+
+def _start(prepared: Prepared, threads: int) -> dict[str, JSON]:
     """What is known when a run begins: when and where it is, and which questions training has seen."""
-    described = environment.describe(prepared.spec.measure.threads)
+    described = environment.describe(threads)
     return {
         "leaks": leaks(prepared.task.train, prepared.task.test),
         "asked_again": asked_again(prepared.task.train, prepared.task.test),
@@ -190,7 +202,7 @@ def _start(prepared: Prepared) -> dict[str, JSON]:
         "started": time.time(),
         "load_start": environment.load(),
         "environment": described,
-        "peaks": environment.peaks(described["threads"]),
+        "peaks": environment.peaks(threads),
     }
 
 
@@ -205,7 +217,7 @@ def _run_cells(
 ) -> None:
     """Run the cells that are not done, one after the other, and time all systems in rounds."""
     measure = prepared.spec.measure
-    variables = environment.for_cells(measure.threads)
+    variables = environment.for_cells(machine["threads"])
     forked = prepared.cells if measure.rounds else todo  # turns are of cells that were done before, too
     with executor(variables, folder / "server.log", _preload(forked)) as server:
         for number, cell in enumerate(prepared.cells, 1):

@@ -7,17 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import yaml
 from pydantic import TypeAdapter
 
 from bench.core.errors import UserError
 from bench.core.files import write_text
+from bench.core.gpu import gpus
+from bench.core.normalisation import Language, likely_language
 from bench.data import formats
 from bench.data.formats import AnySource
 from bench.data.formats.records import rows
 from bench.data.source import Source
 
-LONG = 180  # words of a passage, beyond which embedders of 256 tokens cut it
+SHARE = 0.8  # of the memory of a machine that a model may take
 RECORDS = (".json", ".jsonl", ".csv", ".parquet")
 
 TEMPLATE = """\
@@ -31,10 +34,11 @@ dataset:
   # a source without a training split is split by document, never by question; what is named a test is not split
   {share}test_share: 0.5
   seed: 0
-  # max_test: 400              # fewer questions, wider intervals
+{language}  # max_test: 400              # fewer questions, wider intervals
 
 model:
   name: {model}                # a folder or hub id that AutoModelForCausalLM loads
+  # {machine}
   # base_url: http://localhost:8000/v1   # or an OpenAI-compatible endpoint, for systems that need no weights
 
 embedder:
@@ -45,10 +49,11 @@ generation:
   batch_size: 8
 
 retrieval:
-  k: 4
+  k: {k}
   # index: faiss_flat          # faiss_ivf, faiss_hnsw, hnswlib; flat is fastest below some 50,000 chunks
   # mode: dense                # bm25, fused
-  {chunking}chunking: {{ size: 800, overlap: 100 }}   # characters; or each passage is one chunk
+  # chunking: auto             # only what exceeds the embedder's window is cut; or {{ size: 800, overlap: 100 }}, in characters
+  # hops: 2                    # look up again by the names in the first passage, for questions over several documents
 
 tuning:
   rank: 16
@@ -66,6 +71,11 @@ systems:
   # - {{ name: qlora, kind: qlora }}
   # - {{ name: raft, kind: raft }}
   - {{ name: hybrid, kind: hybrid, rag: rag, adapter: lora }}
+
+# needs:                       # what a system must keep to, before quality counts; `ragtune schema` has them all
+#   p90_latency_s: 2.0
+#   memory_bytes: 16.0e9
+#   provenance: true           # the source of each answer must be shown
 
 seeds: [1]                     # three or more, to know how much of a difference is luck of training
 
@@ -92,7 +102,9 @@ def write(path: Path, *, data: str, questions: str | None, model: str, embedder:
         name=name,
         dataset="\n".join(f"  {line}" for line in lines),
         share="# " if chosen.is_a_test else "",
-        chunking="" if chosen.chunking else "# ",
+        language="" if chosen.language == "en" else f"  language: {chosen.language}\n",
+        machine=_machine(),
+        k=chosen.k,
         model=json.dumps(model),
         embedder=json.dumps(embedder),
         prompt=MICRO_PROMPT if model == "micro" else "",
@@ -110,9 +122,10 @@ def _named(data: Path) -> str:
 class Chosen:
     """What the data suggests, and a line that says why."""
 
-    chunking: bool
     is_a_test: bool
     why: str
+    language: Language = "en"
+    k: int = 4
 
 
 def _chosen(lines: Sequence[str], base: Path) -> Chosen:
@@ -123,17 +136,35 @@ def _chosen(lines: Sequence[str], base: Path) -> Chosen:
     try:
         task = formats.read(located, {})
     except UserError as e:
-        return Chosen(False, located.is_a_test, f"the data does not read yet, so mend the block `dataset`: {e}")
-    words = [len(passage.text.split()) for passage in task.corpus] or [0]
+        return Chosen(located.is_a_test, f"the data does not read yet, so mend the block `dataset`: {e}")
+    words = sorted(len(passage.text.split()) for passage in task.corpus) or [0]
     asked = (*task.train, *task.dev, *task.test)
     answered = sum(bool(example.answers) for example in asked)
-    long = max(words) > LONG
-    cut = f"passages are cut into chunks, for the longest has {max(words):,} words" if long else "passages stay whole"
+    language = likely_language(" ".join(passage.text[:500] for passage in task.corpus[:200]))
+    gold = sorted(len(example.question.gold) for example in asked) or [0]
+    k = min(20, max(4, 2 * gold[int(0.9 * (len(gold) - 1))]))
     return Chosen(
-        long,
         located.is_a_test,
         f"{block['format']} data with {len(task.corpus):,} passages and {len(asked):,} questions, {answered:,} of them "
-        f"with an answer; {cut}.",
+        f"with an answer; language {language}; passages have {words[len(words) // 2]:,} words in the median, "
+        f"{words[-1]:,} at most, and what exceeds the embedder's window is cut; k = {k}, twice the passages that a "
+        "question needs, and 4 at least.",
+        language,
+        k,
+    )
+
+
+def _machine() -> str:
+    """The models that this machine can hold: 2 bytes a parameter on a GPU and 4 on a processor, half as much again for an
+    adapter, its gradients and activations, and with moments and gradients 16 bytes in full tuning."""
+    cards = gpus()
+    memory = cards[0]["memory_bytes"] if cards else psutil.virtual_memory().total
+    size = 2 if cards else 4
+    held, tuned, full = (SHARE * memory / each / 1e9 for each in (size, 1.5 * size, 16))
+    where = str(cards[0]["name"]) if cards else "no GPU"
+    return (
+        f"this machine ({memory / 1e9:.0f} GB, {where}) holds models of about {held:.2g} billion parameters, "
+        f"{tuned:.2g} with LoRA, {full:.2g} in full tuning"
     )
 
 

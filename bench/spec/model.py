@@ -34,7 +34,9 @@ class Measure(Block):
     timeout_s: float = Field(
         3600.0, gt=0, description="Time limit of one cell in seconds; after it the cell's processes are killed."
     )
-    threads: PositiveInt | None = Field(None, description="Threads of every numeric library; unset: one per core.")
+    threads: PositiveInt | None = Field(
+        None, description="Threads of every numeric library; unset: as many as are quickest when the run begins."
+    )
 
 
 class Prices(Block):

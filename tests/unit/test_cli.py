@@ -157,7 +157,8 @@ def test_init_without_a_terminal_asks_nothing(tmp_path: Path) -> None:
     )
     spec = (tmp_path / "s.yaml").read_text()
     assert "fields: {question: QUERY, answers: final_decision, passages: context}" in spec
-    assert re.search("^  chunking:", spec, re.M) and re.search("^  test_share: 0.5", spec, re.M)
+    assert re.search("^  k: 4", spec, re.M) and re.search("^  test_share: 0.5", spec, re.M)
+    assert "300 at most" in done.stdout and re.search(r"# this machine \(\d+ GB, .*billion parameters", spec)
     nothing = ragtune("init", "t.yaml", cwd=tmp_path)
     assert nothing.returncode == 2 and "Give --data PATH, or --example DIR" in nothing.stderr
     (tmp_path / "odd.json").write_text('[{"a": 1}]')

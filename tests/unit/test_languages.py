@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.normalisation import normalise
+from bench.core.normalisation import likely_language, normalise
 from bench.execution.run import run
 from bench.metrics import grounding, text
 from bench.metrics.abstention import abstains
@@ -66,3 +66,22 @@ def test_a_dataset_says_its_language(tmp_path: Path) -> None:
     assert means == {"en": 0.0, "es": 1.0}
     records = (tmp_path / "r" / "es" / "records.jsonl").read_text()
     assert '"language": "es"' in records
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("The pump of the hall runs at 14 rpm, and a valve opens.", "en"),
+        ("Die Pumpe der Halle l\u00e4uft mit 14 U/min, und ein Ventil \u00f6ffnet.", "de"),
+        ("La bomba de la sala gira a 14 rpm y las v\u00e1lvulas se abren en el muro.", "es"),
+        ("Les pompes du hall et l'eau des cuves, une vanne s'ouvre.", "fr"),
+        ("De pomp van het gebouw draait, een klep opent de leiding.", "nl"),
+        ("\u30dd\u30f3\u30d7\u306f\u6bce\u520614\u56de\u8ee2\u3059\u308b\u3002", "ja"),
+        ("\u6cf5\u6bcf\u5206\u949f\u8f6c14\u5708\u3002", "zh"),
+        ("\u0627\u0644\u0645\u0636\u062e\u0629 \u062a\u062f\u0648\u0631", "ar"),
+        ("\u041d\u0430\u0441\u043e\u0441 \u0440\u0430\u0431\u043e\u0442\u0430\u0435\u0442", "other"),
+        ("Resini 63: 14 Nm", "en"),
+    ],
+)
+def test_the_likely_language_by_hand(text: str, language: str) -> None:
+    assert likely_language(text) == language
