@@ -156,7 +156,7 @@ BATCHES = 4  # of the model, that a system is given at once: it may put prompts 
 def batches(test: Sequence[Example], *, alone: int, size: int) -> list[list[Example]]:
     """The order of answering: `alone` questions one at a time, the others `size` times BATCHES at once.
 
-    It is the same at every resume. Which questions go first is drawn once, so that latency is not of the first document only.
+    The same at every resume. Which questions go first is drawn once, so that latency is not of the first document only.
     """
     order = list(test)
     random.Random("batches").shuffle(order)

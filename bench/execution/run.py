@@ -181,7 +181,7 @@ def _is_as_written(folder: Path, files: Mapping[str, str]) -> bool:
 
 
 def _threads(prepared: Prepared, folder: Path) -> int:
-    """As many as the spec says, or as the cells had that are there already; else what is quickest on this machine now."""
+    """As many as the spec says, or as the cells had that are there already; else what is quickest here and now."""
     asked = prepared.spec.measure.threads
     if asked is not None:
         return asked

@@ -52,7 +52,7 @@ retrieval:
   k: {k}
   # index: faiss_flat          # faiss_ivf, faiss_hnsw, hnswlib; flat is fastest below some 50,000 chunks
   # mode: dense                # bm25, fused
-  # chunking: auto             # only what exceeds the embedder's window is cut; or {{ size: 800, overlap: 100 }}, in characters
+  # chunking: auto             # cut what exceeds the embedder's window; or {{ size: 800, overlap: 100 }}, in characters
   # hops: 2                    # look up again by the names in the first passage, for questions over several documents
 
 tuning:
@@ -155,8 +155,11 @@ def _chosen(lines: Sequence[str], base: Path) -> Chosen:
 
 
 def _machine() -> str:
-    """The models that this machine can hold: 2 bytes a parameter on a GPU and 4 on a processor, half as much again for an
-    adapter, its gradients and activations, and with moments and gradients 16 bytes in full tuning."""
+    """The models that this machine can hold.
+
+    A parameter takes 2 bytes on a GPU and 4 on a processor, half as much again with an adapter, its gradients and
+    activations, and 16 with the gradients and moments of full tuning.
+    """
     cards = gpus()
     memory = cards[0]["memory_bytes"] if cards else psutil.virtual_memory().total
     size = 2 if cards else 4

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.execution import environment
 from bench.execution.rounds import disturbed, take_rounds, timed_cells, turn_folder
 from bench.execution.run import Silent, run
 from bench.execution.run_folder import cell_folder
@@ -137,3 +138,36 @@ def test_independent_reasons_add_as_squares() -> None:
     both = np.exp(np.hypot(np.log(1.3), np.log(1.4)))
     assert (low, high) == pytest.approx((10 / both, 10 * both))
     assert is_off([1.0, 1.16], 1.0) and is_off([0.84, 1.0], 1.0) and not is_off([0.86, 1.14], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "threads"),
+    [
+        ({1: 1.0, 2: 0.55, 4: 0.30}, 4),  # an idle machine
+        ({1: 1.0, 2: 4.0, 4: 9.0}, 1),  # a busy one: threads wait for one another
+        ({1: 1.0, 2: 0.95, 4: 0.93}, 1),  # nothing gained
+        ({1: 1.0, 2: 0.5, 4: 0.49}, 2),
+    ],
+)
+def test_as_many_threads_as_are_quickest(
+    seconds: dict[int, float], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = iter(seconds.values())
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda _: set(range(4)))
+    monkeypatch.setattr(environment, "_seconds", lambda work, rounds: [next(taken)] * rounds)
+    assert environment.calibrated_threads.__wrapped__() == threads
+
+
+def test_cells_have_the_threads_that_the_run_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads(measure: dict[str, int], name: str, usual: int) -> int:
+        monkeypatch.setattr(environment, "calibrated_threads", lambda: usual)
+        systems = [{"name": n, "kind": "tests.kinds.echo"} for n in ("a", "b")[: measure.pop("systems")]]
+        spec = parse(raw_spec(name=name, systems=systems, measure={"rounds": 0} | measure))
+        folder = run(spec, out=tmp_path / "r", store=tmp_path / "s").folder
+        return int(json.loads((folder / "run.json").read_text())["environment"]["threads"])
+
+    assert threads({"systems": 1}, "x", 1) == 1
+    assert (
+        threads({"systems": 2}, "x", 2) == 1
+    )  # the first system's cell is there, and the second's is compared with it
+    assert threads({"systems": 1, "threads": 2}, "y", 1) == 2
