@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import sys
+import xml.etree.ElementTree as xml
 from pathlib import Path
 
 import psutil
@@ -33,7 +35,9 @@ from tests.made_up import Asked, Made, scored
 EVIL = "=cmd|'/C calc'!A0\x1b]0;owned\x07\n::error ::owned\n<script>alert(1)</script>\u202e|`x`"
 
 
-def test_no_output_of_a_hostile_run_is_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_output_of_a_hostile_run_is_markup(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every text field that a dataset or a system fills is hostile; every output is looked through."""
     questions = [Asked(f"q{i}", answers=(EVIL,), gold=(EVIL,), group=EVIL, stratum=EVIL) for i in range(30)]
     scored(
@@ -41,21 +45,44 @@ def test_no_output_of_a_hostile_run_is_markup(tmp_path: Path, capsys: pytest.Cap
         {"a": Made(lambda q, _: Answer(EVIL)), "b": Made(lambda q, _: Answer(EVIL, error=EVIL))},
         questions,
     )
-    report(tmp_path / "r")
-    for name in ("markdown", "csv", "json"):
-        FORMATS[name](tmp_path / "r")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["ragtune", "score", str(tmp_path / "r")])
-        with pytest.raises(SystemExit):
+    shutil.copytree(tmp_path / "r", tmp_path / "again")
+    r, base = str(tmp_path / "r"), str(tmp_path / "base")
+    verbs = [
+        ["score", r],
+        *(["report", r, "--format", name] for name in FORMATS if name != "mlflow"),
+        ["report", r],
+        ["report", str(tmp_path)],
+        ["compare", r, str(tmp_path / "again")],
+        ["claims", r],
+        ["baseline", "accept", r, "--out", base, "--reason", EVIL],
+        [
+            "gate",
+            r,
+            "--baseline",
+            "BASE",
+            *(o for f in ("junit", "markdown", "json") for o in (f"--{f}", f"{r}/gate.{f}")),
+        ],
+    ]
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    for verb in verbs:
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+            kept = [str(p) for p in Path(base).glob("*.json")]
+            patch.setattr(sys, "argv", ["ragtune", *(kept[0] if word == "BASE" else word for word in verb)])
             main()
-    out = capsys.readouterr()
-    page = (tmp_path / "r" / "index.html").read_text()
-    assert "<script>alert" not in page
+        out = capsys.readouterr()
+        assert ended.value.code in (0, 3) and "Traceback" not in out.err, (verb, out.err)
+        assert "\x1b]" not in out.out + out.err and "\n::error ::owned" not in f"\n{out.out}{out.err}", verb
+    written = [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix not in (".parquet", ".jsonl", ".lock")]
+    assert {p.name for p in written} >= {"index.html", "scores.csv", "scores.md", "gate.junit", "gate.markdown"}
+    for path in written:
+        text = path.read_text(encoding="utf-8")
+        assert path.suffix == ".html" or "\x1b" not in text, path  # a browser shows it as nothing
+        assert path.suffix in (".json", ".csv") or "<script>alert" not in text.replace("\\<", ""), path
+    xml.parse(tmp_path / "r" / "gate.junit")
     with (tmp_path / "r" / "scores.csv").open(newline="") as file:
-        assert not [cell for row in csv.reader(file) for cell in row if cell.startswith(("=", "@")) or "\x1b" in cell]
+        assert not [cell for row in csv.reader(file) for cell in row if cell.startswith(("=", "@"))]
     table = (tmp_path / "r" / "scores.md").read_text()
-    assert "<script" not in table.replace("\\<", "") and all(line.startswith("|") for line in table.splitlines())
-    assert "\x1b]" not in out.out + out.err and "\n::error" not in out.out + out.err
+    assert all(line.startswith("|") for line in table.splitlines())
 
 
 def test_text_is_told_to_each_medium_as_text() -> None:
