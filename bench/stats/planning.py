@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scipy import special
-from scipy import stats as distributions
 
 from bench.stats.bootstrap import Spread, satterthwaite
 
@@ -32,7 +31,7 @@ def needed(difference: float, variance: float, *, power: float, family: int = 1)
     `family` the number of comparisons that it is corrected with (by Bonferroni, which asks for no less than Holm)."""
     if not difference or not math.isfinite(variance):
         return None
-    z = float(distributions.norm.ppf(1 - ALPHA / 2 / family) + distributions.norm.ppf(power))
+    z = float(special.ndtri(1 - ALPHA / 2 / family) + special.ndtri(power))
     return math.ceil(z * z * variance / difference**2 - 1e-9)
 
 
@@ -53,12 +52,12 @@ def needed_within(
     """
     if not abs(difference) < margin or not math.isfinite(error(1.0)):
         return None
-    least = float(distributions.norm.ppf(1 - ALPHA / family))
+    least = float(special.ndtri(1 - ALPHA / family))
 
     def shows(more: float) -> bool:
         at = error(more) or math.ulp(0.0)
         sides = ((margin - difference) / at - least, (margin + difference) / at - least)
-        return float(sum(distributions.norm.cdf(side) for side in sides)) - 1 >= power
+        return float(sum(special.ndtr(side) for side in sides)) - 1 >= power
 
     more = _least(shows)
     return None if more is None else math.ceil(more * questions - 1e-6)
