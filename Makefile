@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+WANTED := --constraint constraints.txt --editable '.[dev,judge]' # by uv where it is, else by pip
 
 .PHONY: setup demo test check lint types contracts test-slow attacks audit mutants aa bench real-data micro validity wheel clean
 
@@ -11,7 +12,8 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ragtune needs Python 3.11 or newer; try `make PYTHON=python3.12`")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,judge]'
+	uv pip install --quiet --python $(BIN)/python $(WANTED) 2>/dev/null || \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(WANTED)
 	touch $@
 
 demo: setup
