@@ -17,7 +17,7 @@ from tests.conftest import raw_spec
 from tests.golden.make import STORED
 
 LATENCY_S = 0.01
-FAMILY = {"closed_book": "control"}
+FAMILY = {"closed_book": "control", "rag": "retrieval", "lora": "tuning"}
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,13 @@ def run(
     out: Out = Path("reports"),
     store: Store = None,
     as_json: Json = False,
+    details: Annotated[bool, typer.Option("--details", help="Print every system, scenario and claim.")] = False,
 ) -> None:
     """Build, run and measure every system of SPEC, score it, and draw the report. Continues where it was stopped."""
     from bench.cli import progress, tables
+    from bench.cli.first_screen import first_screen
     from bench.execution.run import run as run_spec
+    from bench.execution.run_file import read_run
     from bench.report import report
     from bench.verdict.score import score
 
@@ -60,11 +63,12 @@ def run(
         }
         print(json.dumps(found))
     else:
-        tables.scores(scores)
-        tables.verdict(scores)
+        if details:
+            tables.scores(scores)
+            tables.verdict(scores)
+        first_screen(read_run(outcome.folder), scores, page)
         for cell, reason in outcome.failed.items():
             say(f"failed: {cell}: {reason}", err=True)
-        say(f"Report: {page}")
     raise typer.Exit(1 if outcome.failed else 0)
 
 

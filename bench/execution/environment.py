@@ -79,7 +79,7 @@ def calibrated_threads() -> int:
         with threadpool_limits(count):
             work()
             seconds[count] = statistics.median(_seconds(work, 9))
-    return next(count for count in counts if seconds[count] <= 1.1 * min(seconds.values()))
+    return next((count for count in counts if seconds[count] <= 1.1 * min(seconds.values())), usable)
 
 
 def version(package: str) -> str | None:

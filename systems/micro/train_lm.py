@@ -83,8 +83,8 @@ class Plan:
     """
 
     seed: str = "micro-1"
-    steps: int = 4200
-    hold: int = 2300
+    steps: int = 3800
+    hold: int = 1700
     size: int = 4096  # tokens of a batch
     peak: float = 2e-3
     hidden: int = 192
@@ -99,8 +99,8 @@ class Plan:
     pages: int = 600
     alike: int = 1000
     many: int = 1200
-    doubt: int = 2000
-    settle: int = 3000
+    doubt: int = 1900
+    settle: int = 2700
 
     def __post_init__(self) -> None:
         if not 0 <= self.hold < self.steps:

@@ -92,7 +92,7 @@ def test_quickstart_twice(tmp_path: Path) -> None:
     first, second = (
         subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout for _ in range(2)
     )
-    assert '"computed": 24' in first and '"computed": 0' in second
+    assert '"computed": 27' in first and '"computed": 0' in second
     scored = scores_json(tmp_path / "r" / "quickstart")["systems"]
     assert scored["oracle-of-4"]["scores"]["em"]["low"] > scored["closed-book"]["scores"]["em"]["high"]
     tokens = {n: scored[n]["build"]["batches_sha256"] for n in ("lora", "qlora")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,40 @@ def test_files_that_are_left_out_are_told(tmp_path: Path) -> None:
     (tmp_path / "docs" / "c.txt").write_text(" \n")
     notes = read(tmp_path, **block).notes
     assert any("b.docx" in note for note in notes) and any("c.txt" in n and "no text" in n for n in notes)
+
+
+def test_a_broken_file_does_not_end_a_corpus(tmp_path: Path) -> None:
+    block = documents(tmp_path, TWICE, occurrence=1)
+    (tmp_path / "docs" / "b.pdf").write_bytes(b"%PDF-1.4 nothing")
+    (tmp_path / "docs" / "d.md").write_bytes("Gr\u00fc\u00dfe".encode("latin-1"))
+    task = read(tmp_path, **block)
+    (note,) = [note for note in task.notes if "cannot be read" in note]
+    assert "b.pdf: not a readable PDF" in note and "d.md: cannot be read" in note and str(tmp_path) not in note
+    assert {p.title for p in task.corpus} == {"a.txt"}
+
+
+def test_office_documents_are_read_as_markdown(tmp_path: Path) -> None:
+    pytest.importorskip("markitdown", reason="the extra `documents` is not installed")
+    block = documents(tmp_path, TWICE, occurrence=1)
+    body = "<w:p><w:r><w:t>The pump runs at 14 rpm.</w:t></w:r></w:p>"
+    packed = {
+        "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default '
+        'Extension="xml" ContentType="application/xml"/><Default Extension="rels" ContentType="application/'
+        'vnd.openxmlformats-package.relationships+xml"/><Override PartName="/word/document.xml" ContentType="application/'
+        'vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>',
+        "_rels/.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship '
+        'Id="r" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" '
+        'Target="word/document.xml"/></Relationships>',
+        "word/document.xml": '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">'
+        f"<w:body>{body}</w:body></w:document>",
+    }
+    with zipfile.ZipFile(tmp_path / "docs" / "pump.docx", "w") as file:
+        for name, text in packed.items():
+            file.writestr(name, text)
+    (tmp_path / "docs" / "broken.docx").write_bytes(b"PK")
+    task = read(tmp_path, **block)
+    assert "The pump runs at 14 rpm." in {p.text for p in task.corpus}
+    assert any("broken.docx: not a readable docx" in note for note in task.notes)
 
 
 def test_a_blank_answer_is_neither_right_nor_unknown(tmp_path: Path) -> None:

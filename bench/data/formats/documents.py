@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,12 +20,12 @@ from bench.data.row import strings, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
 
-fingerprint = file_fingerprint
 Chunks = Mapping[str, list[tuple[int, Passage]]]  # document -> (first character, chunk)
 
 
 class Documents(Source):
-    """A folder of txt, md, html and pdf files, and a JSONL of questions.
+    """A folder of txt, md, rst, html and pdf files, with `ragtune[documents]` also of docx, pptx and xlsx, and a JSONL of
+    questions.
 
     A question says its `document`, and where in it the answer stands: `start` and `end`, or `quote`.
     """
@@ -43,28 +45,56 @@ class Documents(Source):
         return chunking
 
 
+def fingerprint(source: Documents) -> dict[str, JSON]:
+    """The digests of the files, and whether office documents are read."""
+    return file_fingerprint(source) | ({"office": True} if readers().keys() >= OFFICE.keys() else {})
+
+
 def read(source: Documents, origin: JSON) -> Task:
     """Documents cut into chunks; a gold character span is every chunk that it overlaps. Raises UserError."""
     root = Path(source.path)
     files = [p for p in sorted(root.rglob("*")) if p.is_file() and visible(p, root)]
-    texts = {p.relative_to(root).as_posix(): document_text(p) for p in files if p.suffix.lower() in READERS}
+    texts, broken = _texts(files, root)
     if not any(text.strip() for text in texts.values()):
         raise UserError(
-            "no document with text was found.", where=source.path, remedy=f"Supported: {', '.join(sorted(READERS))}."
+            "no document with text was found.",
+            where=source.path,
+            remedy=" ".join([f"Supported: {', '.join(sorted(readers()))}.", *broken[:3]]),
         )
     chunks = _chunks(texts, source.chunking)
     examples = every(
         lambda line: _located(f"{source.questions}:{line[0]}", *line, texts, chunks), read_jsonl(Path(source.questions))
     )
     passages = tuple(p for rows in chunks.values() for _, p in rows)
-    return Task(root.name, passages, (), (), tuple(examples), notes=tuple(_left_out(files, texts, root)))
+    return Task(root.name, passages, (), (), tuple(examples), notes=tuple(_left_out(files, texts, broken, root)))
 
 
-def _left_out(files: Sequence[Path], texts: Mapping[str, str], root: Path) -> Iterator[str]:
-    """What was not read: files of a kind that is not supported, and documents without text, such as scanned pages."""
-    other = [p.relative_to(root).as_posix() for p in files if p.suffix.lower() not in READERS]
+def _texts(files: Sequence[Path], root: Path) -> tuple[dict[str, str], list[str]]:
+    """(name -> text, what was wrong with those that cannot be read): one bad file does not end a corpus."""
+    texts: dict[str, str] = {}
+    broken: list[str] = []
+    known = readers()
+    for path in files:
+        if path.suffix.lower() in known:
+            try:
+                texts[path.relative_to(root).as_posix()] = document_text(path)
+            except UserError as e:
+                broken.append(str(e).replace(f"{root}/", ""))
+    return texts, broken
+
+
+def _left_out(files: Sequence[Path], texts: Mapping[str, str], broken: list[str], root: Path) -> Iterator[str]:
+    """What was not read: files of a kind that is not supported, broken ones, and documents without text, such as scans."""
+    known = readers()
+    other = [p.relative_to(root).as_posix() for p in files if p.suffix.lower() not in known]
     empty = [name for name, text in texts.items() if not text.strip()]
-    for names, why in ((other, f"are not of {', '.join(sorted(READERS))}"), (empty, "hold no text (scanned pages?)")):
+    install = "" if known.keys() >= OFFICE.keys() else "; pip install 'ragtune[documents]' for docx, pptx and xlsx"
+    reasons = {
+        f"are not of {', '.join(sorted(known))}{install}": other,
+        "hold no text (scanned pages? recognise their text first)": empty,
+        "cannot be read": broken,
+    }
+    for why, names in reasons.items():
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             yield f"{len(names)} files were left out, for they {why}: {', '.join(names[:5])}{more}."
@@ -157,7 +187,7 @@ def _place(row: Mapping[str, Any], quote: str, name: str, whole: str, where: str
 def document_text(path: Path) -> str:
     """The text of a document. Raises UserError for one that cannot be read."""
     try:
-        return READERS[path.suffix.lower()](path)
+        return readers()[path.suffix.lower()](path)
     except (OSError, UnicodeDecodeError) as e:
         raise UserError(f"cannot be read: {e}.", where=str(path), remedy="Save it as UTF-8.") from None
 
@@ -184,4 +214,26 @@ def _pdf(path: Path) -> str:
         raise UserError(f"not a readable PDF: {e}.", where=str(path)) from None
 
 
-READERS = {".txt": _plain, ".md": _plain, ".html": _html, ".htm": _html, ".pdf": _pdf}
+def _office(path: Path) -> str:
+    """A docx, pptx or xlsx as Markdown. Raises UserError for one that is damaged, or that unpacks to too much."""
+    import markitdown
+
+    try:
+        with zipfile.ZipFile(path) as packed:
+            size = sum(entry.file_size for entry in packed.infolist())
+        if size > UNPACKED:
+            raise UserError(f"unpacks to {size:,} bytes, and {UNPACKED:,} are read at most.", where=str(path))
+        return str(markitdown.MarkItDown(enable_plugins=False).convert_local(path).text_content)
+    except (zipfile.BadZipFile, markitdown.MarkItDownException) as e:
+        why = next(iter(str(e).splitlines()), type(e).__name__)
+        raise UserError(f"not a readable {path.suffix[1:]}: {why}.", where=str(path)) from None
+
+
+UNPACKED = 500_000_000  # bytes of an office document, which is a packed folder
+READERS = {".txt": _plain, ".md": _plain, ".rst": _plain, ".html": _html, ".htm": _html, ".pdf": _pdf}
+OFFICE = {".docx": _office, ".pptx": _office, ".xlsx": _office}
+
+
+def readers() -> Mapping[str, Callable[[Path], str]]:
+    """suffix -> what reads it; office documents where `ragtune[documents]` is installed."""
+    return READERS | OFFICE if importlib.util.find_spec("markitdown") else READERS
