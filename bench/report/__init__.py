@@ -78,9 +78,8 @@ def index(folder: Path) -> Path:
 
 def _sentence(folder: Path) -> str | None:
     """The verdict of a run; None where this version has not scored it."""
-    from bench.core.files import read_json
+    from bench.core.files import read_state
 
-    path = folder / "scores.json"
-    if not path.exists() or read_json(path).get("version") != VERSION:
+    if (read_state(folder / "scores.json") or {}).get("version") != VERSION:
         return None
     return read_scores(folder).recommendation.sentence

@@ -115,7 +115,7 @@ def read_scores(folder: Path) -> Scores:
     if not path.exists():
         raise UserError("this run is not scored yet.", where=str(folder), remedy="Run `ragtune score` on it.")
     raw = read_json(path)
-    if raw.get("version") != VERSION:
+    if not isinstance(raw, dict) or raw.get("version") != VERSION:
         raise UserError("an older ragtune scored this run.", where=str(folder), remedy="Run `ragtune score` on it.")
     found = fitted(Scores, path, raw, wrong="damaged scores", remedy="Run `ragtune score` on it.")
     if found.seal and found.seal != sealed(raw):  # older scores have none

@@ -4,9 +4,11 @@ traceback. What was found once stands in `FOUND`, and is tried in every run of t
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,7 +26,8 @@ from bench.data import prepare
 from bench.data.formats import AnySource, native
 from bench.gate import rules, snapshot
 from bench.spec.load import load
-from bench.verdict.score import score
+from bench.verdict.score import read_scores, score
+from systems import predictions
 from systems.parts import endpoint
 from tests.conftest import MINI, raw_spec
 from tests.golden.make import STORED
@@ -92,6 +95,36 @@ def read_records(folder: Path, value: Any) -> None:
     prepare.load(SOURCE.validate_python(block), Store(folder / "s"))
 
 
+def read_squad(folder: Path, value: Any) -> None:
+    paragraph = {"context": "x is it", "qas": [value]}
+    (folder / "q.json").write_text(json.dumps({"data": [{"title": "t", "paragraphs": [paragraph]}]}))
+    prepare.load(SOURCE.validate_python({"format": "squad", "path": str(folder / "q.json")}), Store(folder / "s"))
+
+
+def read_documents(folder: Path, value: Any) -> None:
+    (folder / "docs").mkdir()
+    (folder / "docs" / "a.txt").write_text("x is it, and y is not")
+    (folder / "q.jsonl").write_text(json.dumps(value) + "\n")
+    block = {"format": "documents", "path": str(folder / "docs"), "questions": str(folder / "q.jsonl")}
+    prepare.load(SOURCE.validate_python(block), Store(folder / "s"))
+
+
+def read_about(folder: Path, value: Any) -> None:
+    shutil.copytree(MINI, folder / "d")
+    (folder / "d" / "dataset.yaml").write_text(yaml.safe_dump(value, allow_unicode=False))
+    native.read_folder(folder / "d")
+
+
+def read_answers(folder: Path, value: Any) -> None:
+    (folder / "a.jsonl").write_text(json.dumps(value) + "\n")
+    predictions.read(folder / "a.jsonl")
+
+
+def read_scores_json(folder: Path, value: Any) -> None:
+    (folder / "scores.json").write_text(json.dumps(value))
+    read_scores(folder)
+
+
 def read_run_records(folder: Path, value: Any) -> None:
     lines = (STORED / "records.jsonl").read_text().splitlines(keepends=True)
     shutil.copy(STORED / "run.json", folder / "run.json")
@@ -126,6 +159,11 @@ READERS: dict[str, tuple[Callable[[Path, Any], None], Callable[[], Any]]] = {
     "rules": (read_rules, lambda: {"rules": [{"metric": "em", "margin": 0.02}, {"metric": "p50_latency_s", "max": 1}]}),
     "native": (read_row, lambda: ROW),
     "records": (read_records, lambda: {"question": "q?", "answers": ["x"], "context": "x is it"}),
+    "squad": (read_squad, lambda: {"id": "a", "question": "q?", "answers": [{"text": "x", "answer_start": 0}]}),
+    "documents": (read_documents, lambda: {"question": "q?", "answers": ["x"], "document": "a.txt", "quote": "x is"}),
+    "dataset.yaml": (read_about, lambda: yaml.safe_load((MINI / "dataset.yaml").read_text())),
+    "answers": (read_answers, lambda: {"id": "q", "answer": "x", "latency_s": 0.5, "hits": []}),
+    "scores": (read_scores_json, lambda: json.loads((STORED / "scores.json").read_text())),
     "baseline": (read_baseline, baseline),
     "event": (read_event, lambda: {"choices": [{"delta": {"content": "x"}}], "usage": {"prompt_tokens": 1}}),
     "run records": (read_run_records, lambda: json.loads((STORED / "records.jsonl").read_text().splitlines()[0])),
@@ -134,6 +172,8 @@ FOUND = [  # (reader, document) that once raised something else
     ("native", {**ROW, "question": "\ud800"}),
     ("native", {**ROW, "answers": [float("nan")]}),
     ("records", {"question": "q?", "answers": ["x"], "context": "\ud800"}),
+    ("squad", {"id": "a", "question": "q?", "answers": [{"text": "x", "answer_start": ""}]}),
+    ("scores", None),
     ("run records", {}),
     ("run records", {"cell": "a", "answer": None}),
     ("event", {"choices": [{"delta": {"content": "\ud800"}}]}),
@@ -161,20 +201,22 @@ def test_what_was_found_once_is_a_users_mistake(reader: str, value: Any) -> None
     assert attempt(reader, value) != ""
 
 
+FUZZ_S = 60.0  # of each reader; the first round of examples is taken whole
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_nothing_but_a_users_mistake(reader: str) -> None:
     whole = READERS[reader][1]()
     where = places(whole)
 
-    @settings(
-        max_examples=60 if reader == "run records" else 400,
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(where), ODD)
     def change(place: tuple[Any, ...], new: Any) -> None:
         attempt(reader, changed(whole, place, new))
 
-    change()
+    end = time.monotonic() + FUZZ_S
+    for number in itertools.count():
+        seed(number)(change)()
+        if time.monotonic() > end:
+            return

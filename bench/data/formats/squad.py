@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ValidationError
 
 from bench.core.digest import digest
 from bench.core.errors import UserError
@@ -46,50 +48,81 @@ class _Reading:
         return tuple(note for note, count in ((moved, self.moved), (lost, self.lost)) if count)
 
 
+class _Answer(BaseModel):
+    text: str
+    answer_start: int | None = None
+
+
+class _Asked(BaseModel):
+    id: str | int
+    question: str
+    answers: list[_Answer]
+    is_impossible: bool = False
+
+
+class _Paragraph(BaseModel):
+    context: str
+    qas: list[_Asked]
+
+
+class _Article(BaseModel):
+    title: str | int | None = None
+    paragraphs: list[_Paragraph]
+
+
+class _File(BaseModel):
+    data: list[_Article]
+
+
 def read(source: Squad, origin: JSON) -> Task:
     """Paragraphs become passages, articles become groups, `is_impossible` unanswerable. Raises UserError."""
     paths = [Path(path) for path in (source.path, source.train_path) if path]
-    documents = [read_json(path) for path in paths]
-    try:
-        titles = {article.get("title") for document in documents for article in document["data"]}
-        reading = _Reading(by_title=len(titles) > 1)
-        splits = [tuple(_examples(document, reading)) for document in documents]
-    except (KeyError, TypeError, AttributeError) as e:
-        raise UserError(
-            f"not SQuAD JSON: {type(e).__name__} at {e}.",
-            where=", ".join(map(str, paths)),
-            remedy="Expected data[].paragraphs[].{context, qas[].{id, question, answers[].text}}.",
-        ) from None
+    files = [_file(path) for path in paths]
+    reading = _Reading(by_title=len({article.title for file in files for article in file.data}) > 1)
+    splits = [tuple(_examples(file, reading)) for file in files]
     test, train = (*splits, ())[:2]
     return Task(paths[0].stem, tuple(reading.corpus.values()), train, (), test, notes=reading.notes)
 
 
-def _examples(document: Mapping[str, Any], reading: _Reading) -> Iterator[Example]:
+def _file(path: Path) -> _File:
+    """A file of SQuAD's form. Raises UserError naming the first place that is not."""
+    try:
+        return _File.model_validate(read_json(path))
+    except ValidationError as e:
+        first = e.errors()[0]
+        raise UserError(
+            f"not SQuAD JSON: `{'.'.join(map(str, first['loc']))}`: {first['msg']}.",
+            where=str(path),
+            remedy="Expected data[].paragraphs[].{context, qas[].{id, question, answers[].text}}.",
+        ) from None
+
+
+def _examples(file: _File, reading: _Reading) -> Iterator[Example]:
     """The questions of a file; its paragraphs are added to what was read."""
-    for article in document["data"]:
-        for paragraph in article["paragraphs"]:
-            text, title = paragraph["context"], str(article.get("title") or "")
+    for article in file.data:
+        for paragraph in article.paragraphs:
+            text, title = paragraph.context, str(article.title or "")
             ident = "c-" + digest(text)[:12]
             group = title if title and reading.by_title else ident
             passage = reading.corpus.setdefault(ident, Passage(ident, text, title, group))
-            for qa in paragraph["qas"]:
-                yield _example(qa, passage, reading)
+            for asked in paragraph.qas:
+                yield _example(asked, passage, reading)
 
 
-def _example(qa: Mapping[str, Any], passage: Passage, reading: _Reading) -> Example:
-    answers = tuple(dict.fromkeys(a["text"] for a in qa["answers"]))
-    if qa.get("is_impossible", False):
-        return Example(Question(str(qa["id"]), qa["question"]), (), "unanswerable", passage.group)
-    question = Question(str(qa["id"]), qa["question"], (passage.id,))
-    return Example(question, answers, "answerable", passage.group, spans=_spans(qa["answers"], passage, reading))
+def _example(asked: _Asked, passage: Passage, reading: _Reading) -> Example:
+    answers = tuple(dict.fromkeys(a.text for a in asked.answers))
+    if asked.is_impossible:
+        return Example(Question(str(asked.id), asked.question), (), "unanswerable", passage.group)
+    question = Question(str(asked.id), asked.question, (passage.id,))
+    return Example(question, answers, "answerable", passage.group, spans=_spans(asked.answers, passage, reading))
 
 
-def _spans(answers: list[Any], passage: Passage, reading: _Reading) -> tuple[tuple[Place, ...], ...]:
+def _spans(answers: Sequence[_Answer], passage: Passage, reading: _Reading) -> tuple[tuple[Place, ...], ...]:
     """Where the first answer stands. An offset that is wrong is repaired by search, and counted."""
     first = next(iter(answers), None)
-    if first is None or "answer_start" not in first or not first["text"].strip():
+    if first is None or first.answer_start is None or not first.text.strip():
         return ()
-    text, start = first["text"], int(first["answer_start"])
+    text, start = first.text, first.answer_start
     if passage.text[start : start + len(text)] != text:
         found = _nearest(passage.text, text, start)
         if found is None:
