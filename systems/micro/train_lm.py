@@ -100,7 +100,7 @@ class Plan:
     alike: int = 1000
     many: int = 1200
     doubt: int = 1900
-    settle: int = 2700
+    settle: int = 2300
 
     def __post_init__(self) -> None:
         if not 0 <= self.hold < self.steps:
