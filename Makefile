@@ -65,8 +65,8 @@ real-data: setup
 	$(BIN)/ragtune run bench/specs/xquad.yaml && $(BIN)/ragtune run bench/specs/pubmedqa.yaml
 
 micro: setup
-	$(BIN)/python -m systems.micro.train_lm
 	$(BIN)/python -m systems.micro.train_embedder
+	$(BIN)/python -m systems.micro.train_lm
 	$(BIN)/python -m systems.micro.card
 
 validity: setup

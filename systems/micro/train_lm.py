@@ -1,9 +1,10 @@
 """Trains the micro language model from nothing: `python -m systems.micro.train_lm --out systems/micro/lm`.
 
-A small LFM2 (short convolutions and attention in turns) learns to read: it is shown pages of worlds that are never evaluated, and questions on them. The
-loss weighs answer tokens over page tokens; the learning rate decays to zero. The first steps are repeated random
-sequences, which is the quickest way to an induction head; then come single statements on machines that are easily
-mixed up, so that name and attribute must both count from the start; then whole pages, more and more of them.
+A small LFM2 (short convolutions and attention in turns) learns to read: it is shown pages of worlds that are never
+evaluated, and questions on them. The loss weighs answer tokens over page tokens; the learning rate decays to zero. The
+first steps are repeated random sequences, which is the quickest way to an induction head; then come single statements
+on machines that are easily mixed up, so that name and attribute must both count from the start; then whole pages, more
+and more of them, and in the end pages that a search finds together. The embedder is trained first.
 """
 
 from __future__ import annotations
@@ -77,8 +78,7 @@ class Plan:
     """A training. The rate is held until step `hold`, then falls to zero at the last.
 
     What the exercises are grows with the steps: repeated random sequences, from step `loose` on single statements,
-    from `pages` on whole pages, from `alike` on pages whose names are alike, as retrieval will show them, from `many`
-    on up to eight of them; from `doubt` on more of the questions have no answer, and from `settle` on about as many
+    from `pages` on whole pages, from `alike` on pages that a search finds together, from `many` on up to eight of them; from `doubt` on more of the questions have no answer, and from `settle` on about as many
     as in a dataset.
     """
 
@@ -215,15 +215,14 @@ def fresh(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> Lfm2ForCausalLM:
     return model
 
 
-def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool = True) -> list[dict[str, float]]:
+def train(plan: Plan, out: Path, *, resume: Path | None = None) -> list[dict[str, float]]:
     """Trains and writes the model, its tokenizer and its learning curve to `out`.
 
-    `resume` names a file that holds the state of the training: it is gone on from there, and kept there. A compiled
-    model trains half as fast again, after a minute of compiling.
+    `resume` names a file that holds the state of the training: it is gone on from there, and kept there. The model is
+    not compiled: its convolutions would be compiled again for every length.
     """
     tokenizer = make_tokenizer(plan.seed, texts=plan.texts)
     model = fresh(plan, tokenizer)
-    forward = torch.compile(model, dynamic=True) if compiled else model
     matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embed" not in n]
     rest = [p for n, p in model.named_parameters() if p.ndim <= 1 or "embed" in n]
     groups = [{"params": matrices, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
@@ -239,7 +238,7 @@ def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool =
     for step in range(state["step"], plan.steps):
         ids, weights = batch(tokenizer, plan, step=step)
         with torch.autocast("cpu", torch.bfloat16) if plan.bf16 else contextlib.nullcontext():
-            loss = loss_of(forward, ids, weights)
+            loss = loss_of(model, ids, weights)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
@@ -272,10 +271,11 @@ def train(plan: Plan, out: Path, *, resume: Path | None = None, compiled: bool =
 def save(
     out: Path, model: Lfm2ForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, curve: list[dict[str, float]]
 ) -> None:
-    """Write the model, its tokenizer and its learning curve."""
+    """Write the model, its tokenizer and its learning curve. Weights are kept in 16 bits, and load as 32."""
     out.mkdir(parents=True, exist_ok=True)
     model.generation_config.update(pad_token_id=0, eos_token_id=tokenizer.eos_token_id)
-    model.save_pretrained(out)
+    own = {name: weight.half() for name, weight in model.state_dict().items() if name != "lm_head.weight"}  # tied
+    model.save_pretrained(out, state_dict=own)
     tokenizer.save_pretrained(out)
     (out / "curve.json").write_text(json.dumps({"plan": asdict(plan), "points": curve}, indent=1) + "\n")
 

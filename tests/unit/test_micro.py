@@ -163,7 +163,7 @@ def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
     from systems.micro.train_lm import Plan, train
 
     plan = Plan(**TINY)  # type: ignore[arg-type]
-    whole = train(plan, tmp_path / "whole", compiled=False)
+    whole = train(plan, tmp_path / "whole")
     state, batch = tmp_path / "state.pt", train_lm.batch
 
     def stopped(*args: Any, step: int) -> Any:
@@ -173,8 +173,8 @@ def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(train_lm, "batch", stopped)
-        train(plan, tmp_path / "part", resume=state, compiled=False)
-    rest = train(plan, tmp_path / "part", resume=state, compiled=False)
+        train(plan, tmp_path / "part", resume=state)
+    rest = train(plan, tmp_path / "part", resume=state)
     assert [p["step"] for p in whole] == [20, 40, 60] and whole[-1]["loss"] < whole[0]["loss"] - 0.5
     assert [p["loss"] for p in rest] == [p["loss"] for p in whole]
     told = json.loads((tmp_path / "whole" / "curve.json").read_text())
