@@ -78,8 +78,8 @@ class Plan:
     """A training. The rate is held until step `hold`, then falls to zero at the last.
 
     What the exercises are grows with the steps: repeated random sequences, from step `loose` on single statements,
-    from `pages` on whole pages, from `alike` on pages that a search finds together, from `many` on up to eight of them; from `doubt` on more of the questions have no answer, and from `settle` on about as many
-    as in a dataset.
+    from `pages` on whole pages, from `alike` on pages that a search finds together, from `many` on up to eight of
+    them; from `doubt` on more of the questions have no answer, and from `settle` on about as many as in a dataset.
     """
 
     seed: str = "micro-1"
