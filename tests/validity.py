@@ -22,7 +22,8 @@ from bench.scoring.schema import Costs
 from bench.spec.model import Weights
 from bench.stats.bootstrap import Spread
 from bench.stats.comparisons import Panel, compare
-from bench.stats.planning import needed, plan
+from bench.stats.planning import needed, needed_within, plan
+from bench.stats.rounds import repeated, spread, within
 from bench.verdict.decision import Decision, decide
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "validity.md"
@@ -156,6 +157,43 @@ def plans() -> Iterator[Row]:
     yield Row("planned seeds find the effect", setting, share(with_seeds), 0.9, RUNS, at_most=False)
 
 
+def equivalence() -> Iterator[Row]:
+    n = needed_within(0.0, MARGIN, 100, lambda more: math.sqrt(0.2 / 100 / more), power=0.9) or 0
+
+    def once(rng: np.random.Generator) -> bool:
+        drawn = rng.random(n)  # 20% of the answers differ, as many either way
+        a, b = (drawn < 0.1).astype(float)[None], (drawn > 0.9).astype(float)[None]
+        return compare(panel(a=a, b=b), margin=MARGIN, resamples=200)[0].verdict == "equivalent"
+
+    setting = f"equal systems, 20% discordant, margin 5 points, n = {n:,}"
+    yield Row("planned questions show equivalence", setting, share(once), 0.9, RUNS, at_most=False)
+
+
+def rounds() -> Iterator[Row]:
+    """Times of five systems in three rounds: with noise of each turn alone, and with noise that a round gives to all."""
+
+    def times(rng: np.random.Generator, of_round: float) -> dict[str, dict[int, float]]:
+        logs = rng.normal(0, of_round, (1, 3)) + rng.normal(0, 0.1, (5, 3))
+        return {str(i): {n: float(np.exp(v)) for n, v in enumerate(row)} for i, row in enumerate(logs)}
+
+    def covers(rng: np.random.Generator) -> bool:
+        found = times(rng, 0.0)
+        interval = repeated(list(found["0"].values()), spread(found))
+        return interval is not None and interval.low <= 1.0 <= interval.high
+
+    yield Row("a time of rounds: its 95% interval covers", "turn SD 0.10", share(covers), 0.95, RUNS, at_most=False)
+    for of_round in (0.1, 0.3):
+
+        def apart(rng: np.random.Generator, of_round: float = of_round) -> bool:
+            found = times(rng, of_round)
+            noise = within(found)
+            means = [np.mean(np.log(list(found[name].values()))) for name in ("0", "1")]
+            return noise is not None and abs(means[0] - means[1]) > noise.half_width(2 / 3)
+
+        setting = f"turn SD 0.10, SD {of_round:.2f} of what a round gives to all"
+        yield Row("equal systems: their times are told apart", setting, share(apart), 0.05, RUNS)
+
+
 def snapshot(systems: dict[str, SystemSnapshot]) -> Snapshot:
     machine = {"cpu": "x", "cores": 2, "threads": 2, "gpus": []}
     return Snapshot("run", "data", "spec", machine, {}, "em", systems)
@@ -230,7 +268,7 @@ one seed gives no winner, are contract tests: `tests/contract/test_adversarial.p
 
 
 def main() -> None:
-    rows = [row for part in (families, seeds, plans, gates, refusals) for row in part()]
+    rows = [row for part in (families, seeds, plans, equivalence, rounds, gates, refusals) for row in part()]
     lines = [
         f"| {r.what} | {r.setting} | {r.rate:.3f} | {'at most' if r.at_most else 'at least'} {r.bound:.2f} "
         f"| {r.runs} | {'yes' if r.holds else '**no**'} |\n"
