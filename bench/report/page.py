@@ -172,7 +172,8 @@ def describe(entry: SystemEntry) -> str:
         parts.append("the gold passages alone")
     elif retrieval and entry.family in ("retrieval", "both"):
         library = "" if retrieval.mode == "bm25" else f"{retrieval.index} "
-        parts.append(f"{library}{retrieval.mode}, k = {retrieval.k}")
+        hops = f", {retrieval.hops} look-ups" if retrieval.hops > 1 else ""
+        parts.append(f"{library}{retrieval.mode}, k = {retrieval.k}{hops}")
     if tuning:
         rank = f"rank {tuning.rank}, " if entry.method == "lora" else ""
         parts.append(f"{rank}{tuning.epochs} epochs" + (", on the passages too" if tuning.passages else ""))
