@@ -49,6 +49,8 @@ SETTLED = {  # and in the end about as much as a dataset has
     "collect": 6,
 }
 
+BY_NAME = {"single": 75, "absent": 8, "compare": 12, "collect": 5}
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -86,6 +88,21 @@ def loose(seed: str, *, statements: int, turns: int) -> Exercise:
     cut = [Entity(e.index, e.kind, e.name, {a: e.facts[a] for x, a in stated if x is e}, e.missing) for e in entities]
     lines = [filled(rng, STATEMENTS, noun=noun(rng, e.kind, a), subject=e.subject, value=e.facts[a]) for e, a in stated]
     return Exercise(("\n".join(lines),), tuple(Desk(rng, world, [e for e in cut if e.facts], FORMS).turns(turns)))
+
+
+def alike_but_for_the_name(seed: str, *, statements: int, turns: int) -> Exercise:
+    """Single statements of one attribute of entities of one kind: nothing but the name tells them apart."""
+    rng = random.Random(f"{seed}/alike")
+    world = World(seed, PAGES, side="training")
+    kind = rng.choice(list(KINDS))
+    attribute = rng.choice(list(KINDS[kind].attributes))
+    known = [world.entity(world.index(kind, n)) for n in range(world.count(kind))]
+    having = [e for e in known if attribute in e.facts]
+    shown = rng.sample(having, min(statements, len(having)))
+    cut = [Entity(e.index, e.kind, e.name, {attribute: e.facts[attribute]}, e.missing) for e in shown]
+    words = [(noun(rng, kind, attribute), e) for e in cut]
+    lines = [filled(rng, STATEMENTS, noun=n, subject=e.subject, value=e.facts[attribute]) for n, e in words]
+    return Exercise(("\n".join(lines),), tuple(Desk(rng, world, cut, BY_NAME).turns(turns)))
 
 
 def neighbours(rng: random.Random, world: World, count: int) -> list[int]:

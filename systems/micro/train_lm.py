@@ -23,7 +23,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerFast
 
-from systems.micro.reading import DOUBTFUL, FORMS, SETTLED, Exercise, exercise, loose
+from systems.micro.reading import DOUBTFUL, FORMS, SETTLED, Exercise, alike_but_for_the_name, exercise, loose
 
 SPECIAL = ("<pad>", "<user>", "<assistant>", "<end>", "<system>")
 TEMPLATE = (
@@ -79,7 +79,8 @@ class Plan:
 
     What the exercises are grows with the steps: repeated random sequences, from step `loose` on single statements,
     from `pages` on whole pages, from `alike` on pages that a search finds together, from `many` on up to eight of
-    them; from `doubt` on more of the questions have no answer, and from `settle` on about as many as in a dataset.
+    them; from `doubt` on more of the questions have no answer, and from `settle` on about as many as in a dataset;
+    from `named` on many statements differ in the name alone, which is what is matched worst.
     """
 
     seed: str = "micro-1"
@@ -101,6 +102,7 @@ class Plan:
     many: int = 1200
     doubt: int = 1900
     settle: int = 2300
+    named: int = 2600
 
     def __post_init__(self) -> None:
         if not 0 <= self.hold < self.steps:
@@ -116,6 +118,8 @@ def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
     if step < plan.pages:
         count = rng.randint(2, 3 + step // 150)
         return "loose", count, count
+    if step >= plan.named and rng.random() < 0.3:
+        return "named", rng.randint(3, 10), 10
     if rng.random() < 0.25:
         return "loose", rng.randint(4, 12), 10
     count = rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6, 8) if step > plan.many else (1, 2, 2, 3, 4))
@@ -141,11 +145,10 @@ def batch(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, step: int) -> tuple
     rows: list[tuple[list[int], list[float]]] = []
     while not rows or sum(len(ids) for ids, _ in rows) < plan.size * (len(rows) - 0.5) / len(rows):
         key = f"{plan.seed}/{step}/{len(rows)}"
-        shown = (
-            loose(key, statements=count, turns=turns)
-            if form == "loose"
-            else exercise(key, passages=count, turns=turns, forms=forms, alike=alike)
-        )
+        if form == "pages":
+            shown = exercise(key, passages=count, turns=turns, forms=forms, alike=alike)
+        else:
+            shown = (loose if form == "loose" else alike_but_for_the_name)(key, statements=count, turns=turns)
         rows.append(tokens(tokenizer, shown))
     length = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([r + [0] * (length - len(r)) for r, _ in rows])

@@ -14,7 +14,7 @@ import pytest
 from bench.core.vocabulary import Passage
 from bench.world.language import UNKNOWN
 from bench.world.world import side
-from systems.micro.reading import DOUBTFUL, FORMS, exercise, loose, triplets
+from systems.micro.reading import DOUBTFUL, FORMS, alike_but_for_the_name, exercise, loose, triplets
 from tests.conftest import EMBEDDER, MICRO
 from tests.pages import asked_about, facts_of, kind_of
 
@@ -109,6 +109,17 @@ def test_loose_statements_are_told_apart_by_name_and_attribute() -> None:
         assert 2 <= len(text.splitlines()) <= 8 and all(
             a == UNKNOWN or all(part in text for part in a.split(", ")) for _, a in e.turns
         )
+
+
+def test_statements_that_differ_in_the_name_alone() -> None:
+    for n in range(30):
+        e = alike_but_for_the_name(f"n{n}", statements=6, turns=8)
+        lines = re.sub(r"\. (?=It|The|Both|Its)", " ", e.passages[0]).splitlines()
+        assert 3 <= len(lines) <= 6 and len(e.turns) >= 3
+        for question, answer in e.turns:
+            named = [line for line in lines if answer in line]
+            assert answer == UNKNOWN or all(part in e.passages[0] for part in answer.split(", "))
+            assert answer == UNKNOWN or not re.match("(Tell|What|Name the)", question) or named
 
 
 def test_exercises_have_every_form_and_only_training_names() -> None:
