@@ -92,7 +92,7 @@ def test_the_card_of_the_plant_says_what_its_run_measured() -> None:
     from bench.verdict.score import read_scores
 
     card = (ROOT / "datasets" / "plant" / "README.md").read_text()
-    systems = read_scores(ROOT / "reports/published/plant-full-cpu").measured
+    systems = read_scores(ROOT / "reports/published/quickstart-cpu").measured
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in card.splitlines() if line.count("|") == 7]
     rows = [r for r in rows if r[2] in systems]
     assert len(rows) > 40
