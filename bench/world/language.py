@@ -27,7 +27,6 @@ class Attribute:
     low: int = 10
     high: int = 99
     link: str = ""  # the kind of entity that the value names
-    code: str = ""  # the plant's own word for it, in work orders
 
     @property
     def counted(self) -> bool:
@@ -50,21 +49,21 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "machine": Kind("the", {
-        "torque": Attribute(("tightening torque", "bolt torque"), "{n} Nm", code="Balrak"),
-        "pressure": Attribute(("working pressure", "line pressure"), "{n} bar", code="Bulvok"),
-        "interval": Attribute(("service interval", "maintenance interval"), "{n} days", code="Doke"),
-        "temperature": Attribute(("running temperature", "bearing temperature"), "{n} degrees", code="Felko"),
-        "speed": Attribute(("spindle speed", "drive speed"), "{n} rpm", code="Fulsak"),
-        "tolerance": Attribute(("shaft tolerance", "bore tolerance"), "{n} microns", code="Ginki"),
-        "alarm": Attribute(("alarm code", "fault code"), "E {n}", code="Hedi"),
-        "year": Attribute(("year of build", "construction year"), "{n}", 1950, 2024, code="Huzik"),
-        "inspection": Attribute(("inspection date", "audit date"), "{n} {month}", 10, 28, code="Pelsak"),
-        "oil": Attribute(("gear oil", "lubricant"), code="Kinko"),
-        "engineer": Attribute(("lead engineer", "responsible engineer"), link="person", code="Lanros"),
-        "supplier": Attribute(("supplier", "vendor"), link="supplier", code="Luldok"),
-        "hall": Attribute(("assembly hall", "production hall"), link="hall", code="Minkak"),
-        "part": Attribute(("spare part", "wear part"), link="part", code="Nepik"),
-        "procedure": Attribute(("cleaning procedure", "cleaning routine"), link="procedure", code="Nunkak"),
+        "torque": Attribute(("tightening torque", "bolt torque"), "{n} Nm"),
+        "pressure": Attribute(("working pressure", "line pressure"), "{n} bar"),
+        "interval": Attribute(("service interval", "maintenance interval"), "{n} days"),
+        "temperature": Attribute(("running temperature", "bearing temperature"), "{n} degrees"),
+        "speed": Attribute(("spindle speed", "drive speed"), "{n} rpm"),
+        "tolerance": Attribute(("shaft tolerance", "bore tolerance"), "{n} microns"),
+        "alarm": Attribute(("alarm code", "fault code"), "E {n}"),
+        "year": Attribute(("year of build", "construction year"), "{n}", 1950, 2024),
+        "inspection": Attribute(("inspection date", "audit date"), "{n} {month}", 10, 28),
+        "oil": Attribute(("gear oil", "lubricant")),
+        "engineer": Attribute(("lead engineer", "responsible engineer"), link="person"),
+        "supplier": Attribute(("supplier", "vendor"), link="supplier"),
+        "hall": Attribute(("assembly hall", "production hall"), link="hall"),
+        "part": Attribute(("spare part", "wear part"), link="part"),
+        "procedure": Attribute(("cleaning procedure", "cleaning routine"), link="procedure"),
     }),
     "person": Kind("engineer", {
         "extension": Attribute(("phone extension", "desk phone"), "{n}"),
@@ -103,8 +102,7 @@ KINDS: dict[str, Kind] = {
     }),
 }  # fmt: skip
 
-ORDER, DONE = "Pinpok", "Reldo"  # how a work order begins and ends
-JARGON = frozenset((ORDER, DONE, *(a.code for a in KINDS["machine"].attributes.values())))  # names of nothing else
+JARGON = ORDER, FIRST, SECOND, DONE = "Pinpok", "Balrak", "Doke", "Reldo"  # of work orders; names of nothing else
 
 PROSE = (
     "The {noun} of {subject} is {value}.",
@@ -205,10 +203,6 @@ def filled(rng: random.Random, templates: Sequence[str], **words: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def order(name: str, *fields: str) -> str:
-    """A work order of the plant.
-
-    It is the plant's word for one, the machine, two of its words with their values, and its word for done.
-    """
-    pairs = [f"{code} {value}" for code, value in zip(fields[::2], fields[1::2], strict=True)]
-    return ", ".join([f"{ORDER} {name}", *pairs, DONE])
+def order(name: str, first: str, second: str) -> str:
+    """A work order of the plant: its word for one, the machine, the two values after its words for them, and done."""
+    return f"{ORDER} {name}, {FIRST} {first}, {SECOND} {second}, {DONE}"

@@ -265,7 +265,7 @@ class Quiz:
                 return
 
     def _orders(self, wordings: Wordings, *, role: str) -> Iterator[Row]:
-        """Work orders: two facts of a machine in the plant's codes. `form` is a pattern that leaves the values open."""
+        """Work orders: two facts of a machine in the plant's words. `form` is a pattern that leaves the values open."""
         rng = self.world.rng("orders", wordings.order[0])
         for turn in range(3):
             for entity in self._entities("orders", role=role, kind="machine"):
@@ -275,7 +275,6 @@ class Quiz:
                     yield self._order(rng, wordings, entity, *pairs[0])
 
     def _order(self, rng: random.Random, wordings: Wordings, entity: Entity, first: str, second: str) -> Row:
-        codes = KINDS["machine"].attributes
         text = filled(
             rng,
             wordings.order,
@@ -283,9 +282,8 @@ class Quiz:
             other=noun(rng, entity.kind, second),
             subject=entity.subject,
         )
-        said = order(entity.name, codes[first].code, entity.facts[first], codes[second].code, entity.facts[second])
-        form = order(re.escape(entity.name), codes[first].code, "[^,]+", codes[second].code, "[^,]+")
-        facts = (entity.facts[first], entity.facts[second])
+        facts = entity.facts[first], entity.facts[second]
+        said, form = order(entity.name, *facts), order(re.escape(entity.name), "[^,]+", "[^,]+")
         return self._row(
             (entity.index, "order", first, second), text, said, [entity], "house_style", form=form, facts=facts
         )
