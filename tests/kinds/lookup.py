@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,12 +38,8 @@ class Lookup:
             return "unknown"
         found = [facts_of(pages[0])[a] for a in asked_about(pages[0], question) if a in facts_of(pages[0])]
         if self.config.styled and "work order" in question.lower():
-            codes = [
-                KINDS["machine"].attributes[a].code
-                for a in sorted(asked_about(pages[0], question), key=lambda a: place(question, a))
-            ]
             found = sorted(found, key=lambda v: [place(question, a) for a, w in facts_of(pages[0]).items() if w == v])
-            return order(pages[0].title, *itertools.chain(*zip(codes, found, strict=True)))
+            return order(pages[0].title, *found)
         return ", ".join(found) or "unknown"
 
     def refresh(self, material: Material) -> None:

@@ -84,10 +84,10 @@ def test_datasets_is_hugging_faces(folder: Path) -> None:
 
 def test_validate_and_plan(tmp_path: Path) -> None:
     done = ragtune("validate", "quickstart", cwd=tmp_path)
-    assert done.returncode == 0 and "valid. 25 cells, 396 passages" in done.stdout
+    assert done.returncode == 0 and "valid. 27 cells, 396 passages" in done.stdout
     done = ragtune("plan", "quickstart", "--json", cwd=tmp_path)
     rows = json.loads(done.stdout)
-    assert len(rows) == 25 and not any(r["cached"] for r in rows)
+    assert len(rows) == 27 and not any(r["cached"] for r in rows)
     assert all(r["seconds"] > 0 and r["bytes"] > 0 for r in rows)
     assert [p.name for p in tmp_path.iterdir()] == [".ragtune"]  # the store alone
 
