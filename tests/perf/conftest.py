@@ -34,8 +34,8 @@ def unit_s() -> float:
 def units(request: pytest.FixtureRequest, benchmark: Any) -> Iterator[None]:
     before = [unit_s() for _ in range(3)]
     yield
-    if benchmark.disabled or benchmark.stats is None:
-        return
+    if benchmark.disabled or benchmark.stats is None or "ratio" in benchmark.extra_info:
+        return  # a ratio to a peer in the same run needs no unit
     unit = statistics.median([*before, *(unit_s() for _ in range(3))])
     found = benchmark.stats.stats.median / unit
     benchmark.extra_info["units"] = found
