@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +10,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.cli.tables import escape
+from bench.cli.tables import escape, plain
 from bench.core.display import interval, share, size, span
 from bench.core.media import one_line
 from bench.core.system import Family
 from bench.execution.run_file import RunFile
 from bench.metrics.registry import title
-from bench.scoring.schema import MeasuredSystem, Scores
+from bench.scoring.schema import MeasuredSystem, Score, Scores
 
 WIDTH = 80
 LEADING = 6  # systems of the table
@@ -26,57 +27,48 @@ def first_screen(run: RunFile, found: Scores, page: Path) -> None:
     """Print it."""
     console = Console(width=WIDTH, highlight=False)
     own = {n: s for n, s in found.measured.items() if s.scenario is None and s.shown_family != "control"}
-    ranked = sorted(
-        (n for n, s in own.items() if s.score(found.headline)), key=lambda n: -_mean(own[n], found.headline)
-    )
+    scores = {n: score for n, s in own.items() if (score := s.score(found.headline))}
+    ranked = sorted(scores, key=lambda n: -scores[n].mean)
     count = len(run.spec.seeds)
     facts = (f"{run.dataset.test:,} questions", run.spec.model.name, f"{count} seed{'s' if count > 1 else ''}")
     console.print(one_line(" · ".join((run.name, *facts))), style="dim", markup=False)
     for line in textwrap.wrap(one_line(found.recommendation.sentence), WIDTH):
         console.print(line, style="bold", markup=False)
     if ranked:
-        _print(console, _by_type(own, ranked, found.headline))
-        _print(console, _leading(own, ranked, found.headline))
+        leaders = [next((n for n in ranked if own[n].family == family), None) for family in COMPARED]
+        _print(console, _by_type({n: scores[n] for n in leaders if n}, found.headline))
+        _print(console, _leading({n: own[n] for n in ranked}, scores, found.headline))
     console.print(f"\nReport: {page.resolve().as_uri()}", markup=False, soft_wrap=True)
     console.print(
         "Every measure, scenario and claim: the report, or `ragtune run --details`.", style="dim", markup=False
     )
 
 
-def _mean(system: MeasuredSystem, measure: str) -> float:
-    score = system.score(measure)
-    return score.mean if score else -1.0
-
-
-def _by_type(own: Mapping[str, MeasuredSystem], ranked: list[str], measure: str) -> Table | None:
+def _by_type(leaders: Mapping[str, Score], measure: str) -> Table | None:
     """The highest system of each family on each type of question, where the gap is widest first."""
-    leaders = [next((n for n in ranked if own[n].family == family), None) for family in COMPARED]
-    names = [name for name in leaders if name]
-    strata = {
-        n: {key: part for key, part in score.strata.items() if part} for n in names if (score := own[n].score(measure))
-    }
-    common = [key for key in strata[names[0]] if all(key in strata[n] for n in names)] if names else []
-    if len(names) < 2 or len(common) < 2:
+    types = [key for score in leaders.values() for key in score.strata]
+    found = {key: [part for s in leaders.values() if (part := s.strata.get(key))] for key in dict.fromkeys(types)}
+    common = {key: parts for key, parts in found.items() if len(parts) == len(leaders)}
+    if len(leaders) < 2 or len(common) < 2:
         return None
-    table = _table(f"{title(measure)} by question type", "n", *names)
+    table = _table(f"{title(measure)} by question type", "n", *leaders)
 
     def gap(key: str) -> float:
-        means = [strata[n][key].mean for n in names]
+        means = [part.mean for part in common[key]]
         return max(means) - min(means)
 
     for key in sorted(common, key=gap, reverse=True):
-        table.add_row(escape(key), str(strata[names[0]][key].n), *(share(strata[n][key].mean) for n in names))
+        table.add_row(escape(key), str(common[key][0].n), *(share(part.mean) for part in common[key]))
     return table
 
 
-def _leading(own: Mapping[str, MeasuredSystem], ranked: list[str], measure: str) -> Table:
+def _leading(ranked: Mapping[str, MeasuredSystem], scores: Mapping[str, Score], measure: str) -> Table:
     """The systems that score highest, with what they take."""
     table = _table("system", title(measure).lower(), "p50", "build", "memory")
-    for name in ranked[:LEADING]:
-        system = own[name]
+    for name, system in itertools.islice(ranked.items(), LEADING):
         table.add_row(
             escape(name),
-            interval(system.score(measure)),
+            interval(scores[name]),
             span(system.speed.p50_s),
             span(system.build.total_s or None),
             size(system.memory.peak_rss_growth_bytes),
@@ -87,9 +79,10 @@ def _leading(own: Mapping[str, MeasuredSystem], ranked: list[str], measure: str)
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", caption_justify="left")
-    for position, column in enumerate(columns):
-        table.add_column(escape(column), justify="right" if position else "left", overflow="fold")
+    table = plain(*map(escape, columns))
+    table.caption_justify = "left"
+    for column in table.columns:
+        column.no_wrap, column.overflow = False, "fold"
     return table
 
 

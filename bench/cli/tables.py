@@ -30,7 +30,8 @@ def _print(table: Table) -> None:
     console.print(table)
 
 
-def _table(*columns: str) -> Table:
+def plain(*columns: str) -> Table:
+    """A table without lines; the first column is of names, the others of figures."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
         table.add_column(column, justify="left" if position == 0 else "right", no_wrap=position == 0)
@@ -38,7 +39,7 @@ def _table(*columns: str) -> Table:
 
 
 def _filled(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = _table(*columns)
+    table = plain(*columns)
     for row in rows:
         table.add_row(*map(escape, row))
     _print(table)
@@ -46,7 +47,7 @@ def _filled(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def scores(found: Scores) -> None:
     """Every system with its leading figures."""
-    table = _table("system", "exact match", "recall@k", "p50", "questions/s", "build", "peak memory")
+    table = plain("system", "exact match", "recall@k", "p50", "questions/s", "build", "peak memory")
     for name, system in found.systems.items():
         if not isinstance(system, MeasuredSystem):
             table.add_row(escape(name), "failed", *[""] * 5)
@@ -149,7 +150,7 @@ def ledger(rows: Sequence[Mapping[str, str]]) -> None:
 
 def _wrapped(*columns: str) -> Table:
     """A table of text, whose cells fold."""
-    table = _table(*columns)
+    table = plain(*columns)
     for column in table.columns[1:]:
         column.justify, column.overflow = "left", "fold"
     return table
@@ -163,7 +164,7 @@ def comparison(found: Comparison) -> None:
         console.print(f"  {key}: {before!r} -> {after!r}", markup=False, highlight=False)
     for note in found.notes:
         console.print(note, markup=False, highlight=False)
-    table = _table("system", "measure", "A", "B", "B - A", "95% interval", "n")
+    table = plain("system", "measure", "A", "B", "B - A", "95% interval", "n")
     for row in found.rows:
         ends = "one value per run" if row.low is None else f"{row.low:+.3f} to {row.high:+.3f}"
         figures = (f"{row.a:.3g}", f"{row.b:.3g}", f"{row.difference:+.3g}")
@@ -173,7 +174,7 @@ def comparison(found: Comparison) -> None:
 
 def plan(rows: Sequence[Mapping[str, Any]]) -> None:
     """The cells of a run, and the time and memory to expect of each."""
-    table = _table("cell", "state", "time", "memory", "estimate based on")
+    table = plain("cell", "state", "time", "memory", "estimate based on")
     for row in rows:
         state = "cached" if row["cached"] else "to run"
         table.add_row(escape(row["cell"]), state, span(row["seconds"]), size(row["bytes"]), row["basis"])
@@ -182,7 +183,7 @@ def plan(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def findings(rows: Sequence[Mapping[str, str]]) -> None:
     """What a machine has and lacks."""
-    table = _table("", "what", "found", "what to do")
+    table = plain("", "what", "found", "what to do")
     for column in table.columns[1:]:
         column.justify = "left"
     for row in rows:
@@ -194,7 +195,7 @@ def gate(results: Sequence[Result]) -> None:
     """What each rule says of each system."""
     from bench.gate.outputs import change, figure
 
-    table = _table("state", "system", "rule", "before", "now", "change", "why")
+    table = plain("state", "system", "rule", "before", "now", "change", "why")
     for column in (table.columns[1], table.columns[2], table.columns[6]):
         column.justify = "left"
     for result in results:
@@ -205,7 +206,7 @@ def gate(results: Sequence[Result]) -> None:
 
 def floors(noise: Mapping[str, float], smallest: Mapping[str, float]) -> None:
     """The noise of repeats, and the smallest change that a gate finds above it."""
-    table = _table("metric", "noise of repeats", "smallest change found with 90% power")
+    table = plain("metric", "noise of repeats", "smallest change found with 90% power")
     for metric, floor in noise.items():
         share = metric in smallest
         found = f"{smallest[metric]:.4f}" if share else ""

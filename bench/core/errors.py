@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 MOST = 20  # mistakes that are told at once
 
 Row = TypeVar("Row")
 Read = TypeVar("Read")
+Typed = TypeVar("Typed", bound=BaseModel)
 
 
 class UserError(Exception):
@@ -44,3 +48,17 @@ def every(read: Callable[[Row], Read], rows: Iterable[Row]) -> list[Read]:
         first, *others = wrong
         raise UserError(first.problem, where=first.where, remedy=first.remedy, others=others)
     return found
+
+
+def fitted(of: type[Typed], path: Path, raw: object, *, wrong: str, remedy: str) -> Typed:
+    """What a file holds, as its type. Raises UserError with the key that does not fit."""
+    try:
+        return of.model_validate(raw)
+    except ValidationError as e:
+        raise UserError(f"{wrong}: {first_error(e)}.", where=str(path), remedy=remedy) from None
+
+
+def first_error(error: ValidationError) -> str:
+    """The first thing that is wrong with a file, with its key."""
+    first = error.errors()[0]
+    return f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"

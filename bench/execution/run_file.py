@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AliasChoices,
@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema
 
-from bench.core.errors import UserError
+from bench.core.errors import UserError, fitted
 from bench.core.files import read_json
 from bench.core.system import Family, Generation, Model, Prompt, Retrieval, Tuning
 from bench.core.vocabulary import JSON
@@ -30,8 +30,6 @@ from bench.spec import kinds
 from bench.spec.model import Spec
 from bench.spec.scenarios import Scenario
 from bench.stats.rounds import usual
-
-P = TypeVar("P", bound="Part")
 
 Number = int | float
 
@@ -378,17 +376,3 @@ def read_run(folder: Path) -> RunFile:
     return fitted(
         RunFile, path, read_json(path), wrong="no run of this version", remedy="Run the spec again, with `ragtune run`."
     )
-
-
-def fitted(of: type[P], path: Path, raw: JSON, *, wrong: str, remedy: str) -> P:
-    """What a file holds, as its type. Raises UserError with the key that does not fit."""
-    try:
-        return of.model_validate(raw)
-    except ValidationError as e:
-        raise UserError(f"{wrong}: {first_error(e)}.", where=str(path), remedy=remedy) from None
-
-
-def first_error(error: ValidationError) -> str:
-    """The first thing that is wrong with a file, with its key."""
-    first = error.errors()[0]
-    return f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"

@@ -32,7 +32,7 @@ def run(job: Job, folder: Path) -> dict[str, JSON]:
     measures_memory = job.round == 1
     with returning_at_once() if measures_memory else contextlib.nullcontext():
         system = kind.build(config, task.material, Store(Path(job.store)))
-    peak = _peak_bytes(system, _longest(plan, folder, config)) if measures_memory else None
+    peak = _peak_bytes(system, _longest(task.test, folder, config)) if measures_memory else None
     alone, together = plan[: job.latency_questions][:ALONE], plan[job.latency_questions :][:TOGETHER]
     warm = [seen_by(example, config) for example in (task.train or task.test)[: job.warmup]]
     for questions in (*([question] for question in warm), warm):  # alone, and as a batch
@@ -58,11 +58,11 @@ def _peak_bytes(system: System, questions: list[Question]) -> int | None:
     return max(loaded, answering) if loaded and answering else None
 
 
-def _longest(plan: Sequence[Sequence[Example]], folder: Path, config: SystemConfig) -> list[Question]:
+def _longest(test: Sequence[Example], folder: Path, config: SystemConfig) -> list[Question]:
     """The batch that takes the most memory of those that the turn's cell answered: the longest prompts."""
     tokens = {
         row["question"]: row["answer"]["prompt_tokens"] or 1
         for _, row in read_jsonl(folder.parents[1] / "records.jsonl")
     }
-    examples = sorted((e for batch in plan for e in batch), key=lambda e: -tokens.get(e.question.id, 1))
-    return [seen_by(example, config) for example in examples[: config.generation.batch_size]]
+    longest = sorted(test, key=lambda example: -tokens.get(example.question.id, 1))[: config.generation.batch_size]
+    return [seen_by(example, config) for example in longest]

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from bench.core.errors import UserError
+from bench.core.errors import UserError, first_error
 from bench.core.files import read_json, write_text
 from bench.core.vocabulary import JSON
-from bench.execution.run_file import CellResult, first_error, read_run
+from bench.execution.run_file import CellResult, read_run
 from bench.scoring import judge_stage, resources
 from bench.scoring.grade import Column
 from bench.scoring.graded import GradedRun, graded

@@ -15,8 +15,7 @@ from bench.core.digest import file_digest
 from bench.core.errors import UserError
 from bench.core.files import write_text
 from bench.execution.run_file import read_run
-from bench.scoring.schema import VERSION
-from bench.verdict.score import read_scores
+from bench.verdict.score import is_current, read_scores
 
 STAMP = "<!-- ragtune scores "
 
@@ -78,8 +77,9 @@ def index(folder: Path) -> Path:
 
 def _sentence(folder: Path) -> str | None:
     """The verdict of a run; None where this version has not scored it."""
-    from bench.core.files import read_state
+    from bench.core.files import read_json
 
-    if (read_state(folder / "scores.json") or {}).get("version") != VERSION:
+    path = folder / "scores.json"
+    if not path.exists() or not is_current(read_json(path)):
         return None
     return read_scores(folder).recommendation.sentence

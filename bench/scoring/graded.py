@@ -10,10 +10,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bench.core.errors import UserError
+from bench.core.errors import UserError, first_error
 from bench.core.files import read_jsonl
 from bench.core.vocabulary import JSON, Record, read_record
-from bench.execution.run_file import CellResult, RunFile, first_error, read_run
+from bench.execution.run_file import CellResult, RunFile, read_run
 from bench.metrics.citations import ENTAILED
 from bench.metrics.registry import MEASURES
 from bench.metrics.text import is_numeric

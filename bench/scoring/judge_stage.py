@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from bench.core.errors import UserError
+from bench.core.errors import UserError, first_error, fitted
 from bench.core.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.core.redact import hide, scrubbed
 from bench.core.vocabulary import Record, read_record
-from bench.execution.run_file import RunFile, first_error, fitted, read_run
+from bench.execution.run_file import RunFile, read_run
 from bench.metrics.answer import silent
 from bench.scoring.schema import Calibration, JudgeSummary
 from bench.spec.model import Judging

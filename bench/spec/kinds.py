@@ -100,8 +100,10 @@ def load(name: str, where: str = "") -> Kind:
 
 
 def source(name: str) -> str | None:
-    """Digest of the source of a kind of one's own, and of what it imports that is neither installed nor ragtune's: other
-    code is another system. None for the kinds of ragtune, whose recipes have versions."""
+    """Digest of the source of a kind of one's own, and of what it imports that is neither installed nor ragtune's.
+
+    Other code is another system. None for the kinds of ragtune, whose recipes have versions.
+    """
     if "." not in name:
         return None
     path = importlib.import_module(name).__file__

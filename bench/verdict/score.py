@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from bench.core.digest import digest
-from bench.core.errors import UserError
+from bench.core.errors import UserError, fitted
 from bench.core.files import packed, read_bytes, read_json, write_json
 from bench.core.vocabulary import JSON
-from bench.execution.run_file import RunFile, fitted, read_run
+from bench.execution.run_file import RunFile, read_run
 from bench.metrics.registry import MEASURES
 from bench.scoring import judge_stage
 from bench.scoring.grade import Column, named_pairs, pairwise
@@ -109,13 +109,18 @@ def _source(folder: Path, run: RunFile, files: Mapping[str, str]) -> str:
     )
 
 
+def is_current(raw: object) -> bool:
+    """Whether this version of ragtune wrote these scores."""
+    return isinstance(raw, dict) and raw.get("version") == VERSION
+
+
 def read_scores(folder: Path) -> Scores:
     """scores.json as it stands. Raises UserError where there is none, it is damaged, or another version wrote it."""
     path = folder / "scores.json"
     if not path.exists():
         raise UserError("this run is not scored yet.", where=str(folder), remedy="Run `ragtune score` on it.")
     raw = read_json(path)
-    if not isinstance(raw, dict) or raw.get("version") != VERSION:
+    if not is_current(raw):
         raise UserError("an older ragtune scored this run.", where=str(folder), remedy="Run `ragtune score` on it.")
     found = fitted(Scores, path, raw, wrong="damaged scores", remedy="Run `ragtune score` on it.")
     if found.seal and found.seal != sealed(raw):  # older scores have none

@@ -35,7 +35,7 @@ class Retriever:
         """The best `k` chunks of each text, best first; with several hops, those of the first before the others'."""
         k = k or self.retrieval.k
         later = k // self.retrieval.hops  # chunks of each hop but the first
-        found = self._once(texts, k if self.retrieval.hops == 1 else k - later * (self.retrieval.hops - 1))
+        found = self._once(texts, k - later * (self.retrieval.hops - 1))
         best = [hits[0] if hits else None for hits in found]
         for _ in range(1, self.retrieval.hops):
             again = self._once([further(t, b) for t, b in zip(texts, best, strict=True)], k + later)

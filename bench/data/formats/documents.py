@@ -6,6 +6,7 @@ import importlib.util
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -24,8 +25,8 @@ Chunks = Mapping[str, list[tuple[int, Passage]]]  # document -> (first character
 
 
 class Documents(Source):
-    """A folder of txt, md, rst, html and pdf files, with `ragtune[documents]` also of docx, pptx and xlsx, and a JSONL of
-    questions.
+    """A folder of txt, md, rst, html and pdf files, and a JSONL of questions; with `ragtune[documents]` also docx, pptx
+    and xlsx files.
 
     A question says its `document`, and where in it the answer stands: `start` and `end`, or `quote`.
     """
@@ -84,7 +85,7 @@ def _texts(files: Sequence[Path], root: Path) -> tuple[dict[str, str], list[str]
 
 
 def _left_out(files: Sequence[Path], texts: Mapping[str, str], broken: list[str], root: Path) -> Iterator[str]:
-    """What was not read: files of a kind that is not supported, broken ones, and documents without text, such as scans."""
+    """What was not read: files of a kind that is not supported, broken ones, and those without text, such as scans."""
     known = readers()
     other = [p.relative_to(root).as_posix() for p in files if p.suffix.lower() not in known]
     empty = [name for name, text in texts.items() if not text.strip()]
@@ -234,6 +235,7 @@ READERS = {".txt": _plain, ".md": _plain, ".rst": _plain, ".html": _html, ".htm"
 OFFICE = {".docx": _office, ".pptx": _office, ".xlsx": _office}
 
 
+@cache  # asked for every document, and looked for in every folder of packages
 def readers() -> Mapping[str, Callable[[Path], str]]:
     """suffix -> what reads it; office documents where `ragtune[documents]` is installed."""
     return READERS | OFFICE if importlib.util.find_spec("markitdown") else READERS

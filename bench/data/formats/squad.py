@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from bench.core.digest import digest
-from bench.core.errors import UserError
+from bench.core.errors import fitted
 from bench.core.files import read_json
 from bench.core.vocabulary import JSON, Example, Passage, Place, Question
 from bench.data.source import Source, file_fingerprint
@@ -86,15 +86,13 @@ def read(source: Squad, origin: JSON) -> Task:
 
 def _file(path: Path) -> _File:
     """A file of SQuAD's form. Raises UserError naming the first place that is not."""
-    try:
-        return _File.model_validate(read_json(path))
-    except ValidationError as e:
-        first = e.errors()[0]
-        raise UserError(
-            f"not SQuAD JSON: `{'.'.join(map(str, first['loc']))}`: {first['msg']}.",
-            where=str(path),
-            remedy="Expected data[].paragraphs[].{context, qas[].{id, question, answers[].text}}.",
-        ) from None
+    return fitted(
+        _File,
+        path,
+        read_json(path),
+        wrong="not SQuAD JSON",
+        remedy="Expected data[].paragraphs[].{context, qas[].{id, question, answers[].text}}.",
+    )
 
 
 def _examples(file: _File, reading: _Reading) -> Iterator[Example]:
