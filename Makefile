@@ -67,6 +67,7 @@ real-data: setup
 micro: setup
 	$(BIN)/python -m systems.micro.train_embedder
 	$(BIN)/python -m systems.micro.train_lm
+	$(BIN)/python -m systems.micro.train_lm --start systems/micro/lm
 	$(BIN)/python -m systems.micro.card
 
 validity: setup

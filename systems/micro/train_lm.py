@@ -1,10 +1,11 @@
-"""Trains the micro language model from nothing: `python -m systems.micro.train_lm --out systems/micro/lm`.
+"""Trains the micro language model: `python -m systems.micro.train_lm`, then again with `--start systems/micro/lm`.
 
 A small LFM2 (short convolutions and attention in turns) learns to read: it is shown pages of worlds that are never
 evaluated, and questions on them. The loss weighs answer tokens over page tokens; the learning rate decays to zero. The
 first steps are repeated random sequences, which is the quickest way to an induction head; then come single statements
 on machines that are easily mixed up, so that name and attribute must both count from the start; then whole pages, more
-and more of them, and in the end pages that a search finds together. The embedder is trained first.
+and more of them, and in the end pages that a search finds together. The second training goes on with all of this at once,
+and asks more on each page. The embedder is trained first.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,8 @@ class Plan:
     What the exercises are grows with the steps: repeated random sequences, from step `loose` on single statements,
     from `pages` on whole pages, from `alike` on pages that a search finds together, from `many` on up to eight of
     them; from `doubt` on more of the questions have no answer, and from `settle` on about as many as in a dataset;
-    from `named` on many statements differ in the name alone, which is what is matched worst.
+    from `named` on many statements differ in the name alone, which is what is matched worst. `asked` is how many
+    questions are asked for each page more.
     """
 
     seed: str = "micro-1"
@@ -103,6 +105,7 @@ class Plan:
     doubt: int = 1900
     settle: int = 2300
     named: int = 2600
+    asked: int = 2
 
     def __post_init__(self) -> None:
         if not 0 <= self.hold < self.steps:
@@ -111,6 +114,23 @@ class Plan:
     def rate(self, step: int) -> float:
         """Share of the peak."""
         return min(1.0, (step + 1) / 100, (self.steps - step) / (self.steps - self.hold))
+
+
+FIRST = Plan()
+SECOND = Plan(  # of the weights that the first left: everything at once, and more questions on each page
+    seed="micro-2",
+    steps=3400,
+    hold=1600,
+    peak=1.5e-3,
+    loose=0,
+    pages=0,
+    alike=0,
+    many=0,
+    doubt=0,
+    settle=0,
+    named=0,
+    asked=4,
+)
 
 
 def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
@@ -123,7 +143,7 @@ def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
     if rng.random() < 0.25:
         return "loose", rng.randint(4, 12), 10
     count = rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 6, 8) if step > plan.many else (1, 2, 2, 3, 4))
-    return "pages", count, 4 + 2 * count if count else 1
+    return "pages", count, min(4 + plan.asked * count, 20) if count else 1
 
 
 def forms_at(plan: Plan, step: int) -> Mapping[str, int]:
@@ -218,20 +238,28 @@ def fresh(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> Lfm2ForCausalLM:
     return model
 
 
-def train(plan: Plan, out: Path, *, resume: Path | None = None) -> list[dict[str, float]]:
+def train(plan: Plan, out: Path, *, start: Path | None = None, resume: Path | None = None) -> list[dict[str, float]]:
     """Trains and writes the model, its tokenizer and its learning curve to `out`.
 
-    `resume` names a file that holds the state of the training: it is gone on from there, and kept there. The model is
-    not compiled: its convolutions would be compiled again for every length.
+    `start` is a folder that another training wrote: its weights are trained further, with a fresh optimiser, and its
+    curve goes on. `resume` names a file that holds the state of the training: it is gone on from there, and kept
+    there. The model is not compiled: its convolutions would be compiled again for every length.
     """
-    tokenizer = make_tokenizer(plan.seed, texts=plan.texts)
-    model = fresh(plan, tokenizer)
+    before: dict[str, Any] = {"plans": [], "points": []}
+    if start:
+        before = json.loads((start / "curve.json").read_text())
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
+        model = Lfm2ForCausalLM.from_pretrained(start, dtype=torch.float32)
+    else:
+        tokenizer = make_tokenizer(plan.seed, texts=plan.texts)
+        model = fresh(plan, tokenizer)
     matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embed" not in n]
     rest = [p for n, p in model.named_parameters() if p.ndim <= 1 or "embed" in n]
     groups = [{"params": matrices, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=plan.peak, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, plan.rate)
-    state: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "curve": []}
+    last = before["points"][-1] if start else {"step": 0, "tokens": 0, "seconds": 0.0}
+    state: dict[str, Any] = {"step": 0, "tokens": last["tokens"], "seconds": last["seconds"], "curve": []}
     if resume and resume.exists():
         state = torch.load(resume, weights_only=True)
         model.load_state_dict(state.pop("model"))
@@ -251,7 +279,7 @@ def train(plan: Plan, out: Path, *, resume: Path | None = None) -> list[dict[str
         if (step + 1) % plan.every == 0 or step + 1 == plan.steps:
             state["seconds"] = time.perf_counter() - begin
             point = {
-                "step": step + 1,
+                "step": last["step"] + step + 1,
                 "tokens": state["tokens"],
                 "seconds": round(state["seconds"]),
                 "loss": round(loss.item(), 4),
@@ -262,7 +290,8 @@ def train(plan: Plan, out: Path, *, resume: Path | None = None) -> list[dict[str
             }
             state["curve"].append(point)
             print(json.dumps(point), flush=True)
-            save(out, model, tokenizer, plan, state["curve"])
+            told = {"plans": [*before["plans"], asdict(plan)], "points": [*before["points"], *state["curve"]]}
+            save(out, model, tokenizer, told)
             if resume:
                 part = resume.with_name(f"{resume.name}.part")
                 kept = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
@@ -271,28 +300,28 @@ def train(plan: Plan, out: Path, *, resume: Path | None = None) -> list[dict[str
     return list(state["curve"])
 
 
-def save(
-    out: Path, model: Lfm2ForCausalLM, tokenizer: PreTrainedTokenizerFast, plan: Plan, curve: list[dict[str, float]]
-) -> None:
+def save(out: Path, model: Lfm2ForCausalLM, tokenizer: PreTrainedTokenizerFast, curve: Mapping[str, Any]) -> None:
     """Write the model, its tokenizer and its learning curve. Weights are kept in 16 bits, and load as 32."""
     out.mkdir(parents=True, exist_ok=True)
     model.generation_config.update(pad_token_id=0, eos_token_id=tokenizer.eos_token_id)
     own = {name: weight.half() for name, weight in model.state_dict().items() if name != "lm_head.weight"}  # tied
     model.save_pretrained(out, state_dict=own)
     tokenizer.save_pretrained(out)
-    (out / "curve.json").write_text(json.dumps({"plan": asdict(plan), "points": curve}, indent=1) + "\n")
+    (out / "curve.json").write_text(json.dumps(curve, indent=1) + "\n")
 
 
 def main() -> None:
-    """Train from the command line."""
+    """Train from the command line: by the first plan from nothing, by the second from the weights of the first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "lm")
+    parser.add_argument("--start", type=Path, help="train the weights in this folder further, by the second plan")
     parser.add_argument("--resume", type=Path, help="keep the state of the training in this file, and go on from it")
-    for name, value in asdict(Plan(bf16=bf16_is_fast())).items():
-        parser.add_argument(f"--{name}", type=type(value) if not isinstance(value, bool) else yes, default=value)
+    for name, value in asdict(FIRST).items():
+        parser.add_argument(f"--{name}", type=type(value) if not isinstance(value, bool) else yes)
     options = vars(parser.parse_args())
-    out, resume = options.pop("out"), options.pop("resume")
-    train(Plan(**options), out, resume=resume)
+    out, start, resume = (options.pop(name) for name in ("out", "start", "resume"))
+    given = {"bf16": bf16_is_fast()} | {name: value for name, value in options.items() if value is not None}
+    train(replace(SECOND if start else FIRST, **given), out, start=start, resume=resume)
 
 
 def yes(text: str) -> bool:

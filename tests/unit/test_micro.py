@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,11 @@ def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
     assert [p["step"] for p in whole] == [20, 40, 60] and whole[-1]["loss"] < whole[0]["loss"] - 0.5
     assert [p["loss"] for p in rest] == [p["loss"] for p in whole]
     told = json.loads((tmp_path / "whole" / "curve.json").read_text())
-    assert told["points"] == whole and told["plan"]["seed"] == plan.seed
+    assert told["points"] == whole and [p["seed"] for p in told["plans"]] == [plan.seed]
+    further = train(replace(plan, steps=20, hold=10, loose=0, pages=0), tmp_path / "further", start=tmp_path / "whole")
+    told = json.loads((tmp_path / "further" / "curve.json").read_text())
+    assert told["points"] == whole + further and [p["steps"] for p in told["plans"]] == [60, 20]
+    assert further[0]["step"] == 80 and further[0]["tokens"] > whole[-1]["tokens"]
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "whole")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
     ids = tokenizer.apply_chat_template(
