@@ -129,16 +129,6 @@ def _written(value: str) -> Iterator[str]:
     yield base64.b64encode(value.encode()).decode()
 
 
-def clean(path: Path) -> None:
-    """Take secrets out of a file that another process has written, such as a log."""
-    try:
-        before = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return
-    if (after := redacted(before)) != before:
-        path.write_text(after, encoding="utf-8", errors="surrogateescape")
-
-
 WRITER = "ragtune-log"
 
 

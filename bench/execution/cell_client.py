@@ -68,9 +68,9 @@ class Executor:
         self.close()
         watch("start", 0, 0)
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log:  # until the server can write there itself
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.execution.cell_server", *self.preload],
+                [sys.executable, "-m", "bench.execution.cell_server", str(self.log.resolve()), *self.preload],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -1,4 +1,4 @@
-"""The process that cells fork from: it has paid the imports once. `python -m bench.server MODULE ...`
+"""The process that cells fork from: it has paid the imports once. `python -m bench.execution.cell_server LOG MODULE ...`
 
 Lines of JSON: in, `{"job": path}` forks a cell; out, `ready`, `start`, `exit`, and whatever the cells tell.
 A cell is the leader of its own process group. When the pipe from the run closes, however that came about,
@@ -37,10 +37,13 @@ def tell(fd: int, **event: Any) -> None:
     os.write(fd, (json.dumps(event) + "\n").encode())
 
 
-def serve(preload: list[str]) -> None:
-    """Import the modules, then fork a cell for each job that is read, until the pipe closes."""
+def serve(log: Path, preload: list[str]) -> None:
+    """Import the modules, then fork a cell for each job that is read, until the pipe closes.
+
+    What libraries print is no event, and goes to the log.
+    """
     out = os.dup(1)
-    os.dup2(2, 1)  # what libraries print is no event
+    log_to(log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run decides what Ctrl-C means
     gc.disable()  # imports leave no garbage, and make many objects to look through
     for name in preload:
@@ -159,5 +162,5 @@ def _kill(group: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1:])
+    serve(Path(sys.argv[1]), sys.argv[2:])
     os._exit(0)  # nothing is left to clean up, and torch takes seconds over it

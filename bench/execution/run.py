@@ -26,7 +26,6 @@ from bench.core.digest import digest, file_digest
 from bench.core.errors import UserError
 from bench.core.files import read_json, read_state, sweep, write_json
 from bench.core.gpu import gpus
-from bench.core.redact import clean
 from bench.core.store import Store
 from bench.core.vocabulary import JSON
 from bench.data.leakage import asked_again, leaks
@@ -129,7 +128,12 @@ def run(
 
 def _refuse_links(folder: Path, cells: Collection[Cell]) -> None:
     """Raises UserError for a link inside a run's folder: what it leads to would be written over, or emptied."""
-    inside = (folder / "cells", folder / "run.json", *(cell_folder(folder, cell.id) for cell in cells))
+    inside = (
+        folder / "cells",
+        folder / "run.json",
+        folder / "server.log",
+        *(cell_folder(folder, cell.id) for cell in cells),
+    )
     for path in inside:
         if path.is_symlink():
             raise UserError(
@@ -157,11 +161,9 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
     try:
         _run_cells(prepared, todo, folder, store, tell, machine=_machine(header["environment"]))
     except KeyboardInterrupt:
-        clean(folder / "server.log")
         results = cell_results(folder, prepared.cells)
         write_json(folder / "run.json", {**header, "status": "incomplete", "cells": results})
         raise
-    clean(folder / "server.log")
     return _finish(prepared, folder, header, computed=len(todo))
 
 
@@ -329,7 +331,7 @@ def _job(cell: Cell, prepared: Prepared, store: Store, machine: dict[str, JSON])
         config=cell.config,
         task=str(prepared.task_folder.resolve()),
         store=str(store.root.resolve()),
-        latency_questions=measure.latency_questions,
+        latency_questions=measure.latency_questions if not cell.scenario or cell.scenario.is_timed else 0,
         warmup=measure.warmup,
         sys_path=[path or str(Path.cwd()) for path in sys.path],
         environment=machine,

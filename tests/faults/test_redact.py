@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
+import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ from typing import Any
 import pytest
 
 from bench import parse
+from bench.core.errors import UserError
 from bench.core.redact import HIDDEN, redacted, scrubbed
+from bench.execution.cell_client import Executor, ServerDied
 from bench.execution.run import run
 from bench.report import report
 from bench.verdict.score import score
@@ -184,3 +188,34 @@ def test_no_file_of_a_run_holds_a_canary(tmp_path: Path, monkeypatch: pytest.Mon
     for kind, (_, _, secret) in CANARIES.items():
         assert [p for p, text in files.items() if secret in text] == [], kind
     assert files[outcome.folder / "cells" / "told-s1" / "log.txt"].count(HIDDEN) >= len(CANARIES)
+
+
+def test_the_log_of_the_server_is_redacted_while_it_is_written(tmp_path: Path) -> None:
+    """What is imported for the cells says every canary, and takes the server down: nobody cleans up after it."""
+    said = "".join(f"print({said!r}, flush=True)\n" for _, said, _ in CANARIES.values())
+    (tmp_path / "shouting.py").write_text(
+        said + "import os, signal, sys\nsys.stderr.write('last words\\n')\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    log = tmp_path / "server.log"
+    environment = {name: value for name, value in (VALUES | os.environ).items() if name != "PYTHONPATH"}
+    server = Executor(environment, log, ["shouting"])
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ServerDied):
+        patch.syspath_prepend(str(tmp_path))
+        server.run(tmp_path / "job.json", timeout_s=60, watch=lambda *_: None)
+    server.close()
+    while "last words" not in log.read_text():  # its writer outlives the server
+        time.sleep(0.01)
+    assert [kind for kind, (_, _, secret) in CANARIES.items() if secret in log.read_text()] == []
+    assert log.read_text().count(HIDDEN) >= len(CANARIES)
+
+
+def test_a_log_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("kept")
+    spec = parse(raw_spec())
+    folder = tmp_path / "r" / spec.name
+    folder.mkdir(parents=True)
+    (folder / "server.log").symlink_to(outside)
+    with pytest.raises(UserError, match="this is a link"):
+        run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    assert outside.read_text() == "kept"
