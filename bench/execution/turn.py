@@ -18,7 +18,7 @@ from bench.execution.job import Job
 from bench.spec import kinds
 
 ALONE = 16  # questions of a turn that are asked one at a time
-TOGETHER = 1  # times that it is given as many questions at once as in its cell
+TOGETHER = 2  # batches of the model, of questions that it is given at once
 
 
 def run(job: Job, folder: Path) -> dict[str, JSON]:
@@ -33,7 +33,8 @@ def run(job: Job, folder: Path) -> dict[str, JSON]:
     with returning_at_once() if measures_memory else contextlib.nullcontext():
         system = kind.build(config, task.material, Store(Path(job.store)))
     peak = _peak_bytes(system, _longest(task.test, folder, config)) if measures_memory else None
-    alone, together = plan[: job.latency_questions][:ALONE], plan[job.latency_questions :][:TOGETHER]
+    alone, rest = plan[: job.latency_questions][:ALONE], plan[job.latency_questions :]
+    together = [batch[: TOGETHER * config.generation.batch_size] for batch in rest[:1]]
     warm = [seen_by(example, config) for example in (task.train or task.test)[: job.warmup]]
     for questions in (*([question] for question in warm), warm):  # alone, and as a batch
         system.answer(questions)

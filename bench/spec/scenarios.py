@@ -89,6 +89,11 @@ class Scenario(Block):
     what: str
     value: Any
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether its table shows a latency."""
+        return self.name == "recall"
+
 
 @dataclass(frozen=True)
 class Derived:
