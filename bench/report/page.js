@@ -1,4 +1,4 @@
-// Sorting, filtering and other volumes of money. The page is whole without it.
+// Sorting, the picker of two systems, every question, and other volumes of money. The page is whole without it.
 "use strict";
 {
   const make = (tag, text, attributes = {}) => {
@@ -42,40 +42,190 @@
     });
   }
 
-  const asked = document.getElementById("asked");
-  const questions = [...document.querySelectorAll("details.question")];
-  if (asked && questions.length > 1) {
-    const outcomes = questions.map((q) => JSON.parse(q.dataset.outcomes));
-    const choose = (label, values) => {
-      const select = make("select", "", { id: `asked-${label}` });
-      select.append(...values.map(([value, text]) => make("option", text, { value })));
-      select.addEventListener("change", filter);
-      bar.append(make("label", label, { for: select.id }), select);
-      return select;
-    };
+  const select = (bar, label, values) => {
+    const field = make("select", "", { id: `choose-${label.toLowerCase().replaceAll(" ", "-")}` });
+    field.append(...values.map(([value, text]) => make("option", text, { value })));
+    bar.append(make("label", label, { for: field.id }), field);
+    return field;
+  };
+  const plain = (values) => [...new Set(values)].sort().map((v) => [v, v]);
+  const hash = () => new URLSearchParams(location.hash.slice(1));
+
+  // any two systems, kept in the address: #compare=a,b
+  const table = document.getElementById("pair");
+  if (table) {
+    const { texts, differences } = JSON.parse(document.getElementById("profiles").textContent);
     const bar = make("div", "", { class: "filter" });
-    const plain = (values) => [...new Set(values)].sort().map((v) => [v, v]);
-    const systems = plain(outcomes.flatMap(Object.keys));
-    const stratum = choose("Stratum", [["", "all"], ...plain(questions.map((q) => q.dataset.stratum))]);
-    const system = choose("System", [["", "any"], ...systems]);
-    const outcome = choose("Outcome", [["", "any"], ...plain(outcomes.flatMap(Object.values))]);
-    const against = choose("Answered correctly by", [["", "any system"], ...systems]);
-    const shown = make("output", "", { "aria-live": "polite" });
-    bar.append(shown);
-    asked.before(bar);
-    function filter() {
-      questions.forEach((q, i) => {
-        const mine = system.value ? [outcomes[i][system.value]] : Object.values(outcomes[i]);
-        q.hidden = !(
-          (!stratum.value || q.dataset.stratum === stratum.value) &&
-          (!outcome.value || mine.includes(outcome.value)) &&
-          (!against.value || outcomes[i][against.value] === "right")
-        );
+    const names = Object.keys(texts).map((n) => [n, n]);
+    const sides = ["First", "Second"].map((label) => select(bar, label, names));
+    table.closest(".scroll").before(bar);
+    const heads = [...table.tHead.rows[0].cells].slice(1);
+    const show = () => {
+      sides.forEach((side, i) => {
+        (heads[i].querySelector("button") ?? heads[i]).textContent = side.value;
+        [...table.tBodies[0].rows].forEach((row) => (row.cells[i + 1].textContent = texts[side.value][row.dataset.place]));
       });
-      shown.textContent = `${questions.filter((q) => !q.hidden).length} of ${questions.length} shown`;
-    }
-    filter();
+      document.getElementById("pair-difference").textContent = differences[sides.map((s) => s.value).join(" − ")] ?? "";
+    };
+    [...table.tBodies[0].rows].forEach((row, place) => (row.dataset.place = place));
+    const read = () => {
+      const asked = (hash().get("compare") ?? "").split(",");
+      sides.forEach((side, i) => (side.value = asked[i] in texts ? asked[i] : table.dataset[i ? "second" : "first"]));
+      show();
+      if (hash().has("compare")) table.scrollIntoView();
+    };
+    sides.forEach((side) => side.addEventListener("change", () => {
+      history.replaceState(null, "", `#compare=${sides.map((s) => encodeURIComponent(s.value)).join(",")}`);
+      show();
+    }));
+    addEventListener("hashchange", read);
+    read();
   }
+
+  // every question, ten at a time, one of them in the address: #q=ID
+  const packed = document.getElementById("every");
+  if (packed && "DecompressionStream" in window) {
+    const bytes = Uint8Array.from(atob(packed.textContent.trim()), (c) => c.charCodeAt(0));
+    new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json().then(listed);
+  }
+  function listed({ questions, passages }) {
+    const PAGE = 10;
+    const box = document.getElementById("asked");
+    const systems = plain(questions.flatMap((q) => Object.keys(q.said)));
+    const bar = make("div", "", { class: "filter" });
+    const type = select(bar, "Type", [["", "all"], ...plain(questions.map((q) => q.type))]);
+    const system = select(bar, "System", [["", "any"], ...systems]);
+    const outcome = select(bar, "Outcome", [["", "any"], ...plain(questions.flatMap((q) => Object.values(q.said).map((s) => s[1])))]);
+    const other = select(bar, "Differs from", [["", "any system"], ...systems]);
+    const shown = make("output", "", { "aria-live": "polite" });
+    const back = make("button", "Previous", { type: "button" });
+    const on = make("button", "Next", { type: "button" });
+    bar.append(back, on, shown);
+    box.before(bar);
+    document.getElementById("asked-about").textContent = "Every question, those first on which systems differ most. Open one for its passages and every answer.";
+    let first = 0;
+    const fits = (q) => {
+      const mine = system.value ? [q.said[system.value]?.[1]] : Object.values(q.said).map((s) => s[1]);
+      const right = (name) => q.said[name]?.[1] === "right";
+      return (!type.value || q.type === type.value) && (!outcome.value || mine.includes(outcome.value)) &&
+        (!other.value || !system.value || right(other.value) !== right(system.value));
+    };
+    const draw = (open) => {
+      const found = questions.filter(fits);
+      const at = open ? found.findIndex((q) => q.id === open) : -1;
+      if (at >= 0) first = at - (at % PAGE);
+      first = Math.max(0, Math.min(first, found.length - 1 - ((found.length - 1) % PAGE)));
+      const page = found.slice(first, first + PAGE);
+      box.replaceChildren(...page.map((q) => question(q, q.id === open)));
+      shown.textContent = found.length ? `${first + 1} to ${first + page.length} of ${found.length}` : "none";
+      back.disabled = first === 0;
+      on.disabled = first + PAGE >= found.length;
+    };
+    // a text with the answer that it holds marked
+    const marked = (text, answers) => {
+      const answer = (answers ?? []).find((a) => a && text.toLowerCase().includes(a.toLowerCase()));
+      const place = answer ? text.toLowerCase().indexOf(answer.toLowerCase()) : -1;
+      const node = make("span", "", { dir: "auto" });
+      if (place < 0) node.append(text);
+      else node.append(text.slice(0, place), make("mark", text.slice(place, place + answer.length)), text.slice(place + answer.length));
+      return node;
+    };
+    function question(q, isOpen) {
+      const node = make("details", "", { class: "question", id: `question-${q.id}` });
+      const head = make("summary", "");
+      head.append(make("span", q.text, { dir: "auto" }), " ", make("span", `(${q.type})`, { class: "soft" }));
+      node.append(head);
+      node.addEventListener("toggle", () => node.open && node.childElementCount === 1 && fill(node, q), { once: true });
+      node.open = isOpen;
+      return node;
+    }
+    function fill(node, q) {
+      const right = make("p", "Right answer: ");
+      right.append(make("strong", q.answers === null ? "no reference" : q.answers.join(" / ") || "abstain: the corpus does not say", { dir: "auto" }));
+      right.append(" ", make("a", "link to this question", { href: `#q=${encodeURIComponent(q.id)}` }));
+      const answers = make("table", "", { class: "text" });
+      answers.append(make("thead", ""), make("tbody", ""));
+      answers.tHead.insertRow().append(...["System", "Outcome", "Answer", "Passages shown, gold in bold"].map((t) => make("th", t, { scope: "col" })));
+      const seen = new Map();
+      for (const [name, [text, what, hits, failed]] of Object.entries(q.said)) {
+        const row = answers.tBodies[0].insertRow();
+        row.append(make("th", name, { scope: "row" }), make("td", what, what === "right" ? { class: "confirmed" } : {}));
+        row.append(make("td", failed ? `failed: ${text}` : text || "(nothing)", { dir: "auto" }));
+        const cell = make("td", hits ? "" : "n/a");
+        (hits ?? []).forEach(([chunk, passage, score], i) => {
+          seen.set(chunk, passage);
+          cell.append(i ? ", " : "", make(q.gold.includes(passage) ? "strong" : "span", chunk), ` ${score}`);
+        });
+        row.append(cell);
+      }
+      q.gold.filter((id) => id in passages).forEach((id) => seen.has(id) || seen.set(id, id));
+      const texts = make("details", "");
+      texts.append(make("summary", `${seen.size} passages`));
+      const golds = [...seen].sort((a, b) => q.gold.includes(b[1]) - q.gold.includes(a[1]));
+      for (const [chunk, passage] of golds) {
+        const [title, text] = passages[chunk] ?? ["", ""];
+        const p = make("p", "", { class: "passage" });
+        p.append(make(q.gold.includes(passage) ? "strong" : "span", `${chunk}${q.gold.includes(passage) ? " (gold)" : ""} ${title} `), marked(text, q.answers));
+        texts.append(p);
+      }
+      const scroll = make("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Answers" });
+      scroll.append(answers);
+      node.append(right, scroll, texts);
+    }
+    const go = () => {
+      const wanted = hash().get("q");
+      if (!wanted) return;
+      for (const field of [type, system, outcome, other]) field.value = "";
+      draw(wanted);
+      document.getElementById(`question-${wanted}`)?.scrollIntoView();
+    };
+    for (const field of [type, system, outcome, other]) field.addEventListener("change", () => draw((first = 0)));
+    back.addEventListener("click", () => draw((first -= PAGE) * 0));
+    on.addEventListener("click", () => draw((first += PAGE) * 0));
+    addEventListener("hashchange", go);
+    draw();
+    go();
+  }
+
+  // what is linked to is opened; "Open all" is for printing everything
+  const reveal = () => {
+    const target = document.getElementById(location.hash.slice(1));
+    for (let node = target; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
+  };
+  addEventListener("hashchange", reveal);
+  reveal();
+  const nav = document.querySelector("nav");
+  const folds = [...document.querySelectorAll("details.fold")];
+  if (nav && folds.length) {
+    const all = make("button", "Open all", { type: "button" });
+    all.addEventListener("click", () => {
+      const open = folds.some((d) => !d.open);
+      folds.forEach((d) => (d.open = open));
+      all.textContent = open ? "Close all" : "Open all";
+    });
+    nav.append(all);
+  }
+
+  // each chart's figures as CSV, and its drawing as SVG
+  const save = (name, text, type) => {
+    const link = make("a", "", { download: name, href: URL.createObjectURL(new Blob([text], { type })) });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  };
+  const field = (cell) => `"${cell.innerText.replace(/^[=+@-]/, "'$&").replaceAll('"', '""')}"`;
+  document.querySelectorAll("figure").forEach((figure, number) => {
+    const svg = figure.querySelector("svg");
+    const rows = [...figure.querySelectorAll("table tr")];
+    const bar = make("p", "", { class: "saves" });
+    const button = (label, act) => {
+      const node = make("button", label, { type: "button" });
+      node.addEventListener("click", act);
+      bar.append(node);
+    };
+    if (svg) button("Save as SVG", () => save(`chart-${number + 1}.svg`, svg.outerHTML, "image/svg+xml"));
+    button("Save as CSV", () => save(`chart-${number + 1}.csv`, rows.map((r) => [...r.cells].map(field).join(",")).join("\n"), "text/csv"));
+    figure.querySelector("details").append(bar);
+  });
 
   // the same sum as the page's: fixed + questions + updates
   const money = (usd) => (usd === 0 ? "$0" : usd < 1e-4 ? "under $0.0001" : usd < 99.5 ? "$" + Number(usd.toPrecision(2)) : "$" + Math.round(usd).toLocaleString("en"));
@@ -103,14 +253,4 @@
       }
     }
   }
-
-  // a closed part does not print
-  addEventListener("beforeprint", () => document.querySelectorAll("details:not([open], .question)").forEach((d) => {
-    d.open = true;
-    d.dataset.closed = "";
-  }));
-  addEventListener("afterprint", () => document.querySelectorAll("details[data-closed]").forEach((d) => {
-    d.open = false;
-    delete d.dataset.closed;
-  }));
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import gzip
 import hashlib
 import json
 import time
@@ -16,30 +17,30 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.core import display
+from bench.core.vocabulary import Answer
 from bench.execution.run_file import RunFile, SystemEntry
 from bench.metrics.registry import MEASURES, TABLES, in_table
-from bench.report import charts
+from bench.report import charts, decision, findings
 from bench.report.caveats import caveats, models
-from bench.report.details import Details
+from bench.report.details import Details, Example
 from bench.scoring.schema import MeasuredSystem, Scores
+from bench.verdict.decision import seen_from
 from bench.verdict.disagreements import OUTCOMES
-from bench.verdict.sentence import listed
+from bench.verdict.sentence import by_type, listed
 
 HERE = Path(__file__).parent
 SECTIONS = (  # templates in sections/, in the order of the page
     "verdict",
-    "needs",
-    "tradeoffs",
-    "quality",
-    "claims",
-    "differences",
-    "scenarios",
+    "compare",
+    "updates",
+    "data",
     "cost",
-    "machine",
     "questions",
     "caveats",
-    "reproduce",
+    "failed",
+    "details",
 )
+FEW = 12  # questions that are listed without a script
 FILTERS = {
     "interval": display.interval,
     "share": display.share,
@@ -51,6 +52,7 @@ FILTERS = {
     "difference": display.difference,
     "need": display.need,
     "percent": display.percent,
+    "by_type": by_type,
 }
 
 
@@ -71,6 +73,14 @@ def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:
     """The page of a run."""
     done = scores.measured
     plain = reference(done, scores)
+    found = scores.recommendation
+    lines = decision.ranked(scores)
+    labels, texts = decision.profile(scores)
+    leaders = found.types.systems if found.types else tuple(name for name, _ in lines[: decision.LEADING])
+    pair = (*leaders, *(name for name in done if name not in leaders))[:2]
+    drawn = charts.all_of(scores, run.spec.volumes, plain, shown)
+    all_caveats = caveats(run, scores)
+    failed = {cell: reason for s in scores.systems.values() for cell, reason in s.failed.items()}
     return _drawn(
         "page.html.j2",
         sections=SECTIONS,
@@ -79,25 +89,127 @@ def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:
         systems=scores.systems,
         done=done,
         shown=shown,
-        reference=plain,
         spec=json.dumps(pinned(run), indent=1, ensure_ascii=False),
         titles=scores.metrics | {name: measure.title for name, measure in MEASURES.items()},
         many_seeds=len(run.spec.seeds) > 1,
-        caveats=caveats(run, scores),
+        caveats=all_caveats,
         models=models(run, done),
         outcomes=OUTCOMES,
-        tables=[(t.title, t.note, found) for t in TABLES if (found := applying(done, in_table(t)))],
+        tables=[(t.title, t.note, names) for t in TABLES if (names := applying(done, in_table(t)))],
         described={name: describe(entry) for name, entry in run.systems.items() if name in scores.systems},
         meant=run.dataset.strata,
-        size=next((s.memory.parameters for s in done.values() if s.memory.parameters), None),
+        size=parameters(done),
         strata=sorted({stratum for s in done.values() if (em := s.score("em")) for stratum in em.strata}),
         marks={measure: marks(scores, measure) for measure in MEASURES},
         cited=citation(run),
-        failed={cell: reason for s in scores.systems.values() for cell, reason in s.failed.items()},
-        charts=charts.all_of(scores, run.spec.volumes, plain, shown),
+        failed=failed,
+        charts=drawn,
+        reference=plain,
         measured=partial(known, done),
         stamp=Markup(stamp),
+        about=about(run, scores),
+        contents=contents(scores, drawn, caveats=bool(all_caveats), failed=bool(failed)),
+        leaders=leaders,
+        lines=lines,
+        leading=decision.LEADING,
+        controls=[name for name, system in done.items() if system.control],
+        price=decision.price(scores, run.spec.volumes),
+        all_met=decision.all_met(found),
+        changes=decision.changes(found),
+        opposite=decision.opposite,
+        pair=pair,
+        labels=labels,
+        texts=texts,
+        differences=differences(scores),
+        few=shown.examples[:FEW],
+        every=every(shown),
+        told_claims=findings.claims(scores),
+        told_reading=findings.reading(scores.scenarios),
+        told_retrieval=findings.retrieval(scores),
+        told_slowdown=findings.slowdown(scores),
     )
+
+
+def parameters(done: Mapping[str, MeasuredSystem]) -> float | None:
+    """Of the base model; None where no system knows."""
+    return next((s.memory.parameters for s in done.values() if s.memory.parameters), None)
+
+
+def about(run: RunFile, scores: Scores) -> list[str]:
+    """What the run is of, in a line."""
+    spec, env, count = run.spec, run.environment, parameters(scores.measured)
+    models_of = run.spec.model.name + (f", {count / 1e6:.3g} million parameters" if count else "")
+    where = ", ".join(gpu.name for gpu in env.gpus) or f"{env.cpu}, {env.cores} cores"
+    many = len(spec.seeds)
+    return [
+        *([spec.description] if spec.description else []),
+        f"{run.dataset.test:,} questions on {run.dataset.passages:,} passages of {run.dataset.name}",
+        f"{run.dataset.train:,} training questions",
+        models_of,
+        f"{many} seed{'s' if many > 1 else ''}",
+        where,
+        time.strftime("%Y-%m-%d", time.gmtime(run.started)),
+    ]
+
+
+def contents(scores: Scores, drawn: Mapping[str, Any], *, caveats: bool, failed: bool) -> list[tuple[str, str]]:
+    """(anchor, title) of the sections that the page has."""
+    have = {
+        "verdict": "Decision",
+        "compare": "Compare two" if len(scores.measured) > 1 else "",
+        "updates": "When documents change" if scores.scenarios.freshness else "",
+        "data": "Training data" if "data" in drawn else "",
+        "cost": "Cost, latency, memory" if scores.recommendation.costs or "tradeoff" in drawn else "",
+        "questions": "Questions" if scores.systems else "",
+        "caveats": "Caveats" if caveats else "",
+        "failed": "Failed cells" if failed else "",
+        "details": "Details",
+    }
+    return [(anchor, title) for anchor, title in have.items() if title]
+
+
+def differences(scores: Scores) -> dict[str, str]:
+    """`a - b`, either way round -> their difference in the measure that leads, and what it is worth."""
+    found = {}
+    for p in scores.compared.get(scores.headline, ()):
+        for seen in (seen_from(p, p.a), seen_from(p, p.b)):
+            found[f"{seen.a} − {seen.b}"] = (
+                f"{seen.a} minus {seen.b}: {display.difference(seen)}, {seen.verdict}; p {seen.p_holm:.2g} after Holm's "
+                f"correction over all pairs, n {seen.n}."
+            )
+    return found
+
+
+def every(shown: Details) -> Markup:
+    """Every question with what each system said, packed for the script: gzip, then base64."""
+    if not shown.examples:
+        return Markup("")
+    packed = json.dumps([_packed(example) for example in shown.examples], ensure_ascii=False)
+    texts = {h.chunk_id: [h.title, h.text] for e in shown.examples for a in e.said.values() for h in a.hits or ()}
+    texts |= {ident: texts.get(ident, ["", text]) for e in shown.examples for ident, text in e.passages}
+    whole = f'{{"questions":{packed},"passages":{json.dumps(texts, ensure_ascii=False)}}}'
+    return Markup(base64.b64encode(gzip.compress(whole.encode(), mtime=0)).decode())
+
+
+def _packed(example: Example) -> dict[str, Any]:
+    return {
+        "id": example.question,
+        "type": example.stratum,
+        "text": example.text,
+        "answers": example.answers,
+        "gold": example.gold,
+        "said": {
+            name: [answer.error or answer.text, example.outcomes[name], _hits(answer), bool(answer.error)]
+            for name, answer in example.said.items()
+        },
+    }
+
+
+def _hits(answer: Answer) -> list[list[Any]] | None:
+    """(chunk, passage, score) of what was shown; None of a system that shows nothing."""
+    if answer.hits is None:
+        return None
+    return [[h.chunk_id, h.passage_id, round(h.score, 3)] for h in answer.held]
 
 
 def known(done: Mapping[str, MeasuredSystem], part: str, keys: Sequence[str]) -> list[str]:

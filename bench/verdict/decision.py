@@ -57,7 +57,7 @@ def decide(
     best = max(value, key=lambda name: value[name])
     compared, family = named_pairs(list(columns), [best], every=all_pairs)
     pairs = compare_family(_weighed(columns, compared, offset, weights, noise), margin=margin, family=family)
-    seen = {name: [_from(pair, name) for pair in pairs if name in (pair.a, pair.b)] for name in columns}
+    seen = {name: [seen_from(pair, name) for pair in pairs if name in (pair.a, pair.b)] for name in columns}
     verdicts = {name: {pair.b: pair.verdict for pair in seen[name]} for name in columns}
     level = [best, *(other for other, verdict in verdicts[best].items() if verdict == "equivalent")]
     decided = [name for name in level if _is_decided(verdicts[name], len(columns))]
@@ -171,7 +171,7 @@ def _cheapest(names: Sequence[str], noise: Noise) -> str:
     return next(iter(money.cheapest({name: noise.costs[name] for name in names}, asked, updates)), names[0])
 
 
-def _from(pair: Pair, name: str) -> Pair:
+def seen_from(pair: Pair, name: str) -> Pair:
     """The pair seen from one of its sides."""
     if pair.a == name:
         return pair

@@ -10,7 +10,7 @@ from bench.metrics.answer import silent
 from bench.scoring.grade import Column
 from bench.scoring.schema import Disagreement
 
-MOST = 40
+MOST = 1000
 OUTCOMES = (  # in the order of the page
     "right",
     "misread",
@@ -57,7 +57,7 @@ def counted(outcomes: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, in
 
 
 def disagreements(outcomes: Mapping[str, Mapping[str, str]], strata: Mapping[str, str]) -> tuple[Disagreement, ...]:
-    """The questions on which systems differ most, strata in turn. `strata`: question -> stratum."""
+    """Every question up to MOST, those first on which systems differ most, strata in turn. `strata`: question -> stratum."""
     found: dict[str, dict[str, str]] = {}
     for name, by_question in outcomes.items():
         for question, what in by_question.items():
@@ -73,6 +73,5 @@ def disagreements(outcomes: Mapping[str, Mapping[str, str]], strata: Mapping[str
         by_stratum.setdefault(strata[question], []).append(question)
     chosen: list[str] = []
     for rank in range(MOST):
-        candidates = [questions[rank] for questions in by_stratum.values() if rank < len(questions)]
-        chosen += [q for q in candidates if rank == 0 or minority(q)]
+        chosen += [questions[rank] for questions in by_stratum.values() if rank < len(questions)]
     return tuple(Disagreement(question=q, stratum=strata[q], outcomes=found[q]) for q in chosen[:MOST])

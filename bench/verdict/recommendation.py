@@ -15,6 +15,7 @@ from bench.verdict.decision import CRITERIA, Decision, Offsets, against, decide,
 from bench.verdict.evidence import Evidence
 from bench.verdict.needs import constraints, may_serve
 from bench.verdict.noise import ALIKE, Noise
+from bench.verdict.question_types import question_types
 from bench.verdict.sentence import listed, no_system, sentence
 
 FLOOR = 0.05  # a share of right answers below which a system is of no use
@@ -79,6 +80,7 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
         update={
             "flips": tuple(flips),
             "split": tuple(split(evidence, decision.choice, [n for n in found.feasible if n != decision.choice])),
+            "types": question_types(evidence, found.feasible),
             "caveats": tuple(caveats(evidence, found.feasible)),
         }
     )

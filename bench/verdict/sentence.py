@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bench.metrics.registry import title
 from bench.scoring.grade import estimate
-from bench.scoring.schema import Contradiction, Need, Recommendation, View
+from bench.scoring.schema import Contradiction, Mix, Need, QuestionTypes, Recommendation, View
 from bench.stats.comparisons import Pair
 from bench.verdict.evidence import Evidence
 
@@ -120,6 +120,28 @@ def _has_plan(pair: Pair) -> bool:
 def _open_needs(name: str, needs: Sequence[Need]) -> str:
     undecided = [f"`{need.need}`" for need in needs if need.state == "not decided"]
     return f" Whether {name} meets {listed(undecided)} is not decided." if undecided else ""
+
+
+def by_type(found: QuestionTypes | None) -> str:
+    """On which types of question which system is ahead; empty where nothing was compared by type."""
+    if found is None:
+        return ""
+    told = {row.type: row.ahead for row in found.rows if row.ahead}
+    if not told:
+        return "On no type of question a difference between the leading systems is shown."
+    everywhere = [name for name in found.systems if all(name in names for names in told.values())]
+    if everywhere:
+        return f"On every type of question where a difference is shown, {listed(everywhere)} leads or is level."
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for kind, names in told.items():
+        groups.setdefault(names, []).append(kind)
+    parts = [f"{listed(names)} on {listed(kinds)}" for names, kinds in groups.items()]
+    return f"Question types disagree. Ahead are {'; '.join(parts)}."
+
+
+def mixed(mix: Mix) -> str:
+    """From which share of a type on another system would lead."""
+    return f"{mix.to} overtakes when more than {mix.share:.0%} of the questions are {mix.type} (now {mix.now:.0%})."
 
 
 def no_system(needs: Mapping[str, Sequence[Need]], *, finished: bool) -> str:

@@ -84,7 +84,7 @@ def test_datasets_is_hugging_faces(folder: Path) -> None:
 
 def test_validate_and_plan(tmp_path: Path) -> None:
     done = ragtune("validate", "quickstart", cwd=tmp_path)
-    assert done.returncode == 0 and "valid. 27 cells, 396 passages" in done.stdout
+    assert done.returncode == 0 and "valid. 26 cells, 396 passages" in done.stdout
     done = ragtune("plan", "quickstart", "--json", cwd=tmp_path)
     rows = json.loads(done.stdout)
     assert len(rows) == 27 and not any(r["cached"] for r in rows)

@@ -20,7 +20,7 @@ def all_of(scores: Scores, volumes: Volumes, reference: str | None, shown: Detai
     against = [p for p in scores.compared.get(leading, ()) if reference in (p.a, p.b)]
     traces = {name: trace for name, trace in shown.traces.items() if name in done}
     drawn = {
-        "side_by_side": quality.side_by_side(done, leading, title(leading)),
+        "types": quality.by_type(done, scores.recommendation, title(leading)),
         "tradeoff": quality.tradeoff(done, scores.recommendation, title(leading)),
         "forest": quality.forest(against, reference, title(leading)) if reference and against else None,
         "data": quality.learning(growth, title(growth.metric)) if growth else None,

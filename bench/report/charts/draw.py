@@ -19,7 +19,7 @@ from markupsafe import Markup
 FAMILIES = ("control", "retrieval", "tuning", "both")
 COLOURS = ("#6b7280", "#0072b2", "#d55e00", "#009e73")
 SHAPES = ("diamond", "circle", "square", "triangle-up")
-SEVERAL = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6b7280", "#000000")
+SEVERAL = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6b7280", "#8c564b")
 ROW = 26  # pixels a system, down a chart
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3], [10, 4], [3, 6])
 SHADES = {  # of a family, for its second and third system
@@ -79,14 +79,24 @@ def lines(names: Sequence[str]) -> Any:
     return alt.Y("system:N", sort=list(names), scale=alt.Scale(domain=list(names)), title=None)
 
 
+INK = "currentColor"  # of the page, which knows whether it is dark
+AXIS = ("labelColor", "titleColor", "gridColor", "domainColor", "tickColor")
+
+
+def _inked(keys: Sequence[str]) -> dict[str, Any]:
+    return dict.fromkeys(keys, INK)
+
+
 def svg(chart: Any) -> Markup:
     """The chart as an SVG element, silent to a screen reader: its title and table say it better, mark by mark.
     vl-convert escapes every text in it. Where its process ends, as it does without memory, the page says so in its
     place."""
     styled = (
         chart.configure(background="transparent", aria=False)
-        .configure_axis(labelFontSize=12, titleFontSize=12, labelLimit=220, gridOpacity=0.4)
-        .configure_legend(labelFontSize=12, titleFontSize=12, labelLimit=220, symbolOpacity=1)
+        .configure_axis(labelFontSize=12, titleFontSize=12, labelLimit=220, gridOpacity=0.15, **_inked(AXIS))
+        .configure_legend(labelFontSize=12, titleFontSize=12, labelLimit=220, symbolOpacity=1, labelColor=INK)
+        .configure_title(color=INK)
+        .configure_text(color=INK)
         .configure_view(stroke=None)
     )
     try:

@@ -36,7 +36,7 @@ def latencies(done: Measured, seconds: Mapping[str, Sequence[float]]) -> Figure 
     names = [row[0] for row in table]
     x = alt.X("ms:Q", title="Latency of a question asked alone, ms (log)", scale=alt.Scale(type="log", nice=True))
     ticks = data(rows).mark_tick(thickness=1.2, opacity=0.45, size=15).encode(x=x, y=lines(names), color=colour())
-    points = data(medians).mark_point(shape="diamond", size=70, filled=True, opacity=1, color="#1a1d21")
+    points = data(medians).mark_point(shape="diamond", size=70, filled=True, opacity=1, color="currentColor")
     middle = points.encode(x=x, y=lines(names))
     return Figure(
         _between(medians),

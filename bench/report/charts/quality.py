@@ -9,7 +9,20 @@ from typing import Any
 import altair as alt
 
 from bench.core.display import count, difference, interval, money, size, span
-from bench.report.charts.draw import COLOURS, ROW, SHADES, Figure, Row, colour, data, lines, shape, svg
+from bench.report.charts.draw import (
+    COLOURS,
+    FAMILIES,
+    ROW,
+    SHADES,
+    SHAPES,
+    Figure,
+    Row,
+    colour,
+    data,
+    lines,
+    shape,
+    svg,
+)
 from bench.scoring.schema import Criteria, Criterion, LearningCurve, MeasuredSystem, Recommendation, Score
 from bench.stats.comparisons import Pair
 from bench.stats.intervals import Estimate
@@ -26,68 +39,57 @@ class Seen:
     high: float
 
 
-def side_by_side(done: Measured, measure: str, title: str) -> Figure | None:
-    """Quality with its interval, and beside it the latency and the seconds to build, each system on one line."""
-    scored = {name: score for name, system in done.items() if (score := system.score(measure))}
-    rows = [_side(name, done[name], score) for name, score in scored.items()]
-    if not rows:
+OFFSET = 7  # pixels between the systems of one type
+
+
+def by_type(done: Measured, recommendation: Recommendation, title: str) -> Figure | None:
+    """The leading systems on each type of question, the widest gap first: a dot with its interval each."""
+    types = recommendation.types
+    if types is None:
         return None
-    panels = [_intervals(rows, title)]
-    for field, label in (("ms", "Median latency, ms"), ("build", "Build time, s")):
-        if any(row[field] for row in rows):
-            panels.append(_cost(rows, field, label))
+    rows = [
+        {
+            "type": f"{row.type} (n {row.n})",
+            "system": name,
+            "mean": score.mean,
+            "low": score.low,
+            "high": score.high,
+        }
+        for row in types.rows
+        for name in types.systems
+        if (score := row.scores.get(name))
+    ]
+    labels = list(dict.fromkeys(str(row["type"]) for row in rows))
     return Figure(
-        f"{title}: {_highest(rows)}",
-        svg(alt.hconcat(*panels, spacing=18)),
-        ("System", title, "Median latency", "Build"),
+        f"{title} by type of question, with 95% intervals",
+        svg(_by_type(rows, labels, types.systems, [done[name].shown_family for name in types.systems])),
+        ("Type of question", "n", *types.systems, "Ahead"),
         [
-            (name, interval(score), span(done[name].speed.p50_s), span(done[name].build.total_s or None))
-            for name, score in scored.items()
+            (row.type, count(row.n), *(interval(row.scores.get(n)) for n in types.systems), ", ".join(row.ahead) or "-")
+            for row in types.rows
         ],
     )
 
 
-def _side(name: str, system: MeasuredSystem, score: Score) -> Row:
-    p50 = system.speed.p50_s
-    return {
-        "system": name,
-        "family": system.shown_family,
-        "mean": score.mean,
-        "low": score.low,
-        "high": score.high,
-        "ms": p50 * 1000 if p50 else None,
-        "build": system.build.total_s or None,
-    }
-
-
-def _highest(rows: Sequence[Row]) -> str:
-    """Which system is highest, and what the controls reach."""
-    controls = [row for row in rows if row["family"] == "control"]
-    rivals = [row for row in rows if row["family"] != "control"]
-    free = rivals or rows
-    best = max(free, key=lambda row: float(row["mean"]))
-    alike = len(free) > 1 and min(float(row["mean"]) for row in free) == best["mean"]
-    heading = f"all systems score {best['mean']:.2f}" if alike else f"{best['system']} is highest at {best['mean']:.2f}"
-    if controls and rivals:
-        heading += f"; the best control reaches {max(float(row['mean']) for row in controls):.2f}"
-    return heading
-
-
-def _intervals(rows: Sequence[Row], title: str) -> Any:
-    base = data(rows).encode(y=lines([row["system"] for row in rows]))
-    x = alt.X("low:Q", title=f"{title}, 95% interval", scale=alt.Scale(domain=[0, 1]))
-    bars = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q", color=colour())
-    points = base.mark_point(filled=True, size=80, opacity=1).encode(x="mean:Q", color=colour(), shape=shape())
-    return (bars + points).properties(width=330, height=ROW * len(rows))
-
-
-def _cost(rows: Sequence[Row], field: str, title: str) -> Any:
-    """One panel beside the quality, its systems on the same lines; a system that has no such cost has no point."""
-    y = lines([row["system"] for row in rows])
-    y.axis = alt.Axis(labels=False, ticks=False, grid=True)
-    x = alt.X(f"{field}:Q", title=f"{title} (log)", scale=alt.Scale(type="log", nice=True), axis=alt.Axis(tickCount=4))
-    points = data([row for row in rows if row[field]]).encode(y=y, x=x, color=colour(), shape=shape())
-    return points.mark_point(filled=True, size=80, opacity=1).properties(width=230, height=ROW * len(rows))
+def _by_type(rows: Sequence[Row], labels: Sequence[str], systems: Sequence[str], families: Sequence[str]) -> Any:
+    places = [FAMILIES.index(family) for family in families]
+    legend = alt.Legend(title=None, orient="top")
+    hue = alt.Color(
+        "system:N", scale=alt.Scale(domain=list(systems), range=[COLOURS[i] for i in places]), legend=legend
+    )
+    form = alt.Shape(
+        "system:N", scale=alt.Scale(domain=list(systems), range=[SHAPES[i] for i in places]), legend=legend
+    )
+    base = data(rows).encode(
+        y=alt.Y("type:N", sort=list(labels), title=None, scale=alt.Scale(paddingInner=0.35)),
+        yOffset=alt.YOffset("system:N", sort=list(systems)),
+        color=hue,
+    )
+    x = alt.X("low:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
+    bars = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q")
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(x="mean:Q", shape=form)
+    height = (len(systems) * OFFSET + 4) * len(labels)
+    return (bars + points).properties(width=860, height=height)
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,7 @@ def tradeoff(done: Measured, recommendation: Recommendation, title: str) -> Figu
     front = ", ".join(recommendation.pareto)
     heading = "No system meets the needs"
     if front:
-        heading = (
-            f"On the Pareto front (no other system is at least as good on every criterion and better on one): {front}"
-        )
+        heading = f"No other system is both better and cheaper, faster and smaller than these: {front}"
     return Figure(
         heading,
         svg(alt.hconcat(*panels, spacing=18)),
@@ -206,15 +206,17 @@ def _forest(rows: Sequence[Row], margin: float | None, axis: str) -> Any:
     base = data(rows).encode(y=lines([row["system"] for row in rows]))
     x = alt.X("low:Q", title=axis, axis=alt.Axis(tickCount=9))
     bars = base.mark_rule(strokeWidth=2, color=COLOURS[1]).encode(x=x, x2="high:Q")
-    states, fills = list(STATES), [COLOURS[1], SHADES["retrieval"][1], "#ffffff"]
+    states, fills = list(STATES), [COLOURS[1], SHADES["retrieval"][1], "transparent"]
     fill = alt.Fill("state:N", scale=alt.Scale(domain=states, range=fills), legend=None)
     shapes = alt.Scale(domain=states, range=["circle", "square", "diamond"])
     mark = alt.Shape("state:N", scale=shapes, legend=alt.Legend(title=None, orient="top"))
     points = base.mark_point(size=80, opacity=1, stroke=COLOURS[1]).encode(x="difference:Q", fill=fill, shape=mark)
     layers = [data([{"x": 0}]).mark_rule(strokeDash=[4, 3], color="#6b7280").encode(x="x:Q"), bars, points]
     if margin:
-        layers.insert(0, data([{"a": -margin, "b": margin}]).mark_rect(color="#eceff3").encode(x="a:Q", x2="b:Q"))
-    return alt.layer(*layers).properties(width=640, height=ROW * len(rows))
+        layers.insert(
+            0, data([{"a": -margin, "b": margin}]).mark_rect(color="#8a93a0", opacity=0.15).encode(x="a:Q", x2="b:Q")
+        )
+    return alt.layer(*layers).properties(width=800, height=ROW * len(rows))
 
 
 def learning(found: LearningCurve, title: str) -> Figure | None:
@@ -252,4 +254,4 @@ def _curve(points: Sequence[tuple[int, Estimate]], found: LearningCurve, title: 
             drawn.mark_rule(strokeDash=[6, 4], strokeWidth=2, color=COLOURS[1]).encode(y="y:Q"),
             drawn.mark_text(align="left", dy=-8, dx=4, color=COLOURS[1]).encode(y="y:Q", text="name:N", x=alt.value(0)),
         ]
-    return alt.layer(*layers).properties(width=420, height=220)
+    return alt.layer(*layers).properties(width=860, height=200)

@@ -17,12 +17,15 @@ from bench.scoring.schema.recommendation import (
     Costs,
     Criteria,
     Criterion,
+    Mix,
     Need,
     NeedFlip,
     NeedState,
     Outcome,
+    QuestionTypes,
     Recommendation,
     Split,
+    TypeRow,
     View,
     WeightFlip,
 )
@@ -87,11 +90,13 @@ __all__ = [
     "Limits",
     "MeasuredSystem",
     "Memory",
+    "Mix",
     "Need",
     "NeedFlip",
     "NeedState",
     "Outcome",
     "ProvenanceRow",
+    "QuestionTypes",
     "RecallRow",
     "Recommendation",
     "RobustnessRow",
@@ -108,11 +113,12 @@ __all__ = [
     "System",
     "SystemHead",
     "Tokens",
+    "TypeRow",
     "View",
     "WeightFlip",
 ]
 VERSION = 6  # raised when scores of an older ragtune can no longer be read
-RULES = 2  # raised when the same records give other scores, which are then computed again
+RULES = 3  # raised when the same records give other scores, which are then computed again
 ClaimStatus = Literal["confirmed", "refuted", "inconclusive", "not tested"]
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from bench.execution.run_file import Number, Part
 from bench.stats.comparisons import Pair
+from bench.stats.intervals import Estimate
 
 Outcome = Literal[
     "winner",
@@ -119,6 +120,41 @@ class Contradiction(Part):
     n: int
 
 
+class TypeRow(Part):
+    """The leading systems on one type of question; `ahead` are those shown to be better than another, and worse than
+    none, corrected over all types."""
+
+    type: str
+    n: int
+    scores: dict[str, Estimate]
+    pairs: tuple[Pair, ...]
+    ahead: tuple[str, ...] = ()
+
+    @property
+    def gap(self) -> float:
+        """Between the highest of the systems and the lowest."""
+        means = [score.mean for score in self.scores.values()]
+        return max(means) - min(means)
+
+
+class Mix(Part):
+    """From which share of one type of question on another system would lead, the other types keeping their shares of
+    the rest; and what the share is in the test set."""
+
+    type: str
+    to: str
+    now: float
+    share: float
+
+
+class QuestionTypes(Part):
+    """The leading system of each family, the highest first, on each type of question, the widest gap first."""
+
+    systems: tuple[str, ...]
+    rows: tuple[TypeRow, ...]
+    mixes: tuple[Mix, ...] = ()
+
+
 class Recommendation(Part):
     """Who meets the needs, who is ahead, how sure that is, and what would change it."""
 
@@ -146,5 +182,6 @@ class Recommendation(Part):
     against: tuple[Pair, ...] = ()
     flips: tuple[Annotated[WeightFlip | NeedFlip, Field(discriminator="kind")], ...] = ()
     split: tuple[Split, ...] = ()
+    types: QuestionTypes | None = None
     caveats: tuple[str, ...] = ()
     sentence: str = ""

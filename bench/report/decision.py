@@ -1,0 +1,144 @@
+"""What the first screen says beside the verdict: the systems that lead, what others offer instead, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.core import display
+from bench.metrics.registry import title
+from bench.scoring.schema import Criterion, MeasuredSystem, NeedFlip, Recommendation, Scores, Split, WeightFlip
+from bench.spec.model import Volumes
+from bench.verdict.sentence import listed, mixed
+
+LEADING = 6  # lines of systems; the others are folded
+CHANGES = 4  # lines on what would change the decision
+
+
+def ranked(scores: Scores) -> list[tuple[str, tuple[str, ...]]]:
+    """The systems outside the controls, the highest first, each with those of its family whose answers come to the same
+    outcomes and score: indexes that find the same pages, such as."""
+    own = [n for n, s in scores.measured.items() if not s.control and s.scenario is None and s.score(scores.headline)]
+    found: dict[str, list[str]] = {}
+    for name in sorted(own, key=lambda n: -_mean(scores, n)):
+        alike = next((first for first in found if _same(scores, first, name)), None)
+        found.setdefault(alike or name, []).append(name)
+    return [(first, tuple(names[1:])) for first, names in found.items()]
+
+
+def _mean(scores: Scores, name: str) -> float:
+    score = scores.measured[name].score(scores.headline)
+    return score.mean if score else 0.0
+
+
+def _same(scores: Scores, a: str, b: str) -> bool:
+    one, other = scores.measured[a], scores.measured[b]
+    if one.family != other.family or not scores.outcomes.get(a) or scores.outcomes[a] != scores.outcomes.get(b):
+        return False
+    return one.score(scores.headline) == other.score(scores.headline)
+
+
+def changes(found: Recommendation) -> list[str]:
+    """What would change the decision, in the reader's own quantities: a sentence each."""
+    mixes = sorted(found.types.mixes, key=lambda mix: mix.share - mix.now) if found.types else []
+    return [*map(mixed, mixes), *_trades(found), *map(_lifted, _needs(found))][:CHANGES]
+
+
+def _needs(found: Recommendation) -> Iterator[NeedFlip]:
+    return (flip for flip in found.flips if isinstance(flip, NeedFlip))
+
+
+def _lifted(flip: NeedFlip) -> str:
+    higher = f" scores {_points(flip.gains)} higher, and" if flip.gains else ""
+    return f"{flip.to}{higher} would be looked at without {listed([f'`{need.need}`' for need in flip.needs])}."
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.0f} points"
+
+
+def _trades(found: Recommendation) -> Iterator[str]:
+    """What a system that scores lower offers instead, where it is more than repeats differ by."""
+    offered: dict[str, list[WeightFlip]] = {}
+    for flip in found.flips:
+        if isinstance(flip, WeightFlip):
+            offered.setdefault(flip.to, []).append(flip)
+    for name, flips in offered.items():
+        told = [_offer(found, flip.criterion, name) for flip in flips]
+        yield f"{name} {listed(told)}, and scores {_points(flips[0].loses)} lower."
+
+
+def _offer(found: Recommendation, criterion: Criterion, name: str) -> str:
+    verb, write = {
+        "latency": ("answers in", display.span),
+        "memory": ("serves in", display.size),
+        "cost": ("costs", display.money),
+    }[criterion]
+    its, mine = (write(getattr(found.criteria[n], criterion)) for n in (name, str(found.choice)))
+    return f"{verb} {its} instead of {mine}{' a month' if criterion == 'cost' else ''}"
+
+
+def opposite(found: Recommendation, part: Split) -> str:
+    """A difference that the mean hides, in points."""
+    a, b = part.answerable.difference, part.unanswerable.difference
+    answers, declines = (found.choice, part.to) if a > 0 else (part.to, found.choice)
+    return (
+        f"{answers} is {_points(abs(a))} better on questions that the corpus answers; "
+        f"{declines} is {_points(abs(b))} better at declining the rest."
+    )
+
+
+def price(scores: Scores, volumes: Volumes) -> str:
+    """What a month costs with the systems that meet the needs, and whether that tells them apart; empty without
+    prices."""
+    found = scores.recommendation
+    costs = {n: c.usd_per_month for n in found.feasible if (c := found.costs[n]).usd_per_month is not None}
+    if not costs:
+        return ""
+    low, high = display.money(min(costs.values())), display.money(max(costs.values()))
+    told = f"Cost {low if low == high else f'{low} to {high}'} a month at {display.count(volumes.questions_per_month)} questions"
+    if len(found.cheapest) == len(found.feasible) > 1:
+        return f"{told}: not a factor."
+    return f"{told}; {listed(found.cheapest)} cost{'s' if len(found.cheapest) == 1 else ''} least."
+
+
+def all_met(found: Recommendation) -> str:
+    """The needs that every system outside the controls meets, each with its limit; empty where one does not, or where
+    there are none."""
+    rows = [need for needs in found.needs.values() for need in needs]
+    if not rows or not all(need.met for need in rows):
+        return ""
+    limits = {need.need: need.limit for need in rows}
+    return listed(
+        [f"{name}" if limit is True else f"{name} {display.need(float(limit), name)}" for name, limit in limits.items()]
+    )
+
+
+def profile(scores: Scores) -> tuple[list[str], dict[str, list[str]]]:
+    """(labels, system -> texts): what two systems are set side by side by."""
+    done, found = scores.measured, scores.recommendation
+    kinds = [row.type for row in found.types.rows] if found.types else []
+    labels = [
+        title(scores.headline),
+        *kinds,
+        "p50",
+        "Memory",
+        "Memory while training",
+        "Build",
+        "Update",
+        "USD a month",
+    ]
+    return labels, {name: _texts(scores, name, system, kinds) for name, system in done.items()}
+
+
+def _texts(scores: Scores, name: str, system: MeasuredSystem, kinds: list[str]) -> list[str]:
+    score, cost = system.score(scores.headline), scores.recommendation.costs.get(name)
+    return [
+        display.interval(score),
+        *(display.interval(score.strata.get(kind) if score else None) for kind in kinds),
+        display.span(system.speed.p50_s),
+        display.size(system.memory.peak_rss_growth_bytes),
+        display.size(system.build.train_peak_rss_growth_bytes),
+        display.span(system.build.total_s or None),
+        display.span(system.refresh_s),
+        display.money(cost.usd_per_month if cost else None),
+    ]

@@ -1,0 +1,67 @@
+"""Which system is ahead on which type of question, and at which mix of types another one would lead."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+from bench.core.system import Family
+from bench.scoring.grade import Column, estimate, pairwise
+from bench.scoring.schema import Mix, QuestionTypes, TypeRow
+from bench.stats.comparisons import Pair, compare_family
+from bench.verdict.evidence import Evidence
+
+COMPARED: tuple[Family, ...] = ("retrieval", "tuning", "both")
+
+
+def question_types(evidence: Evidence, feasible: Sequence[str]) -> QuestionTypes | None:
+    """The leading system of each family on each type of question, where the gap is widest first.
+
+    Every pair on every type is one family of hypotheses, corrected by Holm. None without two families, or two types.
+    """
+    ranked = sorted(feasible, key=lambda name: -evidence.quality(name))
+    found = [next((n for n in ranked if evidence.named[n].shown_family == family), None) for family in COMPARED]
+    leaders = sorted((name for name in found if name), key=ranked.index)
+    columns = {name: evidence.ranked[name] for name in leaders}
+    types = dict.fromkeys(itertools.chain(*(column.strata for column in columns.values())))
+    parts = {t: {name: column.of(t) for name, column in columns.items()} for t in types}
+    parts = {t: part for t, part in parts.items() if all(column.questions for column in part.values())}
+    if len(leaders) < 2 or len(parts) < 2:
+        return None
+    rows = sorted(_rows(parts, evidence.margin), key=lambda row: -row.gap)
+    return QuestionTypes(systems=tuple(leaders), rows=tuple(rows), mixes=tuple(mixes(columns, rows)))
+
+
+def _rows(parts: Mapping[str, Mapping[str, Column]], margin: float | None) -> Iterator[TypeRow]:
+    panels = {t: pairwise(part) for t, part in parts.items()}
+    number = {t: sum(len(names) for _, names in found) for t, found in panels.items()}
+    pairs = iter(compare_family([p for found in panels.values() for p in found], margin=margin))
+    for t, part in parts.items():
+        seen = tuple(itertools.islice(pairs, number[t]))
+        scores = {name: found for name, column in part.items() if (found := estimate(column))}
+        yield TypeRow(type=t, n=max(s.n for s in scores.values()), scores=scores, pairs=seen, ahead=ahead(part, seen))
+
+
+def ahead(systems: Mapping[str, Column], pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """The systems that are shown to be better than another one, and worse than none."""
+    better = {pair.a if pair.verdict == "better" else pair.b for pair in pairs if pair.verdict in ("better", "worse")}
+    worse = {pair.b if pair.verdict == "better" else pair.a for pair in pairs if pair.verdict in ("better", "worse")}
+    return tuple(name for name in systems if name in better - worse)
+
+
+def mixes(columns: Mapping[str, Column], rows: Sequence[TypeRow]) -> Iterator[Mix]:
+    """From which share of a type on another system would lead, where it is shown to be ahead on that type.
+
+    The other types keep their shares of the rest.
+    """
+    first = max(columns, key=lambda name: columns[name].mean)
+    asked = sum(row.n for row in rows)
+    for row in rows:
+        rest = [other for other in rows if other is not row]
+        for name in row.ahead:
+            if first in row.ahead or name == first:
+                continue
+            gained = row.scores[name].mean - row.scores[first].mean
+            lost = sum(o.n * (o.scores[first].mean - o.scores[name].mean) for o in rest) / sum(o.n for o in rest)
+            if gained > 0 and lost > 0:
+                yield Mix(type=row.type, to=name, now=row.n / asked, share=lost / (lost + gained))

@@ -1,0 +1,67 @@
+"""Which system is ahead on which type of question, on systems whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.core.vocabulary import Answer
+from bench.report import decision
+from bench.verdict.sentence import by_type, mixed
+from tests.made_up import Asked, Made, Says, right, scored
+
+
+def knows(*types: str) -> Says:
+    return lambda question, _: Answer("yes" if question.stratum in types else "no")
+
+
+def of(counts: dict[str, int]) -> list[Asked]:
+    return [Asked(f"{kind}{i}", stratum=kind) for kind, n in counts.items() for i in range(n)]
+
+
+def test_opposite_types_are_told_and_the_share_at_which_the_other_leads(tmp_path: Path) -> None:
+    systems = {"docs-rag": Made(knows("docs"), kind="rag"), "tuned": Made(knows("jargon"), kind="lora")}
+    found = scored(tmp_path / "r", systems, of({"docs": 60, "jargon": 40})).recommendation
+    assert found.types and found.types.systems == ("docs-rag", "tuned")
+    assert {row.type: row.ahead for row in found.types.rows} == {"docs": ("docs-rag",), "jargon": ("tuned",)}
+    assert by_type(found.types) == "Question types disagree. Ahead are docs-rag on docs; tuned on jargon."
+    (mix,) = found.types.mixes  # of the rest all is lost, of jargon all is gained: half of each
+    assert (mix.type, mix.to, mix.now, mix.share) == ("jargon", "tuned", 0.4, 0.5)
+    assert mixed(mix) == "tuned overtakes when more than 50% of the questions are jargon (now 40%)."
+    assert decision.changes(found)[0] == mixed(mix)
+
+
+def test_one_that_leads_everywhere_is_said_to(tmp_path: Path) -> None:
+    systems = {"good": Made(knows("a", "b"), kind="rag"), "bad": Made(right(0.1), kind="lora")}
+    found = scored(tmp_path / "r", systems, of({"a": 50, "b": 50})).recommendation
+    assert by_type(found.types) == "On every type of question where a difference is shown, good leads or is level."
+    assert found.types and not found.types.mixes
+
+
+def test_noise_on_many_types_is_no_lead(tmp_path: Path) -> None:
+    """Ten types of twelve questions, and two systems that are alike: corrected over the types, nothing is shown."""
+    told = 0
+    for draw in range(20):
+        systems = {"one": Made(right(0.5, f"a{draw}"), kind="rag"), "two": Made(right(0.5, f"b{draw}"), kind="lora")}
+        folder = tmp_path / f"r{draw}"
+        types = scored(folder, systems, of({f"t{i}": 12 for i in range(10)})).recommendation.types
+        assert types and len(types.rows) == 10
+        told += any(row.ahead for row in types.rows)
+    assert told <= 3  # one in twenty is expected
+
+
+def test_without_two_families_or_two_types_nothing_is_said(tmp_path: Path) -> None:
+    rag: Callable[[], Made] = lambda: Made(knows("a"), kind="rag")
+    one_family = scored(tmp_path / "f", {"x": rag(), "y": rag()}, of({"a": 30, "b": 30}))
+    one_type = scored(tmp_path / "t", {"x": rag(), "y": Made(knows("a"), kind="lora")}, of({"a": 30}))
+    assert one_family.recommendation.types is None and one_type.recommendation.types is None
+    assert by_type(None) == ""
+
+
+def test_systems_of_the_same_outcomes_share_a_line(tmp_path: Path) -> None:
+    same = {"flat": Made(knows("a"), kind="rag"), "hnsw": Made(knows("a"), kind="rag")}
+    found = scored(tmp_path / "r", same | {"tuned": Made(knows("b"), kind="lora")}, of({"a": 40, "b": 20}))
+    assert decision.ranked(found) == [("flat", ("hnsw",)), ("tuned", ())]
+    labels, texts = decision.profile(found)
+    assert labels[1:3] == ["b", "a"] or labels[1:3] == ["a", "b"]
+    assert set(texts) == {"flat", "hnsw", "tuned"} and all(len(t) == len(labels) for t in texts.values())
