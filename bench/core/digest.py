@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from bench.core.vocabulary import JSON
 
 def plain(value: Any) -> JSON:
     """The JSON form of dataclasses, mappings, tuples and paths."""
+    if value is None or type(value) in (str, int, float, bool):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -31,6 +33,23 @@ def canonical(value: Any) -> str:
 def digest(value: Any) -> str:
     """sha256 of a value's canonical JSON."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def digest_of_parts(parts: Iterable[str | Iterable[Any]]) -> str:
+    """`digest` of the list of the parts, each a text or a list, without a copy of them all in memory."""
+    hashed, comma = hashlib.sha256(b"["), b""
+    for part in parts:
+        hashed.update(comma)
+        comma = b","
+        if isinstance(part, str):
+            hashed.update(canonical(part).encode())
+            continue
+        hashed.update(b"[")
+        for number, value in enumerate(part):
+            hashed.update((("," if number else "") + canonical(value)).encode())
+        hashed.update(b"]")
+    hashed.update(b"]")
+    return hashed.hexdigest()
 
 
 def file_digest(path: Path) -> str:

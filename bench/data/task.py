@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from bench.core.digest import digest, plain
+from bench.core.digest import digest_of_parts, plain
 from bench.core.vocabulary import JSON, Example, Material, Passage
 
 SPLITS = ("train", "dev", "test")
@@ -40,9 +40,9 @@ class Task:
     @property
     def digest(self) -> str:
         """sha256 of the content."""
-        splits = [[_told(example) for example in split] for split in (self.train, self.dev, self.test)]
-        other = [self.language] if self.language != "en" else []
-        return digest([self.corpus, *splits, self.updates, self.paraphrases, *other])
+        splits = (map(_told, split) for split in (self.train, self.dev, self.test))
+        other = (self.language,) if self.language != "en" else ()
+        return digest_of_parts([self.corpus, *splits, self.updates, self.paraphrases, *other])
 
 
 def _told(example: Example) -> JSON:

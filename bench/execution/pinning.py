@@ -54,7 +54,7 @@ def prepare(spec: Spec, store: Store) -> Prepared:
     pinned = [c.model_copy(update={"config": _cut(c.config, chunking)}) for c in pinned]
     _check(spec, pinned, task)
     names = [g["name"] for g in gpus()]
-    identities = {c.id: c.identity(task.digest, spec.measure, names) for c in pinned}
+    identities = {c.id: c.identity(origin["digest"], spec.measure, names) for c in pinned}
     return Prepared(spec, pinned, identities, task, folder, origin, models)
 
 
