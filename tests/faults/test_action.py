@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,9 +24,9 @@ STEPS: list[dict[str, Any]] = yaml.safe_load((ROOT / "action.yml").read_text())[
 def step(name: str, cwd: Path, values: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """One step under bash as GitHub starts it, its expressions replaced by what the runner would put there."""
     found = next(s for s in STEPS if s.get("id") == name)
-    env = {k: values.get(v.strip("${ }"), "") for k, v in found["env"].items()}
+    env = {k: re.sub(r"\$\{\{ (\S+) \}\}", lambda m: values.get(m[1], ""), v) for k, v in found["env"].items()}
     base = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": f"{cwd}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "HOME": str(cwd),
         "GITHUB_ACTIONS": "true",
@@ -71,3 +72,43 @@ def test_a_good_run_passes_and_a_bad_one_fails(tmp_path: Path, held: Path, kind:
     assert json.loads((tmp_path / "ragtune-gate.json").read_text())["verdict"] == ("pass" if code == 0 else "fail")
     assert (tmp_path / "ragtune-junit.xml").read_text().startswith("<?xml")
     assert ("::error title=ragtune gate::" in gated.stdout) == (code == 1)
+
+
+GH = """#!/usr/bin/env python3
+# a GitHub of one pull request: its comments are files, and every call is written down
+import json, pathlib, sys
+here = pathlib.Path(__file__).parent
+called, comments = sys.argv[1:], sorted(here.glob("comment-*.md"))
+(here / "calls").open("a").write(" ".join(called) + "\\n")
+if "--method" not in called:
+    found = [c for c in comments if c.read_text().startswith("<!-- ragtune gate -->")]
+    print("\\n".join(c.stem.split("-")[1] for c in found))
+else:
+    name = called[called.index("--method") + 2].rsplit("/", 1)[1]
+    number = name if name.isdigit() else str(len(comments) + 1)
+    body = called[-1].removeprefix("body=@")
+    (here / f"comment-{number}.md").write_text(pathlib.Path(body).read_text())
+"""
+
+
+def test_one_comment_is_kept_up_to_date(tmp_path: Path) -> None:
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    (tmp_path / "comment-1.md").write_text("Nice work!")
+    values = {
+        "github.repository": "a/b",
+        "github.event.number": "7",
+        "github.run_id": "99",
+        "github.server_url": "https://h",
+    }
+    for verdict in ("fail", "pass"):
+        (tmp_path / "ragtune.md").write_text(f"## ragtune gate: {verdict}\n")
+        done = step("comment", tmp_path, values)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "comment-1.md").read_text() == "Nice work!"
+    told = (tmp_path / "comment-2.md").read_text()
+    assert "## ragtune gate: pass" in told and "https://h/a/b/actions/runs/99" in told
+    assert sorted(p.name for p in tmp_path.glob("comment-*")) == ["comment-1.md", "comment-2.md"]
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert "--method POST repos/a/b/issues/7/comments" in calls[1]
+    assert "--method PATCH repos/a/b/issues/comments/2" in calls[3]
