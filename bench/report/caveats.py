@@ -98,8 +98,13 @@ def _leaks(run: RunFile, scores: Scores) -> Iterator[str]:
         f"{leaked} of the {run.dataset.test} test questions also occur in the training data, identically or nearly so "
         f"({ways}). {without}"
     )
+    same = [name for name, rest in clean.items() if abs(rest.mean - found[name].mean) < 0.005]
     for name, rest in clean.items():
-        yield f"{name}: {display.interval(rest)} on the {rest.n} others, {display.interval(found[name])} on all."
+        if name not in same:
+            yield f"{name}: {display.interval(rest)} on the {rest.n} others, {display.interval(found[name])} on all."
+    if same:
+        fewest = min(clean[name].n for name in same)
+        yield f"{listed(same)}: within 0.005 of their score on all, on the {fewest} others."
 
 
 def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
