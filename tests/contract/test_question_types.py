@@ -65,3 +65,24 @@ def test_systems_of_the_same_outcomes_share_a_line(tmp_path: Path) -> None:
     labels, texts = decision.profile(found)
     assert labels[1:3] == ["b", "a"] or labels[1:3] == ["a", "b"]
     assert set(texts) == {"flat", "hnsw", "tuned"} and all(len(t) == len(labels) for t in texts.values())
+
+
+def some(**shares: float) -> Says:
+    """Right on the first so many of each type's questions, as a share of a hundred."""
+    return lambda q, _: Answer("yes" if int(q.id.removeprefix(q.stratum)) % 10 < 10 * shares[q.stratum] else "no")
+
+
+def test_the_share_of_a_mix_by_hand(tmp_path: Path) -> None:
+    systems = {
+        "worse-rag": Made(some(docs=0.1, jargon=0.0, dates=0.1), kind="rag"),
+        "rag": Made(some(docs=0.9, jargon=0.2, dates=0.7), kind="rag"),
+        "tuned": Made(some(docs=0.1, jargon=0.9, dates=0.6), kind="lora"),
+    }
+    counts = {"jargon": 60, "docs": 100, "dates": 40}
+    found = scored(tmp_path / "r", systems, of(counts), margin=0.04).recommendation.types
+    assert found and found.systems == ("rag", "tuned")  # the better of a family, and the highest first
+    assert [row.type for row in found.rows] == ["docs", "jargon", "dates"]  # gaps of .8, .7 and .1
+    assert [row.ahead for row in found.rows] == [("rag",), ("tuned",), ()]
+    assert {pair.margin for row in found.rows for pair in row.pairs} == {0.04}
+    (mix,) = found.mixes  # .7 gained on jargon; on the rest (100 * .8 + 40 * .1) / 140 = .6 lost
+    assert mix.now == 0.3 and abs(mix.share - 0.6 / (0.6 + 0.7)) < 1e-9
