@@ -119,8 +119,8 @@ class Plan:
 FIRST = Plan()
 SECOND = Plan(  # of the weights that the first left: everything at once, and more questions on each page
     seed="micro-2",
-    steps=3400,
-    hold=1600,
+    steps=2400,
+    hold=1000,
     peak=1.5e-3,
     loose=0,
     pages=0,
