@@ -51,7 +51,7 @@ def _say(console: Console, text: str, *, style: str = "", **indents: str) -> Non
 def _by_type(types: QuestionTypes, measure: str) -> Table:
     """The highest system of each family on each type of question, where the gap is widest first."""
     table = _table(f"{title(measure)} by question type", "n", *types.systems)
-    for row in types.rows:
+    for row in types.answered:
         table.add_row(escape(row.type), str(row.n), *(share(row.scores[name].mean) for name in types.systems))
     return table
 

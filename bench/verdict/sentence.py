@@ -126,6 +126,12 @@ def by_type(found: QuestionTypes | None) -> str:
     """On which types of question which system is ahead; empty where nothing was compared by type."""
     if found is None:
         return ""
+    beyond = [row.type for row in found.rows if row.is_beyond_all]
+    none = f" None of them is right on any question of {listed(beyond)}." if beyond else ""
+    return _ahead(found) + none
+
+
+def _ahead(found: QuestionTypes) -> str:
     told = {row.type: row.ahead for row in found.rows if row.ahead}
     if not told:
         return "On no type of question a difference between the leading systems is shown."

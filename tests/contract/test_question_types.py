@@ -84,5 +84,13 @@ def test_the_share_of_a_mix_by_hand(tmp_path: Path) -> None:
     assert [row.type for row in found.rows] == ["docs", "jargon", "dates"]  # gaps of .8, .7 and .1
     assert [row.ahead for row in found.rows] == [("rag",), ("tuned",), ()]
     assert {pair.margin for row in found.rows for pair in row.pairs} == {0.04}
+    assert not [row for row in found.rows if row.is_beyond_all]
     (mix,) = found.mixes  # .7 gained on jargon; on the rest (100 * .8 + 40 * .1) / 140 = .6 lost
     assert mix.now == 0.3 and abs(mix.share - 0.6 / (0.6 + 0.7)) < 1e-9
+
+
+def test_a_type_that_nobody_answers_is_one_sentence(tmp_path: Path) -> None:
+    systems = {"rag": Made(knows("docs"), kind="rag"), "tuned": Made(knows("jargon"), kind="lora")}
+    found = scored(tmp_path / "r", systems, of({"docs": 60, "jargon": 40, "lists": 20})).recommendation.types
+    assert found and [row.type for row in found.answered] == ["docs", "jargon"]
+    assert by_type(found).endswith("None of them is right on any question of lists.")

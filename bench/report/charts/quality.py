@@ -55,10 +55,12 @@ def by_type(done: Measured, recommendation: Recommendation, title: str) -> Figur
             "low": score.low,
             "high": score.high,
         }
-        for row in types.rows
+        for row in types.answered
         for name in types.systems
         if (score := row.scores.get(name))
     ]
+    if not rows:
+        return None
     labels = list(dict.fromkeys(str(row["type"]) for row in rows))
     return Figure(
         f"{title} by type of question, with 95% intervals",

@@ -136,6 +136,11 @@ class TypeRow(Part):
         means = [score.mean for score in self.scores.values()]
         return max(means) - min(means)
 
+    @property
+    def is_beyond_all(self) -> bool:
+        """Whether none of the systems is right on any of its questions."""
+        return not any(score.mean for score in self.scores.values())
+
 
 class Mix(Part):
     """From which share of one type of question on another system would lead, the other types keeping their shares of
@@ -153,6 +158,11 @@ class QuestionTypes(Part):
     systems: tuple[str, ...]
     rows: tuple[TypeRow, ...]
     mixes: tuple[Mix, ...] = ()
+
+    @property
+    def answered(self) -> list[TypeRow]:
+        """The types on which some system is right at all."""
+        return [row for row in self.rows if not row.is_beyond_all]
 
 
 class Recommendation(Part):
