@@ -19,6 +19,7 @@ from typing import Any
 from bench.core.redact import redacted
 
 START_S = 600.0  # imports on a cold disk
+LOG = "RAGTUNE_SERVER_LOG"  # the variable that tells the server where to write what it says
 
 Watch = Callable[[str, int, int], None]
 
@@ -70,11 +71,15 @@ class Executor:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:  # until the server can write there itself
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bench.execution.cell_server", str(self.log.resolve()), *self.preload],
+                [sys.executable, "-m", "bench.execution.cell_server", *self.preload],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**self.environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+                env={
+                    **self.environment,
+                    "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+                    LOG: str(self.log.resolve()),
+                },
                 start_new_session=True,
             )
         assert self._process.stdout is not None

@@ -1,4 +1,4 @@
-"""The process that cells fork from: it has paid the imports once. `python -m bench.execution.cell_server LOG MODULE ...`
+"""The process that cells fork from: it has paid the imports once. `python -m bench.execution.cell_server MODULE ...`
 
 Lines of JSON: in, `{"job": path}` forks a cell; out, `ready`, `start`, `exit`, and whatever the cells tell.
 A cell is the leader of its own process group. When the pipe from the run closes, however that came about,
@@ -27,6 +27,7 @@ from bench.core.child_process import attempt
 from bench.core.files import read_json, write_json
 from bench.core.redact import WRITER, log_to, scrubbed
 from bench.execution import cell, turn
+from bench.execution.cell_client import LOG
 from bench.execution.job import Job
 
 LAST_WORDS_S = 10.0
@@ -162,5 +163,5 @@ def _kill(group: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), sys.argv[2:])
+    serve(Path(os.environ.pop(LOG)), sys.argv[1:])
     os._exit(0)  # nothing is left to clean up, and torch takes seconds over it

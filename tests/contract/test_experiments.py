@@ -37,7 +37,7 @@ def test_the_pair_is_timed_and_its_memory_taken(outcome: Any) -> None:
     assert claims["qlora-slower"] != "not tested" and claims["qlora-memory"] != "not tested"
     assert claims["rag-external"] == claims["qlora-70b"] == "not tested"
     page = report(outcome.folder).read_text()
-    assert "Step time of QLoRA and LoRA on the same batches" in page and "The weights are random" in page
+    assert "QLoRA against LoRA, step by step" in page and "The weights are random" in page
 
 
 OWN = """

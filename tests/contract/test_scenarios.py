@@ -87,8 +87,8 @@ def test_an_updated_index_is_measured_against_a_new_one(tables: dict[str, Any]) 
 def test_the_page_shows_them(outcome: Any) -> None:
     page = report(outcome.folder).read_text()
     for title in (
-        "Freshness",
-        "Amount of training data",
+        "When documents change",
+        "How much training data",
         "Forgetting",
         "How passages are used",
         "Effect of index recall on accuracy",

@@ -87,7 +87,7 @@ def test_validate_and_plan(tmp_path: Path) -> None:
     assert done.returncode == 0 and "valid. 26 cells, 396 passages" in done.stdout
     done = ragtune("plan", "quickstart", "--json", cwd=tmp_path)
     rows = json.loads(done.stdout)
-    assert len(rows) == 27 and not any(r["cached"] for r in rows)
+    assert len(rows) == 26 and not any(r["cached"] for r in rows)
     assert all(r["seconds"] > 0 and r["bytes"] > 0 for r in rows)
     assert [p.name for p in tmp_path.iterdir()] == [".ragtune"]  # the store alone
 
