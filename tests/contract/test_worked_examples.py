@@ -185,6 +185,21 @@ def test_needs_by_hand(tmp_path: Path) -> None:
     assert flip.gains == pytest.approx(0.3, abs=0.06)
 
 
+def test_the_interval_of_a_need_stands_with_it(tmp_path: Path) -> None:
+    found = scored(tmp_path, {"half": Made(right(0.5))}, asked(300), needs={"min_quality": 0.5})
+    (need,) = found.recommendation.needs["half"]
+    score = found.measured["half"].score("em")
+    assert score and (need.state, need.value, need.low, need.high) == ("not decided", score.mean, score.low, score.high)
+
+
+def test_where_nobody_meets_the_needs_the_one_that_misses_fewest_is_named(tmp_path: Path) -> None:
+    """The slow one misses two needs and stands first, the quick one misses one."""
+    systems = {"slow": Made(right(0.1), latency_s=9.0), "quick": Made(right(0.1, "b"))}
+    needs = {"p50_latency_s": 0.5, "min_quality": 0.4}
+    sentence = scored(tmp_path, systems, asked(300), needs=needs).recommendation.sentence
+    assert sentence == "No system is shown to meet the needs. The closest is quick, which misses min_quality."
+
+
 def test_opposite_halves_by_hand(tmp_path: Path) -> None:
     """Level on the whole: one is right on every answerable question, the other abstains on all the others."""
     questions = [Asked(f"q{i}", answers=() if i % 2 else ("yes",)) for i in range(200)]
