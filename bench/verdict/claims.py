@@ -22,6 +22,7 @@ SMALL = 10_000  # passages, below which an HNSW graph is searched nearly whole
 ABOUT = (1.15, 1.45)  # what "about 30% slower" may mean
 ALIKE_TOKENS = 1.1  # by which the training tokens of two systems may differ and still be called as many
 SMALLEST = 100_000_000  # parameters, below which weights are too small a part of what training holds
+EQUAL_ARMS = "It takes arms trained on as many tokens, within 10%; set `tuning.max_steps` or `tuning.epochs`."
 DRIFT = ALIKE["latency"]  # by which latencies of one system differ between two processes of a busy machine
 
 
@@ -71,6 +72,12 @@ def _at(config: Any, key: str) -> Any:
 def rag(evidence: Evidence) -> str | None:
     """The first plain retrieval system."""
     return first(evidence, "rag", precision="native")
+
+
+def hops(evidence: Evidence) -> str | None:
+    """The first plain retrieval system with more than one look-up."""
+    named = [n for n in evidence.named if evidence.entry(n).kind == "rag" and evidence.entry(n).precision == "native"]
+    return next((n for n in named if (found := evidence.entry(n).retrieval) and found.hops > 1), None)
 
 
 def lora(evidence: Evidence) -> str | None:
@@ -167,7 +174,7 @@ def ft_paraphrase(evidence: Evidence) -> Finding | None:
     return Finding(
         "inconclusive",
         f"{found.measured}; {tokens_as_text(evidence, said, alone)}",
-        "It takes arms trained on as many tokens, within 10%; set `tuning.max_steps` or `tuning.epochs`.",
+        EQUAL_ARMS,
     )
 
 
@@ -199,7 +206,8 @@ def ft_style(evidence: Evidence) -> Finding | None:
 def hybrid_best(evidence: Evidence) -> Finding | None:
     """Both, by the better of a hybrid and RAFT, is better than retrieval, and better than tuning.
 
-    RAFT takes part where it was trained on as many tokens as the adapter. All its comparisons are one family.
+    RAFT takes part where it was trained on as many tokens as the adapter; where it was left out, nothing is refuted,
+    for it may be the better of both. All its comparisons are one family.
     """
     measure, alone = evidence.headline, [rag(evidence), lora(evidence)]
     trained, tuned = first(evidence, "raft"), alone[1]
@@ -218,6 +226,8 @@ def hybrid_best(evidence: Evidence) -> Finding | None:
     ahead_in = [pair for pair, p in zip(family, corrected, strict=True) if p <= ALPHA and pair.difference > 0]
     if any(all(pair in ahead_in for pair in found) for found in known.values()):
         return Finding("confirmed", measured)
+    if left_out:
+        return Finding("inconclusive", measured, EQUAL_ARMS)
     if all(any(pair.verdict in ("worse", "equivalent") for pair in found) for found in known.values()):
         return Finding("refuted", measured)
     return Finding("inconclusive", measured, _takes(family))
@@ -384,8 +394,11 @@ SEVERAL_PAGES = ("two_hop", "comparison", "list")  # strata whose questions take
 
 
 def rag_multi(evidence: Evidence) -> Finding | None:
-    """Retrieval is better than the base model alone, and than a tuned one, on questions over several pages."""
-    plain = _several(evidence, rag(evidence))
+    """Retrieval is better than the base model alone, and than a tuned one, on questions over several pages.
+
+    It is the first with more than one look-up, where there is one: it is what such questions need.
+    """
+    plain = _several(evidence, hops(evidence) or rag(evidence))
     others = [_several(evidence, name) for name in (first(evidence, "closed_book"), lora(evidence)) if name]
     if not plain or not others or not all(others):
         return None

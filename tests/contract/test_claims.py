@@ -123,7 +123,8 @@ def test_raft_on_more_tokens_is_left_out(tmp_path: Path) -> None:
     raft = hybrid(HIGH, kind="raft", config={"raft": {"distractors": 2}}, tokens=9000)
     systems = {"rag": rag(middle), "lora": lora(middle, tokens=1000), "both": hybrid(LOW, tokens=1000), "raft": raft}
     found = claim(tmp_path, "hybrid-best", systems)
-    assert found.status != "confirmed" and "raft is left out: raft trained on 9,000 tokens" in found.measured
+    assert found.status == "inconclusive" and "raft is left out: raft trained on 9,000 tokens" in found.measured
+    assert "as many tokens" in found.takes  # the other hybrid is worse, and says nothing of this one
 
 
 @pytest.mark.parametrize(
@@ -167,6 +168,9 @@ def test_rag_multi(a: Says, b: Says, status: str, tmp_path: Path) -> None:
     questions = [Asked(f"q{i}", stratum="two_hop") for i in range(300)] + [Asked(f"r{i}") for i in range(100)]
     systems = {"rag": rag(a), "closed": Made(right(0.1, "c"), kind="closed_book"), "lora": lora(b)}
     assert claim(tmp_path, "rag-multi", systems, questions).status == status
+    hops = {"one": rag(right(0.0)), "hops": rag(a, config={"retrieval": {"hops": 2}})}  # one look-up finds one page
+    found = claim(tmp_path / "hops", "rag-multi", hops | {"lora": lora(b)}, questions)
+    assert found.status == status and "hops minus lora" in found.measured
 
 
 @pytest.mark.parametrize(
