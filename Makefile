@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 WANTED := --constraint constraints.txt --editable '.[dev,judge]' # by uv where it is, else by pip
 
-.PHONY: setup demo test check lint types contracts test-slow attacks audit mutants aa bench real-data micro validity wheel clean
+.PHONY: setup demo test check lint types contracts test-slow attacks audit mutants aa bench scale real-data micro validity wheel clean
 
 setup: $(STAMP)
 
@@ -46,6 +46,10 @@ aa: setup
 
 bench: setup
 	$(BIN)/python -m pytest tests/perf --benchmark-only --benchmark-disable-gc
+
+# seconds and memory of each step on a thousand to a hundred thousand passages; ten minutes
+scale: setup
+	@$(BIN)/python -m tests.scale
 
 check: setup lint types contracts test
 

@@ -40,6 +40,7 @@ class Figure:
     svg: Markup
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    narrow: Markup | None = None  # the same for a telephone
 
 
 def shades(families: Mapping[str, str]) -> list[str]:

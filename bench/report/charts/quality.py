@@ -49,7 +49,7 @@ def by_type(done: Measured, recommendation: Recommendation, title: str) -> Figur
         return None
     rows = [
         {
-            "type": f"{row.type} (n {row.n})",
+            "type": row.type,
             "system": name,
             "mean": score.mean,
             "low": score.low,
@@ -61,19 +61,22 @@ def by_type(done: Measured, recommendation: Recommendation, title: str) -> Figur
     ]
     if not rows:
         return None
-    labels = list(dict.fromkeys(str(row["type"]) for row in rows))
+    families = [done[name].shown_family for name in types.systems]
+    wide, narrow = (svg(_by_type(rows, types.systems, families, width=width)) for width in (860, 210))
     return Figure(
         f"{title} by type of question, with 95% intervals",
-        svg(_by_type(rows, labels, types.systems, [done[name].shown_family for name in types.systems])),
+        wide,
         ("Type of question", "n", *types.systems, "Ahead"),
         [
             (row.type, count(row.n), *(interval(row.scores.get(n)) for n in types.systems), ", ".join(row.ahead) or "-")
             for row in types.rows
         ],
+        narrow,
     )
 
 
-def _by_type(rows: Sequence[Row], labels: Sequence[str], systems: Sequence[str], families: Sequence[str]) -> Any:
+def _by_type(rows: Sequence[Row], systems: Sequence[str], families: Sequence[str], *, width: int) -> Any:
+    labels = list(dict.fromkeys(str(row["type"]) for row in rows))
     places = [FAMILIES.index(family) for family in families]
     legend = alt.Legend(title=None, orient="top")
     hue = alt.Color(
@@ -91,7 +94,7 @@ def _by_type(rows: Sequence[Row], labels: Sequence[str], systems: Sequence[str],
     bars = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q")
     points = base.mark_point(filled=True, size=60, opacity=1).encode(x="mean:Q", shape=form)
     height = (len(systems) * OFFSET + 4) * len(labels)
-    return (bars + points).properties(width=860, height=height)
+    return (bars + points).properties(width=width, height=height)
 
 
 @dataclass(frozen=True)
