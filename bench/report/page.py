@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import gzip
 import hashlib
 import json
 import time
@@ -17,12 +16,11 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.core import display
-from bench.core.vocabulary import Answer
 from bench.execution.run_file import RunFile, SystemEntry
 from bench.metrics.registry import MEASURES, TABLES, in_table
-from bench.report import charts, decision, findings
+from bench.report import charts, decision, findings, questions
 from bench.report.caveats import caveats, models
-from bench.report.details import Details, Example
+from bench.report.details import Details
 from bench.scoring.schema import MeasuredSystem, Scores
 from bench.verdict.decision import seen_from
 from bench.verdict.disagreements import OUTCOMES
@@ -122,7 +120,7 @@ def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:
         texts=texts,
         differences=differences(scores),
         few=shown.examples[:FEW],
-        every=every(shown),
+        every=questions.packed(shown.examples),
         told_claims=findings.claims(scores),
         told_reading=findings.reading(scores.scenarios),
         told_retrieval=findings.retrieval(scores),
@@ -137,15 +135,16 @@ def parameters(done: Mapping[str, MeasuredSystem]) -> float | None:
 
 def about(run: RunFile, scores: Scores) -> list[str]:
     """What the run is of, in a line."""
-    spec, env, count = run.spec, run.environment, parameters(scores.measured)
-    models_of = run.spec.model.name + (f", {count / 1e6:.3g} million parameters" if count else "")
+    spec, data, env, count = run.spec, run.dataset, run.environment, parameters(scores.measured)
+    names = models(run, scores.measured)
+    size = f", {count / 1e6:.3g} million parameters" if count else ""
     where = ", ".join(gpu.name for gpu in env.gpus) or f"{env.cpu}, {env.cores} cores"
     many = len(spec.seeds)
     return [
         *([spec.description] if spec.description else []),
-        f"{run.dataset.test:,} questions on {run.dataset.passages:,} passages of {run.dataset.name}",
-        f"{run.dataset.train:,} training questions",
-        models_of,
+        f"{data.test:,} questions on {data.passages:,} passages of {data.name}",
+        f"{data.train:,} training questions",
+        f"{len(names)} models" if len(names) > 1 else spec.model.name + size,
         f"{many} seed{'s' if many > 1 else ''}",
         where,
         time.strftime("%Y-%m-%d", time.gmtime(run.started)),
@@ -178,38 +177,6 @@ def differences(scores: Scores) -> dict[str, str]:
                 f"correction over all pairs, n {seen.n}."
             )
     return found
-
-
-def every(shown: Details) -> Markup:
-    """Every question with what each system said, packed for the script: gzip, then base64."""
-    if not shown.examples:
-        return Markup("")
-    packed = json.dumps([_packed(example) for example in shown.examples], ensure_ascii=False)
-    texts = {h.chunk_id: [h.title, h.text] for e in shown.examples for a in e.said.values() for h in a.hits or ()}
-    texts |= {ident: texts.get(ident, ["", text]) for e in shown.examples for ident, text in e.passages}
-    whole = f'{{"questions":{packed},"passages":{json.dumps(texts, ensure_ascii=False)}}}'
-    return Markup(base64.b64encode(gzip.compress(whole.encode(), mtime=0)).decode())
-
-
-def _packed(example: Example) -> dict[str, Any]:
-    return {
-        "id": example.question,
-        "type": example.stratum,
-        "text": example.text,
-        "answers": example.answers,
-        "gold": example.gold,
-        "said": {
-            name: [answer.error or answer.text, example.outcomes[name], _hits(answer), bool(answer.error)]
-            for name, answer in example.said.items()
-        },
-    }
-
-
-def _hits(answer: Answer) -> list[list[Any]] | None:
-    """(chunk, passage, score) of what was shown; None of a system that shows nothing."""
-    if answer.hits is None:
-        return None
-    return [[h.chunk_id, h.passage_id, round(h.score, 3)] for h in answer.held]
 
 
 def known(done: Mapping[str, MeasuredSystem], part: str, keys: Sequence[str]) -> list[str]:

@@ -57,8 +57,9 @@ def indexes() -> list[str]:
 
 def load(name: str, where: str = "") -> Kind:
     """Import a kind. Raises UserError for one that does not exist or is no kind."""
-    target = name if "." in name else f"systems.{name}"
-    if "." not in name and name not in builtin():
+    dotted = "." in name
+    target = name if dotted else f"systems.{name}"
+    if not (all(part.isidentifier() for part in name.split(".")) if dotted else name in builtin()):
         near = difflib.get_close_matches(name, builtin(), 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise UserError(

@@ -169,6 +169,9 @@ READERS: dict[str, tuple[Callable[[Path, Any], None], Callable[[], Any]]] = {
     "run records": (read_run_records, lambda: json.loads((STORED / "records.jsonl").read_text().splitlines()[0])),
 }
 FOUND = [  # (reader, document) that once raised something else
+    ("spec", raw_spec(systems=[{"name": "a", "kind": "."}])),
+    ("spec", raw_spec(systems=[{"name": "a", "kind": "..b"}])),
+    ("spec", raw_spec(systems=[{"name": "a", "kind": "a..b"}])),
     ("native", {**ROW, "question": "\ud800"}),
     ("native", {**ROW, "answers": [float("nan")]}),
     ("records", {"question": "q?", "answers": ["x"], "context": "\ud800"}),

@@ -7,23 +7,27 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.processes import ECHO, await_lines, finish, left_behind, records, resumed, start, undisturbed
 
 
+def stopping(tmp_path: Path, answered: int) -> dict[str, Any]:
+    """A system that answers so many questions, and no more before there is a gate."""
+    files = {"tally": str(tmp_path / "tally"), "gate": str(tmp_path / "gate")}
+    return {"name": "echo", "kind": ECHO, "after": answered, **files}
+
+
 @pytest.mark.parametrize("answered", [1, 30])
 def test_kill_nine_then_resume_equals_an_undisturbed_run(tmp_path: Path, answered: int) -> None:
-    tally = tmp_path / "tally"
-    plain = {
-        "systems": [{"name": "echo", "kind": ECHO, "delay_s": 0.02, "tally": str(tally)}],
-        "measure": {"latency_questions": 8, "warmup": 0},
-    }
+    plain = {"systems": [stopping(tmp_path, answered)], "measure": {"latency_questions": 8, "warmup": 0}}
     process = start(tmp_path, **plain)
-    await_lines(tally, answered)
+    await_lines(tmp_path / "tally", answered)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
+    (tmp_path / "gate").touch()
     assert not left_behind(str(tmp_path))
     part = tmp_path / "r" / "t" / "cells" / "echo-s1" / "records.jsonl"
     kept = part.read_text().splitlines() if part.exists() else []
@@ -38,15 +42,12 @@ def test_kill_nine_then_resume_equals_an_undisturbed_run(tmp_path: Path, answere
 
 
 def test_interrupt_leaves_no_child_and_can_go_on(tmp_path: Path) -> None:
-    tally = tmp_path / "tally"
-    plain = {
-        "systems": [{"name": "echo", "kind": ECHO, "delay_s": 0.05, "tally": str(tally)}],
-        "measure": {"latency_questions": 8, "warmup": 0},
-    }
+    plain = {"systems": [stopping(tmp_path, 5)], "measure": {"latency_questions": 8, "warmup": 0}}
     process = start(tmp_path, cli=True, **plain)
-    await_lines(tally, 5)
+    await_lines(tmp_path / "tally", 5)
     os.killpg(process.pid, signal.SIGINT)
     code, _, err = finish(process)
+    (tmp_path / "gate").touch()
     assert code == 130 and "run the same command to go on" in err and "Traceback" not in err
     assert json.loads((tmp_path / "r/t/run.json").read_text())["status"] == "incomplete"
     assert not left_behind(str(tmp_path))
@@ -69,11 +70,11 @@ def test_two_runs_on_one_store_are_both_right(tmp_path: Path, tiny_lm: Path) -> 
 
 
 def test_one_run_twice_at_once_is_refused(tmp_path: Path) -> None:
-    tally = tmp_path / "tally"
-    plain = {"systems": [{"name": "echo", "kind": ECHO, "delay_s": 0.1, "tally": str(tally)}]}
+    plain = {"systems": [stopping(tmp_path, 2)]}
     first = start(tmp_path, **plain)
-    await_lines(tally, 2)
+    await_lines(tmp_path / "tally", 2)
     code, _, err = finish(start(tmp_path, **plain))
+    (tmp_path / "gate").touch()
     assert code == 1 and "another process is running this run" in err
     assert finish(first)[0] == 0
 

@@ -20,6 +20,7 @@ class Config(SystemConfig):
     fault: Literal["none", "raise", "kill", "hang", "memory", "short", "tell", "shout", "leave"] = "none"
     after: int = 10  # questions before the fault
     delay_s: float = 0.0  # of each question
+    gate: str | None = None  # file that must be there before a question after those is answered
     file: str = ""  # what it says before it fails, where it shouts
     tally: str | None = None  # file that gets a line for each question answered
     once: bool = False  # the fault happens only while the tally is shorter than `after`
@@ -37,6 +38,7 @@ class Echo:
         self.count += 1
         time.sleep(self.config.delay_s)
         if self.count > self.config.after:
+            self._await_gate()
             self._fail()
         if self.config.tally:
             with Path(self.config.tally).open("a") as f:
@@ -44,6 +46,10 @@ class Echo:
         if q.gold:
             return Answer("", error="the harness leaked gold passages")
         return Answer(q.text.split()[-1], prompt_tokens=len(q.text.split()), completion_tokens=1)
+
+    def _await_gate(self) -> None:
+        while self.config.gate and not Path(self.config.gate).exists():
+            time.sleep(0.01)
 
     def _fail(self) -> None:
         match self.config.fault:
