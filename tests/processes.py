@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -55,7 +56,12 @@ except Exception as e:
 
 
 def start(tmp_path: Path, *, cli: bool = False, **changes: Any) -> subprocess.Popen[str]:
-    """A run in its own process group, as a terminal would start it: the whole command, or the run without a page."""
+    """A run in its own process group, as a terminal would start it: the whole command, or the run without a page.
+
+    What a shell starts in the background ignores Ctrl-C, and so do its children: not these.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     spec = tmp_path / f"{changes.get('name', 't')}.yaml"
     spec.write_text(yaml.safe_dump(raw_spec(**changes)))
     where = [str(tmp_path / "r"), str(tmp_path / "s")]
