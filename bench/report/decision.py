@@ -1,4 +1,4 @@
-"""What the first screen says beside the verdict: the systems that lead, what others offer instead, and what it costs."""
+"""What the first screen says beside the verdict: who leads, what others offer instead, and what it costs."""
 
 from __future__ import annotations
 
@@ -95,7 +95,8 @@ def price(scores: Scores, volumes: Volumes) -> str:
     if not costs:
         return ""
     low, high = display.money(min(costs.values())), display.money(max(costs.values()))
-    told = f"Cost {low if low == high else f'{low} to {high}'} a month at {display.count(volumes.questions_per_month)} questions"
+    span = low if low == high else f"{low} to {high}"
+    told = f"Cost {span} a month at {display.count(volumes.questions_per_month)} questions"
     if len(found.cheapest) == len(found.feasible) > 1:
         return f"{told}: not a factor."
     return f"{told}; {listed(found.cheapest)} cost{'s' if len(found.cheapest) == 1 else ''} least."

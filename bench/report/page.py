@@ -173,8 +173,8 @@ def differences(scores: Scores) -> dict[str, str]:
     for p in scores.compared.get(scores.headline, ()):
         for seen in (seen_from(p, p.a), seen_from(p, p.b)):
             found[f"{seen.a} − {seen.b}"] = (
-                f"{seen.a} minus {seen.b}: {display.difference(seen)}, {seen.verdict}; p {seen.p_holm:.2g} after Holm's "
-                f"correction over all pairs, n {seen.n}."
+                f"{seen.a} minus {seen.b}: {display.difference(seen)}, {seen.verdict}; p {seen.p_holm:.2g} after "
+                f"Holm's correction over all pairs, n {seen.n}."
             )
     return found
 

@@ -57,7 +57,10 @@ def counted(outcomes: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, in
 
 
 def disagreements(outcomes: Mapping[str, Mapping[str, str]], strata: Mapping[str, str]) -> tuple[Disagreement, ...]:
-    """Every question up to MOST, those first on which systems differ most, strata in turn. `strata`: question -> stratum."""
+    """Every question up to MOST, those first on which systems differ most, strata in turn.
+
+    `strata`: question -> stratum.
+    """
     found: dict[str, dict[str, str]] = {}
     for name, by_question in outcomes.items():
         for question, what in by_question.items():

@@ -4,8 +4,8 @@ A small LFM2 (short convolutions and attention in turns) learns to read: it is s
 evaluated, and questions on them. The loss weighs answer tokens over page tokens; the learning rate decays to zero. The
 first steps are repeated random sequences, which is the quickest way to an induction head; then come single statements
 on machines that are easily mixed up, so that name and attribute must both count from the start; then whole pages, more
-and more of them, and in the end pages that a search finds together. The second training goes on with all of this at once,
-and asks more on each page. The embedder is trained first.
+and more of them, and in the end pages that a search finds together. The second training goes on with all of this at
+once, and asks more on each page. The embedder is trained first.
 """
 
 from __future__ import annotations

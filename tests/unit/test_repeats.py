@@ -21,7 +21,8 @@ def timed(*medians: float, level: tuple[float, float] | None = None) -> Any:
 
 
 def noise(systems: dict[str, Any], **costs: tuple[float, float] | None) -> Noise:
-    return Noise(systems, {name: SimpleNamespace(usd_per_month_interval=ends) for name, ends in costs.items()})  # type: ignore[misc]
+    priced: Any = {name: SimpleNamespace(usd_per_month_interval=ends) for name, ends in costs.items()}
+    return Noise(systems, priced)
 
 
 def test_the_noise_of_one_figure_is_half_its_interval_in_decimal_logarithms() -> None:
