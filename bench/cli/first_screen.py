@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -30,8 +31,9 @@ def first_screen(run: RunFile, found: Scores, page: Path) -> None:
     if types:
         _print(console, _by_type(types, found.headline))
         _say(console, by_type(types))
-    if ranked(found):
-        _print(console, _leading(found))
+    lines = ranked(found)
+    if lines:
+        _print(console, _leading(found, lines))
     told = changes(found.recommendation)
     if told:
         console.print("\nWhat would change the decision:")
@@ -56,10 +58,9 @@ def _by_type(types: QuestionTypes, measure: str) -> Table:
     return table
 
 
-def _leading(found: Scores) -> Table:
+def _leading(found: Scores, lines: Sequence[tuple[str, Sequence[str]]]) -> Table:
     """The systems that score highest, with what they take; those that answer the same on one line."""
     table = _table("system", title(found.headline).lower(), "p50", "build", "memory")
-    lines = ranked(found)
     for name, same in lines[:LEADING]:
         system = found.measured[name]
         table.add_row(

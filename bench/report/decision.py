@@ -40,11 +40,8 @@ def _same(scores: Scores, a: str, b: str) -> bool:
 def changes(found: Recommendation) -> list[str]:
     """What would change the decision, in the reader's own quantities: a sentence each."""
     mixes = sorted(found.types.mixes, key=lambda mix: mix.share - mix.now) if found.types else []
-    return [*map(mixed, mixes), *_trades(found), *map(_lifted, _needs(found))][:CHANGES]
-
-
-def _needs(found: Recommendation) -> Iterator[NeedFlip]:
-    return (flip for flip in found.flips if isinstance(flip, NeedFlip))
+    needs = [flip for flip in found.flips if isinstance(flip, NeedFlip)]
+    return [*map(mixed, mixes), *_trades(found), *map(_lifted, needs)][:CHANGES]
 
 
 def _lifted(flip: NeedFlip) -> str:

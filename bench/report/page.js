@@ -172,6 +172,10 @@
       scroll.append(answers);
       node.append(right, scroll, texts);
     }
+    const turn = (to) => {
+      first = to;
+      draw();
+    };
     const go = () => {
       const wanted = hash().get("q");
       if (!wanted) return;
@@ -179,9 +183,9 @@
       draw(wanted);
       document.getElementById(`question-${wanted}`)?.scrollIntoView();
     };
-    for (const field of [type, system, outcome, other]) field.addEventListener("change", () => draw((first = 0)));
-    back.addEventListener("click", () => draw((first -= PAGE) * 0));
-    on.addEventListener("click", () => draw((first += PAGE) * 0));
+    for (const field of [type, system, outcome, other]) field.addEventListener("change", () => turn(0));
+    back.addEventListener("click", () => turn(first - PAGE));
+    on.addEventListener("click", () => turn(first + PAGE));
     addEventListener("hashchange", go);
     draw();
     go();

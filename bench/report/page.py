@@ -27,17 +27,17 @@ from bench.verdict.disagreements import OUTCOMES
 from bench.verdict.sentence import by_type, listed
 
 HERE = Path(__file__).parent
-SECTIONS = (  # templates in sections/, in the order of the page
-    "verdict",
-    "compare",
-    "updates",
-    "data",
-    "cost",
-    "questions",
-    "caveats",
-    "failed",
-    "details",
-)
+SECTIONS = {  # templates in sections/, in the order of the page, and what the contents call them
+    "verdict": "Decision",
+    "compare": "Compare two",
+    "updates": "When documents change",
+    "data": "Training data",
+    "cost": "Cost, latency, memory",
+    "questions": "Questions",
+    "caveats": "Caveats",
+    "failed": "Failed cells",
+    "details": "Details",
+}
 FEW = 12  # questions that are listed without a script
 FILTERS = {
     "interval": display.interval,
@@ -79,9 +79,18 @@ def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:
     drawn = charts.all_of(scores, run.spec.volumes, plain, shown)
     all_caveats = caveats(run, scores)
     failed = {cell: reason for s in scores.systems.values() for cell, reason in s.failed.items()}
+    holds = {  # section -> whether the run has what it shows; the others are always there
+        "compare": len(pair) == 2,
+        "updates": scores.scenarios.freshness,
+        "data": "data" in drawn,
+        "cost": found.costs or "tradeoff" in drawn,
+        "questions": scores.systems,
+        "caveats": all_caveats,
+        "failed": failed,
+    }
     return _drawn(
         "page.html.j2",
-        sections=SECTIONS,
+        sections={name: called for name, called in SECTIONS.items() if holds.get(name, True)},
         run=run,
         scores=scores,
         systems=scores.systems,
@@ -106,7 +115,6 @@ def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:
         measured=partial(known, done),
         stamp=Markup(stamp),
         about=about(run, scores),
-        contents=contents(scores, drawn, caveats=bool(all_caveats), failed=bool(failed)),
         leaders=leaders,
         lines=lines,
         leading=decision.LEADING,
@@ -149,22 +157,6 @@ def about(run: RunFile, scores: Scores) -> list[str]:
         where,
         time.strftime("%Y-%m-%d", time.gmtime(run.started)),
     ]
-
-
-def contents(scores: Scores, drawn: Mapping[str, Any], *, caveats: bool, failed: bool) -> list[tuple[str, str]]:
-    """(anchor, title) of the sections that the page has."""
-    have = {
-        "verdict": "Decision",
-        "compare": "Compare two" if len(scores.measured) > 1 else "",
-        "updates": "When documents change" if scores.scenarios.freshness else "",
-        "data": "Training data" if "data" in drawn else "",
-        "cost": "Cost, latency, memory" if scores.recommendation.costs or "tradeoff" in drawn else "",
-        "questions": "Questions" if scores.systems else "",
-        "caveats": "Caveats" if caveats else "",
-        "failed": "Failed cells" if failed else "",
-        "details": "Details",
-    }
-    return [(anchor, title) for anchor, title in have.items() if title]
 
 
 def differences(scores: Scores) -> dict[str, str]:

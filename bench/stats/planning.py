@@ -47,8 +47,8 @@ def needed_within(
     """Questions to show with this power that a difference as large as the one seen is within the margin.
 
     By two one-sided tests (Schuirmann 1987), each at the level corrected by Bonferroni; `error` is the standard error
-    of the difference at so many times the `questions`. None where the difference is not smaller than the margin, or where
-    no number of questions is enough, as where seeds are the larger part of the error.
+    of the difference at so many times the `questions`. None where the difference is not smaller than the margin, or
+    where no number of questions is enough, as where seeds are the larger part of the error.
     """
     if not abs(difference) < margin or not math.isfinite(error(1.0)):
         return None

@@ -110,7 +110,7 @@ EDITS = {  # path in the project -> (what stands there, what is put before it)
         ("from bench.metrics import answer\n", "from bench.metrics.brevity import brevity\n"),
         ('    Measure("f1", "F1", ANSWERS, answer.f1),\n', '    Measure("brevity", "Brevity", ANSWERS, brevity),\n'),
     ],
-    "bench/report/page.py": [('    "caveats",\n', '    "thanks",\n')],
+    "bench/report/page.py": [('    "caveats": "Caveats",\n', '    "thanks": "Thanks",\n')],
     "bench/verdict/claims.yaml": [
         (
             "- id: rag-external\n",

@@ -81,11 +81,7 @@ def lines(names: Sequence[str]) -> Any:
 
 
 INK = "currentColor"  # of the page, which knows whether it is dark
-AXIS = ("labelColor", "titleColor", "gridColor", "domainColor", "tickColor")
-
-
-def _inked(keys: Sequence[str]) -> dict[str, Any]:
-    return dict.fromkeys(keys, INK)
+AXIS = dict.fromkeys(("labelColor", "titleColor", "gridColor", "domainColor", "tickColor"), INK)
 
 
 def svg(chart: Any) -> Markup:
@@ -94,7 +90,7 @@ def svg(chart: Any) -> Markup:
     place."""
     styled = (
         chart.configure(background="transparent", aria=False)
-        .configure_axis(labelFontSize=12, titleFontSize=12, labelLimit=220, gridOpacity=0.15, **_inked(AXIS))
+        .configure_axis(labelFontSize=12, titleFontSize=12, labelLimit=220, gridOpacity=0.15, **AXIS)
         .configure_legend(labelFontSize=12, titleFontSize=12, labelLimit=220, symbolOpacity=1, labelColor=INK)
         .configure_title(color=INK)
         .configure_text(color=INK)

@@ -77,22 +77,22 @@ def by_type(done: Measured, recommendation: Recommendation, title: str) -> Figur
 
 def _by_type(rows: Sequence[Row], systems: Sequence[str], families: Sequence[str], *, width: int) -> Any:
     labels = list(dict.fromkeys(str(row["type"]) for row in rows))
-    places = [FAMILIES.index(family) for family in families]
     legend = alt.Legend(title=None, orient="top")
-    hue = alt.Color(
-        "system:N", scale=alt.Scale(domain=list(systems), range=[COLOURS[i] for i in places]), legend=legend
-    )
-    form = alt.Shape(
-        "system:N", scale=alt.Scale(domain=list(systems), range=[SHAPES[i] for i in places]), legend=legend
-    )
+
+    def of_family(values: Sequence[str]) -> dict[str, Any]:
+        found = [values[FAMILIES.index(family)] for family in families]
+        return {"scale": alt.Scale(domain=list(systems), range=found), "legend": legend}
+
     base = data(rows).encode(
         y=alt.Y("type:N", sort=list(labels), title=None, scale=alt.Scale(paddingInner=0.35)),
         yOffset=alt.YOffset("system:N", sort=list(systems)),
-        color=hue,
+        color=alt.Color("system:N", **of_family(COLOURS)),
     )
     x = alt.X("low:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5))
     bars = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q")
-    points = base.mark_point(filled=True, size=60, opacity=1).encode(x="mean:Q", shape=form)
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(
+        x="mean:Q", shape=alt.Shape("system:N", **of_family(SHAPES))
+    )
     height = (len(systems) * OFFSET + 4) * len(labels)
     return (bars + points).properties(width=width, height=height)
 
