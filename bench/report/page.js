@@ -78,7 +78,7 @@
       history.replaceState(null, "", `#compare=${sides.map((s) => encodeURIComponent(s.value)).join(",")}`);
       show();
     }));
-    addEventListener("hashchange", read);
+    addEventListener("hashchange", () => hash().has("compare") && read()); // another link leaves the choice as it is
     read();
   }
 

@@ -139,6 +139,10 @@ def test_any_two_systems_are_set_side_by_side(browser: Any, hostile: Path) -> No
     assert again.locator("#pair tbody tr td:nth-child(2)").all_inner_texts() == after
     assert again.locator("#pair thead th").all_inner_texts()[1:] == [names[0], names[-1]]
     assert len(after) == len(before) > 5
+    for side, name in (("First", names[-1]), ("Second", names[0])):
+        again.get_by_label(side, exact=True).select_option(name)
+    again.locator("nav a").last.click()  # another link leaves the choice as it is
+    assert again.locator("#pair thead th").all_inner_texts()[1:] == [names[-1], names[0]]
 
 
 def test_what_is_linked_to_is_opened_and_all_at_once(browser: Any, hostile: Path) -> None:
