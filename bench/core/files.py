@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import logging
 import os
@@ -127,6 +128,18 @@ def _no_number(text: str) -> float:
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # a surrogate, which is half of a character where it stands alone
 
 
+def _lines(path: Path) -> Iterator[str]:
+    """The lines of a file, or of the packed one beside it, each read when it is asked for. Raises UserError."""
+    file = packed(path)
+    try:
+        raw = gzip.GzipFile(file) if file.suffix == ".gz" else file.open("rb")
+        with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="\n") as lines:
+            yield from lines
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as e:
+        remedy = "Pack it again with gzip." if file.suffix == ".gz" else ""
+        raise UserError(f"cannot be read as UTF-8 text: {e}.", where=_shown(path), remedy=remedy) from None
+
+
 def read_json(path: Path) -> JSON:
     """Raises UserError with file and line for a missing or malformed file."""
     return parsed(read_text(path), str(path))
@@ -168,7 +181,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of each non-blank line of a file, or of the packed one beside it. Raises UserError naming
     the line."""
     check_file(packed(path))
-    for number, line in enumerate(_decoded(path, packed(path)).split("\n"), 1):
+    for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
         row = parsed(line, str(path), line=number)

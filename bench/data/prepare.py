@@ -33,11 +33,9 @@ def load(source: Source, store: Store) -> tuple[Task, dict[str, JSON]]:
             task = replace(task, language=source.language)
         task = check(limit(split(task, source), source))
         _, artefact = store.get(known, partial(_write, task))
-    return native.read_folder(store.path(known)), {
-        "source": origin,
-        "digest": artefact.facts["digest"],
-        "split_seed": source.seed,
-    }
+    else:
+        task = native.read_folder(store.path(known))
+    return task, {"source": origin, "digest": artefact.facts["digest"], "split_seed": source.seed}
 
 
 def _write(task: Task, folder: Path) -> Mapping[str, JSON]:
@@ -79,7 +77,7 @@ def joined(rows: Sequence[Example]) -> tuple[Example, ...]:
 
 
 def _marked(rows: Sequence[Example], name: str) -> tuple[Example, ...]:
-    return tuple(replace(e, split=name) for e in rows)
+    return tuple(e if e.split == name else replace(e, split=name) for e in rows)
 
 
 def _part(rows: Sequence[Example], share: float, seed: str) -> tuple[tuple[Example, ...], tuple[Example, ...]]:

@@ -29,6 +29,8 @@ def pattern(row: Mapping[str, Any], key: str, where: str) -> str:
     """A regular expression, or the empty string. Raises UserError, also for one that takes for ever on a text that it
     nearly matches, as `(a|aa)+$` does."""
     value = row.get(key) or ""
+    if value == "":
+        return ""
     try:
         known = regex.compile(value)
         for letter in sorted({c for c in value if c.isalnum()})[:8]:
@@ -48,11 +50,8 @@ def strings(row: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     """A string or a list of strings, as a tuple; empty where the key is missing. Raises UserError."""
     value = row.get(key)
     if value is None:
-        values: Any = []
-    elif isinstance(value, str | int | float):
-        values = [value]
-    else:
-        values = value
+        return ()
+    values = [value] if isinstance(value, str | int | float) else value
     if not isinstance(values, list | tuple) or any(not isinstance(v, str | int | float) for v in values):
         raise UserError(f"`{key}` must be a string or a list of strings.", where=where)
     return tuple(str(v) for v in values)
@@ -60,8 +59,10 @@ def strings(row: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
 
 def spans(row: Mapping[str, Any], key: str, where: str) -> tuple[tuple[Place, ...], ...]:
     """Evidence: a list of spans, each a list of places in gold passages. Raises UserError."""
+    if not row.get(key):
+        return ()
     try:
-        found = read_spans(row.get(key) or ())
+        found = read_spans(row[key])
     except TypeError:
         found = ((Place("", -1, -1),),)
     gold = strings(row, "gold", where)
@@ -77,10 +78,12 @@ def spans(row: Mapping[str, Any], key: str, where: str) -> tuple[tuple[Place, ..
 
 def grades(row: Mapping[str, Any], key: str, where: str) -> tuple[int, ...]:
     """The relevance of each gold passage, whole numbers from 1 on; empty where the key is missing. Raises UserError."""
-    found = row.get(key) or []
+    found = row.get(key)
+    if not found:
+        return ()
     gold = strings(row, "gold", where)
     whole = isinstance(found, list) and all(type(grade) is int and grade > 0 for grade in found)
-    if not whole or len(found) not in (0, len(gold)):
+    if not whole or len(found) != len(gold):
         raise UserError(
             f"`{key}` must be a whole number from 1 on for each of the {len(gold)} gold passages.", where=where
         )

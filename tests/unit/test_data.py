@@ -19,8 +19,12 @@ from tests.conftest import MINI
 
 
 def read(tmp_path: Path, **block: Any) -> Task:
+    """The task as it is parsed, which is the same once the store has it."""
     parsed: Any = TypeAdapter(AnySource).validate_python(block)
-    return prepare.load(parsed, Store(tmp_path / "store"))[0]
+    task, _ = prepare.load(parsed, Store(tmp_path / "store"))
+    again, _ = prepare.load(parsed, Store(tmp_path / "store"))
+    assert again == task and again.digest == task.digest
+    return task
 
 
 def groups(task: Task, name: str) -> set[str]:

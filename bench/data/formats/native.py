@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -181,7 +182,7 @@ def _example(row: Mapping[str, JSON], split: str, where: str) -> Example:
     return Example(
         question,
         None if row.get("answers", ()) is None else _answers(row, where),
-        str(row.get("stratum") or "all"),
+        sys.intern(str(row.get("stratum") or "all")),  # one text for all questions of a kind
         str(row.get("group") or next(iter(question.gold), question.id)),
         split,
         strings(row, "updated", where),
