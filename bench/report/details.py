@@ -20,6 +20,7 @@ class Example:
     question: str
     stratum: str
     text: str
+    choices: tuple[str, ...]
     answers: tuple[str, ...] | None
     gold: tuple[str, ...]
     outcomes: Mapping[str, str]
@@ -76,6 +77,7 @@ def examples(records: Iterable[Record], chosen: Sequence[Disagreement]) -> list[
             question=c.question,
             stratum=c.stratum,
             text=asked[c.question].text,
+            choices=asked[c.question].choices,
             answers=asked[c.question].answers,
             gold=asked[c.question].gold,
             outcomes=c.outcomes,

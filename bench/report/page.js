@@ -82,13 +82,25 @@
     read();
   }
 
-  // every question, ten at a time, one of them in the address: #q=ID
-  const packed = document.getElementById("every");
-  if (packed && "DecompressionStream" in window) {
-    const bytes = Uint8Array.from(atob(packed.textContent.trim()), (c) => c.charCodeAt(0));
-    new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json().then(listed);
-  }
-  function listed({ questions, passages }) {
+  // what the page carries packed, as a promise of its text
+  const unpacked = (node) => {
+    const bytes = Uint8Array.from(atob(node.textContent.trim()), (c) => c.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  };
+  const unpacks = "DecompressionStream" in window;
+
+  // every question, ten at a time, one of them in the address: #q=ID; or those of an outcome: #system=a&outcome=misread
+  const every = document.getElementById("every");
+  if (every && unpacks) unpacked(every).then((text) => listed(JSON.parse(text)));
+  // a prompt before the chat template of the model, as systems/parts/prompt.py makes it
+  const filled = (template, values) => template.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+  const sent = (prompt, question, hits, passages) => {
+    const shown = (hits ?? []).map(([chunk], i) => filled(prompt.passage, { n: i + 1, title: passages[chunk][0], text: passages[chunk][1] }));
+    const asked = filled(hits ? prompt.open_book : prompt.closed_book, { passages: shown.join(""), question: question.text });
+    const among = question.choices.length ? filled(prompt.choices, { choices: question.choices.join(", ") }) : "";
+    return (prompt.system ? `${prompt.system}\n\n` : "") + asked + among;
+  };
+  function listed({ questions, passages, prompts }) {
     const PAGE = 10;
     const box = document.getElementById("asked");
     const systems = plain(questions.flatMap((q) => Object.keys(q.said)));
@@ -147,7 +159,8 @@
       answers.append(make("thead", ""), make("tbody", ""));
       answers.tHead.insertRow().append(...["System", "Outcome", "Answer", "Passages shown, gold in bold"].map((t) => make("th", t, { scope: "col" })));
       const seen = new Map();
-      for (const [name, [text, what, hits, failed]] of Object.entries(q.said)) {
+      const read = new Map(); // prompt -> the systems that it was sent to
+      for (const [name, [text, what, hits, failed, tokens]] of Object.entries(q.said)) {
         const row = answers.tBodies[0].insertRow();
         row.append(make("th", name, { scope: "row" }), make("td", what, what === "right" ? { class: "confirmed" } : {}));
         row.append(make("td", failed ? `failed: ${text}` : text || "(nothing)", { dir: "auto" }));
@@ -157,6 +170,9 @@
           cell.append(i ? ", " : "", make(q.gold.includes(passage) ? "strong" : "span", chunk), ` ${score}`);
         });
         row.append(cell);
+        if (tokens === null) continue;
+        const whole = sent(prompts[name], q, hits, passages);
+        read.set(whole, [...(read.get(whole) ?? []), `${name} (${tokens} tokens)`]);
       }
       q.gold.filter((id) => id in passages).forEach((id) => seen.has(id) || seen.set(id, id));
       const texts = make("details", "");
@@ -171,17 +187,24 @@
       const scroll = make("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Answers" });
       scroll.append(answers);
       node.append(right, scroll, texts);
+      for (const [whole, names] of read) {
+        const box = make("details", "");
+        box.append(make("summary", `Prompt as sent to ${names.join(", ")}, before the chat template`), make("pre", whole, { dir: "auto", tabindex: "0" }));
+        node.append(box);
+      }
     }
     const turn = (to) => {
       first = to;
       draw();
     };
     const go = () => {
-      const wanted = hash().get("q");
-      if (!wanted) return;
+      const wanted = hash();
+      if (!wanted.has("q") && !wanted.has("outcome")) return;
       for (const field of [type, system, outcome, other]) field.value = "";
-      draw(wanted);
-      document.getElementById(`question-${wanted}`)?.scrollIntoView();
+      if (wanted.has("outcome")) [system.value, outcome.value] = [wanted.get("system"), wanted.get("outcome")];
+      first = 0;
+      draw(wanted.get("q"));
+      (document.getElementById(`question-${wanted.get("q")}`) ?? bar).scrollIntoView();
     };
     for (const field of [type, system, outcome, other]) field.addEventListener("change", () => turn(0));
     back.addEventListener("click", () => turn(first - PAGE));
@@ -216,20 +239,36 @@
     link.click();
     URL.revokeObjectURL(link.href);
   };
-  const field = (cell) => `"${cell.innerText.replace(/^[=+@-]/, "'$&").replaceAll('"', '""')}"`;
+  const quoted = (value) => (typeof value === "number" ? value : `"${String(value).replace(/^[=+@-]/, "'$&").replaceAll('"', '""')}"`);
+  const csv = (rows) => rows.map((row) => row.map(quoted).join(",")).join("\n");
+  const saver = (bar, label, act) => {
+    const node = make("button", label, { type: "button" });
+    node.addEventListener("click", act);
+    bar.append(node, " ");
+  };
   document.querySelectorAll("figure").forEach((figure, number) => {
     const svg = figure.querySelector("svg");
     const rows = [...figure.querySelectorAll("table tr")];
     const bar = make("p", "", { class: "saves" });
-    const button = (label, act) => {
-      const node = make("button", label, { type: "button" });
-      node.addEventListener("click", act);
-      bar.append(node);
-    };
-    if (svg) button("Save as SVG", () => save(`chart-${number + 1}.svg`, svg.outerHTML, "image/svg+xml"));
-    button("Save as CSV", () => save(`chart-${number + 1}.csv`, rows.map((r) => [...r.cells].map(field).join(",")).join("\n"), "text/csv"));
+    if (svg) saver(bar, "Save as SVG", () => save(`chart-${number + 1}.svg`, svg.outerHTML, "image/svg+xml"));
+    saver(bar, "Save as CSV", () => save(`chart-${number + 1}.csv`, csv(rows.map((r) => [...r.cells].map((c) => c.innerText))), "text/csv"));
     figure.querySelector("details").append(bar);
   });
+
+  // the whole of scores.json, and its scores as a table
+  const whole = document.getElementById("scores");
+  if (whole && unpacks) {
+    const bar = document.getElementById("scores-saves");
+    const COLUMNS = ["mean", "low", "high", "n", "clusters", "method"];
+    const table = ({ systems }) => [["system", "metric", "stratum", ...COLUMNS]].concat(
+      Object.entries(systems).flatMap(([name, { scores }]) =>
+        Object.entries(scores ?? {}).filter(([, found]) => found).flatMap(([metric, found]) =>
+          Object.entries({ all: found, ...found.strata }).filter(([, part]) => part).map(([stratum, part]) =>
+            [name, metric, stratum, ...COLUMNS.map((c) => part[c])]))));
+    bar.append("Scores of the whole run: ");
+    saver(bar, "Save as CSV", async () => save("scores.csv", csv(table(JSON.parse(await unpacked(whole)))), "text/csv"));
+    saver(bar, "Save as JSON", async () => save("scores.json", await unpacked(whole), "application/json"));
+  }
 
   // the same sum as the page's: fixed + questions + updates
   const money = (usd) => (usd === 0 ? "$0" : usd < 1e-4 ? "under $0.0001" : usd < 99.5 ? "$" + Number(usd.toPrecision(2)) : "$" + Math.round(usd).toLocaleString("en"));

@@ -5,41 +5,61 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
+from bench.core.system import Prompt
 from bench.core.vocabulary import Answer
 from bench.report.details import Example
 
 LONGEST = 2000  # characters of a passage; the rest is in records.jsonl
+TEMPLATES = {"system", "passage", "open_book", "closed_book", "choices"}  # of a prompt
 
 
-def packed(examples: Sequence[Example]) -> Markup:
-    """The questions, and the passages that they were shown, as JSON, gzip and base64; empty without any."""
+def questions(examples: Sequence[Example], prompts: Mapping[str, Prompt]) -> Markup:
+    """The questions, the passages that they were shown, and the templates that make each system's prompts of them;
+    empty without any question."""
     if not examples:
         return Markup("")
     hits = [hit for example in examples for answer in example.said.values() for hit in answer.hits or ()]
-    passages = {hit.chunk_id: [hit.title, hit.text[:LONGEST]] for hit in hits}
+    passages = {hit.chunk_id: [hit.title, _cut(hit.text)] for hit in hits}
     for ident, text in (passage for example in examples for passage in example.passages):
-        passages.setdefault(ident, ["", text[:LONGEST]])
-    whole = json.dumps({"questions": [_question(e) for e in examples], "passages": passages}, ensure_ascii=False)
-    return Markup(base64.b64encode(gzip.compress(whole.encode(), mtime=0)).decode())
+        passages.setdefault(ident, ["", _cut(text)])
+    templates = {name: prompt.model_dump(include=TEMPLATES) for name, prompt in prompts.items()}
+    whole = {"questions": [_question(e) for e in examples], "passages": passages, "prompts": templates}
+    return packed(json.dumps(whole, ensure_ascii=False))
+
+
+def packed(text: str) -> Markup:
+    """A text for the page's script: gzip and base64."""
+    return Markup(base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} [cut here: {len(text) - LONGEST:,} more characters]"
 
 
 def _question(example: Example) -> dict[str, Any]:
+    said = {
+        name: [answer.error or answer.text, example.outcomes[name], _hits(answer), bool(answer.error), _tokens(answer)]
+        for name, answer in example.said.items()
+    }
     return {
         "id": example.question,
         "type": example.stratum,
         "text": example.text,
+        "choices": example.choices,
         "answers": example.answers,
         "gold": example.gold,
-        "said": {
-            name: [answer.error or answer.text, example.outcomes[name], _hits(answer), bool(answer.error)]
-            for name, answer in example.said.items()
-        },
+        "said": said,
     }
+
+
+def _tokens(answer: Answer) -> int | None:
+    """Of its prompt; None where there was none: an answer of another product."""
+    return None if answer.error else answer.prompt_tokens
 
 
 def _hits(answer: Answer) -> list[list[Any]] | None:

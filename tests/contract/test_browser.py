@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -9,6 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from bench.core.files import read_jsonl
+from bench.core.vocabulary import Question, read_record
+from bench.execution.run_file import read_run
+from bench.verdict.score import read_scores, scores
+from systems.parts.prompt import messages
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -123,6 +131,42 @@ def test_every_question_is_found_filtered_and_linked_to(browser: Any, hostile: P
     opened = page.locator(f"[id='question-{ident}'][open]")
     opened.wait_for()
     assert "Right answer" in opened.inner_text() and opened.locator("tbody tr").count() >= 2
+
+
+def test_failures_are_followed_to_their_questions_and_prompts(browser: Any, hostile: Path) -> None:
+    page = Opened(browser, hostile).page
+    page.locator("#asked details.question").first.wait_for()
+    page.locator("#outcomes summary").click()
+    link = page.locator("#outcomes tbody a").last
+    count = link.inner_text()
+    link.click()
+    told = page.locator("section[aria-labelledby=questions] output")
+    assert re.findall(r"\d+", told.inner_text())[-1] == count
+    system = page.get_by_label("System", exact=True).input_value()
+    question = page.locator("#asked details.question").first
+    question.locator("summary").first.click()
+    prompt = question.locator("details", has_text="Prompt as sent to").filter(has_text=system).first
+    prompt.locator("summary").click()
+    asked = question.get_attribute("id").removeprefix("question-")
+    records = (read_record(row) for _, row in read_jsonl(hostile / "records.jsonl"))
+    record = next(r for r in records if (r.system, r.question) == (system, asked))
+    passages = [(h.title, h.text) for h in record.answer.held] if record.answer.hits is not None else None
+    question_ = Question(asked, record.text, choices=record.choices)
+    sent = messages(read_run(hostile).systems[system].prompt, question_, passages)
+    assert prompt.locator("pre").text_content() == "\n\n".join(m["content"] for m in sent)
+
+
+def test_the_scores_of_the_whole_run_are_saved(browser: Any, hostile: Path) -> None:
+    page = Opened(browser, hostile).page
+    saved = {}
+    for kind in ("CSV", "JSON"):
+        with page.expect_download() as download:
+            page.locator("#scores-saves").get_by_role("button", name=f"Save as {kind}").click()
+        saved[kind] = Path(download.value.path()).read_text()
+    assert json.loads(saved["JSON"]) == read_scores(hostile).model_dump(mode="json")
+    rows = list(csv.DictReader(saved["CSV"].splitlines()))
+    frame = scores(hostile)
+    assert len(rows) == len(frame) and [float(r["mean"]) for r in rows] == pytest.approx(list(frame["mean"]))
 
 
 def test_any_two_systems_are_set_side_by_side(browser: Any, hostile: Path) -> None:
