@@ -19,9 +19,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.execution.run import run
-from bench.gate.decisions import Result, gate, verdict
+from bench.gate.decisions import gate, verdict
 from bench.gate.noise import floors, run_noise
 from bench.gate.snapshot import Snapshot, SystemSnapshot, of_run
+from bench.scoring.schema.gate import Result
 from bench.spec.load import load
 
 SPEC = Path(__file__).resolve().parent.parent / "bench" / "specs" / "quickstart.yaml"

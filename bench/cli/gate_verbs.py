@@ -12,9 +12,9 @@ from bench.cli.options import RunPath, load
 from bench.cli.say import say
 
 if TYPE_CHECKING:
-    from bench.gate.decisions import Result
     from bench.gate.rules import Rules
     from bench.gate.snapshot import Snapshot
+    from bench.scoring.schema.gate import Result
 
 EXITS = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -48,6 +48,7 @@ def gate(
     from bench.gate import decisions, outputs, snapshot
     from bench.gate.noise import check_margins
     from bench.gate.rules import load as load_rules
+    from bench.scoring.schema.gate import GateFile
 
     if inconclusive not in ("3", "pass", "fail"):
         raise UserError(f"--inconclusive {inconclusive!r}: give pass or fail, or leave it out.", where="ragtune gate")
@@ -64,12 +65,14 @@ def gate(
     new, old = snapshot.read(Path(runs[0])), snapshot.read(baseline)
     check_margins(given, old.floors)
     results = _confirmed(decisions.gate(new, old, given), Path(runs[0]), old, given)
+    outcome = decisions.verdict(results)
     _write(junit, outputs.junit(results, name=new.name))
     _write(markdown, outputs.markdown(results, name=new.name))
-    _write(json_file, outputs.as_json(results))
+    text = outputs.as_json(GateFile(scores=new.seal, baseline=old.name, verdict=outcome, results=tuple(results)))
+    _write(json_file, text)
+    _show(Path(runs[0]), text)
     tables.gate(results)
     _annotate(results)
-    outcome = decisions.verdict(results)
     say(f"gate: {outcome}")
     if not decisions.is_any_compared(results):
         say("Nothing could be compared, which is never a pass.", err=True)
@@ -82,6 +85,20 @@ def _write(path: Path | None, text: str) -> None:
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+
+
+def _show(run: Path, text: str) -> None:
+    """Keep what the gate said beside the run, and on its page where there is one."""
+    from bench.core.files import write_text
+    from bench.report import GATE, report
+
+    try:
+        write_text(run / GATE, text)
+    except OSError as e:  # a run that only can be read is gated all the same
+        say(f"{run / GATE} could not be written: {e.strerror}.", err=True)
+        return
+    if (run / "index.html").exists():
+        report(run)
 
 
 def _annotate(results: Sequence[Result]) -> None:

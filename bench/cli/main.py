@@ -134,16 +134,19 @@ def report(
 ) -> None:
     """Draw RUN's index.html again from its scores. For a folder of runs, write an overview page."""
     from bench.core.errors import UserError
-    from bench.report import index
+    from bench.gate.snapshot import accepted
     from bench.report import report as draw
+    from bench.report.charts.history import Accepted
     from bench.report.export import FORMATS
+    from bench.report.site import index
 
     if form not in ("html", *FORMATS):
         raise UserError(
             f"unknown format {form!r}.", where="--format", remedy=f"Give one of html, {', '.join(FORMATS)}."
         )
     if run.is_dir() and not (run / "run.json").exists():
-        say(f"Index: {index(run)}")
+        baselines = [Accepted(old.name, old.dataset, old.central) for old in accepted(run / "baselines")]
+        say(f"Index: {index(run, baselines)}")
     elif form != "html":
         say(f"{form}: {FORMATS[form](run)}")
     else:

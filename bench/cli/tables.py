@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.markup import escape as marked
 from rich.table import Table
 
-from bench.core.display import count, difference, interval, size, span
+from bench.core.display import count, difference, four, interval, size, span
 from bench.core.media import one_line
 from bench.scoring.schema import Claim, MeasuredSystem, ScenarioTables, Scores
 
 if TYPE_CHECKING:
-    from bench.gate.decisions import Result
+    from bench.scoring.schema.gate import Result
     from bench.verdict.compare_runs import Comparison
 
 
@@ -193,13 +193,11 @@ def findings(rows: Sequence[Mapping[str, str]]) -> None:
 
 def gate(results: Sequence[Result]) -> None:
     """What each rule says of each system."""
-    from bench.gate.outputs import change, figure
-
     table = plain("state", "system", "rule", "before", "now", "change", "why")
     for column in (table.columns[1], table.columns[2], table.columns[6]):
         column.justify = "left"
     for result in results:
-        figures = (figure(result.old), figure(result.new), change(result))
+        figures = (four(result.old), four(result.new), result.shown)
         table.add_row(result.state, escape(result.system), escape(result.rule), *figures, escape(result.why))
     _print(table)
 

@@ -109,6 +109,19 @@ def difference(found: Difference | None) -> str:
     return text.replace("-0.00", "0.00").replace("+0.00", "0.00").replace("-", "\N{MINUS SIGN}")
 
 
+def four(value: float | None) -> str:
+    """A number with four digits; nothing for None."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def change(value: float | None, low: float | None, high: float | None, *, is_share: bool) -> str:
+    """A change with its interval: points of a share, per cent of anything else; nothing for None."""
+    if value is None:
+        return ""
+    shown = [f"{v:+.3f}" if is_share else f"{100 * v:+.1f}%" for v in (value, low, high) if v is not None]
+    return f"{shown[0]} ({shown[1]} to {shown[2]})" if len(shown) == 3 else shown[0]
+
+
 def need(value: float, name: str) -> str:
     """A figure of a need, in the unit that its name says."""
     if name.endswith("_s"):

@@ -27,29 +27,13 @@ from bench.gate.samples import Samples, flat, is_whole, samples, summary
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
 from bench.metrics.registry import JUDGED, MEASURES
 from bench.scoring.grade import panel
+from bench.scoring.schema.gate import BAD, Result, State
 from bench.stats.bootstrap import satterthwaite
 from bench.stats.comparisons import Panel, compare, holm
 from bench.stats.planning import ALPHA
 from bench.stats.rounds import OFF
 
-State = Literal["pass", "fail", "inconclusive", "missing", "not comparable", "errored", "warn", "improved"]
 TRAINING = ("train_s", "step_s")
-BAD = ("fail", "missing", "errored")
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one rule says of one system. `change` is new minus old, or new over old minus one."""
-
-    rule: str
-    system: str
-    state: State
-    old: float | None
-    new: float | None
-    change: float | None
-    low: float | None
-    high: float | None
-    why: str
 
 
 @dataclass(frozen=True)

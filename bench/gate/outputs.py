@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from xml.etree import ElementTree
 
+from bench.core.display import four
 from bench.core.media import markdown as cell
 from bench.core.media import printable, workflow
-from bench.gate.decisions import BAD, Result, verdict
-from bench.metrics.registry import MEASURES
+from bench.gate.decisions import verdict
+from bench.scoring.schema.gate import BAD, ORDER, GateFile, Result
 
 CAP = 64_000  # bytes of Markdown: GitHub cuts job summaries and comments
 ANNOTATIONS = 10  # that GitHub shows of one step
 
 
-def figure(value: float | None) -> str:
-    """A number with four digits; nothing for None."""
-    return "" if value is None else f"{value:.4g}"
-
-
-def change(result: Result) -> str:
-    """The change with its interval: points of a share, per cent of anything else."""
-    if result.change is None:
-        return ""
-    share = result.rule.split(" ")[0] in MEASURES
-    ends = (result.change, result.low, result.high)
-    shown = [f"{v:+.3f}" if share else f"{100 * v:+.1f}%" for v in ends if v is not None]
-    return f"{shown[0]} ({shown[1]} to {shown[2]})" if len(shown) == 3 else shown[0]
-
-
-def as_json(results: Sequence[Result]) -> str:
+def as_json(found: GateFile) -> str:
     """The verdict and every result, as JSON."""
-    found = {"verdict": verdict(results), "results": [asdict(r) for r in results]}
-    return json.dumps(found, indent=1, allow_nan=False) + "\n"
+    return json.dumps(found.model_dump(), indent=1, allow_nan=False) + "\n"
 
 
 def junit(results: Sequence[Result], *, name: str) -> str:
@@ -58,7 +42,7 @@ def _case(suite: ElementTree.Element, result: Result) -> None:
     """One result as a test case."""
     names = {"classname": printable(result.system), "name": printable(result.rule), "time": "0"}
     case = ElementTree.SubElement(suite, "testcase", names)
-    figures = f"{figure(result.old)} to {figure(result.new)}, {change(result)}"
+    figures = f"{four(result.old)} to {four(result.new)}, {result.shown}"
     message = printable(f"{result.state}: {result.why}. {figures}")
     if result.state in ("fail", "missing"):
         ElementTree.SubElement(case, "failure", message=message, type=result.state)
@@ -70,15 +54,14 @@ def _case(suite: ElementTree.Element, result: Result) -> None:
 
 def markdown(results: Sequence[Result], *, name: str) -> str:
     """A table for a job summary or a pull request, what is bad first, under the cap."""
-    order = ["fail", "missing", "errored", "inconclusive", "warn", "improved", "not comparable", "pass"]
-    rows = sorted(results, key=lambda r: order.index(r.state))
+    rows = sorted(results, key=lambda r: ORDER.index(r.state))
     head = f"## ragtune gate: {verdict(results)}\n\n{cell(name)}: " + ", ".join(
-        f"{number} {state}" for state in order if (number := sum(r.state == state for r in results))
+        f"{number} {state}" for state in ORDER if (number := sum(r.state == state for r in results))
     )
     lines = [head, "", "| state | system | rule | before | now | change | why |", "|---|---|---|---|---|---|---|"]
     size = sum(len(line.encode()) + 1 for line in lines) + 80
     for number, row in enumerate(rows):
-        cells = (row.state, row.system, row.rule, figure(row.old), figure(row.new), change(row), row.why)
+        cells = (row.state, row.system, row.rule, four(row.old), four(row.new), row.shown, row.why)
         line = f"| {' | '.join(cell(c) for c in cells)} |"
         size += len(line.encode()) + 1
         if size > CAP:
@@ -96,6 +79,6 @@ def workflow_commands(results: Sequence[Result]) -> list[str]:
     )
     lines = []
     for result in shown[:ANNOTATIONS]:
-        text = f"{result.system}: {result.rule}: {result.state}, {change(result)} {result.why}"
+        text = f"{result.system}: {result.rule}: {result.state}, {result.shown} {result.why}"
         lines.append(f"::{kinds[result.state]} title=ragtune gate::{workflow(text)}")
     return lines

@@ -75,10 +75,9 @@ class RuleItem(pytest.Item):
 
     def runtest(self) -> None:
         """Fail on a regression, skip where nothing could be decided."""
-        from bench.gate.decisions import BAD
-        from bench.gate.outputs import change
+        from bench.scoring.schema.gate import BAD
 
-        said = f"{self.result.state}: {change(self.result)} {self.result.why}".strip()
+        said = f"{self.result.state}: {self.result.shown} {self.result.why}".strip()
         if self.result.state in BAD:
             raise Broken(said)
         if self.result.state in ("inconclusive", "not comparable"):

@@ -5,9 +5,11 @@ A baseline is such a snapshot that somebody has looked at and accepted, as one f
 
 from __future__ import annotations
 
+import contextlib
 import json
+import statistics
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,21 @@ class Snapshot:
     floors: Mapping[str, float] = field(default_factory=dict)
     noise: Mapping[str, RunNoise] = field(default_factory=dict)
     reason: str = ""
+    seal: str = ""  # of the scores that it was taken from
+
+    @property
+    def central(self) -> dict[str, dict[str, float]]:
+        """system -> `quality`, `latency` in seconds and `memory` in bytes, in the middle: those that are known."""
+        return {name: dict(_central(system, self.headline)) for name, system in self.systems.items()}
+
+
+def _central(system: SystemSnapshot, headline: str) -> Iterator[tuple[str, float]]:
+    if headline in system.values:
+        yield "quality", float(np.mean(system.values[headline].rows))
+    if system.latency_s:
+        yield "latency", statistics.median(system.latency_s.values())
+    if peaks := system.figures.get("peak_rss_growth_bytes"):
+        yield "memory", statistics.median(peaks)
 
 
 _SNAPSHOT = TypeAdapter(Snapshot)
@@ -135,6 +152,7 @@ def of_run(folder: Path, *, again: Mapping[str, Collection[str]] | None = None) 
         {library: version for library, version in environment.versions.items() if version},
         scores.headline,
         {name: _system(name, system, found) for name, system in scores.systems.items()},
+        seal=scores.seal,
     )
 
 
@@ -193,6 +211,15 @@ def read(path: Path) -> Snapshot:
     raise UserError(
         f"no baseline: {said}.", where=str(path), remedy="Give what `ragtune baseline accept` wrote, whole."
     )
+
+
+def accepted(folder: Path) -> list[Snapshot]:
+    """The baselines in a folder, the newest first; what is none is left out."""
+    found = []
+    for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+        with contextlib.suppress(UserError):
+            found.append(read(path))
+    return found
 
 
 def _of_schema(path: Path) -> dict[str, Any]:

@@ -7,17 +7,18 @@ out. May import `bench.verdict` and what stands below it.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from urllib.parse import quote
 
 from bench.core.digest import file_digest
-from bench.core.errors import UserError
-from bench.core.files import write_text
+from bench.core.errors import UserError, fitted
+from bench.core.files import read_json, write_text
 from bench.execution.run_file import read_run
-from bench.verdict.score import is_current, read_scores
+from bench.scoring.schema import Scores
+from bench.scoring.schema.gate import GateFile
+from bench.verdict.score import read_scores
 
 STAMP = "<!-- ragtune scores "
+GATE = "gate.json"  # what the last gate said of a run
 
 
 def report(folder: Path, *, again: bool = False) -> Path:
@@ -30,56 +31,22 @@ def report(folder: Path, *, again: bool = False) -> Path:
 
     scores = read_scores(folder)
     page = folder / "index.html"
-    stamp = f"{STAMP}{file_digest(folder / 'scores.json')} -->"
+    gated = gate_of(folder, scores)
+    known = " ".join(file_digest(folder / name) for name in ("scores.json", *((GATE,) if gated else ())))
+    stamp = f"{STAMP}{known} -->"
     if again or not page.exists() or stamp not in page.read_text(encoding="utf-8")[:400]:
         run = read_run(folder)
-        write_text(page, render(run, scores, details(folder, run, scores), stamp))
+        write_text(page, render(run, scores, details(folder, run, scores), gated, stamp))
     return page
 
 
-def index(folder: Path) -> Path:
-    """Draw `index.html` over the scored runs in a folder, the newest first. Raises UserError where there is none."""
-    from bench.report.page import RunRow, overview
-
-    found = {path.parent for path in (*folder.glob("*/run.json"), *folder.glob("published/*/run.json"))}
-    if not found:
-        raise UserError(
-            "no run here.",
-            where=str(folder),
-            remedy="Give a run's folder, or the folder that holds runs, such as reports.",
+def gate_of(folder: Path, scores: Scores) -> GateFile | None:
+    """What the last gate said of these very scores; None where it was not asked."""
+    path = folder / GATE
+    try:
+        found = fitted(
+            GateFile, path, read_json(path), wrong="no result of a gate", remedy="Remove it, and gate the run again."
         )
-    rows = []
-    for run_folder in sorted(found):
-        drawn = run_folder / "index.html"
-        href = quote(drawn.relative_to(folder).as_posix()) if drawn.exists() else None
-        try:
-            run = read_run(run_folder)
-            sentence = _sentence(run_folder) or f"{run.status}, not scored by this version"
-        except UserError as e:
-            rows.append(RunRow(name=run_folder.name, href=href, sentence=f"Cannot be read: {e}"))
-            continue
-        rows.append(
-            RunRow(
-                name=run.name,
-                href=href,
-                sentence=sentence,
-                dataset=run.dataset.name,
-                systems=len(run.systems),
-                seeds=len(run.spec.seeds),
-                when=time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.started)),
-            )
-        )
-    rows.sort(key=lambda row: row.when, reverse=True)
-    page = folder / "index.html"
-    write_text(page, overview(rows))
-    return page
-
-
-def _sentence(folder: Path) -> str | None:
-    """The verdict of a run; None where this version has not scored it."""
-    from bench.core.files import read_json
-
-    path = folder / "scores.json"
-    if not path.exists() or not is_current(read_json(path)):
+    except UserError:  # none, or damaged: a page without it is still right
         return None
-    return read_scores(folder).recommendation.sentence
+    return found if found.scores == scores.seal else None

@@ -20,8 +20,10 @@ from bench.execution.run_file import RunFile, SystemEntry
 from bench.metrics.registry import MEASURES, TABLES, in_table
 from bench.report import charts, decision, findings, questions
 from bench.report.caveats import caveats, models
+from bench.report.charts.draw import Figure
 from bench.report.details import Details
 from bench.scoring.schema import MeasuredSystem, Scores
+from bench.scoring.schema.gate import BAD, ORDER, GateFile, Result
 from bench.verdict.decision import seen_from
 from bench.verdict.disagreements import OUTCOMES
 from bench.verdict.sentence import by_type, listed
@@ -29,6 +31,7 @@ from bench.verdict.sentence import by_type, listed
 HERE = Path(__file__).parent
 SECTIONS = {  # templates in sections/, in the order of the page, and what the contents call them
     "verdict": "Decision",
+    "gate": "Gate",
     "compare": "Compare two",
     "updates": "When documents change",
     "data": "Training data",
@@ -51,6 +54,7 @@ FILTERS = {
     "need": display.need,
     "percent": display.percent,
     "by_type": by_type,
+    "four": display.four,
 }
 
 
@@ -67,7 +71,7 @@ class RunRow:
     when: str = ""
 
 
-def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:
+def render(run: RunFile, scores: Scores, shown: Details, gated: GateFile | None, stamp: str) -> str:
     """The page of a run."""
     done = scores.measured
     plain = reference(done, scores)
@@ -80,6 +84,7 @@ def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:
     all_caveats = caveats(run, scores)
     failed = {cell: reason for s in scores.systems.values() for cell, reason in s.failed.items()}
     holds = {  # section -> whether the run has what it shows; the others are always there
+        "gate": gated,
         "compare": len(pair) == 2,
         "updates": scores.scenarios.freshness,
         "data": "data" in drawn,
@@ -93,6 +98,9 @@ def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:
         sections={name: called for name, called in SECTIONS.items() if holds.get(name, True)},
         run=run,
         scores=scores,
+        gated=gated,
+        moved=moved(gated) if gated else {},
+        bad=BAD,
         systems=scores.systems,
         done=done,
         shown=shown,
@@ -137,6 +145,12 @@ def render(run: RunFile, scores: Scores, shown: Details, stamp: str) -> str:
     )
 
 
+def moved(gated: GateFile) -> dict[str, list[Result]]:
+    """The results of a gate by their state, what is bad first."""
+    by_state = {state: [r for r in gated.results if r.state == state] for state in ORDER}
+    return {state: found for state, found in by_state.items() if found}
+
+
 def parameters(done: Mapping[str, MeasuredSystem]) -> float | None:
     """Of the base model; None where no system knows."""
     return next((s.memory.parameters for s in done.values() if s.memory.parameters), None)
@@ -177,9 +191,9 @@ def known(done: Mapping[str, MeasuredSystem], part: str, keys: Sequence[str]) ->
     return [k for k in keys if any(getattr(getattr(system, part), k) is not None for system in done.values())]
 
 
-def overview(rows: Sequence[RunRow]) -> str:
-    """The page over several runs."""
-    return _drawn("index.html.j2", runs=rows)
+def overview(rows: Sequence[RunRow], moved: Sequence[Figure]) -> str:
+    """The page over several runs: a row each, and how their systems moved."""
+    return _drawn("index.html.j2", runs=rows, moved=moved)
 
 
 def _drawn(template: str, **values: Any) -> str:

@@ -16,10 +16,12 @@ from bench.core.errors import UserError
 from bench.execution.run import run
 from bench.gate import outputs
 from bench.gate import snapshot as baselines
-from bench.gate.decisions import Result, confirmed, gate, verdict
+from bench.gate.decisions import confirmed, gate, verdict
 from bench.gate.noise import check_margins, floors, run_noise
 from bench.gate.rules import DEFAULT, Rule, Rules, load
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
+from bench.scoring.schema.gate import GateFile, Result
+from bench.verdict.score import score
 from tests.conftest import raw_spec
 
 QUALITY = Rules(rules=(Rule(metric="em", margin=0.02),))
@@ -290,7 +292,8 @@ def test_outputs_hold_whatever_a_name_says() -> None:
     assert len(told.encode()) < 65536 and "<script>" not in told and "more rules" in told
     lines = outputs.workflow_commands(results)
     assert len(lines) == 10 and all("\n" not in line and line.startswith("::") for line in lines)
-    assert json.loads(outputs.as_json(results))["verdict"] == verdict(results)
+    whole = GateFile(scores="", baseline=HOSTILE, verdict=verdict(results), results=tuple(results))
+    assert GateFile.model_validate_json(outputs.as_json(whole)) == whole
 
 
 @pytest.fixture(scope="module")
@@ -314,6 +317,42 @@ def test_a_run_is_accepted_and_a_worse_one_fails(runs: tuple[Path, Path], tmp_pa
     assert [r.state for r in gate(baselines.read(bad), baselines.read(file), QUALITY)] == ["fail"]
     with pytest.raises(UserError, match="reason"):
         baselines.accept(good, reason=" ", out=tmp_path)
+
+
+def test_the_page_of_a_run_shows_its_gate(runs: tuple[Path, Path]) -> None:
+    from typer.testing import CliRunner
+
+    from bench.cli.main import app
+    from bench.report import report
+
+    good, bad = runs
+    assert 'id="gate"' not in report(bad).read_text()
+    assert CliRunner().invoke(app, ["gate", str(bad), "--baseline", str(good)]).exit_code == 1
+    page = (bad / "index.html").read_text()
+    assert 'id="gate"' in page and "against the baseline good" in page and "em within 0.020" in page
+    assert report(bad).read_text() == page
+    gated = json.loads((bad / "gate.json").read_text())
+    for text in (json.dumps({**gated, "scores": "of others"}), "{}"):
+        (bad / "gate.json").write_text(text)
+        assert 'id="gate"' not in report(bad).read_text()
+
+
+def test_the_page_over_runs_shows_how_systems_moved(runs: tuple[Path, Path]) -> None:
+    from typer.testing import CliRunner
+
+    from bench.cli.main import app
+
+    root = runs[0].parent
+    for folder in runs:
+        score(folder)
+    baselines.accept(runs[0], reason="the first", out=root / "baselines")
+    (root / "baselines" / "none.json").write_text("[]")  # passed over
+    assert CliRunner().invoke(app, ["report", str(root)]).exit_code == 0
+    page = (root / "index.html").read_text()
+    assert "2 runs in the order of time" in page and "dashed: the baseline good" in page
+    accepted = baselines.read(root / "baselines" / "good.json")
+    row = accepted.systems["sys"].values["em"].rows[0]
+    assert accepted.central["sys"]["quality"] == pytest.approx(sum(row) / len(row))
 
 
 def test_a_truncated_baseline_is_told(runs: tuple[Path, Path], tmp_path: Path) -> None:

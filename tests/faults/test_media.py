@@ -22,11 +22,12 @@ from bench.core.vocabulary import Answer, Question
 from bench.execution import cell_client
 from bench.execution.run import run
 from bench.gate import decisions, outputs
-from bench.gate.decisions import Result, gate
+from bench.gate.decisions import gate
 from bench.gate.rules import Rule, Rules
 from bench.report import report
 from bench.report.charts import draw
 from bench.report.export import FORMATS
+from bench.scoring.schema.gate import Result
 from bench.verdict.score import score
 from tests.conftest import MICRO, raw_spec
 from tests.faults.test_gate import snapshot

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from bench.gate import outputs
-from bench.gate.decisions import Result, State
+from bench.scoring.schema.gate import Result, State
 
 etree = pytest.importorskip("lxml.etree", reason="lxml is not installed")
 SCHEMA = Path(__file__).parent / "junit.xsd"

@@ -190,8 +190,8 @@ def test_a_run_that_was_killed_is_no_run_to_score(tmp_path: Path) -> None:
 def test_scores_as_tables_and_a_page_over_the_runs(hostile: Path) -> None:
     import pandas
 
-    from bench.report import index
     from bench.report.export import FORMATS
+    from bench.report.site import index
 
     for form, start in (("csv", "system,metric,stratum"), ("markdown", "| system | metric |"), ("json", "[")):
         path = FORMATS[form](hostile)
@@ -206,7 +206,7 @@ def test_scores_as_tables_and_a_page_over_the_runs(hostile: Path) -> None:
 
 
 def test_a_run_that_cannot_be_read_does_not_hide_the_others(hostile: Path, tmp_path: Path) -> None:
-    from bench.report import index
+    from bench.report.site import index
 
     shutil.copytree(hostile, tmp_path / "good")
     (tmp_path / "bad").mkdir()
