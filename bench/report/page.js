@@ -100,7 +100,7 @@
     const among = question.choices.length ? filled(prompt.choices, { choices: question.choices.join(", ") }) : "";
     return (prompt.system ? `${prompt.system}\n\n` : "") + asked + among;
   };
-  function listed({ questions, passages, prompts }) {
+  function listed({ questions, passages, prompts, outcomes }) {
     const PAGE = 10;
     const box = document.getElementById("asked");
     const systems = plain(questions.flatMap((q) => Object.keys(q.said)));
@@ -186,7 +186,9 @@
       }
       const scroll = make("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Answers" });
       scroll.append(answers);
-      node.append(right, scroll, texts);
+      const had = new Set(Object.values(q.said).map(([, what]) => what));
+      const why = make("p", [...had].map((what) => `${what}: ${outcomes[what]}`).join("; "), { class: "low" });
+      node.append(right, scroll, why, texts);
       for (const [whole, names] of read) {
         const box = make("details", "");
         box.append(make("summary", `Prompt as sent to ${names.join(", ")}, before the chat template`), make("pre", whole, { dir: "auto", tabindex: "0" }));

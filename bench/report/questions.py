@@ -13,6 +13,7 @@ from markupsafe import Markup
 from bench.core.system import Prompt
 from bench.core.vocabulary import Answer
 from bench.report.details import Example
+from bench.verdict.disagreements import OUTCOMES
 
 LONGEST = 2000  # characters of a passage; the rest is in records.jsonl
 TEMPLATES = {"system", "passage", "open_book", "closed_book", "choices"}  # of a prompt
@@ -28,7 +29,8 @@ def questions(examples: Sequence[Example], prompts: Mapping[str, Prompt]) -> Mar
     for ident, text in (passage for example in examples for passage in example.passages):
         passages.setdefault(ident, ["", _cut(text)])
     templates = {name: prompt.model_dump(include=TEMPLATES) for name, prompt in prompts.items()}
-    whole = {"questions": [_question(e) for e in examples], "passages": passages, "prompts": templates}
+    asked = [_question(e) for e in examples]
+    whole = {"questions": asked, "passages": passages, "prompts": templates, "outcomes": OUTCOMES}
     return packed(json.dumps(whole, ensure_ascii=False))
 
 

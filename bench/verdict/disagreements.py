@@ -11,24 +11,20 @@ from bench.scoring.grade import Column
 from bench.scoring.schema import Disagreement
 
 MOST = 1000
-OUTCOMES = (  # in the order of the page
-    "right",
-    "misread",
-    "partly retrieved",
-    "not retrieved",
-    "wrong",
-    "abstained",
-    "should have abstained",
-    "failed",
-)
+OUTCOMES = {  # what became of an answer, in the order of the page
+    "right": "as good as a reference answer",
+    "misread": "all gold passages were shown, and the answer is another",
+    "partly retrieved": "only some of the gold passages were shown",
+    "not retrieved": "none of the gold passages was shown",
+    "wrong": "another answer, from a system that shows no passages",
+    "abstained": "no answer, where there is one",
+    "should have abstained": "an answer, where there is none",
+    "failed": "the question ended in an error",
+}
 
 
 def outcome(record: Record, value: float | None, abstain: Sequence[str]) -> str:
-    """What became of a question: one of OUTCOMES.
-
-    `not retrieved`, `partly retrieved`: none or not all of the gold passages were shown; `misread`: all were, and the
-    answer is another; `wrong`: of a system that shows no passages.
-    """
+    """What became of a question: one of OUTCOMES."""
     if record.answer.error:
         return "failed"
     if value is not None and value >= 1.0:
