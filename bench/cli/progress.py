@@ -30,6 +30,7 @@ STAGES = {
     "embeddings": "embedding",
     "index": "indexing",
     "adapter": "training",
+    "merged": "merging",
     "answer": "answering",
 }
 

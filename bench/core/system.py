@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bench.core.vocabulary import JSON, Answer, Material, Question
 
 Precision = Literal["native", "nf4"]
+Variant = Literal["lora", "rslora", "dora", "pissa", "loftq"]  # of an adapter, as PEFT names them
+Serving = Literal["adapter", "merged", "merged_nf4"]
 Family = Literal["control", "retrieval", "tuning", "both", "experiment"]  # how a report groups kinds of system
 Position = Literal["shuffled", "first", "middle", "last"]  # of the gold passages in a prompt
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -223,6 +225,13 @@ class Tuning(Block):
     alpha: PositiveInt = 32
     dropout: Share = 0.0
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    variant: Variant = Field(
+        "lora",
+        description="Kind of adapter: lora (2106.09685), rslora (2312.03732), dora (2402.09353), pissa (2404.02948), or "
+        "loftq (2310.08659), which starts from 4-bit weights. Rates and ranks are searched for each on its own.",
+    )
+    modules_to_save: tuple[str, ...] = Field((), description="Modules that are trained whole beside the adapter.")
+    layers: tuple[Annotated[int, Field(ge=0)], ...] = Field((), description="Layers that are adapted; empty: all.")
     epochs: PositiveInt = 3
     examples: PositiveInt | None = Field(
         None, description="Number of training questions, drawn by the seed; unset: all."
@@ -294,6 +303,20 @@ class TunedConfig(SystemConfig):
 
     method: Literal["lora", "full"]
     tuning: Tuning = Tuning()
+    serving: Serving = Field(
+        "adapter",
+        description="What answers: the adapter beside the base model, or the base with the adapter merged into its "
+        "unquantised weights (merged), also held in 4 bits (merged_nf4).",
+    )
+
+    @model_validator(mode="after")
+    def _starts_from_its_weights(self) -> Self:
+        """PiSSA takes its adapter from unquantised weights, LoftQ from what 4 bits lose of them."""
+        needed = {"pissa": "native", "loftq": "nf4"}.get(self.tuning.variant, self.precision)
+        if self.method == "lora" and self.precision != needed:
+            other = "lora" if needed == "native" else "qlora"
+            raise ValueError(f"`tuning.variant: {self.tuning.variant}` is for {needed} weights: give it to {other}")
+        return self
 
 
 @runtime_checkable

@@ -145,6 +145,11 @@ class SystemEntry(Part):
         return str(self.config["precision"])
 
     @property
+    def serving(self) -> str:
+        """How a tuned model is served: its adapter beside the base where nothing is said."""
+        return str(self.config.get("serving", "adapter"))
+
+    @property
     def retrieval(self) -> Retrieval | None:
         """None where the kind has no such block."""
         return Retrieval.shared(self.config["retrieval"]) if "retrieval" in self.config else None

@@ -21,7 +21,7 @@ from bench.metrics.registry import MEASURES, TABLES, in_table
 from bench.report import charts, decision, findings, questions
 from bench.report.caveats import caveats, models
 from bench.report.charts.draw import Figure
-from bench.report.details import Details
+from bench.report.details import Details, Example
 from bench.scoring.schema import MeasuredSystem, Scores
 from bench.scoring.schema.gate import BAD, ORDER, GateFile, Result
 from bench.verdict.decision import seen_from
@@ -111,7 +111,11 @@ def render(run: RunFile, scores: Scores, shown: Details, gated: GateFile | None,
         models=models(run, done),
         outcomes=OUTCOMES,
         tables=[(t.title, t.note, names) for t in TABLES if (names := applying(done, in_table(t)))],
-        described={name: describe(entry) for name, entry in run.systems.items() if name in scores.systems},
+        described={
+            name: describe(entry) + changed(name, run, shown.examples)
+            for name, entry in run.systems.items()
+            if name in scores.systems
+        },
         meant=run.dataset.strata,
         size=parameters(done),
         strata=sorted({stratum for s in done.values() if (em := s.score("em")) for stratum in em.strata}),
@@ -263,8 +267,28 @@ def describe(entry: SystemEntry) -> str:
     if tuning:
         rank = f"rank {tuning.rank}, " if entry.method == "lora" else ""
         parts.append(f"{rank}{tuning.epochs} epochs" + (", on the passages too" if tuning.passages else ""))
-    parts.append("4-bit weights (NF4)" if entry.precision == "nf4" else "unquantised weights")
+    parts.append(
+        SERVED.get(entry.serving) or ("4-bit weights (NF4)" if entry.precision == "nf4" else "unquantised weights")
+    )
     return "; ".join(parts)
+
+
+SERVED = {
+    "merged": "served with its adapter merged into unquantised weights",
+    "merged_nf4": "served with its adapter merged, in 4-bit weights (NF4)",
+}
+
+
+def changed(name: str, run: RunFile, examples: Sequence[Example]) -> str:
+    """How many answers merging or quantising changed, against the system that serves the same adapter beside its base;
+    nothing where there is none."""
+    entry = run.systems[name]
+    if entry.serving == "adapter":
+        return ""
+    beside = entry.config | {"serving": "adapter"}
+    twin = next((n for n, other in run.systems.items() if other.config == beside), "")
+    both = [(e.said[name].text, e.said[twin].text) for e in examples if twin in e.said and name in e.said]
+    return f"; {sum(a != b for a, b in both)} of {len(both)} answers differ from those of {twin}" if both else ""
 
 
 def applying(done: Mapping[str, MeasuredSystem], measures: Sequence[str]) -> list[str]:

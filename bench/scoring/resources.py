@@ -156,8 +156,8 @@ def _by_question(records: Sequence[Record], value: Callable[[Record], float | No
 def built(cell: CellResult) -> Build:
     """What the cell's artefacts cost when they were built, whoever built them; None for stages that it has not.
 
-    `train_s` is of the training loop alone, over all trials; what surrounds it (loading the model, encoding, saving)
-    is `around_s`. A system that keeps nothing in the store is charged its own build.
+    `train_s` is of the training loop alone, over all trials; what surrounds it (loading the model, encoding, saving
+    or merging) is `around_s`. A system that keeps nothing in the store is charged its own build.
     """
     adapters = [a for a in cell.artefacts if a.kind == "adapter"]
     unstored_s = cell.load_s or 0.0 if "." in cell.kind else 0.0  # of a kind of the user's own
@@ -167,7 +167,9 @@ def built(cell: CellResult) -> Build:
         index_s=_stage_s(cell, "index"),
         train_s=sum(a.train_loop_s for a in adapters) if adapters else None,
         total_s=sum(a.build_s for a in cell.artefacts) if cell.artefacts else unstored_s,
-        around_s=sum(a.build_s - a.train_loop_s for a in adapters) if adapters else None,
+        around_s=sum(a.build_s - a.train_loop_s for a in adapters) + (_stage_s(cell, "merged") or 0.0)
+        if adapters
+        else None,
         artefact_bytes=sum(a.bytes for a in cell.artefacts),
         reused=sum(a.hit for a in cell.artefacts),
         artefacts=len(cell.artefacts),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, replace_lora_weights_loftq
 from transformers.trainer_utils import set_seed
 
 from bench.core.system import SystemConfig, Tuning
@@ -25,6 +28,7 @@ def recipe(config: Any, *, precision: str) -> dict[str, JSON]:
         "alpha": tuning.alpha,
         "targets": tuning.targets,
         "dropout": tuning.dropout,
+        "variant": tuning.variant,
         "optimiser": "AdamW",
         "gradient_checkpointing": tuning.gradient_checkpointing,
         "tokens": list(config.tokens),
@@ -44,15 +48,53 @@ def left_out(tuning: Tuning, model: Any) -> tuple[str, ...]:
 
 def lora(tuning: Tuning, model: Any) -> LoraConfig:
     """The adapter that a tuning asks for on a model."""
-    targets = tuning.targets if isinstance(tuning.targets, str) else list(tuning.targets)
+    targets: str | list[str] = tuning.targets if isinstance(tuning.targets, str) else list(tuning.targets)
+    if tuning.layers and tuning.targets == "all-linear":  # PEFT wants names where layers are chosen
+        targets = sorted(
+            {name.rpartition(".")[2] for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+        )
+        targets = [name for name in targets if name not in ("lm_head", *left_out(tuning, model))]
     return LoraConfig(
         exclude_modules=list(left_out(tuning, model)) or None,
         r=tuning.rank,
         lora_alpha=tuning.alpha,
         lora_dropout=tuning.dropout,
         target_modules=targets,
+        use_rslora=tuning.variant == "rslora",
+        use_dora=tuning.variant == "dora",
+        init_lora_weights="pissa" if tuning.variant == "pissa" else True,
+        modules_to_save=list(tuning.modules_to_save) or None,
+        layers_to_transform=list(tuning.layers) or None,
         task_type="CAUSAL_LM",
     )
+
+
+def save(model: Any, tuning: Tuning, folder: Path) -> None:
+    """Write the adapter for the base as it is published. PiSSA trains the principal part of the weights away from the
+    base: what is written is its difference from where it began, as an adapter of twice the rank."""
+    if tuning.variant != "pissa":
+        model.save_pretrained(str(folder))
+        return
+    started = folder.with_name("start")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # it asks for what is done here
+        model.save_pretrained(str(folder), path_initial_model_for_weight_conversion=str(started))
+    shutil.rmtree(started)
+
+
+def start(model: Any, tuning: Tuning, folder: Path) -> None:
+    """What a variant does before the first step: LoftQ fits the adapter to what 4 bits lose, PiSSA keeps where it
+    began. Raises ValueError where LoftQ has no GPU, or the weights of the base are not on this disk in safetensors."""
+    if tuning.variant == "loftq":
+        if model.device.type != "cuda":
+            raise ValueError("`tuning.variant: loftq` is computed on a GPU: PEFT has no way to do it on a processor")
+        base = model.config.name_or_path
+        replace_lora_weights_loftq(model, model_path=base if Path(base).is_dir() else None)
+    elif tuning.variant == "pissa":
+        known = model.peft_config["default"]
+        known.init_lora_weights = True  # or what is written would be taken for the principal part again
+        model.save_pretrained(str(folder.with_name("start")))
+        known.init_lora_weights = "pissa"
 
 
 class Trained:

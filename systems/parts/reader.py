@@ -178,7 +178,7 @@ def adapted(config: TunedConfig, raft: Raft | None, store: Store) -> Callable[[M
     )
 
     def make(material: Material) -> Answerer:
-        model, tokenizer = train.tuned(recipe, material, store)
+        model, tokenizer = train.tuned(recipe, material, store, config.serving)
         return lm.ready(model, tokenizer, max_new_tokens=config.generation.max_new_tokens)
 
     return make

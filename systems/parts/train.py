@@ -27,7 +27,7 @@ from transformers.trainer_utils import set_seed
 from bench.core import meters
 from bench.core.digest import digest
 from bench.core.store import Store
-from bench.core.system import Model, Prompt, Raft, Tuning
+from bench.core.system import Model, Prompt, Raft, Serving, Tuning
 from bench.core.vocabulary import JSON, Example, Material
 from systems.parts import adapter, examples, lm, retrieve
 from systems.parts.examples import IGNORED, Encoded
@@ -76,15 +76,18 @@ def _known(raft: dict[str, JSON]) -> dict[str, JSON]:
     return raft | {"embedder": {k: v for k, v in embedder.items() if not (k == "name" and embedder.get("digest"))}}
 
 
-def tuned(recipe: Recipe, material: Material, store: Store) -> tuple[Any, Any]:
-    """(tuned model, tokenizer). With a search, the trial of the lowest dev loss; every trial is in the accounts."""
+def tuned(recipe: Recipe, material: Material, store: Store, serving: Serving) -> tuple[Any, Any]:
+    """(tuned model, tokenizer), as it is to be served. With a search, the trial of the lowest dev loss; every trial is in the accounts."""
     material = replace(material, train=drawn(material.train, recipe.tuning.examples, recipe.seed))
     built = [(*store.get(r.json(material), partial(train, r, material, store)), r) for r in trials(recipe)]
     folder, artefact, best = min(
         built, key=lambda b: math.inf if b[1].facts["dev_loss"] is None else float(b[1].facts["dev_loss"])
     )
     meters.note("tuning", dict(artefact.facts) | {"trials": len(built)})
-    return open_tuned(best, folder)
+    if serving == "adapter":
+        return open_tuned(best, folder)
+    whole, _ = store.get({"kind": "merged", "version": 1, "adapter": artefact.digest}, partial(merge, best, folder))
+    return _load(replace(best, precision="nf4" if serving == "merged_nf4" else "native"), str(whole / "model"))
 
 
 def drawn(train: Sequence[Example], count: int | None, seed: int) -> tuple[Example, ...]:
@@ -112,34 +115,45 @@ def trials(recipe: Recipe) -> list[Recipe]:
 
 def open_tuned(recipe: Recipe, folder: Path) -> tuple[Any, Any]:
     """(tuned model, tokenizer) from its folder in the store."""
-    name = str(folder / "model") if recipe.method == "full" else recipe.model.name
-    revision = None if recipe.method == "full" else recipe.model.revision
-    model, tokenizer = lm.load(
-        name, revision=revision, dtype=recipe.model.dtype, device=recipe.model.device, precision=recipe.precision
-    )
     if recipe.method == "full":
-        return model, tokenizer
+        return _load(recipe, str(folder / "model"))
+    model, tokenizer = _load(recipe)
     generation = model.generation_config
     model = PeftModel.from_pretrained(model, str(folder / "model"))
     model.generation_config = generation
     return model.eval(), tokenizer
 
 
+def _load(recipe: Recipe, name: str | None = None) -> tuple[Any, Any]:
+    """(model, tokenizer) of a folder in the store, or of the base, on the recipe's device and in its precision."""
+    base = recipe.model
+    revision = base.revision if name is None else None
+    return lm.load(
+        name or base.name, revision=revision, dtype=base.dtype, device=base.device, precision=recipe.precision
+    )
+
+
+def merge(recipe: Recipe, trained: Path, folder: Path) -> dict[str, JSON]:
+    """Write the model with its adapter merged into unquantised weights, whatever it was trained on: what QLoRA's
+    authors serve. A model that was tuned whole is written as it is."""
+    model, tokenizer = open_tuned(replace(recipe, precision="native"), trained)
+    whole = model.merge_and_unload(safe_merge=True) if recipe.method == "lora" else model
+    whole.save_pretrained(str(folder / "model"))
+    tokenizer.save_pretrained(str(folder / "model"))
+    return {"parameters": sum(p.numel() for p in whole.parameters())}
+
+
 def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dict[str, JSON]:
     """Train and write the adapter, or the whole model, to `folder`. Returns what it took."""
     set_seed(recipe.seed)
-    model, tokenizer = lm.load(
-        recipe.model.name,
-        revision=recipe.model.revision,
-        dtype=recipe.model.dtype,
-        device=recipe.model.device,
-        precision=recipe.precision,
-    )
+    model, tokenizer = _load(recipe)
     rows, dev, pairs = encoded(
         recipe, material, store, tokenizer, window=lm.ready(model, tokenizer, max_new_tokens=0).window
     )
     unadapted = adapter.left_out(recipe.tuning, model) if recipe.method == "lora" else ()
     model = wrapped(model, recipe)
+    if recipe.method == "lora":
+        adapter.start(model, recipe.tuning, folder / "model")
     tape = Tape(tokenizer.pad_token_id)
     trainer = _Grouped(
         model=model,
@@ -155,9 +169,11 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     seconds = time.perf_counter() - begin
     evaluate = bool(dev) and (recipe.tuning.search is not None or recipe.tuning.early_stopping is not None)
     dev_loss = trainer.evaluate()["eval_loss"] if evaluate else None
-    model.save_pretrained(str(folder / "model"))
     if recipe.method == "full":
+        model.save_pretrained(str(folder / "model"))
         tokenizer.save_pretrained(str(folder / "model"))
+    else:
+        adapter.save(model, recipe.tuning, folder / "model")
     shutil.rmtree(folder / "work", ignore_errors=True)  # the Trainer's own checkpoints
     facts = _facts(trainer, tape, pairs, model, rows=len(rows), seconds=seconds, dev_loss=dev_loss, unadapted=unadapted)
     del trainer, model

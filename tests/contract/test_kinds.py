@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from bench import parse
+from bench.core.errors import UserError
 from bench.core.store import Store
-from bench.core.system import System
+from bench.core.system import System, Tuning
 from bench.core.vocabulary import Answer, Passage, Question
 from bench.data.formats import native
 from bench.spec import kinds
 from bench.spec.cells import cells
+from systems.parts import adapter
 from tests.conftest import EMBEDDER, MINI, ROOT, raw_spec
 
 TASK = native.read_folder(MINI)
@@ -33,6 +37,12 @@ SYSTEMS: list[dict[str, Any]] = [
     {"name": "hybrid-full", "kind": "hybrid", "rag": "rag", "adapter": "full"},
     {"name": "hybrid-raft", "kind": "hybrid", "rag": "rag", "adapter": "raft"},
     {"name": "reader-qlora", "kind": "hybrid", "rag": "oracle-of-3", "adapter": "qlora"},
+    {"name": "lora-merged", "kind": "lora", "serving": "merged"},
+    {"name": "qlora-merged-nf4", "kind": "qlora", "serving": "merged_nf4"},
+    {"name": "full-merged-nf4", "kind": "full", "serving": "merged_nf4"},
+    {"name": "lora-rslora", "kind": "lora", "tuning": {"variant": "rslora"}},
+    {"name": "lora-dora", "kind": "lora", "tuning": {"variant": "dora", "layers": [0]}},
+    {"name": "lora-pissa", "kind": "lora", "tuning": {"variant": "pissa"}},
     {"name": "echo", "kind": "tests.kinds.echo"},
 ]
 GIVEN = {"oracle", "oracle-of-3", "reader-qlora"}  # are shown the gold passages
@@ -145,6 +155,47 @@ def test_lora_and_qlora_see_the_same_batches_in_the_same_order(tiny_lm: Path, st
     assert facts["lora"]["tokens"] == facts["qlora"]["tokens"] > 0
     assert facts["lora"]["steps"] == facts["qlora"]["steps"] == 8  # 60 pairs, batches of 8, one epoch
     assert facts["lora"]["trainable_parameters"] == facts["qlora"]["trainable_parameters"]
+
+
+def test_a_merged_adapter_answers_as_it_does_beside_its_base(tiny_lm: Path, store: Path) -> None:
+    asked = [e.question for e in TASK.test]
+    beside, _ = build("lora", tiny_lm, store)
+    merged, used = build("lora-merged", tiny_lm, store)
+    assert [a.kind for a in used.used] == ["adapter", "merged"] and used.used[0].hit
+    one, other = (model_of(system) for system in (beside, merged))
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.inference_mode():
+        assert torch.allclose(one(input_ids=ids).logits, other(input_ids=ids).logits, atol=1e-5)
+    assert [a.text for a in merged.answer(asked)] == [a.text for a in beside.answer(asked)]
+    assert not any("lora" in name for name, _ in other.named_modules())
+
+
+@pytest.mark.parametrize("name", ["lora-rslora", "lora-dora", "lora-pissa"])
+def test_a_variant_is_read_again_as_it_was_trained(name: str, tiny_lm: Path, store: Path) -> None:
+    """The adapter on the published base gives what training ended with, and not what the base says."""
+    tuned, used = build(name, tiny_lm, store)
+    plain, _ = build("closed_book", tiny_lm, store)
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.inference_mode():
+        a, b = (model_of(system)(input_ids=ids).logits for system in (tuned, plain))
+    assert not torch.allclose(a, b, atol=1e-4) and torch.isfinite(a).all()
+    facts = next(a.facts for a in used.used if a.kind == "adapter")
+    trained = sum(p.numel() for n, p in model_of(tuned).named_parameters() if "lora" in n)
+    assert facts["trainable_parameters"] == (trained // 2 if name == "lora-pissa" else trained)
+
+
+def test_a_variant_is_refused_on_other_weights(tiny_lm: Path) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="computed on a GPU"):
+            adapter.start(SimpleNamespace(device=torch.device("cpu")), Tuning(variant="loftq"), tiny_lm)
+    for kind, variant in (("qlora", "pissa"), ("lora", "loftq")):
+        wrong = raw_spec(systems=[{"name": "x", "kind": kind, "tuning": {"variant": variant}}])
+        with pytest.raises(UserError, match=f"{variant}.* weights: give it to"):
+            cells(parse(wrong))
+
+
+def model_of(system: Any) -> Any:
+    return system.model.model
 
 
 def test_full_tuning_trains_every_parameter(tiny_lm: Path, store: Path) -> None:
