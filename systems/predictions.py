@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from bench.core.errors import UserError
+from bench.core.errors import UserError, every, first_error
 from bench.core.files import read_json, read_jsonl
 from bench.core.store import Store
 from bench.core.system import Block, Family, System, SystemConfig
@@ -62,41 +62,60 @@ def build(config: Config, material: Material, store: Store) -> System:
     return Given(read(Path(config.answered.path)))
 
 
+class _Found(BaseModel):
+    """A hit as a line has it."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    passage_id: str
+    chunk_id: str | None = None
+    text: str = ""
+    title: str = ""
+    score: FiniteFloat | None = None
+    start: Annotated[int, Field(strict=True, ge=0)] | None = None
+
+
+class _Line(BaseModel):
+    """A line of a file of answers; keys beyond these are passed over."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    id: str
+    answer: Annotated[str, Field(strict=True)]
+    hits: tuple[_Found, ...] | None = None
+    latency_s: Annotated[FiniteFloat, Field(ge=0)] | None = None
+
+
 def read(path: Path) -> dict[str, Answer]:
     """question id -> answer. Raises UserError naming the line, or the key."""
-    if path.suffix != ".json":
-        return {str(row.get("id", "")): _answer(row, f"{path}:{number}") for number, row in read_jsonl(path)}
-    found = read_json(path)
-    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
-        raise UserError("expected an object of question id -> answer.", where=str(path), remedy="Or give JSONL.")
-    return {str(ident): Answer(text) for ident, text in found.items()}
+    if path.suffix == ".json":
+        found = read_json(path)
+        if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+            raise UserError("expected an object of question id -> answer.", where=str(path), remedy="Or give JSONL.")
+        return {str(ident): Answer(text) for ident, text in found.items()}
+    known: dict[str, Answer] = {}
+    every(lambda line: _note(known, line[1], f"{path}:{line[0]}"), read_jsonl(path))
+    return known
 
 
-def _answer(row: Mapping[str, Any], where: str) -> Answer:
-    text, hits, seconds = row.get("answer"), row.get("hits"), row.get("latency_s")
-    if "id" not in row or not isinstance(text, str):
-        raise UserError("`id` and `answer`, a string, are needed.", where=where, remedy=f"It has: {', '.join(row)}.")
-    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0):
-        raise UserError(f"`latency_s` is {seconds!r}.", where=where, remedy="Give seconds, or leave it out.")
-    return Answer(text, None if hits is None else _hits(hits, where), latency_s=seconds)
-
-
-def _hits(rows: Any, where: str) -> tuple[Hit, ...]:
+def _note(known: dict[str, Answer], row: Mapping[str, Any], where: str) -> None:
+    """Note the answer of a line. Raises UserError for what is none, and for an id that stood before."""
     try:
-        return tuple(
-            Hit(
-                str(row.get("chunk_id", row["passage_id"])),
-                str(row["passage_id"]),
-                str(row.get("text", "")),
-                float(row.get("score", -rank)),
-                str(row.get("title", "")),
-                row.get("start"),
-            )
-            for rank, row in enumerate(rows)
-        )
-    except (TypeError, KeyError, ValueError, AttributeError):
+        line = _Line.model_validate(row)
+    except ValidationError as e:
         raise UserError(
-            "`hits` must be a list of objects with a `passage_id`, best first.",
+            f"{first_error(e)}.",
             where=where,
-            remedy='Such as "hits": [{"passage_id": "p1", "text": "..."}].',
+            remedy=f"It has: {', '.join(map(str, row))}. "
+            'Write {"id": "q1", "answer": "14 rpm", "hits": [{"passage_id": "p1", "text": "..."}]}, `hits` and '
+            "`latency_s` in seconds only where they are known.",
         ) from None
+    if line.id in known:
+        raise UserError(f"question {line.id!r} is answered twice.", where=where, remedy="Keep one of the lines.")
+    hits = None if line.hits is None else tuple(_hit(found, rank) for rank, found in enumerate(line.hits))
+    known[line.id] = Answer(line.answer, hits, latency_s=line.latency_s)
+
+
+def _hit(found: _Found, rank: int) -> Hit:
+    score = -float(rank) if found.score is None else found.score
+    return Hit(found.chunk_id or found.passage_id, found.passage_id, found.text, score, found.title, found.start)

@@ -396,6 +396,9 @@ def main() -> None:
     except UserError as e:
         say(f"error: {e}", err=True)
         sys.exit(2)
+    except UnicodeEncodeError:
+        say("error: a name on the command line, or in the environment, is no text.", err=True)
+        sys.exit(2)
     except BrokenPipeError:
         sys.exit(141)
     except OSError as e:  # a full disk, a name that is too long, a folder that may not be written to

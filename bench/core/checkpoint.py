@@ -13,13 +13,35 @@ from bench.core.files import read_json
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json", "spiece.model")
+ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")  # of transformers itself
 POINTER = b"version https://git-lfs"
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert")  # causal only where `is_decoder` is set
 
 
 def check(folder: Path, *, what: str, key: str) -> None:
-    """Check the folder of a base model, an embedder or a reranker. Raises UserError."""
+    """Check the folder of a base model, an embedder or a reranker. Raises UserError, whatever is wrong with it."""
+    try:
+        _check(folder, what=what, key=key)
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError, OSError) as e:
+        raise UserError(
+            f"the {what} folder is damaged: {type(e).__name__}: {str(e)[:200]}.",
+            where=str(folder),
+            remedy="Copy the model again from where it was published.",
+        ) from None
+
+
+def check_configs(folder: Path, what: str) -> None:
+    """Check what the files beside the weights say, such as those of a hub id before its weights are fetched. Raises
+    UserError."""
+    _check_inside(folder, what)
+    if (folder / "modules.json").is_file():
+        _check_modules(folder / "modules.json")
+    if (folder / "config.json").is_file():
+        _check_own_code(_object(folder / "config.json"), folder / "config.json", what)
+
+
+def _check(folder: Path, *, what: str, key: str) -> None:
     weights = [p for pattern in WEIGHTS for p in sorted(folder.rglob(pattern))]
     if not weights and any(folder.rglob("*.gguf")):
         raise gguf(str(folder), key)
@@ -35,41 +57,58 @@ def check(folder: Path, *, what: str, key: str) -> None:
             where=str(folder),
             remedy="Copy its model.safetensors beside config.json.",
         )
-    _check_inside(folder, what)
+    check_configs(folder, what)
     for file in weights:
         _check_weights(file)
-    if (folder / "modules.json").is_file():
-        _check_modules(folder / "modules.json")
-    if (folder / "config.json").is_file():
+    if what == "base model" and (folder / "config.json").is_file():
         config = _object(folder / "config.json")
-        _check_own_code(config, folder / "config.json", what)
-        if what == "base model":
-            _check_causal(config, folder / "config.json")
-            _check_tokenizer(folder, config)
+        _check_causal(config, folder / "config.json")
+        _check_tokenizer(folder, config)
 
 
 def _check_inside(folder: Path, what: str) -> None:
     """Raises UserError for what makes loading reach outside the folder: an adapter's base, or a path that leaves it."""
-    if (folder / "adapter_config.json").is_file():
-        base = _object(folder / "adapter_config.json").get("base_model_name_or_path")
+    for file in sorted(folder.rglob("adapter_config.json")):
+        base = _object(file).get("base_model_name_or_path")
         raise UserError(
             f"the {what} folder is an adapter of {base!r}, and not a model.",
-            where=str(folder / "adapter_config.json"),
+            where=str(file),
             remedy="Give the folder of the merged model.",
         )
-    for file in folder.glob("*.index.json"):
-        _check_paths((_object(file).get("weight_map") or {}).values(), file)
+    for file in sorted(folder.rglob("*.index.json")):
+        _check_paths(dict(_object(file).get("weight_map") or {}).values(), file)
+    for file in sorted(folder.rglob("config.json")):
+        _check_attention(_object(file), file)
 
 
 def _check_paths(named: Iterable[object], file: Path) -> None:
-    """Raises UserError for a path that leaves the folder of the file that names it."""
-    outside = [n for n in named if not isinstance(n, str) or Path(n).is_absolute() or ".." in Path(n).parts]
+    """Raises UserError for a path that leaves the folder of the file that names it, or that is hidden in it: what is
+    hidden is not part of its digest."""
+    outside = [n for n in named if not isinstance(n, str) or Path(n).is_absolute() or _hides(n)]
     if outside:
         raise UserError(
             f"it names {outside[0]!r}, which is no path inside the folder.",
             where=str(file),
             remedy="Copy the model again from where it was published.",
         )
+
+
+def _hides(path: str) -> bool:
+    """Whether a part of a path is hidden, or leads upwards."""
+    return any(part.startswith(".") for part in Path(path).parts)
+
+
+def _check_attention(config: Mapping[str, Any], file: Path) -> None:
+    """Raises UserError for an attention that is none of transformers' own: such a name is downloaded as code."""
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        for key in ("attn_implementation", "_attn_implementation", "_attn_implementation_internal"):
+            asked = part.get(key)
+            if asked is not None and asked not in ATTENTIONS:
+                raise UserError(
+                    f"`{key}` names {asked!r}, which is code that ragtune never loads.",
+                    where=str(file),
+                    remedy="Remove that line. Which attention is computed the spec says, as `model.attention`.",
+                )
 
 
 def gguf(where: str, key: str) -> UserError:
@@ -114,7 +153,7 @@ def _check_weights(file: Path) -> None:
     try:
         begin, found = tensors(file)
         needed = begin + max(tensor["data_offsets"][1] for tensor in found.values())
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
         needed = None
     if needed is None or needed > size:
         wanted = "" if needed is None else f" of {needed:,}"
@@ -128,6 +167,12 @@ def _check_weights(file: Path) -> None:
 def _check_modules(file: Path) -> None:
     """sentence-transformers imports and opens what modules.json names: let it be its own, and inside the folder."""
     found = read_json(file)
+    if not isinstance(found, list) or not all(isinstance(m, dict) and "type" in m for m in found):
+        raise UserError(
+            "expected a list of modules, each with its `type`.",
+            where=str(file),
+            remedy="Copy the file of the model again.",
+        )
     _check_paths((m.get("path") for m in found), file)
     foreign = [m["type"] for m in found if not str(m["type"]).startswith("sentence_transformers.")]
     if foreign:

@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +90,15 @@ def _shown(path: Path) -> str:
     return name if len(name) <= 300 else f"{name[:300]}..."
 
 
+LONGEST_LINE = 1 << 26  # characters of a line of JSON
+LARGEST = 1 << 30  # bytes of a file that is read whole
+
+
 def read_text(path: Path) -> str:
     """The UTF-8 text of a file, without a byte order mark. Raises UserError."""
     check_file(path)
+    if path.stat().st_size > LARGEST:
+        raise UserError(f"the file has more than {LARGEST:,} bytes.", where=_shown(path))
     return _decoded(path, path)
 
 
@@ -134,7 +140,10 @@ def _lines(path: Path) -> Iterator[str]:
     try:
         raw = gzip.GzipFile(file) if file.suffix == ".gz" else file.open("rb")
         with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="\n") as lines:
-            yield from lines
+            while line := lines.readline(LONGEST_LINE + 1):
+                if len(line) > LONGEST_LINE:
+                    raise UserError(f"a line of more than {LONGEST_LINE:,} characters.", where=_shown(path))
+                yield line
     except (UnicodeDecodeError, OSError, EOFError, zlib.error) as e:
         remedy = "Pack it again with gzip." if file.suffix == ".gz" else ""
         raise UserError(f"cannot be read as UTF-8 text: {e}.", where=_shown(path), remedy=remedy) from None
@@ -145,21 +154,29 @@ def read_json(path: Path) -> JSON:
     return parsed(read_text(path), str(path))
 
 
-def read_state(path: Path) -> dict[str, Any] | None:
-    """What a stage wrote for a later one; None where it wrote nothing. What cannot be read is set aside, and told: it
-    is made again."""
+def read_state(path: Path, check: Callable[[dict[str, Any]], object] = dict) -> dict[str, Any] | None:
+    """What a stage wrote for a later one; None where it wrote nothing. What cannot be read, or makes `check` raise a
+    ValueError, is set aside, and told: it is made again."""
     try:
         found = read_json(path) if path.exists() else None
+        if found is None:
+            return None
+        if not isinstance(found, dict):
+            raise UserError("expected a JSON object.", where=str(path))
+        check(found)
+        return found
     except UserError as e:
-        wrong = str(e)
-    else:
-        if found is None or isinstance(found, dict):
-            return found
-        wrong = f"{path}: expected a JSON object."
+        set_aside(path, str(e))
+    except ValueError as e:
+        set_aside(path, f"{path}: {str(e).splitlines()[0]}.")
+    return None
+
+
+def set_aside(path: Path, wrong: str) -> None:
+    """Give a damaged file another name, and say so: it is made again."""
     aside = path.with_name(f"{path.name}.damaged")
     os.replace(path, aside)
     _LOG.warning("%s It was set aside as %s, and is made again.", wrong, aside.name)
-    return None
 
 
 def packed(path: Path) -> Path:
@@ -172,9 +189,15 @@ def read_bytes(path: Path) -> bytes:
     """What a file holds, unpacked where it is packed. Raises OSError as `Path.read_bytes` does, and UserError for what
     cannot be unpacked."""
     try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if path.suffix != ".gz":
+            return path.read_bytes()
+        with gzip.open(path) as packed_file:
+            found = packed_file.read(LARGEST + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as e:
         raise UserError(f"cannot be read: {e}.", where=str(path), remedy="Pack it again with gzip.") from None
+    if len(found) > LARGEST:
+        raise UserError(f"unpacks to more than {LARGEST:,} bytes.", where=str(path))
+    return found
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.file_download import repo_folder_name
 
@@ -36,6 +36,14 @@ def local(name: str, revision: str | None) -> Path | None:
     cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") if name else None
     found = cached / "snapshots" / revision if cached and revision else None
     return found if found and found.is_dir() else None
+
+
+def checked(name: str, revision: str | None, *, what: str) -> None:
+    """Check what the configs of a folder or hub id would make loading do, before its weights are fetched. Raises
+    UserError, and OSError for a name that neither the disk nor the hub has."""
+    known = Path(name).is_dir()
+    found = name if known else snapshot_download(name, revision=revision, allow_patterns=["*.json", "*.jinja"])
+    checkpoint.check_configs(Path(found), what)
 
 
 def commit(name: str, revision: str | None, *, what: str, key: str) -> str:

@@ -31,17 +31,22 @@ _SECRET = re.compile(
 )
 _USER = re.compile(r"(?<=://)[^/?#\s\"'<>]+(?=@)")  # user, password or token of a URL
 _SHAPES = re.compile(  # secrets that are known by how they are written; after the rules of gitleaks
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|$)"
+    r"|\bSG\.[\w-]{20,}\.[\w-]{20,}|\bya29\.[\w-]{20,}|\bdop_v1_[a-f0-9]{40,}|\bSK[a-f0-9]{32}\b|\bdapi[a-f0-9]{32}\b"
+    r"|\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|\bhv[sb]\.[\w-]{20,}|\bAGE-SECRET-KEY-1[A-Z0-9]{50,}|\bgl(?:rt|dt|cbt)-[\w-]{20,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20,}"
     r"|\bxox[abeoprs]-[\w-]{10,}|\bAIza[\w-]{35}|\bhf_[A-Za-z0-9]{30,}|\bsk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}"
     r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*"  # JSON Web Tokens
-    r"|(?<=hooks\.slack\.com/services/)[\w/]+|(?<=/api/webhooks/)\d+/[\w-]+",
+    r"|(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/]+|(?<=/api/webhooks/)\d+/[\w-]+"
+    r"|(?<=\.webhook\.office\.com/)\S+",
     re.S,
 )
 _TOLD = re.compile(  # in errors and logs: what follows such a word is a secret, whatever it looks like
-    r"(?i)((?:pass(?:word|wd|phrase)?|pwd|secret|api[_-]?key|access[_-]?key|account[_-]?key|auth[_-]?token|token|"
-    r"client[_-]?secret|authorization|(?:set-)?cookie)[\"']?\s*[:=]\s*[\"']?(?:(?:basic|bearer)\s+)?)"
-    r"(?!\[redacted\])[^\s\"',;&]{4,}"
+    r"(?i)((?:set-)?cookie[\"']?\s*:\s*)(?!\[redacted\])[^\r\n\"']{4,}"  # the whole header
+    r"|(\bbearer\s+)[\w.~+/-]{8,}=*"
+    r"|((?:pass(?:word|wd|phrase)?|pwd|secret|api[_-]?key|access[_-]?key|account[_-]?key|auth[_-]?token|token|"
+    r"client[_-]?secret|authorization|(?:set-)?cookie)[\"']?\s*[:=]\s*(?:(?:basic|bearer)\s+)?)"
+    r"(?!\[redacted\])(?:\"[^\"\r\n]{3,}\"|'[^'\r\n]{3,}'|[\"']?[^\s\"',;&]{4,})"
 )
 _RANDOM = re.compile(r"(?<![\w/.-])[\w-]{32,}(?![\w/.-])")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
@@ -62,7 +67,9 @@ def redacted(text: str) -> str:
     A value of the environment is found as it is, and as JSON, HTML, a URL or base64 would write it.
     """
     found = _without(text, _forms())
-    return _RANDOM.sub(lambda m: HIDDEN if _is_random(m[0]) else m[0], _TOLD.sub(rf"\1{HIDDEN}", found))
+    return _RANDOM.sub(
+        lambda m: HIDDEN if _is_random(m[0]) else m[0], _TOLD.sub(lambda m: f"{m[1] or m[2] or m[3]}{HIDDEN}", found)
+    )
 
 
 def _is_random(text: str) -> bool:
@@ -116,12 +123,13 @@ def _forms() -> list[str]:
 def _telling(value: str) -> bool:
     """Whether a value is long and strange enough to be a secret, and is no file's path."""
     word = value.isalpha() and len(value) < 12
-    strange = len(set(value)) > 3 and not value.replace(".", "").isdecimal()
+    strange = len(set(value)) > 3 and not (value.replace(".", "").isdecimal() and len(value) < 8)
     return len(value) >= SHORTEST and not word and strange and not (value[0] == "/" and Path(value).exists())
 
 
 def _written(value: str) -> Iterator[str]:
     yield value
+    yield from (line for line in value.splitlines() if len(line) >= 16)  # as a log writes it, a line at a time
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield html.escape(value)

@@ -55,6 +55,9 @@ class Model(Block):
     revision: str | None = Field(None, description="Hub revision; resolved to a commit and recorded.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = Field(
+        "auto", description="How attention is computed; auto: as transformers chooses for the architecture."
+    )
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint, such as http://localhost:8000/v1.")
     api_key_env: str | None = Field(None, description="Environment variable that holds the endpoint's key.")
     timeout_s: float = Field(60.0, gt=0, description="Time limit of one endpoint request, in seconds.")

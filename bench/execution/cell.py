@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.core import meters
 from bench.core.child_process import in_child
-from bench.core.digest import plain
+from bench.core.digest import file_digest, plain
 from bench.core.files import read_jsonl, write_jsonl
 from bench.core.redact import scrubbed
 from bench.core.store import Store
@@ -25,6 +25,7 @@ from bench.data.formats import native
 from bench.data.leakage import alike
 from bench.data.task import Task
 from bench.execution.job import Job
+from bench.execution.run_folder import rows_of
 from bench.spec import kinds
 
 Tell = Callable[..., None]
@@ -58,7 +59,9 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     embeds = config.sample is None and any(a["kind"] == "embeddings" for a in _once(store))
     near = near_in_meaning(config, task, Store(store.root)) if embeds else None
     refresh_s = answer_later(config, system, task, store, folder)
+    written = [folder / name for name in ("records.jsonl", "later.jsonl") if (folder / name).exists()]
     return {
+        "files": {path.name: file_digest(path) for path in written},
         "status": "done",
         "load_s": load_s,
         "yardstick_s": yardstick_s,
@@ -297,11 +300,11 @@ def whole_batches(path: Path, plan: Sequence[Sequence[Example]]) -> set[int]:
     complete = text[: text.rfind("\n") + 1]
     if complete != text:
         path.write_text(complete, encoding="utf-8")
-    rows = [row for _, row in read_jsonl(path)]
+    rows = rows_of(path)
     found: dict[int, list[str]] = {}
     for row in rows:
-        found.setdefault(row["batch"], []).append(row["question"])
-    kept = {n for n, ids in found.items() if n < len(plan) and ids == [e.question.id for e in plan[n]]}
+        found.setdefault(row.get("batch", -1), []).append(row["question"])
+    kept = {n for n, ids in found.items() if 0 <= n < len(plan) and ids == [e.question.id for e in plan[n]]}
     if len(kept) != len(found):
-        write_jsonl(path, [row for row in rows if row["batch"] in kept])
+        write_jsonl(path, [row for row in rows if row.get("batch") in kept])
     return kept

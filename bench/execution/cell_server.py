@@ -153,8 +153,15 @@ def _end_orphans(groups: Collection[int]) -> None:
 
 
 def _end(groups: set[int]) -> None:
-    for pid in sorted(groups):
-        _kill(pid)
+    """Kill every cell and what it started, in whatever session: once a cell is gone, what it leaves is this process's."""
+    for _ in range(2):
+        children = psutil.Process().children(recursive=True)
+        for pid in sorted(groups):
+            _kill(pid)
+        for child in children:
+            with contextlib.suppress(psutil.Error):
+                if child.name() != WRITER:
+                    child.kill()
 
 
 def _kill(group: int) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.core.files import read_json, read_state
+from bench.core.files import read_json
 from bench.core.vocabulary import JSON
-from bench.execution.run_folder import cell_folder, is_done
+from bench.execution.run_folder import cell_folder, is_done, result_in
 from bench.spec import kinds
 from bench.spec.cells import Cell
 from bench.stats.rounds import is_off, usual
@@ -34,7 +34,7 @@ def timed_cells(folder: Path, cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _may_be_timed(folder: Path, cell: Cell) -> bool:
-    result = read_state(cell_folder(folder, cell.id) / "result.json") or {}
+    result = result_in(cell_folder(folder, cell.id)) or {}
     if result.get("status") != "done" or result.get("facts") is not None:
         return False
     if kinds.load(cell.kind).Config.elsewhere:
@@ -64,7 +64,7 @@ def turns(folder: Path, cell: Cell, rounds: int) -> list[dict[str, JSON]]:
     """The turns of a cell that were taken."""
     paths = [turn_folder(folder, cell, number) for number in range(1, rounds + 1)]
     identity = _identity(folder, cell)
-    return [read_json(path / "result.json") for path in paths if is_done(path, identity)]
+    return [found for path in paths if is_done(path, identity) and (found := result_in(path))]
 
 
 def turn_folder(folder: Path, cell: Cell, number: int) -> Path:

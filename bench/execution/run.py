@@ -35,7 +35,7 @@ from bench.execution.cell_client import Executor, ServerDied, Watch, executor
 from bench.execution.job import Job
 from bench.execution.pinning import Prepared, prepare
 from bench.execution.rounds import take_rounds, timed_cells, turn_folder, turns
-from bench.execution.run_folder import cell_folder, cell_results, gather, is_done
+from bench.execution.run_folder import cell_folder, cell_results, gather, is_done, result_in
 from bench.execution.windows import windows
 from bench.spec import kinds
 from bench.spec.cells import Cell
@@ -113,7 +113,7 @@ def run(
         raise UserError(
             f"cannot be made: {e.strerror}.", where=str(folder), remedy="Give another folder with --out."
         ) from None
-    _refuse_links(folder, prepared.cells)
+    _refuse_links(folder)
     lock = FileLock(folder / ".lock")
     try:
         with lock.acquire(timeout=0), _sigterm_as_interrupt():
@@ -126,14 +126,11 @@ def run(
         ) from None
 
 
-def _refuse_links(folder: Path, cells: Collection[Cell]) -> None:
+def _refuse_links(folder: Path) -> None:
     """Raises UserError for a link inside a run's folder: what it leads to would be written over, or emptied."""
-    inside = (
-        folder / "cells",
-        folder / "run.json",
-        folder / "server.log",
-        *(cell_folder(folder, cell.id) for cell in cells),
-    )
+    inside = [folder / "cells", folder / "run.json", folder / "server.log"]
+    for above, folders, files in os.walk(folder / "cells"):  # links are not followed
+        inside += [Path(above, name) for name in (*folders, *files)]
     for path in inside:
         if path.is_symlink():
             raise UserError(
@@ -188,7 +185,7 @@ def _threads(prepared: Prepared, folder: Path) -> int:
     if asked is not None:
         return asked
     for cell in prepared.cells:
-        result = read_state(cell_folder(folder, cell.id) / "result.json") or {}
+        result = result_in(cell_folder(folder, cell.id)) or {}
         if result.get("identity") == prepared.identities[cell.id] and result.get("environment"):
             return int(result["environment"]["threads"])
     return environment.calibrated_threads()
@@ -344,6 +341,9 @@ def _run_job(job: Job, folder: Path, timeout_s: float, server: Executor, watch: 
     path, result = folder / "job.json", folder / "result.json"
     if folder.exists() and (read_state(path) or {}).get("identity") != job.identity:
         shutil.rmtree(folder)
+    elif (result_in(folder) or {}).get("status") == "done":  # and yet not done: its files are not what it wrote
+        for name in ("records.jsonl", "later.jsonl"):
+            (folder / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     result.unlink(missing_ok=True)
     write_json(path, job)

@@ -39,18 +39,21 @@ def run(job: Job, folder: Path) -> dict[str, JSON]:
     for questions in (*([question] for question in warm), warm):  # alone, and as a batch
         system.answer(questions)
     before = meters.yardstick()
-    seconds = [
-        meters.timed(lambda: system.answer([seen_by(e, config) for e in batch]))[1].seconds  # noqa: B023
-        for batch in (*alone, *together)
-    ]
+    seconds = [_seconds(system, [seen_by(e, config) for e in batch]) for batch in (*alone, *together)]
     return {
         "status": "done",
         "round": job.round,
         "yardstick_s": [before, meters.yardstick()],
         "peak_rss_growth_bytes": peak - start if peak else None,
-        "alone_s": {batch[0].question.id: s for batch, s in zip(alone, seconds[: len(alone)], strict=True)},
-        "batches": [[len(batch), s] for batch, s in zip(together, seconds[len(alone) :], strict=True)],
+        "alone_s": {b[0].question.id: s for b, s in zip(alone, seconds[: len(alone)], strict=True) if s is not None},
+        "batches": [[len(b), s] for b, s in zip(together, seconds[len(alone) :], strict=True) if s is not None],
     }
+
+
+def _seconds(system: System, questions: list[Question]) -> float | None:
+    """What the answers took; None where one was asked for again, or failed: that is not what an answer takes."""
+    answers, watch = meters.timed(lambda: system.answer(questions))
+    return None if any(a.retries or a.error for a in answers) else watch.seconds
 
 
 def _peak_bytes(system: System, questions: list[Question]) -> int | None:

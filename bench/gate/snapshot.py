@@ -246,10 +246,17 @@ def _check(snapshot: Snapshot) -> None:
                 raise ValueError(f"{measure} of {name} has not one value for each question")
             if not all(0 <= v <= 1 for row in values.rows for v in row):
                 raise ValueError(f"{measure} of {name} is outside 0 to 1")
-    if any(floor < 0 for floor in snapshot.floors.values()) or any(
-        n.sd < 0 or n.df < 1 for n in snapshot.noise.values()
+        for what, figures, (least, most) in (
+            ("a latency", system.latency_s.values(), (0.0, 1e9)),
+            ("a figure", [v for by_seed in system.figures.values() for v in by_seed], (0.0, 1e18)),
+            ("the time of the yardstick", system.yardstick_s.values(), (1e-4, 1e3)),
+        ):
+            if not all(v == 0.0 == least or max(least, 1e-9) <= v <= most for v in figures):
+                raise ValueError(f"{what} of {name} is none that a machine can have")
+    if any(not 0 <= floor <= 1e6 for floor in snapshot.floors.values()) or any(
+        not 0 <= n.sd <= 10 or not 1 <= n.df <= 1e6 for n in snapshot.noise.values()
     ):
-        raise ValueError("a noise is below zero")
+        raise ValueError("a noise is none that repeats can have")
 
 
 def _current(found: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bench.core import hub
 from bench.metrics.citations import Pair
 
 
@@ -28,6 +29,7 @@ def entailment(
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    hub.checked(name, revision, what="entailment model")
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     model = AutoModelForSequenceClassification.from_pretrained(name, revision=revision, trust_remote_code=False).eval()
     label = None if model.config.num_labels == 1 else entailment_label(model.config.id2label)

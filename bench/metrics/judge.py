@@ -15,23 +15,26 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 os.environ["RAGAS_DO_NOT_TRACK"] = "true"  # before the import, or it sends telemetry
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ragas import __version__ as RAGAS
 from ragas.embeddings.base import BaseRagasEmbedding
 from ragas.llms.base import InstructorBaseRagasLLM
 from ragas.metrics import collections
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from bench.core.digest import digest
 from bench.core.files import read_json, write_json
+from bench.core.http import retry_after_s
 from bench.core.redact import redacted, scrubbed
 from bench.core.vocabulary import JSON
 
+LONGEST_WAIT_S = 60.0  # before another attempt, whatever `Retry-After` asks
+MOST_BYTES = 4 << 20  # of one reply
 PROMPT_VERSION = 1  # of what stands around ragas' prompts here
 OPEN, CLOSE = "<<<data ", " data>>>"
 SYSTEM = (
@@ -88,7 +91,12 @@ class Judge:
 
 
 class Transient(Exception):
-    """A failure that may pass: no connection, a 429 or 5xx, an answer that is not what was asked for."""
+    """A failure that may pass: no connection, a 429 or 5xx, an answer that is not what was asked for. `after_s`: how
+    long the server asks to wait."""
+
+    def __init__(self, why: str, after_s: float | None = None) -> None:
+        super().__init__(why)
+        self.after_s = after_s
 
 
 class Refused(Exception):
@@ -131,6 +139,7 @@ async def _all(
     tell: Callable[[int, int], None] | None,
 ) -> list[dict[str, Judgement]]:
     headers = {"Authorization": f"Bearer {by.api_key}"} if by.api_key else {}
+    headers["Accept-Encoding"] = "identity"  # a compressed answer could be of any length
     gate, done = asyncio.Semaphore(by.concurrency), 0
     async with httpx.AsyncClient(
         base_url=by.base_url.rstrip("/") + "/", headers=headers, timeout=by.timeout_s
@@ -232,13 +241,16 @@ class Line(InstructorBaseRagasLLM):
     async def tried(self, ask: Callable[[], Any]) -> Any:
         """The request, again after a failure that may pass.
 
-        A failure in the end is remembered: ragas may swallow it.
+        A failure in the end is remembered: ragas may swallow it, and ask again. The case has failed, and is asked no
+        more.
         """
+        if self.failures:
+            raise Refused(self.failures[0])
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(Transient),
                 stop=stop_after_attempt(self.by.attempts),
-                wait=wait_random_exponential(multiplier=self.by.wait_s / 20, max=self.by.wait_s),
+                wait=self._wait,
                 reraise=True,
             ):
                 with attempt:
@@ -247,24 +259,58 @@ class Line(InstructorBaseRagasLLM):
             self.failures.append(str(e))
             raise
 
+    def _wait(self, state: RetryCallState) -> float:
+        """As long as the server asks, within reason; else longer each time, and never in step with others."""
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.after_s if isinstance(error, Transient) else None
+        longer = wait_random_exponential(multiplier=self.by.wait_s / 20, max=self.by.wait_s)(state)
+        return longer if asked is None else min(asked, LONGEST_WAIT_S)
+
     async def post(self, path: str, body: dict[str, JSON]) -> dict[str, Any]:
-        """The endpoint's reply as JSON, its tokens counted. Raises Transient or Refused."""
+        """The endpoint's reply as JSON, its tokens counted: whole within the time-out, and of so many bytes at most.
+        Raises Transient or Refused."""
         try:
-            response = await self.client.post(path, json=body)
-        except httpx.HTTPError as e:
+            async with asyncio.timeout(self.by.timeout_s):
+                status, headers, text = await self._exchange(path, body)
+        except (httpx.HTTPError, TimeoutError) as e:
             raise Transient(f"{type(e).__name__} at the judge's endpoint") from e
-        if response.status_code == 429 or response.status_code >= 500:
-            raise Transient(f"the judge's endpoint answered {response.status_code}")
-        if response.status_code != 200:
-            raise Refused(f"the judge's endpoint answered {response.status_code}: {redacted(response.text)[:200]}")
+        if status == 429 or status >= 500:
+            raise Transient(f"the judge's endpoint answered {status}", retry_after_s(headers.get("retry-after")))
+        if status != 200:
+            said = redacted(text.decode(errors="replace"))[:200]
+            raise Refused(f"the judge's endpoint answered {status}: {said}")
         try:
-            found: dict[str, Any] = response.json()
-            usage = found.get("usage") or {}
-            self.prompt_tokens += int(usage.get("prompt_tokens") or 0)
-            self.completion_tokens += int(usage.get("completion_tokens") or 0)
-        except (ValueError, AttributeError, TypeError) as e:
-            raise Transient("the judge's endpoint answered no JSON") from e
-        return found
+            found = _Reply.model_validate_json(text)
+        except ValidationError as e:
+            raise Transient("the judge's endpoint answered what is no reply") from e
+        self.prompt_tokens += found.usage.prompt_tokens if found.usage else 0
+        self.completion_tokens += found.usage.completion_tokens if found.usage else 0
+        return found.model_dump()
+
+    async def _exchange(self, path: str, body: dict[str, JSON]) -> tuple[int, httpx.Headers, bytes]:
+        """(status, headers, body) of one request. Raises Refused for a body that is compressed, or too long."""
+        async with self.client.stream("POST", path, json=body) as response:
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise Refused("the judge's endpoint compresses, which was not asked for")
+            text = b""
+            async for piece in response.aiter_raw():
+                text += piece
+                if len(text) > MOST_BYTES:
+                    raise Refused(f"the judge's endpoint answered more than {MOST_BYTES:,} bytes")
+            return response.status_code, response.headers, text
+
+
+class _Usage(BaseModel):
+    prompt_tokens: Annotated[int, Field(strict=True, ge=0, le=10**9)] = 0
+    completion_tokens: Annotated[int, Field(strict=True, ge=0, le=10**9)] = 0
+
+
+class _Reply(BaseModel):
+    """What is read of a reply; the rest is looked at where it is used."""
+
+    model_config = ConfigDict(extra="allow")
+
+    usage: _Usage | None = None
 
 
 def _object(text: str) -> str:

@@ -26,6 +26,7 @@ _DENIED = (
     r"\b(?:not|isn't|rather than|instead of|n't be|neither|nor|cannot be|exclude[sd]?|rules? out)[\s*_`\"'(]*"
     r"(?:an? |the )?(?:option |choice )?$"
 )
+DENIAL = 60  # characters before a choice in which it is denied
 _EDGES = " \t\n.,:;!?*_`\"'()[]{}"
 _MARK = re.compile(r"^\(?([A-Za-z0-9])[.):]\s+(.+)$", re.DOTALL)  # a choice that is a letter with its text
 
@@ -69,9 +70,14 @@ def _named(said: str, choices: Sequence[str]) -> list[tuple[int, int, str]]:
     for choice in choices:
         for form in _forms(choice):
             for match in re.finditer(_pattern(form), said):
-                if not re.search(_DENIED, said[: match.start()], re.IGNORECASE):
+                before = said[max(0, match.start() - DENIAL) : match.start()]
+                if not re.search(_DENIED, before, re.IGNORECASE):
                     found.append((match.start(), match.end(), choice))
-    longest = [a for a in found if not any(b[0] <= a[0] and a[1] <= b[1] and b[1] - b[0] > a[1] - a[0] for b in found)]
+    longest, widest = [], (0, 0)
+    for start, end, choice in sorted(found, key=lambda named: (named[0], -named[1])):
+        if end > widest[1] or (start, end) == widest:  # inside no longer one
+            longest.append((start, end, choice))
+            widest = (start, end)
     return sorted(longest)
 
 

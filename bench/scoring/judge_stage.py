@@ -10,10 +10,10 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from bench.core.errors import UserError, first_error, fitted
 from bench.core.files import read_json, read_jsonl, write_json, write_jsonl
@@ -42,7 +42,7 @@ class Said:
     cell: str
     question: str
     metric: str
-    value: float | None
+    value: Annotated[FiniteFloat, Field(ge=-1, le=1)] | None  # a cosine may be below zero
     error: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0

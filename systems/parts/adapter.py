@@ -103,9 +103,7 @@ class Trained:
     def __init__(self, config: SystemConfig, *, precision: str) -> None:
         named = config.model
         tuning: Tuning = config.tuning  # type: ignore[attr-defined]
-        base, _ = lm.load(
-            named.name, revision=named.revision, dtype=named.dtype, device=named.device, precision=precision
-        )
+        base, _ = lm.load(named, precision=precision)
         self.device = lm.device_of(named.device)
         self.vocab = int(base.config.vocab_size)
         base.requires_grad_(False)

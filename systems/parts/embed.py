@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from sentence_transformers import SentenceTransformer
 
-from bench.core import meters
+from bench.core import hub, meters
 from bench.core.store import Store
 from bench.core.system import Embedder
 from bench.core.window import titled
 from systems.parts.chunk import Chunks
+from systems.parts.prompt import as_text
 
 AT_ONCE = 4096  # passages that are embedded between two reports of progress
 Vectors = npt.NDArray[np.float32]
@@ -38,13 +39,17 @@ class Encoder:
 
     def _encode(self, texts: list[str]) -> Vectors:
         rows = self.model.encode(
-            texts, batch_size=self.config.batch_size, normalize_embeddings=True, show_progress_bar=False
+            [as_text(self.model.tokenizer, text) for text in texts],
+            batch_size=self.config.batch_size,
+            normalize_embeddings=True,
+            show_progress_bar=False,
         )
         return np.ascontiguousarray(rows, dtype=np.float32)
 
 
 def load(config: Embedder, *, device: str) -> Encoder:
     """The embedder on a device. Raises OSError for a name that neither the disk nor the hub has."""
+    hub.checked(config.name, config.revision, what="embedder")
     model = SentenceTransformer(config.name, revision=config.revision, device=device, trust_remote_code=False)
     return Encoder(model, config)
 

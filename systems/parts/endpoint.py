@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
 
 from bench.core import meters
+from bench.core.http import retry_after_s
 from bench.core.redact import hide, redacted
 from bench.core.system import Prompt
 from bench.core.vocabulary import Answer, Hit, Question
@@ -165,7 +166,7 @@ class Endpoint:
             if response.status_code != 200:
                 said = f"endpoint answered {response.status_code}: {redacted(stream.start())[:200]}"
                 again = response.status_code in AGAIN
-                return _Attempt(Answer("", hits, error=said), again, _seconds(response.headers.get("retry-after")))
+                return _Attempt(Answer("", hits, error=said), again, retry_after_s(response.headers.get("retry-after")))
             return _Attempt(_read(stream.lines(), hits))
 
 
@@ -203,11 +204,6 @@ def _wait(state: RetryCallState) -> float:
     asked: float | None = state.outcome.result().after_s if state.outcome else None
     longer = wait_exponential_jitter(max=LONGEST_WAIT_S)(state)
     return longer if asked is None else min(asked, LONGEST_WAIT_S)
-
-
-def _seconds(text: str | None) -> float | None:
-    """`Retry-After` in seconds; a date is not read."""
-    return float(text) if text and text.isdecimal() and len(text) < 7 else None
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:

@@ -9,10 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 from transformers.utils import logging as transformers_logging
 
-from bench.core import meters
+from bench.core import hub, meters
+from bench.core.system import Model
 from systems.parts import peaks, shapes
 from systems.parts.prompt import fix_date, said
 
@@ -91,15 +99,16 @@ def describe(device: str) -> str:
     return torch.cuda.get_device_name() if device_of(device) == "cuda" else "cpu"
 
 
-def load(name: str, *, revision: str | None, dtype: str, device: str, precision: str) -> tuple[Any, Any]:
-    """(model, tokenizer) from a folder or hub id. `precision="nf4"` quantises as QLoRA does.
+def load(base: Model, *, precision: str, folder: str | None = None) -> tuple[Any, Any]:
+    """(model, tokenizer) of a base model, or of a tuned one in a folder. `precision="nf4"` quantises as QLoRA does.
 
-    `dtype="auto"` is the checkpoint's on CUDA and float32 on a CPU, where most processors are slower in
+    Its `dtype: auto` is the checkpoint's on CUDA and float32 on a CPU, where most processors are slower in
     anything smaller. Raises OSError for a name that neither the disk nor the hub has.
     """
-    where = device_of(device)
+    name, revision = folder or base.name, base.revision if folder is None else None
+    where = device_of(base.device)
     automatic: Any = "auto" if where == "cuda" else torch.float32
-    number = automatic if dtype == "auto" else getattr(torch, dtype)
+    number = automatic if base.dtype == "auto" else getattr(torch, base.dtype)
     options: dict[str, Any] = {
         "dtype": number,
         "revision": revision,
@@ -116,7 +125,12 @@ def load(name: str, *, revision: str | None, dtype: str, device: str, precision:
     if name.startswith(shapes.PREFIX):
         model, name = shapes.model(name, options), str(shapes.TOKENIZER)
     else:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(name, **options, output_loading_info=True)
+        hub.checked(name, revision, what="base model")
+        config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
+        config._attn_implementation = None  # what a downloaded config asks for does not count
+        if base.attention != "auto":
+            options["attn_implementation"] = base.attention
+        loaded: Any = AutoModelForCausalLM.from_pretrained(name, config=config, **options, output_loading_info=True)
         model, info = loaded
         _check_whole(name, info)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)

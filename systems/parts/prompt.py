@@ -49,6 +49,7 @@ def messages(prompt: Prompt, question: Question, passages: Sequence[tuple[str, s
     return [*start, {"role": "user", "content": text}]
 
 
+_CONTROL = re.compile(r"<[^<>\s]+>|\[[A-Z_/]+\]")  # how tokens that steer a model are written, such as <tool_call>
 _OPEN, _CLOSE = "<think>", "</think>"
 _THOUGHT = re.compile(rf"{_OPEN}.*?({_CLOSE}|$)", re.DOTALL)
 _FINAL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>(.*?)(?=<\||$)", re.DOTALL)  # as in OpenAI's harmony
@@ -107,7 +108,10 @@ def as_text(tokenizer: Any, text: str) -> str:
 @functools.lru_cache(8)
 def _marks(tokenizer: Any) -> re.Pattern[str] | None:
     """What a tokenizer reads as special wherever it stands; None without any."""
-    written = {*tokenizer.all_special_tokens, *(str(t) for t in tokenizer.added_tokens_decoder.values() if t.special)}
+    bare = hasattr(tokenizer, "get_added_tokens_decoder")  # of the tokenizers library, as static embedders have
+    known = tokenizer.get_added_tokens_decoder() if bare else tokenizer.added_tokens_decoder
+    added = [str(t.content) for t in known.values() if t.special or _CONTROL.fullmatch(t.content)]
+    written = {*added, *(() if bare else tokenizer.all_special_tokens)}
     longest_first = sorted((re.escape(mark) for mark in written if len(mark) > 1), key=len, reverse=True)
     return re.compile("|".join(longest_first)) if longest_first else None
 

@@ -163,9 +163,7 @@ def base(config: SystemConfig) -> Callable[[Material], Answerer]:
                 max_new_tokens=generation.max_new_tokens,
                 prompt=config.prompt,
             )
-        model, tokenizer = lm.load(
-            named.name, revision=named.revision, dtype=named.dtype, device=named.device, precision=config.precision
-        )
+        model, tokenizer = lm.load(config.model, precision=config.precision)
         return lm.ready(model, tokenizer, max_new_tokens=generation.max_new_tokens)
 
     return make

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.core import hub
 from bench.core.store import Store
 from bench.core.system import Embedder, Position, Reranker, Retrieval
 from bench.core.vocabulary import Hit, Passage, Question
@@ -167,4 +168,5 @@ def _reranker(config: Reranker | None, device: str) -> Any:
         return None
     from sentence_transformers import CrossEncoder
 
+    hub.checked(config.name, config.revision, what="reranker")
     return CrossEncoder(config.name, revision=config.revision, device=device, trust_remote_code=False)

@@ -60,6 +60,7 @@ class Recipe:
             "seed": self.seed,
             "base": self.model.digest or self.model.name,
             "dtype": self.model.dtype,
+            **({} if self.model.attention == "auto" else {"attention": self.model.attention}),
             "device": lm.device_of(self.model.device),
             "prompt": self.prompt.model_dump(mode="json"),
             "tuning": self.tuning.model_dump(mode="json", exclude={"search"}),
@@ -87,7 +88,8 @@ def tuned(recipe: Recipe, material: Material, store: Store, serving: Serving) ->
     if serving == "adapter":
         return open_tuned(best, folder)
     whole, _ = store.get({"kind": "merged", "version": 1, "adapter": artefact.digest}, partial(merge, best, folder))
-    return _load(replace(best, precision="nf4" if serving == "merged_nf4" else "native"), str(whole / "model"))
+    precision = "nf4" if serving == "merged_nf4" else "native"
+    return lm.load(best.model, precision=precision, folder=str(whole / "model"))
 
 
 def drawn(train: Sequence[Example], count: int | None, seed: int) -> tuple[Example, ...]:
@@ -116,21 +118,12 @@ def trials(recipe: Recipe) -> list[Recipe]:
 def open_tuned(recipe: Recipe, folder: Path) -> tuple[Any, Any]:
     """(tuned model, tokenizer) from its folder in the store."""
     if recipe.method == "full":
-        return _load(recipe, str(folder / "model"))
-    model, tokenizer = _load(recipe)
+        return lm.load(recipe.model, precision=recipe.precision, folder=str(folder / "model"))
+    model, tokenizer = lm.load(recipe.model, precision=recipe.precision)
     generation = model.generation_config
     model = PeftModel.from_pretrained(model, str(folder / "model"))
     model.generation_config = generation
     return model.eval(), tokenizer
-
-
-def _load(recipe: Recipe, name: str | None = None) -> tuple[Any, Any]:
-    """(model, tokenizer) of a folder in the store, or of the base, on the recipe's device and in its precision."""
-    base = recipe.model
-    revision = base.revision if name is None else None
-    return lm.load(
-        name or base.name, revision=revision, dtype=base.dtype, device=base.device, precision=recipe.precision
-    )
 
 
 def merge(recipe: Recipe, trained: Path, folder: Path) -> dict[str, JSON]:
@@ -146,7 +139,7 @@ def merge(recipe: Recipe, trained: Path, folder: Path) -> dict[str, JSON]:
 def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dict[str, JSON]:
     """Train and write the adapter, or the whole model, to `folder`. Returns what it took."""
     set_seed(recipe.seed)
-    model, tokenizer = _load(recipe)
+    model, tokenizer = lm.load(recipe.model, precision=recipe.precision)
     rows, dev, pairs = encoded(
         recipe, material, store, tokenizer, window=lm.ready(model, tokenizer, max_new_tokens=0).window
     )

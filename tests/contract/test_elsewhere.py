@@ -68,10 +68,14 @@ def test_retrievers_alone_are_ranked_by_recall(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"id": "q", "text": "x"}\n', r"a.jsonl:1: `id` and `answer`, a string, are needed.*It has: id, text"),
+        ('{"id": "q", "text": "x"}\n', r"a.jsonl:1: `answer`: Field required.*It has: id, text"),
         ('{"id": "q", "answer": "x"}\n{"answer": "y"}\n', "a.jsonl:2"),
-        ('{"id": "q", "answer": "x", "latency_s": "fast"}\n', "`latency_s` is 'fast'"),
-        ('{"id": "q", "answer": "x", "hits": ["p1"]}\n', "list of objects with a `passage_id`"),
+        ('{"id": "q", "answer": "x", "latency_s": "fast"}\n', "`latency_s`: Input should be a valid number"),
+        ('{"id": "q", "answer": "x", "hits": ["p1"]}\n', "`hits.0`: Input should be a valid dictionary"),
+        ('{"id": "q", "answer": "x", "latency_s": 1e400}\n', "`latency_s`: Input should be a finite number"),
+        ('{"id": "q", "answer": "x", "hits": [{"passage_id": "p", "start": "abc"}]}\n', "`hits.0.start`"),
+        ('{"id": "q", "answer": "x", "hits": [{"passage_id": "p", "score": 1e400}]}\n', "`hits.0.score`"),
+        ('{"id": "1", "answer": "x"}\n{"id": 1, "answer": "y"}\n', "a.jsonl:2: question '1' is answered twice"),
     ],
 )
 def test_a_broken_file_of_answers_is_explained(tmp_path: Path, text: str, said: str) -> None:

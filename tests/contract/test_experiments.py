@@ -75,10 +75,11 @@ def test_facts_that_are_no_mapping_cost_their_cell_alone(own_kind: str, tmp_path
 
 
 def test_a_shape_is_a_model_of_those_dimensions() -> None:
+    from bench.core.system import Model
     from systems.parts import lm
 
-    native, tokenizer = lm.load("shape:tiny", revision=None, dtype="auto", device="cpu", precision="native")
-    four, _ = lm.load("shape:tiny", revision=None, dtype="auto", device="cpu", precision="nf4")
+    native, tokenizer = lm.load(Model(shape="tiny"), precision="native")
+    four, _ = lm.load(Model(shape="tiny"), precision="nf4")
     assert native.config.hidden_size == 256 and native.config.num_hidden_layers == 4
     assert four.get_memory_footprint() < native.get_memory_footprint()
     assert len(tokenizer) <= native.config.vocab_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -12,20 +13,22 @@ import yaml
 
 from bench import parse
 from bench.cli.main import main
-from bench.core import hub
+from bench.core import files, hub
 from bench.core.digest import tree_digest
 from bench.core.errors import UserError
 from bench.core.files import read_json
+from bench.core.system import Model
 from bench.core.yaml_text import composed
-from bench.data.formats import native
+from bench.data.formats import beir, native
 from bench.execution.run import run
 from bench.gate import snapshot
 from bench.metrics import text
+from bench.metrics.label import label
 from bench.report import report
 from bench.spec import kinds
 from bench.spec.cells import cells
 from bench.verdict.score import score
-from tests.conftest import EMBEDDER, MINI, ROOT, raw_spec
+from tests.conftest import EMBEDDER, MICRO, MINI, ROOT, raw_spec
 
 BOMB = "\n".join(
     ["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
@@ -56,6 +59,16 @@ def test_a_model_behind_links_is_known_by_what_it_holds(tmp_path: Path) -> None:
         ("model.safetensors.index.json", {"weight_map": {"w": "../other/model.safetensors"}}, "no path inside"),
         ("modules.json", [{"path": "/etc", "type": "sentence_transformers.models.Normalize"}], "no path inside"),
         ("adapter_config.json", {"base_model_name_or_path": "someone/else"}, "is an adapter of 'someone/else'"),
+        ("1_Normalize/adapter_config.json", {"base_model_name_or_path": "a/b"}, "is an adapter of 'a/b'"),
+        ("model.safetensors.index.json", {"weight_map": {"w": ".s/model.safetensors"}}, "no path inside"),
+        ("1_Normalize/x.index.json", {"weight_map": {"w": "../../x"}}, "no path inside"),
+        ("modules.json", [{"path": ".enc", "type": "sentence_transformers.models.Normalize"}], "no path inside"),
+        ("modules.json", {}, "expected a list of modules"),
+        ("modules.json", [{"path": "1_Normalize"}], "expected a list of modules"),
+        ("model.safetensors.index.json", {"weight_map": 5}, "folder is damaged: TypeError"),
+        ("config.json", {"attn_implementation": "evil/kernel"}, "code that ragtune never loads"),
+        ("1_Normalize/config.json", {"_attn_implementation": "evil/kernel"}, "code that ragtune never loads"),
+        ("config.json", {"text_config": {"_attn_implementation": "evil/kernel"}}, "code that ragtune never loads"),
     ],
 )
 def test_loading_reaches_nothing_outside_the_folder(tmp_path: Path, file: str, holds: object, said: str) -> None:
@@ -63,6 +76,44 @@ def test_loading_reaches_nothing_outside_the_folder(tmp_path: Path, file: str, h
     (tmp_path / "m" / file).write_text(json.dumps(holds))
     with pytest.raises(UserError, match=said):
         hub.pin(str(tmp_path / "m"), None, what="embedder", key="embedder.name")
+
+
+def test_a_hub_id_is_checked_before_its_weights_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: str(tmp_path))
+    hub.checked("some/model", "abc", what="reranker")
+    (tmp_path / "config.json").write_text(json.dumps({"auto_map": {"AutoModel": "own.Model"}}))
+    with pytest.raises(UserError, match="needs code of its own"):
+        hub.checked("some/model", "abc", what="reranker")
+
+
+def test_which_attention_is_computed_the_spec_says(tmp_path: Path) -> None:
+    from systems.parts import lm
+
+    shutil.copytree(MICRO, tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "_attn_implementation": "eager"}))
+    found = {
+        asked: lm.load(Model(name=str(tmp_path / "m"), attention=asked), precision="native")[0].config  # type: ignore[arg-type]
+        for asked in ("auto", "eager", "sdpa")
+    }
+    assert {asked: c._attn_implementation for asked, c in found.items()} == {
+        "auto": "sdpa",
+        "eager": "eager",
+        "sdpa": "sdpa",
+    }
+
+
+@pytest.mark.parametrize("holds", ['{"a":' + "[" * 100_000, '{"architectures": 5}'])
+def test_a_damaged_model_is_one_line(tmp_path: Path, holds: str) -> None:
+    shutil.copytree(MICRO, tmp_path / "m")
+    if "architectures" in holds:
+        config = json.loads((tmp_path / "m" / "config.json").read_text())
+        (tmp_path / "m" / "config.json").write_text(json.dumps({**config, **json.loads(holds)}))
+    else:
+        header = holds.encode()
+        (tmp_path / "m" / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(UserError, match=r"damaged|no causal"):
+        hub.pin(str(tmp_path / "m"), None, what="base model", key="model.name")
 
 
 def test_other_code_of_a_kind_is_another_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +157,12 @@ def test_names_that_a_matrix_writes_alike_are_refused() -> None:
         cells(parse(raw_spec(systems=[entry])))
 
 
-@pytest.mark.parametrize("change", ["twice", "gone"])
-def test_records_that_are_not_whole_are_answered_again(tmp_path: Path, change: str) -> None:
-    """What becomes of a cell's file after it was written: the run says so, and the next one mends it."""
+@pytest.mark.parametrize("older", [True, False])
+@pytest.mark.parametrize("change", ["twice", "gone", "changed", "garbage", "no question"])
+def test_records_that_are_not_whole_are_answered_again(tmp_path: Path, change: str, older: bool) -> None:
+    """What becomes of a cell's file after it was written: the next run mends it."""
+    if older and change == "changed":
+        pytest.skip("a cell without digests does not tell")
     spec = parse(
         raw_spec(systems=[{"name": "a", "kind": "tests.kinds.echo"}, {"name": "b", "kind": "tests.kinds.echo"}])
     )
@@ -116,11 +170,21 @@ def test_records_that_are_not_whole_are_answered_again(tmp_path: Path, change: s
     whole = (folder / "records.jsonl").read_text()
     path = folder / "cells" / "a-s1" / "records.jsonl"
     lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(lines[:-1] if change == "gone" else [*lines, lines[0]]))
+    other = {
+        "twice": [*lines, lines[0]],
+        "gone": lines[:-1],
+        "changed": [line.replace('"text": "', '"text": "another ') for line in lines],
+        "garbage": [*lines[:3], "{{\n", *lines[3:]],
+        "no question": [*lines[:3], "{}\n", *lines[3:]],
+    }
+    path.write_text("".join(other[change]))
     shutil.rmtree(folder / "cells" / "b-s1")  # so that there is something to do
     (folder / "run.json").unlink()
-    outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
-    assert "each question exactly once" in outcome.failed["a-s1"]
+    if older:  # a cell of a ragtune that kept no digests of what it wrote
+        result = json.loads((folder / "cells" / "a-s1" / "result.json").read_text())
+        (folder / "cells" / "a-s1" / "result.json").write_text(json.dumps({**result, "files": None}))
+        outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
+        assert "each question exactly once" in outcome.failed["a-s1"]
     again = run(spec, out=tmp_path / "r", store=tmp_path / "s")
     assert again.status == "complete"
     said = [(row["system"], row["question"], row["answer"]["text"]) for row in map(json.loads, whole.splitlines())]
@@ -165,6 +229,32 @@ def test_damaged_state_is_set_aside_and_made_again(tmp_path: Path, name: str, ho
     assert run(spec, out=tmp_path / "r", store=tmp_path / "s").status == "complete"
     assert name.endswith("job.json") or (folder / f"{name}.damaged").read_text() == holds
     assert isinstance(read_json(folder / name), dict)
+
+
+@pytest.mark.parametrize("turn", [False, True])
+@pytest.mark.parametrize("thin", [{}, {"load_s": "soon"}, {"environment": 5}, {"yardstick_s": "x"}])
+def test_a_result_that_says_too_little_is_made_again(tmp_path: Path, turn: bool, thin: dict[str, object]) -> None:
+    spec = parse(
+        raw_spec(systems=[{"name": "a", "kind": "tests.kinds.echo"}], measure={"rounds": 1, "latency_questions": 4})
+    )
+    folder = run(spec, out=tmp_path / "r", store=tmp_path / "s").folder
+    path = folder / "cells" / "a-s1" / ("turns/1/result.json" if turn else "result.json")
+    known = read_json(path)
+    kept = {key: known[key] for key in ("status", "identity")} if not thin else known
+    path.write_text(json.dumps({**kept, **thin}))
+    (folder / "run.json").unlink()
+    assert run(spec, out=tmp_path / "r", store=tmp_path / "s").status == "complete"
+    assert score(folder) and ("load_s" in known or turn)
+
+
+def test_scores_without_their_seal_are_computed_again(tmp_path: Path) -> None:
+    folder = run(parse(raw_spec()), out=tmp_path / "r", store=tmp_path / "s").folder
+    before = score(folder)
+    raw = read_json(folder / "scores.json")
+    raw.pop("seal")
+    next(iter(raw["systems"].values()))["scores"]["em"]["mean"] = 0.123
+    (folder / "scores.json").write_text(json.dumps(raw))
+    assert score(folder) == before
 
 
 def test_an_artefact_with_a_damaged_manifest_is_built_again(tmp_path: Path) -> None:
@@ -214,12 +304,67 @@ def exits(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return said
 
 
+def test_what_is_packed_unpacks_to_so_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(files, "LARGEST", 5000)
+    with gzip.open(tmp_path / "a.jsonl.gz", "wt") as bomb:
+        bomb.write('{"id": "' + "0" * 100_000 + '"}\n')
+    with pytest.raises(UserError, match="a line of more than 1,000 characters"):
+        list(files.read_jsonl(tmp_path / "a.jsonl"))
+    with pytest.raises(UserError, match="unpacks to more than 5,000 bytes"):
+        files.read_bytes(tmp_path / "a.jsonl.gz")
+    (tmp_path / "b.json").write_text(" " * 6000)
+    with pytest.raises(UserError, match="more than 5,000 bytes"):
+        files.read_json(tmp_path / "b.json")
+
+
 @pytest.mark.parametrize("holds", ["[" * 1_200_000, '{"schema_version": 1, "systems": 3}', '{"a": ' + "9" * 5000 + "}"])
 def test_a_baseline_from_elsewhere_is_no_danger(tmp_path: Path, holds: str) -> None:
     path = tmp_path / "baseline.json"
     path.write_text(holds)
     with pytest.raises(UserError, match="no baseline"):
         snapshot.read(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("noise", 1e200), ("latency", 5e-324), ("figure", 5e-324), ("yardstick", 0.0), ("yardstick", 1e-9)],
+)
+def test_a_baseline_has_figures_that_a_machine_can_have(tmp_path: Path, part: str, value: float) -> None:
+    folder = run(parse(raw_spec()), out=tmp_path / "r", store=tmp_path / "s").folder
+    path = snapshot.accept(folder, reason="x", out=tmp_path)
+    raw = read_json(path)
+    system = next(iter(raw["systems"].values()))
+    if part == "noise":
+        raw["noise"] = {"p50_latency_s": {"sd": value, "df": 2}}
+    elif part == "latency":
+        system["latency_s"] = dict.fromkeys(system["latency_s"] or ["q"], value)
+    elif part == "figure":
+        system["figures"]["train_s"] = [value]
+    else:
+        system["yardstick_s"] = {"answering": value}
+    path.write_text(json.dumps(raw))
+    with pytest.raises(UserError, match=r"no baseline: .* can have"):
+        snapshot.read(path)
+
+
+@pytest.mark.parametrize(
+    "holds", [b"q1\tp1\t\xb2\n", b"q1\tp1\t" + b"9" * 5000 + b"\n", b"q1\tp1\t--1\n", b"\xff\xfe\n"]
+)
+def test_judgements_of_beir_that_are_none(tmp_path: Path, holds: bytes) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "p1", "text": "t"}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "q?"}\n')
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_bytes(b"query-id\tcorpus-id\tscore\n" + holds)
+    with pytest.raises(UserError, match=r"a whole score|cannot be read"):
+        beir.read(beir.Beir(format="beir", path=str(tmp_path)), None)
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "q?"}\n' * 2)
+    with pytest.raises(UserError, match=r"queries.jsonl:2: duplicate query id 'q1'"):
+        beir.read(beir.Beir(format="beir", path=str(tmp_path)), None)
+
+
+def test_a_long_answer_is_labelled_at_once() -> None:
+    assert label("a. " * 20_000, ("a. ", "b. ")) in (None, "a. ")
 
 
 def test_a_form_that_takes_years_is_refused_or_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +408,7 @@ def test_what_is_no_file_is_one_line(tmp_path: Path, what: str, capsys: pytest.C
     assert exits(["validate", str(spec)], capsys).count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["cells", "cells/a-s1", "run.json"])
+@pytest.mark.parametrize("name", ["cells", "cells/a-s1", "run.json", "cells/a-s1/turns", "cells/a-s1/records.jsonl"])
 def test_a_run_writes_through_no_link(tmp_path: Path, name: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import time
@@ -42,8 +43,34 @@ class Court(BaseHTTPRequestHandler):
             return
         if behaves == "slow":
             time.sleep(1.0)
+        if behaves == "dripping":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                for _ in range(100):
+                    self.wfile.write(b" ")
+                    self.wfile.flush()
+                    time.sleep(0.1)
+            return
+        if behaves in ("flooding", "packing"):
+            self.send_response(200)
+            if behaves == "packing":
+                self.send_header("Content-Encoding", "gzip")
+            self.end_headers()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                for _ in range(200):
+                    self.wfile.write(b" " * 65536)
+            return
+        if behaves == "busy" and len(Court.requests) % 2:
+            self.send_response(429)
+            self.send_header("Retry-After", "1")
+            self.end_headers()
+            return
         text = self.say(body["messages"][-1]["content"], behaves)
-        answer = {"choices": [{"message": {"content": text}}], "usage": {"prompt_tokens": 100, "completion_tokens": 10}}
+        usage: dict[str, Any] = {"prompt_tokens": 100, "completion_tokens": 10}
+        if behaves.startswith("counting "):
+            usage["prompt_tokens"] = json.loads(behaves.removeprefix("counting "))
+        answer = {"choices": [{"message": {"content": text}}], "usage": usage}
         raw = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(raw)))
@@ -93,6 +120,30 @@ def ask(court: str, behaves: str, *cases: Case, cache: Path | None = None, repea
     return [
         row["answer_accuracy"] for row in judge(cases or [CASE], ["answer_accuracy"], by, cache=cache, repeat=repeat)
     ]
+
+
+@pytest.mark.parametrize(
+    ("behaves", "said"),
+    [
+        ("dripping", "TimeoutError"),
+        ("flooding", "more than 4,194,304 bytes"),
+        ("packing", "compresses"),
+        ("counting -5", "no reply"),
+        ("counting 1e30", "no reply"),
+        ('counting "abc"', "no reply"),
+    ],
+)
+def test_a_judge_is_a_server_that_is_not_trusted(court: str, behaves: str, said: str) -> None:
+    began = time.monotonic()
+    (found,) = ask(court, behaves, timeout_s=0.5, attempts=2)
+    assert found.value is None and said in found.error and found.prompt_tokens == 0
+    assert behaves != "dripping" or time.monotonic() - began < 8  # a drip of ten seconds, asked for twice
+
+
+def test_a_busy_judge_is_asked_again_as_long_after_as_it_says(court: str) -> None:
+    began = time.monotonic()
+    (found,) = ask(court, "busy")
+    assert found.value == 1.0 and time.monotonic() - began >= 1.0
 
 
 def test_a_good_judge(court: str, tmp_path: Path) -> None:

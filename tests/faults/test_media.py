@@ -88,6 +88,8 @@ def test_no_output_of_a_hostile_run_is_markup(
 
 def test_text_is_told_to_each_medium_as_text() -> None:
     assert media.csv("=1+1") == "'=1+1" and media.csv("plain") == "plain"
+    assert media.csv(" =1+1") == "' =1+1" and media.csv("\uff1d1+1") == "'\uff1d1+1"
+    assert media.terminal("failed: x ##[add-mask]y") == "failed: x ##\u200b[add-mask]y"
     assert (
         "\n::" not in media.terminal(EVIL)
         and not media.terminal(EVIL).startswith("::")

@@ -145,9 +145,27 @@ CANARIES = {  # of each kind of secret, none of which opens anything: (variable 
     "a token of GitHub": (None, "remote: ghp_CANARYcanaryCANARYcanaryCANARYcanary", "ghp_CANARY"),
     "a token of the hub": (None, "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", "hf_CANARY"),
     "a long random string": (None, "x-key 9fK2qLr8Zt4WbN7xVc1Jm5Hd3Gs6PyQa", "9fK2qLr8Zt4WbN7xVc1Jm5Hd3Gs6PyQa"),
+    "a second cookie": (None, "Cookie: a=1; sid=CANARYcanary34", "CANARYcanary34"),
+    "a bare bearer": (None, "sent Bearer CANARYcanary56", "CANARYcanary56"),
+    "a quoted password": (None, '{"password": "hun,ter CANARY7"}', "ter CANARY7"),
+    "a key of SendGrid": (None, "SG.CANARYcanaryCANARYcana.CANARYcanaryCANARYcanaryCANARY", "SG.CANARY"),
+    "a token of Google": (None, "ya29.CANARYcanaryCANARYcanary12", "ya29.CANARY"),
+    "a token of DigitalOcean": (None, f"dop_v1_{'ca' * 32}", "dop_v1_caca"),
+    "a token of Databricks": (None, f"dapi{'ca' * 16}", "dapicaca"),
+    "a token of Shopify": (None, f"shpat_{'ca' * 16}", "shpat_caca"),
+    "a token of Vault": (None, "hvs.CANARYcanaryCANARYcanary", "hvs.CANARY"),
+    "a key of age": (None, f"AGE-SECRET-KEY-1{'CANARY9' * 9}", "CANARY9CANARY9"),
+    "a workflow of Slack": (None, "https://hooks.slack.com/workflows/T0CANARY/A0/1/xyz", "T0CANARY"),
+    "a webhook of Teams": (None, "https://x.webhook.office.com/webhookb2/CANARY@1/IncomingWebhook/2", "CANARY"),
+    "a long number": ("DB_PASSWORD", "it is 20394857, see", "20394857"),
     "a bearer": (None, "Authorization: Bearer CANARYcanary", "CANARYcanary"),
 }
-VALUES = {"MY_PASSPHRASE": "correcthorsebattery", "X_TOKEN": "a7-Q9z", "MY_API_KEY": "CANARY-key-9"}
+VALUES = {
+    "DB_PASSWORD": "20394857",
+    "MY_PASSPHRASE": "correcthorsebattery",
+    "X_TOKEN": "a7-Q9z",
+    "MY_API_KEY": "CANARY-key-9",
+}
 
 
 @pytest.mark.parametrize("kind", CANARIES)

@@ -112,7 +112,7 @@ def test_only_whole_batches_are_kept(tmp_path: Path) -> None:
     test = native.read_folder(MINI).test
     plan = [list(test[:1]), list(test[1:4]), list(test[4:6])]
     path = tmp_path / "records.jsonl"
-    rows = [{"batch": n, "question": e.question.id} for n, batch in enumerate(plan) for e in batch]
+    rows = [{"batch": n, "question": e.question.id, "answer": {}} for n, batch in enumerate(plan) for e in batch]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows[:-1]) + json.dumps(rows[-1])[:9])
     assert whole_batches(path, plan) == {0, 1}
     assert [json.loads(line) for line in path.read_text().splitlines()] == rows[:4]

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import email.utils
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench import parse
+from bench.core.http import retry_after_s
 from bench.core.system import Prompt
 from bench.core.vocabulary import Question
+from bench.execution.run import run
 from systems.parts.endpoint import Endpoint, connect
-from tests.conftest import serving
+from tests.conftest import raw_spec, serving
 
 STOP = threading.Event()
 
@@ -132,6 +138,41 @@ def test_a_busy_server_is_asked_again_as_long_after_as_it_says() -> None:
         found = known.reply(Question("q", "?"), None, None)
         other = known.reply(Question("q", "?"), None, None)
     assert (found.text, found.retries, other.retries) == ("yes", 2, 0) and waited == [7.0, 7.0]
+
+
+def test_a_server_may_say_when_as_a_date() -> None:
+    soon = email.utils.formatdate(time.time() + 30, usegmt=True)
+    assert 25 < (retry_after_s(soon) or 0) <= 31 and retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert [retry_after_s(text) for text in ("7", "", None, "soon", "-1", "9" * 40)] == [7.0, *[None] * 5]
+
+
+def test_an_answer_that_was_asked_for_again_is_no_time(tmp_path: Path) -> None:
+    """In the rounds as well: what a busy server makes one wait is not what an answer takes."""
+    seen = [0]
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen[0] += 1
+            self.rfile.read(int(self.headers["content-length"]))
+            if seen[0] % 2:
+                send(self, b"later", 429, retry_after="0")
+            else:
+                send(self, GOOD)
+
+        def log_message(self, *_: Any) -> None:
+            return None
+
+    with serving(Busy) as url:
+        raw = raw_spec(
+            model={"name": "m", "base_url": url},
+            systems=[{"name": "a", "kind": "closed_book"}],
+            measure={"rounds": 1, "latency_questions": 4, "warmup": 1},
+            generation={"batch_size": 1},
+        )
+        outcome = run(parse(raw), out=tmp_path / "r", store=tmp_path / "s")
+    assert outcome.status == "complete"
+    (turn,) = json.loads((outcome.folder / "run.json").read_text())["cells"]["a-s1"]["turns"]
+    assert turn["alone_s"] == {} and turn["batches"] == []
 
 
 def test_attempts_and_waits_have_an_end() -> None:

@@ -59,6 +59,9 @@ class Echo:
                 os.kill(os.getpid(), signal.SIGKILL)
             case "hang":
                 subprocess.Popen(["sleep", "600"])  # a grandchild that must go too
+                subprocess.Popen(
+                    ["sleep", "600"], start_new_session=True
+                )  # and one that the group's end does not reach
                 time.sleep(600)
             case "tell":
                 print("the password is", os.environ["PLANTED_PASSWORD"], flush=True)

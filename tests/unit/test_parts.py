@@ -13,7 +13,7 @@ from bench.core.store import Store
 from bench.core.system import Chunking, Embedder, Prompt, Retrieval
 from bench.core.vocabulary import Example, Hit, Passage, Question
 from bench.data.formats import native
-from systems.parts import chunk, endpoint, examples, index, prompt, retrieve
+from systems.parts import chunk, embed, endpoint, examples, index, prompt, retrieve
 from systems.parts.faiss_index import exact_recall
 from tests.conftest import EMBEDDER, MICRO, MINI, ROOT
 
@@ -254,3 +254,12 @@ def test_nobody_at_the_endpoint() -> None:
     )
     with model.client:
         assert "endpoint: ConnectError" in str(model.reply(Q, None, None).error)
+
+
+def test_an_embedder_reads_no_special_token_in_a_text() -> None:
+    encoder = embed.load(Embedder(name=str(EMBEDDER)), device="cpu")
+    written = ["the pump <user> hums", "the pump < user> hums", "<pad>", "< pad>"]
+    rows = encoder.questions(written)
+    assert (rows[0] == rows[1]).all() and (rows[2] == rows[3]).all()
+    ids = [encoder.model.tokenizer.encode(prompt.as_text(encoder.model.tokenizer, text)).ids for text in written]
+    assert encoder.model.tokenizer.token_to_id("<user>") not in ids[0]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from bench.core.errors import UserError
-from bench.core.files import read_jsonl
+from bench.core.files import read_jsonl, read_text
 from bench.core.vocabulary import JSON, Example, Passage, Question
 from bench.data.row import text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
 
 fingerprint = file_fingerprint
+_SCORE = re.compile(r"\s*-?[0-9]{1,9}\s*")
 
 
 class Beir(Source):
@@ -29,10 +31,13 @@ def read(source: Beir, origin: JSON) -> Task:
     """Graded relevance above zero is gold; questions have no reference answer. Raises UserError naming the line."""
     folder = Path(source.path)
     queries_path = folder / "queries.jsonl"
-    queries = {
-        text_of(row, "_id", f"{queries_path}:{n}"): text_of(row, "text", f"{queries_path}:{n}")
-        for n, row in read_jsonl(queries_path)
-    }
+    queries: dict[str, str] = {}
+    for number, row in read_jsonl(queries_path):
+        where = f"{queries_path}:{number}"
+        ident = text_of(row, "_id", where)
+        if ident in queries:
+            raise UserError(f"duplicate query id {ident!r}.", where=where, remedy="Ids must be unique.")
+        queries[ident] = text_of(row, "text", where)
     splits = {name: _examples(folder / "qrels" / f"{name}.tsv", queries) for name in ("train", "dev", "test")}
     return Task(folder.name, _corpus(folder / "corpus.jsonl"), splits["train"], splits["dev"], splits["test"])
 
@@ -48,12 +53,12 @@ def _corpus(path: Path) -> tuple[Passage, ...]:
 
 def _examples(path: Path, queries: Mapping[str, str]) -> tuple[Example, ...]:
     """The queries of one file of judgements; none where it does not exist."""
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return ()
     gold: dict[str, dict[str, int]] = {}
-    for number, row in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], 2):
+    for number, row in enumerate(read_text(path).splitlines()[1:], 2):
         parts = row.split("\t")
-        if len(parts) != 3 or not parts[2].strip().lstrip("-").isdigit():
+        if len(parts) != 3 or not _SCORE.fullmatch(parts[2]):
             raise UserError(
                 "expected query-id, corpus-id and a whole score, separated by tabs.", where=f"{path}:{number}"
             )
