@@ -6,6 +6,7 @@ import gc
 import importlib
 import statistics
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -34,6 +35,7 @@ class Config(SystemConfig):
     rows: PositiveInt = Field(1, description="Sequences per step.")
     pairs: Annotated[int, Field(ge=8, description="Number of timed steps of each model.")] = 20
     warmup: PositiveInt = 3
+    alone: bool = Field(False, description="Take QLoRA's memory and nothing else: where LoRA's weights do not fit.")
     memory_runs: PositiveInt = Field(3, description="Processes in which the peak memory of each model is taken.")
 
 
@@ -45,12 +47,34 @@ def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]
     if not gpus():  # on a GPU each process opens the device for itself; elsewhere the imports are shared
         importlib.import_module("bitsandbytes")
         importlib.import_module("systems.parts.adapter")
-    arms = ("lora", "native"), ("qlora", "nf4")
-    memory = {arm: [_alone(config, precision) for _ in range(config.memory_runs)] for arm, precision in arms}
+    arms = {"qlora": "nf4"} if config.alone else {"lora": "native", "qlora": "nf4"}
+    memory = {arm: [_alone(config, precision) for _ in range(config.memory_runs)] for arm, precision in arms.items()}
     peaks = {arm: [_peak(found) for found in memory[arm]] for arm in memory}
     from systems.parts import adapter, lm
 
     recipes = {p: adapter.recipe(config, precision=p) for p in ("native", "nf4")}
+    points, parameters = ([], memory["qlora"][0]["parameters"]) if config.alone else _steps(config, recipes)
+    return {
+        "model": config.model.shape or Path(config.model.name).name,
+        "random_weights": config.model.shape is not None,
+        "device": lm.describe(config.model.device),
+        "recipe": recipes["nf4"],
+        "points": points,
+        "parameters": parameters,
+        "memory": {
+            "lora_bytes": None if config.alone else int(statistics.median(peaks["lora"])),
+            "qlora_bytes": int(statistics.median(peaks["qlora"])),
+            "lora_runs": peaks.get("lora", []),
+            "qlora_runs": peaks["qlora"],
+        },
+        "memory_of": "GPU allocated" if memory["qlora"][0]["peak_gpu_allocated_bytes"] else "resident above start",
+    }
+
+
+def _steps(config: Config, recipes: Mapping[str, JSON]) -> tuple[list[JSON], int]:
+    """(the ratio of step times at each number of tokens, parameters of the base)."""
+    from systems.parts import adapter
+
     paired_timing.matched(recipes["native"], recipes["nf4"], but="precision")
     lora, qlora = (adapter.Trained(config, precision=p) for p in ("native", "nf4"))
     points = []
@@ -63,26 +87,12 @@ def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]
         points.append(
             {**found, "tokens": tokens, "rows": config.rows, "lora_s": found.pop("a_s"), "qlora_s": found.pop("b_s")}
         )
-    return {
-        "model": config.model.shape or Path(config.model.name).name,
-        "random_weights": config.model.shape is not None,
-        "device": lm.describe(config.model.device),
-        "recipe": recipes["nf4"],
-        "points": points,
-        "parameters": sum(p.numel() for p in lora.model.parameters() if not p.requires_grad),
-        "memory": {
-            "lora_bytes": int(statistics.median(peaks["lora"])),
-            "qlora_bytes": int(statistics.median(peaks["qlora"])),
-            "lora_runs": peaks["lora"],
-            "qlora_runs": peaks["qlora"],
-        },
-        "memory_of": "GPU allocated" if memory["lora"][0]["peak_gpu_allocated_bytes"] else "resident above start",
-    }
+    return points, sum(p.numel() for p in lora.model.parameters() if not p.requires_grad)
 
 
 def _peak(memory: dict[str, JSON]) -> int:
-    """GPU memory where there is a GPU, else growth of resident memory."""
-    return int(memory["peak_gpu_allocated_bytes"] or memory["peak_rss_growth_bytes"])
+    """GPU memory of the steps, without what loading took, where there is a GPU; else growth of resident memory."""
+    return int(memory["peak_gpu_allocated_by_phase_bytes"].get("steps") or memory["peak_rss_growth_bytes"])
 
 
 def _alone(config: Config, precision: str) -> dict[str, JSON]:
@@ -93,11 +103,11 @@ def _alone(config: Config, precision: str) -> dict[str, JSON]:
 
         with meters.Memory(whole_process=False) as memory:
             trained = adapter.Trained(config, precision=precision)
-            memory.phase("steps")
+            memory.phase("steps")  # the peak from here on: what loading took is told apart
             batch = trained.batch(max(config.tokens), config.rows, seed=config.seed)
             for _ in range(3):
                 trained.step(batch)
-        return memory.facts()
+        return memory.facts() | {"parameters": meters.notes()["parameters"]}
 
     gc.collect()
     with tempfile.TemporaryDirectory() as folder:

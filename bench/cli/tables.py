@@ -174,10 +174,10 @@ def comparison(found: Comparison) -> None:
 
 def plan(rows: Sequence[Mapping[str, Any]]) -> None:
     """The cells of a run, and the time and memory to expect of each."""
-    table = plain("cell", "state", "time", "memory", "estimate based on")
+    table = plain("cell", "state", "time", "memory", "memory here", "estimate based on")
     for row in rows:
         state = "cached" if row["cached"] else "to run"
-        table.add_row(escape(row["cell"]), state, span(row["seconds"]), size(row["bytes"]), row["basis"])
+        table.add_row(escape(row["cell"]), state, span(row["seconds"]), size(row["bytes"]), row["fits"], row["basis"])
     _print(table)
 
 

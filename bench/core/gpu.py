@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,23 +13,52 @@ from bench.core.vocabulary import JSON
 
 
 def gpus() -> list[dict[str, JSON]]:
-    """Name, memory in bytes and driver of each GPU; empty on a machine without an NVIDIA driver."""
+    """Name, memory in bytes, driver, clocks in MHz and power limit in watts of each GPU; None for what NVML does not
+    tell of one, as in containers, on slices (MIG) and with unified memory. Empty on a machine without an NVIDIA driver.
+
+    NVML is closed again: a process that forks later must not have it open.
+    """
     import pynvml
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return []
-    driver = str(pynvml.nvmlSystemGetDriverVersion())
-    handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-    return [
-        {
-            "name": str(pynvml.nvmlDeviceGetName(h)),
-            "memory_bytes": int(pynvml.nvmlDeviceGetMemoryInfo(h).total),
-            "driver": driver,
-        }
-        for h in handles
-    ]
+    try:
+        driver = _told(pynvml.nvmlSystemGetDriverVersion)
+        return [_described(i, driver) for i in range(_told(pynvml.nvmlDeviceGetCount) or 0)]
+    finally:
+        with contextlib.suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
+
+
+def _described(number: int, driver: Any) -> dict[str, JSON]:
+    import pynvml
+
+    handle = _told(pynvml.nvmlDeviceGetHandleByIndex, number)
+    memory = _told(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    watts = _told(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+    clocks = {
+        "clock_mhz": _told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_SM),
+        "memory_clock_mhz": _told(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM),
+    }
+    return {
+        "name": str(_told(pynvml.nvmlDeviceGetName, handle) or "an NVIDIA GPU"),
+        "memory_bytes": int(memory.total) if memory is not None else None,
+        "driver": str(driver) if driver is not None else None,
+        **clocks,
+        "power_limit_w": watts / 1000 if watts is not None else None,
+    }
+
+
+def _told(ask: Callable[..., Any], *what: Any) -> Any:
+    """What NVML says, or None where it does not say."""
+    import pynvml
+
+    try:
+        return ask(*what)
+    except (pynvml.NVMLError, TypeError, AttributeError):  # of no handle, or a library without this question
+        return None
 
 
 @dataclass(frozen=True)

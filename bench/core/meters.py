@@ -119,6 +119,21 @@ def high_water_bytes() -> int | None:
     return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmHWM:")), None)
 
 
+def exhausted() -> dict[str, JSON]:
+    """Where memory stood when it ran out: the peaks of this process, and of torch's allocator where a GPU was used."""
+    cuda = _cuda()
+    found: dict[str, JSON] = {"start_rss_bytes": None, "peak_rss_growth_bytes": high_water_bytes() or rss_bytes()}
+    if cuda is not None:
+        state = cuda.memory_stats()
+        found |= {
+            "peak_gpu_allocated_bytes": int(cuda.max_memory_allocated()),
+            "peak_gpu_reserved_bytes": int(cuda.max_memory_reserved()),
+            "allocator": {key: state.get(f"{key}.all.current") for key in ("allocated_bytes", "reserved_bytes")}
+            | {"retries": state.get("num_alloc_retries"), "out_of_memory": state.get("num_ooms")},
+        }
+    return found
+
+
 def _cuda() -> Any:
     """torch.cuda where a system of this process uses it, else None. The harness itself never imports torch."""
     torch = sys.modules.get("torch")
@@ -139,6 +154,7 @@ class Memory:
     peak_rss: int = 0
     peak_gpu: int | None = None
     by_phase: dict[str, int] = field(default_factory=dict)
+    gpu_by_phase: dict[str, int] = field(default_factory=dict)  # of torch's allocator
     trace: list[tuple[float, int, int | None, str]] = field(default_factory=list)  # (s, resident, GPU, phase)
     _begin: float = 0.0
     _phase: str = "build"
@@ -165,7 +181,10 @@ class Memory:
         self.peak_rss = max(self.peak_rss, rss_bytes(), (high_water_bytes() or 0) if self.whole_process else 0)
 
     def phase(self, name: str) -> None:
-        """From here on samples belong to this phase."""
+        """From here on samples belong to this phase, and so does the peak of a GPU; of earlier phases it is kept."""
+        if (cuda := _cuda()) is not None:
+            self.gpu_by_phase[self._phase] = int(cuda.max_memory_allocated())
+            cuda.reset_peak_memory_stats()
         self._phase = name
 
     def _sample(self) -> None:
@@ -186,13 +205,15 @@ class Memory:
     def facts(self) -> dict[str, JSON]:
         """Peaks in bytes. GPU figures are None where no GPU was used, never zero."""
         cuda = _cuda()
+        phases = self.gpu_by_phase | ({self._phase: int(cuda.max_memory_allocated())} if cuda else {})
         energy = self._gpu.energy_j() if cuda and self._gpu else None
         return {
             "start_rss_bytes": self.start_rss,
             "peak_rss_growth_bytes": self.peak_rss - self.start_rss,
             "peak_rss_growth_by_phase_bytes": dict(self.by_phase),
             "trace": [[round(s, 3), rss, gpu, phase] for s, rss, gpu, phase in self.trace],
-            "peak_gpu_allocated_bytes": int(cuda.max_memory_allocated()) if cuda else None,
+            "peak_gpu_allocated_bytes": max(phases.values()) if cuda else None,
+            "peak_gpu_allocated_by_phase_bytes": phases,
             "peak_gpu_reserved_bytes": int(cuda.max_memory_reserved()) if cuda else None,
             "peak_gpu_process_bytes": self.peak_gpu if cuda else None,
             "gpu_energy_j": energy - self._energy if energy is not None and self._energy is not None else None,

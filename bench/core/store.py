@@ -22,6 +22,7 @@ from bench.core import meters
 from bench.core.digest import digest, file_digest
 from bench.core.errors import UserError
 from bench.core.files import part_of, read_json, sweep, write_json
+from bench.core.place import place
 from bench.core.vocabulary import JSON, Artefact
 
 MANIFEST = "manifest.json"
@@ -66,6 +67,7 @@ class Store:
             manifest["facts"],
             manifest["memory"],
             hit=True,
+            place=str(manifest.get("place") or ""),
         )
 
     def get(self, recipe: Mapping[str, JSON], make: Callable[[Path], Mapping[str, Any]]) -> tuple[Path, Artefact]:
@@ -125,6 +127,7 @@ class Store:
                 "files": files,
                 "facts": facts,
                 "memory": memory.facts(),
+                "place": place(),
             }
             write_json(part / MANIFEST, manifest)
             if self.find(recipe) is None:

@@ -250,6 +250,14 @@ class Tuning(Block):
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     gradient_checkpointing: bool = False
+    optimiser: Literal["adamw", "paged_adamw_32bit", "adamw_8bit"] = Field(
+        "adamw", description="The same for every arm. A paged one keeps its state where torch's peak does not see it."
+    )
+    upcast: bool = Field(
+        False,
+        description="On 4-bit weights: norms, embeddings and head in float32, as in the recipe of QLoRA's authors. "
+        "Without it LoRA and QLoRA differ in the precision of the base alone.",
+    )
     passages: bool = Field(False, description="Train on the corpus too (continued pre-training).")
     paraphrases: bool = Field(
         False, description="Train on paraphrases.jsonl too, which says the passages in other words."

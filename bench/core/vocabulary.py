@@ -152,6 +152,7 @@ class Artefact:
     facts: Mapping[str, JSON] = field(default_factory=dict)
     memory: Mapping[str, JSON] = field(default_factory=dict)  # while it was built
     hit: bool = False  # found in the store, not built by this cell
+    place: str = ""  # the device that built it; empty where an older ragtune did
 
 
 def read_record(row: Mapping[str, Any]) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -39,7 +40,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     store = Store(Path(job.store))
     meters.listen(throttled(tell))
     if kind.measure is not None:
-        return experiment(kind.measure, config, task, store)
+        return experiment(kind.measure, config, task, store, job_gpus=job.environment.get("gpus") or ())
     first, yardstick_s = None, []
     if config.tuned:
         yardstick_s.append(meters.yardstick())
@@ -92,10 +93,16 @@ def near_in_meaning(config: SystemConfig, task: Task, store: Store) -> list[str]
 
 
 def experiment(
-    measure: Callable[[SystemConfig, Material, Store], dict[str, JSON]], config: SystemConfig, task: Task, store: Store
+    measure: Callable[[SystemConfig, Material, Store], dict[str, JSON]],
+    config: SystemConfig,
+    task: Task,
+    store: Store,
+    *,
+    job_gpus: Sequence[JSON] = (),
 ) -> dict[str, JSON]:
     """What an experiment found; it answers no questions."""
-    with meters.Memory() as memory:
+    # on a GPU its processes meter themselves: what has opened NVML, or runs a thread, must not fork
+    with contextlib.nullcontext() if job_gpus else meters.Memory() as memory:
         facts, watch = meters.timed(lambda: measure(config, task.material, store))
     if not isinstance(facts, dict):
         raise TypeError(f"`measure` returned {type(facts).__name__}, and must return a dict")
@@ -103,7 +110,7 @@ def experiment(
         "status": "done",
         "facts": facts,
         "load_s": watch.seconds,
-        "memory": memory.facts(),
+        "memory": memory.facts() if memory else None,
         "notes": meters.notes(),
         "artefacts": _once(store),
         "refresh_s": None,

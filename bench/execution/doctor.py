@@ -15,7 +15,7 @@ import psutil
 
 from bench.core.display import size
 from bench.core.gpu import gpus
-from bench.execution.environment import LIBRARIES, version
+from bench.execution.environment import LIBRARIES, UNUSED_GPU, cuda, version
 
 Finding = dict[str, str]
 OPTIONAL = {"ragas"}
@@ -110,7 +110,9 @@ def _ragas() -> Finding:
 
 def _gpu() -> Finding:
     found = gpus()
-    names = ", ".join(f"{g['name']} ({size(g['memory_bytes'])}, driver {g['driver']})" for g in found)
+    names = ", ".join(f"{g['name']} ({size(g['memory_bytes'])}, driver {g['driver'] or 'unknown'})" for g in found)
+    if found and not (cuda() or {}).get("available"):
+        return _finding("broken", "GPU", f"{names}, and torch cannot use it", UNUSED_GPU)
     return _finding(
         "ok" if found else "note",
         "GPU",

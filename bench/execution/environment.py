@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from bench.core.gpu import gpus
+from bench.core.place import processor
 from bench.core.vocabulary import JSON
 
 LIBRARIES = (
@@ -103,7 +106,37 @@ def describe(threads: int) -> dict[str, JSON]:
         "memory_bytes": psutil.virtual_memory().total,
         "settings": SETTINGS,
         "gpus": gpus(),
+        "cuda": cuda(),
     }
+
+
+def cuda() -> dict[str, JSON] | None:
+    """CUDA, cuDNN and what matrix products of float32 are computed in; None without a GPU that torch can use.
+
+    Asked in a process of its own: what has opened CUDA cannot fork.
+    """
+    if not gpus():
+        return None
+    try:
+        done = subprocess.run([sys.executable, "-c", CUDA], capture_output=True, text=True, check=True, timeout=120)
+        found: dict[str, JSON] = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+    return found
+
+
+UNUSED_GPU = (
+    "Install the build of torch for CUDA (https://pytorch.org/get-started), as new as the driver takes; or set "
+    "`model.device: cpu` to say that it is meant."
+)
+CUDA = """
+import json, torch
+print(json.dumps({
+    "available": torch.cuda.is_available(), "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(),
+    "tf32": torch.backends.cuda.matmul.allow_tf32,
+    "capability": list(torch.cuda.get_device_capability()) if torch.cuda.is_available() else None,
+}))
+"""
 
 
 @functools.cache
@@ -161,12 +194,3 @@ def commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def processor() -> str:
-    """The name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

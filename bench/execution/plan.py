@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from bench.core.checkpoint import tensors
+from bench.core.display import size
+from bench.core.gpu import gpus
 from bench.core.store import Store
 from bench.core.vocabulary import JSON
 from bench.data.task import Task
@@ -20,6 +23,15 @@ from bench.execution.windows import windows
 from bench.spec.cells import Cell
 from bench.spec.model import Spec
 
+FULL_BYTES = 18  # a parameter in full tuning: weight, gradient and two moments in float32, and the copy that computes
+SIZES = {  # parameters of the published shapes
+    "tiny": 3_738_000,
+    "100m": 109_500_000,
+    "qwen2.5-0.5b": 494_000_000,
+    "phi3-mini": 3_821_000_000,
+    "llama3.1-8b": 8_030_000_000,
+    "llama3-70b": 70_554_000_000,
+}
 WORD_TOKENS = 1.5  # tokens for each word of English, roughly, whatever the tokenizer
 
 
@@ -32,15 +44,39 @@ def plan(
     """
     prepared = prepare(spec, Store(store or default_store()))
     folder = out / spec.name
-    rate = flops_per_s()
+    rate, room = flops_per_s(), room_bytes(spec.model.device)
     rows = []
     for cell in prepared.cells:
         cached = is_done(cell_folder(folder, cell.id), prepared.identities[cell.id])
-        arithmetic, size = _arithmetic(cell, prepared.task, rate)
+        arithmetic, needed = _arithmetic(cell, prepared.task, rate)
         seconds, basis = _expected(cached, seconds_before(folder, cell.id), arithmetic, rate)
         row = {"cell": cell.id, "kind": cell.kind, "cached": cached}
-        rows.append({**row, "seconds": seconds, "bytes": size, "basis": basis})
-    return rows, windows(prepared)
+        rows.append({**row, "seconds": seconds, "bytes": needed, "basis": basis, "fits": fits(needed, room)})
+    return rows, [*windows(prepared), *_too_large(rows, room)]
+
+
+def room_bytes(device: str) -> int | None:
+    """The memory that models have: of the first GPU where one is used, else of this machine; None where it is not
+    told."""
+    cards = gpus() if device != "cpu" else []
+    return cards[0]["memory_bytes"] if cards else int(psutil.virtual_memory().total)
+
+
+def fits(needed: int | None, room: int | None) -> str:
+    """Whether weights, gradients and optimiser state fit: `fits`, `does not fit`, or `unknown`. Activations come on
+    top, so that what takes over nine tenths is not said to fit."""
+    if needed is None or room is None:
+        return "unknown"
+    return "fits" if needed <= 0.9 * room else "does not fit" if needed > room else "unknown"
+
+
+def _too_large(rows: Sequence[Mapping[str, JSON]], room: int | None) -> Iterator[str]:
+    for row in rows:
+        if row["fits"] == "does not fit":
+            yield (
+                f"{row['cell']} does not fit: it needs {size(row['bytes'])}, activations not counted, and there are "
+                f"{size(room)}. Use qlora or lora, a smaller model, or a larger machine."
+            )
 
 
 def _expected(cached: bool, before: float | None, arithmetic: float | None, rate: float) -> tuple[float | None, str]:
@@ -71,18 +107,32 @@ def _arithmetic(cell: Cell, task: Task, rate: float) -> tuple[float | None, int 
     Bytes are of the weights, and in full tuning of gradients and two moments too; activations come on top.
     """
     config = cell.config
-    found = parameters(Path(config["model"]["name"]))
-    if config["model"].get("base_url") or found is None:
+    found = _parameters(config["model"])
+    if found is None:
         return None, None
     asked = min(len(task.test), (config.get("sample") or {"questions": len(task.test)})["questions"])
     tokens = _shown_tokens(config, task) + 20 + config["generation"]["max_new_tokens"]
     seconds = 2 * found * asked * tokens / rate
-    size = found * (0.6 if config["precision"] == "nf4" else 4)
+    needed = found * (0.6 if config["precision"] == "nf4" else _weight_bytes(config["model"]))
     if "tuning" in config:
         full = config.get("method") == "full"
         seconds += (6 if full else 4) * found * _trained_tokens(config["tuning"], task) / rate
-        size += found * 12 if full else 0
-    return seconds, int(size)
+        needed = max(needed, FULL_BYTES * found) if full else needed
+    return seconds, int(needed)
+
+
+def _weight_bytes(model: Mapping[str, Any]) -> int:
+    """Bytes of one weight: 4 on a CPU unless the spec says otherwise, 2 on a GPU."""
+    number = model.get("dtype", "auto")
+    on_gpu = model.get("device") != "cpu" and bool(gpus())
+    return 4 if number == "float32" or (number == "auto" and not on_gpu) else 2
+
+
+def _parameters(model: Mapping[str, Any]) -> int | None:
+    """Of a base model: a local folder, or a published shape; None where it is not known."""
+    if model.get("base_url"):
+        return None
+    return SIZES.get(str(model.get("shape"))) or parameters(Path(model["name"]))
 
 
 def _shown_tokens(config: Mapping[str, Any], task: Task) -> float:

@@ -7,6 +7,7 @@ reports/<run>/cells/<cell>/   job.json, records.jsonl, result.json, log.txt whil
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -42,6 +43,8 @@ from bench.spec.cells import Cell
 from bench.spec.model import Spec
 
 PRELOAD = ("systems.parts.reader",)  # what every built-in kind imports when it is built
+
+_LOG = logging.getLogger("ragtune")
 
 
 class Progress(Protocol):
@@ -194,6 +197,10 @@ def _threads(prepared: Prepared, folder: Path) -> int:
 def _start(prepared: Prepared, threads: int) -> dict[str, JSON]:
     """What is known when a run begins: when and where it is, and which questions training has seen."""
     described = environment.describe(threads)
+    if described["gpus"] and not (described["cuda"] or {}).get("available"):
+        _LOG.warning(
+            "This machine has a GPU, and torch cannot use it: everything runs on the CPU. %s", environment.UNUSED_GPU
+        )
     return {
         "leaks": leaks(prepared.task.train, prepared.task.test),
         "asked_again": asked_again(prepared.task.train, prepared.task.test),

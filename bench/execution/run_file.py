@@ -58,8 +58,11 @@ class Gpu(Part):
     """One GPU of the machine."""
 
     name: str
-    memory_bytes: int
-    driver: str
+    memory_bytes: int | None = None
+    driver: str | None = None
+    clock_mhz: Number | None = None
+    memory_clock_mhz: Number | None = None
+    power_limit_w: float | None = None
 
 
 class Machine(Part):
@@ -80,6 +83,7 @@ class Environment(Machine):
     os: str
     memory_bytes: int
     settings: dict[str, str]
+    cuda: dict[str, JSON] | None = None
 
 
 class Peaks(Part):
@@ -213,6 +217,7 @@ class Artefact(Part):
     hit: bool
     facts: dict[str, JSON] = {}
     memory: Memory | None = None
+    place: str = ""  # the device that built it
 
     @property
     def train_loop_s(self) -> float:
@@ -226,6 +231,8 @@ class Notes(Part):
     model_config = ConfigDict(coerce_numbers_to_str=True)  # a device may be a number
 
     device: str | None = None
+    dtype: str | None = None
+    attention: str | None = None  # how it is computed
     weights_bytes: Number | None = None
     parameters: Number | None = None
     peaks: Peaks | None = None

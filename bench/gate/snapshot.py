@@ -142,7 +142,7 @@ def of_run(folder: Path, *, again: Mapping[str, Collection[str]] | None = None) 
         "cpu": environment.cpu,
         "cores": environment.cores,
         "threads": environment.threads,
-        "gpus": [gpu.model_dump() for gpu in environment.gpus],
+        "gpus": [gpu.model_dump(include={"name", "memory_bytes", "driver"}) for gpu in environment.gpus],
     }
     return Snapshot(
         run.name,

@@ -25,12 +25,25 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
         *run.windows,
         *_models(run, done),
         *_training(run, done),
+        *_elsewhere(run, done),
         *_tokens(done),
         *_leaks(run, scores),
         *(caveat for name, system in done.items() for caveat in _of(name, system)),
         *_times(run, done),
         *_judge(scores),
     ]
+
+
+def _elsewhere(run: RunFile, done: Measured) -> Iterator[str]:
+    """What was found in the store, and was built on a device that this machine does not have."""
+    here = {run.environment.cpu, *(gpu.name for gpu in run.environment.gpus)}
+    for name in done:
+        places = {a.place for cell in run.done(name).values() for a in cell.artefacts if a.place} - here
+        if places:
+            yield (
+                f"{name}: parts of it were found in the store, built on {listed(sorted(places))}: its build time and its "
+                "memory while training are of that device."
+            )
 
 
 def models(run: RunFile, names: Iterable[str]) -> dict[str, list[str]]:

@@ -298,18 +298,15 @@ def qlora_memory(evidence: Evidence) -> Finding | None:
 
     Models below 100 million parameters say nothing: their weights are a small part of the memory.
     """
-    rows = slowdowns(evidence)
+    rows = [(facts, ratio) for facts in slowdowns(evidence) if (ratio := facts.memory.ratio)]
     if not rows:
         return None
-    told = []
-    for facts in rows:
-        low, high = facts.memory.ratio
-        told.append(
-            f"{facts.model} on {facts.device}: peak {facts.memory.lora_bytes / 1e9:.2f} to "
-            f"{facts.memory.qlora_bytes / 1e9:.2f} GB (ratio {low:.2f} to {high:.2f} over {facts.memory.runs} runs)"
-        )
-    measured = "; ".join(told)
-    ratios = [facts.memory.ratio for facts in rows if facts.parameters is None or facts.parameters >= SMALLEST]
+    measured = "; ".join(
+        f"{facts.model} on {facts.device}: peak {(facts.memory.lora_bytes or 0) / 1e9:.2f} to "
+        f"{facts.memory.qlora_bytes / 1e9:.2f} GB (ratio {low:.2f} to {high:.2f} over {facts.memory.runs} runs)"
+        for facts, (low, high) in rows
+    )
+    ratios = [ratio for facts, ratio in rows if facts.parameters is None or facts.parameters >= SMALLEST]
     if not ratios:
         return Finding("inconclusive", measured, "It takes a model of 100 million parameters or more.")
     if all(high < 0.95 for _, high in ratios):
@@ -325,7 +322,12 @@ def qlora_70b(evidence: Evidence) -> Finding | None:
     if not rows:
         return None
     peak = rows[0].memory.qlora_bytes
-    measured = f"peak {peak / 1e9:.1f} GB on {rows[0].device}"
+    most = max(rows[0].recipe.get("tokens") or [0])
+    spare = (80e9 - peak) / 1e9
+    measured = (
+        f"peak {peak / 1e9:.1f} GB on {rows[0].device} with {most:,} tokens a step, {abs(spare):.1f} GB "
+        f"{'below' if spare > 0 else 'above'} the 80 GB of one GPU"
+    )
     if abs(peak / 80e9 - 1) < 0.05:
         return Finding("inconclusive", measured, "The peak is within 5% of the 80 GB, as two runs may differ.")
     return Finding("confirmed" if peak < 80e9 else "refuted", measured)

@@ -80,11 +80,18 @@ def four_bit_errors() -> Iterator[None]:
 
 
 class _Tick(StoppingCriteria):
-    """Never stops; tells the harness that a token came."""
+    """Never stops; tells the harness that a token came, once the device has made it."""
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        settle(input_ids.device)
         meters.mark()
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+
+
+def settle(device: torch.device) -> None:
+    """Wait until a device has done what it was asked: a GPU is only asked, and the call returns at once."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def device_of(device: str) -> str:
@@ -92,6 +99,11 @@ def device_of(device: str) -> str:
     if device != "auto":
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def has_bfloat16() -> bool:
+    """Whether the GPU computes in bfloat16 itself: from compute capability 8.0 on."""
+    return torch.cuda.get_device_capability() >= (8, 0)
 
 
 def describe(device: str) -> str:
@@ -108,6 +120,8 @@ def load(base: Model, *, precision: str, folder: str | None = None) -> tuple[Any
     name, revision = folder or base.name, base.revision if folder is None else None
     where = device_of(base.device)
     automatic: Any = "auto" if where == "cuda" else torch.float32
+    if where == "cuda" and not has_bfloat16():
+        automatic = torch.float16  # bfloat16 is emulated there
     number = automatic if base.dtype == "auto" else getattr(torch, base.dtype)
     options: dict[str, Any] = {
         "dtype": number,
@@ -116,7 +130,7 @@ def load(base: Model, *, precision: str, folder: str | None = None) -> tuple[Any
         "device_map": {"": where},
     }
     if precision == "nf4":
-        compute = number if number != "auto" else torch.bfloat16
+        compute = number if number != "auto" else torch.bfloat16  # which this GPU has, or number were float16
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
         )
@@ -142,6 +156,8 @@ def load(base: Model, *, precision: str, folder: str | None = None) -> tuple[Any
     elif already := getattr(model.config, "quantization_config", None):
         method = already.get("quant_method") if isinstance(already, Mapping) else already.quant_method
         meters.note("prequantised", str(getattr(method, "value", method)))
+    meters.note("dtype", str(model.dtype).removeprefix("torch."))
+    meters.note("attention", str(getattr(model.config, "_attn_implementation", None) or "its own"))
     meters.note("weights_bytes", int(model.get_memory_footprint()))
     meters.note("parameters", int(sum(_count(p) for p in model.parameters())))
     meters.note("device", where)

@@ -5,12 +5,15 @@ Dimensions are those of each model's config.json on the hub.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from accelerate import init_empty_weights
+from bitsandbytes.nn.modules import Linear4bit, Params4bit
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+from transformers.integrations.bitsandbytes import replace_with_bnb_linear
+from transformers.quantizers.auto import AutoHfQuantizer
 
 PREFIX = "shape:"
 TOKENIZER = Path(__file__).parents[1] / "micro" / "lm"  # its few tokens are tokens of every shape
@@ -44,19 +47,45 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def model(name: str, options: dict[str, Any]) -> Any:
-    """A model of the shape, loaded as a checkpoint is: written to a temporary folder, and read from it.
-
-    So four-bit weights are quantised by the code that quantises a user's model. It takes the disk of the weights.
-    """
+    """A model of the shape on its device. Four-bit weights are quantised as they are made, one after the other: no more
+    than one of them is ever held unquantised."""
     dimensions = dict(SHAPES[name.removeprefix(PREFIX)])
     config = AutoConfig.for_model(dimensions.pop("model_type"), **dimensions, max_position_embeddings=8192)
     dtype = torch.bfloat16 if options["dtype"] == "auto" else options["dtype"]
     torch.manual_seed(0)
-    with torch.device(options["device_map"][""]):
+    device = torch.device(options["device_map"][""])
+    if "quantization_config" in options:
+        return _quantised(config, dtype, device, options["quantization_config"])
+    with device:
+        return AutoModelForCausalLM.from_config(config, dtype=dtype)
+
+
+def _quantised(config: Any, dtype: torch.dtype, device: torch.device, asked: BitsAndBytesConfig) -> Any:
+    """A model in four bits, as `from_pretrained` leaves one: its head and embeddings are not quantised."""
+    quantizer = AutoHfQuantizer.from_config(asked)
+    with init_empty_weights(include_buffers=False):
         made = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    if "quantization_config" not in options:
-        return made
-    with tempfile.TemporaryDirectory() as folder:
-        made.save_pretrained(folder)
-        del made
-        return AutoModelForCausalLM.from_pretrained(folder, **{**options, "dtype": dtype})
+    made = replace_with_bnb_linear(made, modules_to_not_convert=["lm_head"], quantization_config=asked)
+    for module in list(made.modules()):
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            four = isinstance(module, Linear4bit) and name == "weight"
+            shape = (module.out_features, module.in_features) if four else parameter.shape
+            weight = torch.zeros(shape, dtype=dtype, device=device)
+            weight = weight.normal_(0, 0.02) if weight.ndim > 1 else weight.fill_(float(name == "weight"))
+            if four:
+                options = {
+                    "quant_type": asked.bnb_4bit_quant_type,
+                    "compress_statistics": asked.bnb_4bit_use_double_quant,
+                }
+                fresh: Any = Params4bit(weight, requires_grad=False, module=module, **options).to(device)  # type: ignore[misc]
+            else:
+                fresh = torch.nn.Parameter(weight)
+            setattr(module, name, fresh)
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, buffer.to(device))
+    made.tie_weights()
+    made.is_quantized = made.is_loaded_in_4bit = True
+    made.quantization_method = asked.quant_method
+    made.config.quantization_config = asked
+    made.hf_quantizer = quantizer
+    return made

@@ -140,6 +140,7 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     """Train and write the adapter, or the whole model, to `folder`. Returns what it took."""
     set_seed(recipe.seed)
     model, tokenizer = lm.load(recipe.model, precision=recipe.precision)
+    served = model.dtype
     rows, dev, pairs = encoded(
         recipe, material, store, tokenizer, window=lm.ready(model, tokenizer, max_new_tokens=0).window
     )
@@ -157,13 +158,13 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
         callbacks=callbacks(recipe),
     )
     begin = time.perf_counter()
-    with lm.four_bit_errors():
+    with lm.four_bit_errors(), adapter.as_they_come(model):
         trainer.train()
     seconds = time.perf_counter() - begin
     evaluate = bool(dev) and (recipe.tuning.search is not None or recipe.tuning.early_stopping is not None)
     dev_loss = trainer.evaluate()["eval_loss"] if evaluate else None
     if recipe.method == "full":
-        model.save_pretrained(str(folder / "model"))
+        model.to(served).save_pretrained(str(folder / "model"))  # trained in float32, served as the base is
         tokenizer.save_pretrained(str(folder / "model"))
     else:
         adapter.save(model, recipe.tuning, folder / "model")
@@ -249,10 +250,13 @@ def wrapped(model: Any, recipe: Recipe) -> Any:
     """The model with what is trained: a LoRA adapter, or every parameter."""
     if recipe.method == "full":
         return model.float()  # updates this small are lost in 16-bit weights; autocast computes in bf16 on CUDA
-    if recipe.precision == "nf4":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=recipe.tuning.gradient_checkpointing)
+    if recipe.precision == "nf4" and recipe.tuning.upcast:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     set_seed(recipe.seed)  # the same first adapter on every base
-    return get_peft_model(model, adapter.lora(recipe.tuning, model))
+    wrapped_model = get_peft_model(model, adapter.lora(recipe.tuning, model))
+    if recipe.tuning.gradient_checkpointing:
+        wrapped_model.enable_input_require_grads()  # the frozen base would cut the graph
+    return wrapped_model
 
 
 def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
@@ -265,7 +269,8 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         seed=recipe.seed,
         data_seed=recipe.seed,
         use_cpu=not cuda,
-        bf16=cuda and recipe.model.dtype != "float32",
+        bf16=cuda and recipe.model.dtype != "float32" and lm.has_bfloat16(),
+        fp16=cuda and recipe.model.dtype != "float32" and not lm.has_bfloat16(),  # with loss scaling
         num_train_epochs=tuning.epochs,
         max_steps=tuning.max_steps or -1,
         per_device_train_batch_size=tuning.batch_size,
@@ -276,7 +281,7 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         lr_scheduler_type=tuning.schedule,
         gradient_checkpointing=tuning.gradient_checkpointing,
         max_grad_norm=1.0,
-        optim="paged_adamw_32bit" if cuda and recipe.precision == "nf4" else "adamw_torch",
+        optim="adamw_torch" if tuning.optimiser == "adamw" else tuning.optimiser,
         save_strategy="epoch" if watched else "no",
         eval_strategy="epoch" if watched else "no",
         load_best_model_at_end=watched,

@@ -10,6 +10,7 @@ import pytest
 
 from bench.core.errors import UserError
 from bench.core.files import part_of
+from bench.core.place import place
 from bench.core.store import MANIFEST, Store
 
 RECIPE = {"kind": "thing", "version": 1, "x": [1, 2.5, "a"]}
@@ -26,7 +27,7 @@ def test_hit_reports_the_original_cost(tmp_path: Path) -> None:
     folder, built = Store(tmp_path).get(RECIPE, make)
     again, found = Store(tmp_path).get(RECIPE, lambda folder: pytest.fail("built twice"))
     assert (again, built.hit, found.hit) == (folder, False, True)
-    assert found.build_s == built.build_s >= 0.05
+    assert found.build_s == built.build_s >= 0.05 and found.place == place() != ""
     assert found.facts == {"count": 5} and found.bytes == 5
     assert found.memory["peak_rss_growth_bytes"] >= 0
 

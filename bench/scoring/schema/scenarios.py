@@ -158,7 +158,7 @@ class SlowdownPoint(Found):
 class SlowdownMemory(Found):
     """Peak memory of each arm, from processes of its own: the median, and each."""
 
-    lora_bytes: int
+    lora_bytes: int | None  # None where LoRA does not fit, and was not tried
     qlora_bytes: int
     lora_runs: tuple[int, ...] = ()
     qlora_runs: tuple[int, ...] = ()
@@ -169,8 +169,11 @@ class SlowdownMemory(Found):
         return max(1, min(len(self.lora_runs), len(self.qlora_runs)))
 
     @property
-    def ratio(self) -> tuple[float, float]:
-        """The least and the greatest ratio of QLoRA's peak to LoRA's that the processes leave open."""
+    def ratio(self) -> tuple[float, float] | None:
+        """The least and the greatest ratio of QLoRA's peak to LoRA's that the processes leave open; None without
+        LoRA's."""
+        if self.lora_bytes is None:
+            return None
         if len(self.lora_runs) > 1 and len(self.qlora_runs) > 1:
             return min(self.qlora_runs) / max(self.lora_runs), max(self.qlora_runs) / min(self.lora_runs)
         found = self.qlora_bytes / self.lora_bytes

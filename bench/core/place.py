@@ -1,0 +1,24 @@
+"""The device that work is done on, by its name: what a time or a peak of memory is of."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+
+def place() -> str:
+    """The GPU where this process uses one, else the processor."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        return str(torch.cuda.get_device_name())
+    return processor()
+
+
+def processor() -> str:
+    """The name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,146 @@
+"""What a processor can test of the ways of a GPU: what waits for a device, which number a weight has, what fits."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pynvml
+import pytest
+import torch
+
+from bench.core import gpu, meters
+from bench.core.checkpoint import tensors
+from bench.core.child_process import attempt, in_child
+from bench.core.store import Store
+from bench.core.system import Model, Prompt, Tuning
+from bench.core.vocabulary import Material
+from bench.data.formats import native
+from bench.execution import doctor, environment, plan
+from bench.execution.run_file import RunFile, read_run
+from bench.report.caveats import caveats
+from bench.scoring.schema.scenarios import SlowdownMemory
+from bench.verdict.score import read_scores
+from systems import slowdown
+from systems.parts import lm, shapes, train
+from tests.conftest import MINI, ROOT
+
+TASK = native.read_folder(MINI)
+QUICK = Tuning(rank=2, epochs=1, max_steps=1, batch_size=2)
+
+
+def recipe(folder: Path, **changes: Any) -> train.Recipe:
+    plain = train.Recipe("lora", Model(name=str(folder)), "native", Prompt(system=""), QUICK, 1)
+    return replace(plain, **changes)
+
+
+def test_a_token_is_marked_when_the_device_has_made_it(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that is asked, and takes its time: the first token is there when it is done, and not when it was asked."""
+    model = lm.ready(*lm.load(Model(name=str(tiny_lm)), precision="native"), max_new_tokens=1)
+    monkeypatch.setattr(lm, "settle", lambda _: time.sleep(0.2))
+    _, watch = meters.timed(lambda: model.complete([[5, 6, 7]]))
+    assert watch.first_token_s is not None and watch.first_token_s >= 0.2
+
+
+def test_full_tuning_is_served_in_the_number_of_its_base(tiny_lm: Path, tmp_path: Path) -> None:
+    made = recipe(tiny_lm, method="full", model=Model(name=str(tiny_lm), dtype="bfloat16"))
+    train.train(made, TASK.material, Store(tmp_path / "s"), tmp_path / "f")
+    _, found = tensors(tmp_path / "f" / "model" / "model.safetensors")
+    assert {tensor["dtype"] for tensor in found.values()} == {"BF16"}
+
+
+@pytest.mark.parametrize("upcast", [False, True])
+def test_the_arms_differ_in_the_precision_of_the_base_alone(tiny_lm: Path, upcast: bool) -> None:
+    tuning = QUICK.model_copy(update={"upcast": upcast})
+    base = Model(name=str(tiny_lm), dtype="bfloat16")
+    numbers = {}
+    for precision in ("native", "nf4"):
+        made = recipe(tiny_lm, model=base, precision=precision, tuning=tuning)
+        model = train.wrapped(lm.load(base, precision=precision)[0], made)
+        numbers[precision] = {p.dtype for n, p in model.named_parameters() if "norm" in n or "embed" in n}
+    assert numbers["native"] == {torch.bfloat16}
+    assert numbers["nf4"] == {torch.float32 if upcast else torch.bfloat16}  # the recipe of QLoRA's authors, by name
+    made = [train.arguments(recipe(tiny_lm, precision=p), tiny_lm) for p in ("native", "nf4")]
+    assert made[0].optim == made[1].optim and not made[0].bf16 and not made[1].fp16
+
+
+def test_nvml_may_keep_things_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container, on a slice of a card, with unified memory: one question fails, and the others are answered."""
+
+    def refuses(*_: object) -> None:
+        raise pynvml.NVMLError(3)
+
+    for name in ("nvmlInit", "nvmlShutdown"):
+        monkeypatch.setattr(pynvml, name, lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 1)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda _: object())
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda _: "Card")
+    monkeypatch.setattr(pynvml, "nvmlSystemGetDriverVersion", lambda: "1.2")
+    for name in ("nvmlDeviceGetMemoryInfo", "nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetMaxClockInfo"):
+        monkeypatch.setattr(pynvml, name, refuses)
+    (found,) = gpu.gpus()
+    assert (found["name"], found["driver"], found["memory_bytes"]) == ("Card", "1.2", None)
+    monkeypatch.setattr(doctor, "gpus", lambda: [found])
+    monkeypatch.setattr(doctor, "cuda", lambda: {"available": False})
+    told = next(f for f in doctor.examine() if f["what"] == "GPU")
+    assert told["state"] == "broken" and "torch cannot use it" in told["found"]
+    assert told["remedy"] == environment.UNUSED_GPU
+
+
+def test_what_fits_is_told_with_its_arithmetic() -> None:
+    card = 80 * 10**9
+    assert [plan.fits(n, card) for n in (70 * 10**9, 75 * 10**9, 90 * 10**9, None)] == [
+        "fits",
+        "unknown",
+        "does not fit",
+        "unknown",
+    ]
+    assert plan.fits(1, None) == "unknown"
+    assert plan.fits(plan.FULL_BYTES * plan.SIZES["phi3-mini"], card) == "fits"  # about 4 billion on 80 GB
+    assert plan.fits(plan.FULL_BYTES * plan.SIZES["llama3.1-8b"], card) == "does not fit"
+    assert set(plan.SIZES) == set(shapes.SHAPES)
+    for name in ("tiny", "100m"):
+        made, _ = lm.load(Model(shape=name), precision="native")
+        assert plan.SIZES[name] == pytest.approx(made.num_parameters(), rel=2e-3)
+
+
+def test_running_out_of_memory_keeps_its_peak(tmp_path: Path) -> None:
+    def work() -> dict[str, Any]:
+        raise MemoryError("planted")
+
+    found = attempt(lambda: in_child(work, path=tmp_path / "found.json"))  # as a cell trains
+    assert found["reason"].startswith("out of memory") and "The highest was" in found["reason"]
+    assert found["memory"]["peak_rss_growth_bytes"] > 1e6
+
+
+def test_what_another_device_built_is_told() -> None:
+    published = ROOT / "reports" / "published" / "quickstart-cpu"
+    run, scores = read_run(published), read_scores(published)
+    raw = json.loads((published / "run.json").read_text())
+    assert not any("found in the store" in told for told in caveats(run, scores))
+    for artefact in raw["cells"]["lora-s1"]["artefacts"]:
+        artefact["place"] = "Tesla T4"
+    told = [c for c in caveats(RunFile.model_validate(raw), scores) if "found in the store, built on Tesla T4" in c]
+    assert len(told) == 1 and told[0].startswith("lora: ")
+
+
+def test_memory_alone_where_lora_does_not_fit() -> None:
+    config = slowdown.Config(model=Model(shape="tiny"), tokens=(64,), alone=True, memory_runs=1, tuning=QUICK)
+    found = slowdown.measure(config, Material(()), None)  # type: ignore[arg-type]
+    memory = SlowdownMemory.model_validate(found["memory"])
+    assert found["points"] == [] and memory.lora_bytes is None and memory.ratio is None
+    assert memory.qlora_bytes > 0 and found["parameters"] == pytest.approx(plan.SIZES["tiny"], rel=2e-3)
+
+
+def test_a_shape_in_four_bits_is_as_a_checkpoint_becomes() -> None:
+    made, _ = lm.load(Model(shape="tiny"), precision="nf4")
+    plain, _ = lm.load(Model(shape="tiny"), precision="native")
+    assert made.get_memory_footprint() < 0.6 * plain.get_memory_footprint()
+    assert [n for n, _ in made.named_parameters()] == [n for n, _ in plain.named_parameters()]
+    with torch.inference_mode():
+        assert torch.isfinite(made(input_ids=torch.tensor([[5, 6, 7]])).logits).all()
+    assert made.is_loaded_in_4bit and made.is_quantized
+    assert made.get_output_embeddings().weight is made.get_input_embeddings().weight
