@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+TINY := --set name=gpu-shapes-tiny --set model.shape=tiny $(foreach s,slowdown slowdown-authors memory-70b too-large,--set systems.$(s).model.shape=tiny)
 WANTED := --constraint constraints.txt --editable '.[dev,judge]' # by uv where it is, else by pip
 
-.PHONY: setup demo test check lint types contracts test-slow attacks audit mutants aa bench scale real-data micro validity wheel clean
+.PHONY: setup demo test check lint types contracts test-slow attacks audit mutants aa bench scale gpu-report real-data micro validity wheel clean
 
 setup: $(STAMP)
 
@@ -50,6 +51,11 @@ bench: setup
 # seconds and memory of each step on a thousand to a hundred thousand passages; ten minutes
 scale: setup
 	@$(BIN)/python -m tests.scale
+
+# what published model sizes take on this GPU; without one the same way with tiny shapes. One cell runs out of memory
+gpu-report: setup
+	-$(BIN)/ragtune doctor
+	-$(BIN)/ragtune run bench/specs/gpu-shapes.yaml $(if $(shell command -v nvidia-smi),,$(TINY))
 
 check: setup lint types contracts test
 

@@ -82,6 +82,15 @@ class Model(Block):
         return self
 
 
+class EmbedderTuning(Block):
+    """How an embedder is tuned on the training questions and their gold passages, with one hard negative each."""
+
+    epochs: PositiveInt = 1
+    batch_size: PositiveInt = Field(32, description="The other passages of a batch are negatives too.")
+    learning_rate: float = Field(2e-5, gt=0)
+    warmup: Share = 0.1
+
+
 class Embedder(Block):
     """A sentence-transformers model: `micro`, a local folder or a hub id."""
 
@@ -90,6 +99,7 @@ class Embedder(Block):
     batch_size: PositiveInt = 64
     query_prefix: str = Field("", description="Put before each question, for embedders trained with one.")
     passage_prefix: str = ""
+    tuned: EmbedderTuning | None = Field(None, description="Tune it on the training split first; charged to the build.")
     digest: str | None = None
 
 
@@ -131,6 +141,12 @@ class Generation(Block):
 class Chunking(Block):
     """How passages are cut for the index."""
 
+    by: Literal["length", "sentences", "headings", "semantic"] = Field(
+        "length",
+        description="Where cuts may be: at paragraphs, lines and words; at ends of sentences; at Markdown headings; or "
+        "where the meaning of two neighbouring sentences is farthest apart, by the embedder. Pieces beyond `size` are cut.",
+    )
+    contextual: bool = Field(False, description="Put the headings above a chunk into its title, which is embedded too.")
     unit: Literal["characters", "tokens"] = Field(
         "characters", description="What lengths count; tokens: the embedder's."
     )
@@ -188,6 +204,11 @@ class Retrieval(Block):
         "exceeds the embedder's window, chunks of that many tokens.",
     )
     reranker: Reranker | None = None
+    rewrite: Literal["none", "hyde", "multi_query"] = Field(
+        "none",
+        description="What is looked up: the question; with hyde also a passage that the base model writes as its answer "
+        "(Gao et al. 2212.10496); with multi_query also its own wordings of the question, the rankings fused.",
+    )
 
     @model_validator(mode="after")
     def _a_passage_a_hop(self) -> Retrieval:

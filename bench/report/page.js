@@ -170,7 +170,7 @@
           cell.append(i ? ", " : "", make(q.gold.includes(passage) ? "strong" : "span", chunk), ` ${score}`);
         });
         row.append(cell);
-        if (tokens === null) continue;
+        if (tokens === null || !prompts[name]) continue;
         const whole = sent(prompts[name], q, hits, passages);
         read.set(whole, [...(read.get(whole) ?? []), `${name} (${tokens} tokens)`]);
       }

@@ -5,18 +5,24 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from bench.core.system import Prompt
 from bench.core.vocabulary import Answer
+from bench.execution.run_file import RunFile
 from bench.report.details import Example
 from bench.verdict.disagreements import OUTCOMES
 
 LONGEST = 2000  # characters of a passage; the rest is in records.jsonl
 TEMPLATES = {"system", "passage", "open_book", "closed_book", "choices"}  # of a prompt
+
+
+def prompts(run: RunFile, names: Iterable[str]) -> dict[str, Prompt]:
+    """The templates of the systems whose prompts they make; what a few-shot prompt holds beside is not in the records."""
+    return {name: run.systems[name].prompt for name in names if "shots" not in run.systems[name].config}
 
 
 def questions(examples: Sequence[Example], prompts: Mapping[str, Prompt]) -> Markup:

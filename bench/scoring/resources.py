@@ -163,7 +163,7 @@ def built(cell: CellResult) -> Build:
     unstored_s = cell.load_s or 0.0 if "." in cell.kind else 0.0  # of a kind of the user's own
     return Build(
         chunk_s=_stage_s(cell, "chunks"),
-        embed_s=_stage_s(cell, "embeddings"),
+        embed_s=_stage_s(cell, "embeddings", "embedder"),
         index_s=_stage_s(cell, "index"),
         train_s=sum(a.train_loop_s for a in adapters) if adapters else None,
         total_s=sum(a.build_s for a in cell.artefacts) if cell.artefacts else unstored_s,
@@ -179,9 +179,9 @@ def built(cell: CellResult) -> Build:
     )
 
 
-def _stage_s(cell: CellResult, kind: str) -> float | None:
-    """Seconds to build a cell's artefacts of one kind; None where it has none."""
-    seconds = [a.build_s for a in cell.artefacts if a.kind == kind]
+def _stage_s(cell: CellResult, *kinds: str) -> float | None:
+    """Seconds to build a cell's artefacts of some kinds; None where it has none."""
+    seconds = [a.build_s for a in cell.artefacts if a.kind in kinds]
     return sum(seconds) if seconds else None
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import contextlib
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, replace_lora_weights_loftq
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    prepare_model_for_kbit_training,
+    replace_lora_weights_loftq,
+)
 from peft.helpers import disable_input_dtype_casting
 from transformers.trainer_utils import set_seed
 
@@ -31,7 +37,8 @@ def recipe(config: Any, *, precision: str) -> dict[str, JSON]:
         "targets": tuning.targets,
         "dropout": tuning.dropout,
         "variant": tuning.variant,
-        "optimiser": "AdamW",
+        "optimiser": tuning.optimiser,
+        "upcast": tuning.upcast,
         "gradient_checkpointing": tuning.gradient_checkpointing,
         "tokens": list(config.tokens),
         "rows": config.rows,
@@ -110,6 +117,20 @@ def as_they_come(model: Any) -> Iterator[None]:
         yield
 
 
+def _optimiser(tuning: Tuning, parameters: Sequence[torch.nn.Parameter], device: str) -> torch.optim.Optimizer:
+    """The tuning's optimiser; the ones of bitsandbytes on a GPU alone."""
+    if tuning.optimiser == "adamw" or device != "cuda":
+        return torch.optim.AdamW(parameters, lr=1e-4)
+    from bitsandbytes import optim
+
+    found: torch.optim.Optimizer = (
+        optim.PagedAdamW32bit(parameters, lr=1e-4)
+        if tuning.optimiser == "paged_adamw_32bit"
+        else optim.AdamW8bit(parameters, lr=1e-4)
+    )
+    return found
+
+
 class Trained:
     """A base in one precision, its adapter, and AdamW on the adapter alone."""
 
@@ -124,8 +145,10 @@ class Trained:
             base.gradient_checkpointing_enable({"use_reentrant": False})
             base.enable_input_require_grads()
         set_seed(config.seed)
+        if precision == "nf4" and tuning.upcast:
+            base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
         self.model: Any = get_peft_model(base, lora(tuning, base)).train()
-        self.optimiser = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=1e-4)
+        self.optimiser = _optimiser(tuning, [p for p in self.model.parameters() if p.requires_grad], self.device)
 
     def batch(self, tokens: int, rows: int, *, seed: int) -> torch.Tensor:
         """Random ids. (rows, tokens / rows)"""

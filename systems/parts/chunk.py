@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from bench.core.digest import digest
 from bench.core.files import read_jsonl, write_jsonl
 from bench.core.store import Store
 from bench.core.system import Chunking, Embedder
-from bench.core.vocabulary import Passage
+from bench.core.vocabulary import JSON, Passage
 from bench.core.window import counter
+
+Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -36,16 +43,17 @@ class Chunks:
 def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store, embedder: Embedder) -> Chunks:
     """The corpus cut by `chunking`, or whole passages without it. Tokens are those of the embedder."""
     tokens = chunking is not None and chunking.unit == "tokens"
+    semantic = chunking is not None and chunking.by == "semantic"
     recipe = {
         "kind": "chunks",
         "version": 2,
         "corpus": digest([[p.id, p.title, p.text] for p in corpus]),
-        "chunking": chunking.model_dump() if chunking else None,
-        **({"tokens_of": [embedder.digest or embedder.name, embedder.revision]} if tokens else {}),
+        "chunking": _told(chunking) if chunking else None,
+        **({"tokens_of": [embedder.digest or embedder.name, embedder.revision]} if tokens or semantic else {}),
     }
 
     def make(folder: Path) -> dict[str, int]:
-        rows = cut(corpus, chunking, _counter(embedder) if tokens else len)
+        rows = cut(corpus, chunking, _counter(embedder) if tokens else len, _encoder(embedder) if semantic else None)
         write_jsonl(folder / "chunks.jsonl", rows)
         return {"chunks": len(rows)}
 
@@ -63,20 +71,99 @@ def _counter(embedder: Embedder) -> Callable[[str], int]:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
 
-def cut(corpus: Sequence[Passage], chunking: Chunking | None, length: Callable[[str], int] = len) -> list[Chunk]:
-    """The chunks of a corpus, in order, no longer than `chunking` says by `length`."""
+def _told(chunking: Chunking) -> dict[str, JSON]:
+    """A chunking in a recipe: what an older ragtune did not have is left out where it is as it was."""
+    told = chunking.model_dump()
+    return {key: value for key, value in told.items() if (key, value) not in (("by", "length"), ("contextual", False))}
+
+
+def _encoder(embedder: Embedder) -> Encode:
+    """Unit vectors of texts, by the embedder, on the processor."""
+    from systems.parts import embed
+
+    return embed.load(embedder, device="cpu").passages
+
+
+def cut(
+    corpus: Sequence[Passage],
+    chunking: Chunking | None,
+    length: Callable[[str], int] = len,
+    encode: Encode | None = None,
+) -> list[Chunk]:
+    """The chunks of a corpus, in order, no longer than `chunking` says by `length`. `encode` is for semantic cuts."""
     if chunking is None:
         return [Chunk(p.id, p.id, p.title, p.text) for p in corpus]
     from langchain_text_splitters import RecursiveCharacterTextSplitter
 
+    sentences: dict[str, Any] = {"separators": [SENTENCE.pattern, r"\s+", ""], "is_separator_regex": True}
     cutter = RecursiveCharacterTextSplitter(
-        chunk_size=chunking.size, chunk_overlap=chunking.overlap, length_function=length, add_start_index=True
+        chunk_size=chunking.size,
+        chunk_overlap=chunking.overlap,
+        length_function=length,
+        add_start_index=True,
+        **(sentences if chunking.by in ("sentences", "semantic") else {}),
     )
-    return [
-        Chunk(f"{p.id}#{n}", p.id, p.title, d.page_content, _known(d.metadata["start_index"]))
-        for p in corpus
-        for n, d in enumerate(cutter.create_documents([p.text]))
-    ]
+    parted = [list(_parts(p.text, chunking.by)) for p in corpus]
+    if chunking.by == "semantic" and encode is not None:
+        parted = _by_meaning(parted, encode)
+    rows = []
+    for p, parts in zip(corpus, parted, strict=True):
+        number = 0
+        for start, text, path in parts:
+            title = " > ".join(filter(None, (p.title, *path))) if chunking.contextual else p.title
+            for d in cutter.create_documents([text]):
+                within = _known(d.metadata["start_index"])
+                rows.append(
+                    Chunk(f"{p.id}#{number}", p.id, title, d.page_content, None if within is None else start + within)
+                )
+                number += 1
+    return rows
+
+
+Part = tuple[int, str, tuple[str, ...]]  # where a part of a passage begins, its text, the headings above it
+SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n{2,}")
+HEADING = re.compile(r"^(#{1,6})[ \t]+(.+?)[ \t#]*$", re.M)
+FARTHEST = 95  # percentile of distances between neighbouring sentences from which they are parted
+
+
+def _parts(text: str, by: str) -> Iterator[Part]:
+    """The parts of a passage that no chunk crosses: sections under headings, sentences, or the whole."""
+    if by == "semantic":
+        starts = [0, *(m.end() for m in SENTENCE.finditer(text))]
+        yield from (
+            (a, text[a:b], ()) for a, b in zip(starts, [*starts[1:], len(text)], strict=True) if text[a:b].strip()
+        )
+        return
+    found = list(HEADING.finditer(text)) if by == "headings" else []
+    if not found or found[0].start() > 0:
+        yield 0, text[: found[0].start()] if found else text, ()
+    path: list[tuple[int, str]] = []
+    ends = [*(m.start() for m in found[1:]), len(text)][: len(found)]
+    for heading, after in zip(found, ends, strict=True):
+        depth = len(heading[1])
+        path = [*((d, name) for d, name in path if d < depth), (depth, heading[2])]
+        yield heading.start(), text[heading.start() : after], tuple(name for _, name in path)
+
+
+def _by_meaning(parted: Sequence[Sequence[Part]], encode: Encode) -> list[list[Part]]:
+    """Neighbouring sentences joined, but where they are farther apart than FARTHEST per cent of all neighbours."""
+    rows = encode([text for parts in parted for _, text, _ in parts])
+    ends = np.cumsum([len(parts) for parts in parted])
+    each = [rows[end - len(parts) : end] for parts, end in zip(parted, ends, strict=True)]
+    gaps = [1 - (vectors[1:] * vectors[:-1]).sum(axis=1) for vectors in each]
+    every = np.concatenate(gaps) if gaps else np.zeros(0)
+    limit = float(np.percentile(every, FARTHEST)) if every.size else 0.0
+    joined: list[list[Part]] = []
+    for parts, apart in zip(parted, gaps, strict=True):
+        merged: list[Part] = list(parts[:1])
+        for (start, text, _), gap in zip(parts[1:], apart, strict=True):
+            first, before, path = merged[-1]
+            if gap > limit:
+                merged.append((start, text, path))
+            else:
+                merged[-1] = (first, before + text, path)
+        joined.append(merged)
+    return joined
 
 
 def _known(start: int) -> int | None:

@@ -123,7 +123,11 @@ class Endpoint:
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def reply(
-        self, question: Question, passages: Sequence[tuple[str, str]] | None, hits: tuple[Hit, ...] | None
+        self,
+        question: Question,
+        passages: Sequence[tuple[str, str]] | None,
+        hits: tuple[Hit, ...] | None,
+        shots: Sequence[prompts.Shot] = (),
     ) -> Answer:
         """The answer to one streamed request. Where a server is busy it is asked again, as long after as it says; a
         request that fails is a question that failed."""
@@ -133,7 +137,7 @@ class Endpoint:
             "max_tokens": self.max_new_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
-            "messages": prompts.messages(self.prompt, question, passages),
+            "messages": prompts.messages(self.prompt, question, passages, shots),
         }
         attempts = Retrying(
             stop=stop_after_attempt(ATTEMPTS),

@@ -32,8 +32,25 @@ class Fitted:
     truncated: bool
 
 
-def messages(prompt: Prompt, question: Question, passages: Sequence[tuple[str, str]] | None) -> list[Message]:
-    """The conversation up to the answer. `passages` are (title, text); None asks without any."""
+Shot = tuple[Question, str]  # a question, and how it was answered
+
+
+def messages(
+    prompt: Prompt, question: Question, passages: Sequence[tuple[str, str]] | None, shots: Sequence[Shot] = ()
+) -> list[Message]:
+    """The conversation up to the answer. `passages` are (title, text); None asks without any. `shots` stand before the
+    question, as turns that were answered."""
+    before = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    for asked, answer in shots:
+        before += [
+            {"role": "user", "content": _asked(prompt, asked, None)},
+            {"role": "assistant", "content": answer},
+        ]
+    return [*before, {"role": "user", "content": _asked(prompt, question, passages)}]
+
+
+def _asked(prompt: Prompt, question: Question, passages: Sequence[tuple[str, str]] | None) -> str:
+    """What the user's turn says."""
     if passages is None:
         text = prompt.closed_book.replace("{question}", question.text)
     else:
@@ -45,8 +62,7 @@ def messages(prompt: Prompt, question: Question, passages: Sequence[tuple[str, s
         text = before.replace("{question}", question.text) + shown + after.replace("{question}", question.text)
     if question.choices:
         text += prompt.choices.replace("{choices}", ", ".join(question.choices))
-    start = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    return [*start, {"role": "user", "content": text}]
+    return text
 
 
 _CONTROL = re.compile(r"<[^<>\s]+>|\[[A-Z_/]+\]")  # how tokens that steer a model are written, such as <tool_call>
@@ -96,7 +112,10 @@ def encode(tokenizer: Any, conversation: Sequence[Message]) -> list[int]:
         ids = tokenizer.apply_chat_template(_as_told(tokenizer, conversation), add_generation_prompt=True, **_PLAIN)
         return list(ids)
     texts = [as_text(tokenizer, m["content"]) for m in conversation]
-    return list(tokenizer.encode("\n\n".join(texts) + "\nAnswer:"))
+    turns = [
+        f"\nAnswer: {t}" if m["role"] == "assistant" else f"\n\n{t}" for m, t in zip(conversation, texts, strict=True)
+    ]
+    return list(tokenizer.encode("".join(turns).removeprefix("\n\n") + "\nAnswer:"))
 
 
 def as_text(tokenizer: Any, text: str) -> str:
@@ -153,13 +172,23 @@ def encode_answer(tokenizer: Any, conversation: Sequence[Message], answer: str) 
 
 
 def fit(
-    tokenizer: Any, prompt: Prompt, question: Question, passages: Sequence[tuple[str, str]] | None, *, window: int
+    tokenizer: Any,
+    prompt: Prompt,
+    question: Question,
+    passages: Sequence[tuple[str, str]] | None,
+    *,
+    window: int,
+    shots: Sequence[Shot] = (),
 ) -> Fitted:
-    """The prompt in at most `window` tokens, dropping passages from the last. Raises TooLong."""
+    """The prompt in at most `window` tokens, dropping shots from the first, or passages from the last. Raises TooLong."""
+    for first in range(len(shots)):
+        ids = encode(tokenizer, messages(prompt, question, passages, shots[first:]))
+        if len(ids) <= window:
+            return Fitted(ids, 0, truncated=first > 0)
     count = len(passages) if passages is not None else 0
     for shown in range(count, -1, -1):
         part = passages[:shown] if passages is not None else None
         ids = encode(tokenizer, messages(prompt, question, part))
         if len(ids) <= window:
-            return Fitted(ids, shown, truncated=shown < count)
+            return Fitted(ids, shown, truncated=shown < count or bool(shots))
     raise TooLong(f"the question takes {len(ids)} tokens and the context window leaves {window}")

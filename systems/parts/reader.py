@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bench.core.store import Store
-from bench.core.system import Embedder, Position, Raft, Retrieval, SystemConfig, TunedConfig
+from bench.core.system import Embedder, Position, Prompt, Raft, Retrieval, SystemConfig, TunedConfig
 from bench.core.vocabulary import Answer, Example, Hit, Material, Passage, Question
-from systems.parts import endpoint, lm, prompt, retrieve, train
+from systems.parts import endpoint, lm, prompt, retrieve, rewrite, train
 
 
 class Source(Protocol):
@@ -70,6 +70,7 @@ class Gold:
 
 
 Answerer = lm.LM | endpoint.Endpoint
+Shots = Callable[[Sequence[Question]], Sequence[Sequence[prompt.Shot]]]  # the pairs that stand before each question
 
 
 @dataclass
@@ -82,18 +83,43 @@ class Reader:
     learned: tuple[Example, ...] | None  # the training pairs that the model depends on, if it does
     model: Answerer
     source: Source | None
+    make_shots: Callable[[Material], Shots] | None = None
+    shots: Shots | None = None
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """One answer a question, in order."""
-        found = self.source.passages(questions) if self.source else [None] * len(questions)
+        found = self._found(questions) if self.source else [None] * len(questions)
+        given = self.shots(questions) if self.shots else [()] * len(questions)
         titles = [[(h.title, h.text) for h in hits] if hits is not None else None for hits in found]
         shown = [tuple(hits) if hits is not None else None for hits in found]
         if isinstance(self.model, endpoint.Endpoint):
             with ThreadPoolExecutor(self.config.generation.batch_size) as pool:  # so many requests at once
-                return list(pool.map(self.model.reply, questions, titles, shown))
-        fitted = [self._fit(q, t) for q, t in zip(questions, titles, strict=True)]
+                return list(pool.map(self.model.reply, questions, titles, shown, given))
+        fitted = [self._fit(q, t, s) for q, t, s in zip(questions, titles, given, strict=True)]
         said = iter(self._completed([f.ids for f in fitted if isinstance(f, prompt.Fitted)]))
         return [self._answer(f, hits, said) for f, hits in zip(fitted, shown, strict=True)]
+
+    def _found(self, questions: Sequence[Question]) -> list[list[Hit]]:
+        """The passages of each question, looked up by what the model makes of it where that is asked for."""
+        assert self.source is not None
+        retrieval: Retrieval | None = getattr(self.config, "retrieval", None)
+        if retrieval is None or retrieval.rewrite == "none" or not isinstance(self.source, Retrieved):
+            return self.source.passages(questions)
+        texts = [q.text for q in questions]
+        said = self._say([rewrite.request(retrieval.rewrite, text) for text in texts])
+        asked = [rewrite.queries(retrieval.rewrite, text, answer) for text, answer in zip(texts, said, strict=True)]
+        return rewrite.search(self.source.retriever.search, asked, k=retrieval.k, rrf_k=retrieval.rrf_k)
+
+    def _say(self, texts: Sequence[str]) -> list[str]:
+        """What the model says to each text, as it stands."""
+        bare = Prompt(system="", closed_book="{question}")
+        asked = [Question(str(n), text) for n, text in enumerate(texts)]
+        if isinstance(self.model, endpoint.Endpoint):
+            plain = replace(self.model, prompt=bare)
+            return [plain.reply(question, None, None).text for question in asked]
+        window, tokenizer = self.model.window, self.model.tokenizer
+        fitted = [prompt.fit(tokenizer, bare, question, None, window=window) for question in asked]
+        return [text for text, _ in self._completed([f.ids for f in fitted])]
 
     def _completed(self, prompts: Sequence[Sequence[int]]) -> list[tuple[str, int]]:
         """(text, completion tokens) of each prompt, in order.
@@ -110,10 +136,13 @@ class Reader:
             said |= zip(batch, self.model.complete([prompts[n] for n in batch]), strict=True)
         return [said[n] for n in range(len(prompts))]
 
-    def _fit(self, question: Question, passages: Sequence[tuple[str, str]] | None) -> prompt.Fitted | prompt.TooLong:
+    def _fit(
+        self, question: Question, passages: Sequence[tuple[str, str]] | None, shots: Sequence[prompt.Shot]
+    ) -> prompt.Fitted | prompt.TooLong:
         assert isinstance(self.model, lm.LM)
+        window, tokenizer = self.model.window, self.model.tokenizer
         try:
-            return prompt.fit(self.model.tokenizer, self.config.prompt, question, passages, window=self.model.window)
+            return prompt.fit(tokenizer, self.config.prompt, question, passages, window=window, shots=shots)
         except prompt.TooLong as e:
             return e
 
@@ -130,6 +159,8 @@ class Reader:
             self.model, self.learned = self.make_model(material), material.train
         if self.make_source:
             self.source = self.make_source(material)
+        if self.make_shots:
+            self.shots = self.make_shots(material)
 
     def index_recall(self, questions: Sequence[Question]) -> list[float] | None:
         """Share of the exact top-k that the index found, a question each; None without an index."""
@@ -143,10 +174,12 @@ def reader(
     model: Callable[[Material], Answerer],
     source: Callable[[Material], Source] | None = None,
     learns: bool = False,
+    shots: Callable[[Material], Shots] | None = None,
 ) -> Reader:
     """Build both halves on the first material. Indexes come first: memory is freed before a model is loaded."""
     first = source(material) if source else None
-    return Reader(config, model, source, material.train if learns else None, model(material), first)
+    seen = shots(material) if shots else None
+    return Reader(config, model, source, material.train if learns else None, model(material), first, shots, seen)
 
 
 def base(config: SystemConfig) -> Callable[[Material], Answerer]:
@@ -197,11 +230,11 @@ def searched(
 
     def make(material: Material) -> Source:
         if distractors is None:
-            return Retrieved(retrieve.retriever(material.corpus, embedder, retrieval, store, device=device))
+            return Retrieved(retrieve.retriever(material, embedder, retrieval, store, device=device))
         known = {p.id: p for p in material.corpus}
         if not distractors:
             return Gold(known, lambda texts, _: [[] for _ in texts], 0, position, gold)
-        found = retrieve.retriever(material.corpus, embedder, retrieval, store, device=device)
+        found = retrieve.retriever(material, embedder, retrieval, store, device=device)
         return Gold(known, found.search, distractors, position, gold)
 
     return make

@@ -14,7 +14,7 @@ import numpy as np
 from bench.core import hub
 from bench.core.store import Store
 from bench.core.system import Embedder, Position, Reranker, Retrieval
-from bench.core.vocabulary import Hit, Passage, Question
+from bench.core.vocabulary import Hit, Material, Passage, Question
 from systems.parts import chunk, embed, index
 from systems.parts.bm25 import BM25, bm25
 from systems.parts.faiss_index import exact_recall
@@ -149,11 +149,13 @@ def among(
     return rest[:before] + gold + rest[before:]
 
 
-def retriever(
-    corpus: Sequence[Passage], embedder: Embedder, retrieval: Retrieval, store: Store, *, device: str
-) -> Retriever:
-    """Chunks, embeddings and indexes from the store, or built into it."""
-    rows = chunk.chunks(corpus, retrieval.cut, store, embedder)
+def retriever(material: Material, embedder: Embedder, retrieval: Retrieval, store: Store, *, device: str) -> Retriever:
+    """Chunks, embeddings and indexes of the corpus from the store, or built into it; the tuned embedder as well."""
+    rows = chunk.chunks(material.corpus, retrieval.cut, store, embedder)
+    if retrieval.mode != "bm25" and embedder.tuned is not None:
+        from systems.parts import tuned_embedder  # a trainer, which nobody else needs
+
+        embedder = tuned_embedder.tuned(embedder, material, store, device=device)
     encoder = dense = vectors = None
     if retrieval.mode != "bm25":
         encoder = embed.load(embedder, device=device)

@@ -218,7 +218,7 @@ def encoded(
     raft = recipe.raft
     if raft is not None and raft.embedder is not None and raft.retrieval is not None:
         device = lm.device_of(recipe.model.device)
-        found = retrieve.retriever(material.corpus, raft.embedder, raft.retrieval, store, device=device)
+        found = retrieve.retriever(material, raft.embedder, raft.retrieval, store, device=device)
         context = examples.distractors(
             found.search,
             material.corpus,

@@ -25,9 +25,13 @@ from tests.conftest import EMBEDDER, MINI, ROOT, raw_spec
 TASK = native.read_folder(MINI)
 SYSTEMS: list[dict[str, Any]] = [
     {"name": "closed_book", "kind": "closed_book"},
+    {"name": "few-shot", "kind": "few_shot"},
+    {"name": "few-shot-nearest", "kind": "few_shot", "shots": 2, "choose": "nearest"},
     {"name": "oracle", "kind": "oracle"},
     {"name": "oracle-of-3", "kind": "oracle", "distractors": 2},
     {"name": "rag", "kind": "rag"},
+    {"name": "rag-hyde", "kind": "rag", "retrieval": {"rewrite": "hyde"}},
+    {"name": "rag-multi-query", "kind": "rag", "retrieval": {"rewrite": "multi_query"}},
     {"name": "rag-nf4", "kind": "rag", "precision": "nf4", "retrieval": {"index": "faiss_ivf", "mode": "fused"}},
     {"name": "lora", "kind": "lora"},
     {"name": "qlora", "kind": "qlora"},
@@ -46,7 +50,7 @@ SYSTEMS: list[dict[str, Any]] = [
     {"name": "echo", "kind": "tests.kinds.echo"},
 ]
 GIVEN = {"oracle", "oracle-of-3", "reader-qlora"}  # are shown the gold passages
-LEARNS = {s["name"] for s in SYSTEMS} - {"closed_book", "oracle", "oracle-of-3", "rag", "rag-nf4", "echo"}
+LEARNS = {s["name"] for s in SYSTEMS if s["kind"] in ("lora", "qlora", "full", "raft", "hybrid")}
 SHOWS = {s["name"] for s in SYSTEMS if "rag" in s["name"] or "raft" in s["name"] or "hybrid" in s["name"]} | GIVEN
 TUNING = {"rank": 4, "alpha": 8, "epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from transformers import AutoTokenizer
 
 from bench.core.store import Store
-from bench.core.system import Chunking, Embedder, Prompt, Retrieval
+from bench.core.system import Chunking, Embedder, EmbedderTuning, Prompt, Retrieval
 from bench.core.vocabulary import Example, Hit, Passage, Question
 from bench.data.formats import native
-from systems.parts import chunk, embed, endpoint, examples, index, prompt, retrieve
+from systems import few_shot
+from systems.parts import chunk, embed, endpoint, examples, index, prompt, retrieve, rewrite, shots, tuned_embedder
 from systems.parts.faiss_index import exact_recall
 from tests.conftest import EMBEDDER, MICRO, MINI, ROOT
 
@@ -140,7 +142,7 @@ def test_fusion_by_hand() -> None:
 @pytest.mark.parametrize("mode", ["dense", "bm25", "fused"])
 def test_every_mode_finds_the_page(tmp_path: Path, mode: str) -> None:
     found = retrieve.retriever(
-        TASK.corpus,
+        TASK.material,
         Embedder(name=str(EMBEDDER)),
         Retrieval.model_validate({"mode": mode}),
         Store(tmp_path),
@@ -161,7 +163,9 @@ def test_a_second_look_up_finds_what_the_first_page_names(tmp_path: Path) -> Non
 
     def recall(hops: int) -> float:
         retrieval = Retrieval(hops=hops)
-        found = retrieve.retriever(task.corpus, Embedder(name=str(EMBEDDER)), retrieval, Store(tmp_path), device="cpu")
+        found = retrieve.retriever(
+            task.material, Embedder(name=str(EMBEDDER)), retrieval, Store(tmp_path), device="cpu"
+        )
         hits = found.search([e.question.text for e in asked])
         assert all(len({h.chunk_id for h in row}) == 4 for row in hits)
         return sum(
@@ -194,12 +198,12 @@ def test_reranker_reorders(tmp_path: Path, tiny_cross_encoder: Path) -> None:
     retrieval = Retrieval.model_validate(
         {"mode": "bm25", "k": 4, "reranker": {"name": str(tiny_cross_encoder), "candidates": 8}}
     )
-    found = retrieve.retriever(TASK.corpus, Embedder(name=str(EMBEDDER)), retrieval, Store(tmp_path), device="cpu")
+    found = retrieve.retriever(TASK.material, Embedder(name=str(EMBEDDER)), retrieval, Store(tmp_path), device="cpu")
     (hits,) = found.search([TASK.test[0].question.text])
     scores = [h.score for h in hits]
     assert len(hits) == 4 and scores == sorted(scores, reverse=True)
     plain = retrieve.retriever(
-        TASK.corpus,
+        TASK.material,
         Embedder(name=str(EMBEDDER)),
         retrieval.model_copy(update={"reranker": None, "k": 8}),
         Store(tmp_path),
@@ -263,3 +267,110 @@ def test_an_embedder_reads_no_special_token_in_a_text() -> None:
     assert (rows[0] == rows[1]).all() and (rows[2] == rows[3]).all()
     ids = [encoder.model.tokenizer.encode(prompt.as_text(encoder.model.tokenizer, text)).ids for text in written]
     assert encoder.model.tokenizer.token_to_id("<user>") not in ids[0]
+
+
+TALK = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Q1"},
+    {"role": "assistant", "content": "A1"},
+    {"role": "user", "content": "Q2"},
+]
+
+
+def test_shots_are_turns_that_were_answered() -> None:
+    known = AutoTokenizer.from_pretrained(MICRO)
+    asked = prompt.messages(
+        Prompt(system="Be brief.", closed_book="{question}"), Question("q", "Q2"), None, [(Question("p", "Q1"), "A1")]
+    )
+    assert asked == TALK
+    assert known.decode(prompt.encode(known, asked)).count("<assistant>") == 2
+    known.chat_template = None  # as of a model that was not tuned on talks
+    assert known.decode(prompt.encode(known, asked)).replace(" ", "") == "Bebrief.\n\nQ1\nAnswer:A1\n\nQ2\nAnswer:"
+
+
+def test_shots_give_way_to_the_window() -> None:
+    known = AutoTokenizer.from_pretrained(MICRO)
+    shots = [(Question(f"p{n}", "the pump of the hall"), "14 rpm") for n in range(20)]
+    whole = prompt.fit(known, Prompt(), Question("q", "the pump?"), None, window=1000, shots=shots)
+    short = prompt.fit(known, Prompt(), Question("q", "the pump?"), None, window=100, shots=shots)
+    assert not whole.truncated and short.truncated and len(short.ids) <= 100 < len(whole.ids)
+    assert whole.ids[-20:] == short.ids[-20:]
+
+
+def test_the_nearest_shots_stand_beside_the_question() -> None:
+    task = native.read_folder(MINI)
+    config = few_shot.Config(model={"name": "m"}, shots=3, choose="nearest", embedder={"name": str(EMBEDDER)})  # type: ignore[arg-type]
+    chosen = shots.chooser(config)(task.material)([task.train[5].question, task.train[9].question])
+    assert [len(row) for row in chosen] == [3, 3]
+    assert [row[-1][0] for row in chosen] == [task.train[5].question, task.train[9].question]
+    same = shots.chooser(config.model_copy(update={"choose": "random"}))(task.material)(list(task.test[:2]))  # type: ignore[arg-type]
+    assert same[0] == same[1] and len(same[0]) == 3
+
+
+MANUAL = "Intro.\n\n# Pumps\n\nAll pumps hum.\n\n## Bore\n\nThe bore is 3 mm. It wears.\n\n# Halls\n\nHalls are cold.\n"
+
+
+@pytest.mark.parametrize("by", ["length", "sentences", "headings", "semantic"])
+def test_chunks_stand_where_they_say(tmp_path: Path, by: str) -> None:
+    corpus = [Passage("m", MANUAL, "Manual"), Passage("p", "One pump. Two pumps! Three? Yes.", "Note")]
+    cutting = Chunking(by=by, size=60, overlap=0, contextual=True)  # type: ignore[arg-type]
+    rows = chunk.chunks(corpus, cutting, Store(tmp_path), Embedder(name=str(EMBEDDER))).rows
+    texts = {p.id: p.text for p in corpus}
+    assert all(c.start is not None and texts[c.passage_id][c.start :].startswith(c.text) for c in rows)
+    assert {w for c in rows for w in c.text.split()} == {w for p in corpus for w in p.text.split()}
+    assert len({c.id for c in rows}) == len(rows) and max(len(c.text) for c in rows) <= 60
+    titles = {c.text.split("\n")[0]: c.title for c in rows if c.passage_id == "m"}
+    if by == "headings":
+        assert titles["## Bore"] == "Manual > Pumps > Bore" and titles["# Halls"] == "Manual > Halls"
+        assert titles["Intro."] == "Manual"
+    else:
+        assert set(titles.values()) == {"Manual"}
+
+
+def test_cuts_by_meaning_are_where_neighbours_are_far_apart() -> None:
+    sides = {"red": (1.0, 0.0), "blu": (0.0, 1.0)}
+
+    def encode(texts: Any) -> Any:
+        return np.array([sides[text.strip()[:3]] for text in texts], dtype=np.float32)
+
+    text = "red one. red two. blue three. blue four. blue five."
+    rows = chunk.cut([Passage("p", text)], Chunking(by="semantic", size=500, overlap=0), encode=encode)
+    assert [c.text for c in rows] == ["red one. red two.", "blue three. blue four. blue five."]
+
+
+def test_queries_that_the_model_writes() -> None:
+    assert rewrite.queries("hyde", "which bore?", "The bore is 3 mm.") == ["which bore? The bore is 3 mm."]
+    written = "1. what bore\n- the bore of it\n\nwhat bore\nhow wide\nand more"
+    assert rewrite.queries("multi_query", "which bore?", written) == [
+        "which bore?",
+        "what bore",
+        "the bore of it",
+        "how wide",
+    ]
+    hits = {text: [Hit(f"{text}{n}", text, "t", 1.0 / n) for n in (1, 2)] for text in "ab"}
+    hits["b"][0] = replace(hits["a"][1], score=0.9)  # the second of one is the first of the other
+    (found,) = rewrite.search(lambda texts: [hits[t] for t in texts], [["a", "b"]], k=2, rrf_k=60)
+    assert [h.chunk_id for h in found] == ["a2", "a1"] and found[0].score == pytest.approx(1 / 62 + 1 / 61)
+
+
+def test_an_embedder_is_tuned_on_the_training_questions(tmp_path: Path) -> None:
+    plain, store = Embedder(name=str(EMBEDDER), digest="e"), Store(tmp_path)
+    asks = plain.model_copy(update={"tuned": EmbedderTuning(epochs=3, learning_rate=0.02, batch_size=8)})
+    made = {
+        name: retrieve.retriever(TASK.material, e, Retrieval(), store, device="cpu")
+        for name, e in (("plain", plain), ("tuned", asks))
+    }
+    rows = tuned_embedder.triplets(embed.load(plain, device="cpu"), TASK.material)
+    assert all(row["negative"] != row["positive"] for row in rows)
+    margin = {}
+    for name, r in made.items():
+        assert r.encoder is not None
+        a, b, c = (r.encoder.questions([row[k] for row in rows]) for k in ("anchor", "positive", "negative"))
+        margin[name] = float(((a * b).sum(axis=1) - (a * c).sum(axis=1)).mean())
+    assert margin["tuned"] > margin["plain"] + 0.05  # on what it was tuned on
+    built = [(a.kind, a.hit) for a in store.used]
+    assert built.count(("embedder", False)) == 1 and built.count(("embeddings", False)) == 2
+    changed = replace(TASK.material, corpus=(*TASK.corpus[:-1], replace(TASK.corpus[-1], text="Wholly new.")))
+    before = len(store.used)
+    retrieve.retriever(changed, asks, Retrieval(), store, device="cpu")
+    assert "embedder" not in [a.kind for a in store.used[before:]]  # the questions did not change

@@ -54,8 +54,13 @@ def names() -> list[str]:
 
 
 def library(name: str) -> Library:
-    """The module of an index."""
-    return cast(Library, importlib.import_module(f"{__name__}.{name}"))
+    """The module of an index. Raises ValueError where its package, an extra of ragtune, is not installed."""
+    try:
+        return cast(Library, importlib.import_module(f"{__name__}.{name}"))
+    except ModuleNotFoundError as e:
+        raise ValueError(
+            f"`retrieval.index: {name}` needs the package {e.name}: pip install 'ragtune[{name}]'"
+        ) from None
 
 
 def index(file: Path, digest: str, retrieval: Retrieval, store: Store) -> Index:

@@ -1,0 +1,32 @@
+"""Control: the base model with answered training questions before each question (few-shot, Brown et al. 2005.14165)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from bench.core.store import Store
+from bench.core.system import Embedder, Family, PositiveInt, System, SystemConfig
+from bench.core.vocabulary import Material
+
+FAMILY: Family = "control"
+SUMMARY = "shown answered training questions"
+
+
+class Config(SystemConfig):
+    """What it is shown."""
+
+    shots: PositiveInt = Field(4, description="Number of training questions shown with their answers.")
+    choose: Literal["random", "nearest"] = Field(
+        "random", description="The same ones for every question, drawn by the seed; or the nearest by the embedder."
+    )
+    embedder: Embedder = Embedder()
+
+
+def build(config: Config, material: Material, store: Store) -> System:
+    """The base model, asked after its shots. Raises ValueError without a training question that has an answer."""
+    from systems.parts import reader, shots
+
+    chosen = shots.chooser(config)
+    return reader.reader(config, material, model=reader.base(config), shots=chosen)

@@ -1,0 +1,114 @@
+"""An embedder tuned on the training questions, as an artefact: MultipleNegativesRankingLoss with mined hard negatives.
+
+After the training guide of sentence-transformers. In a batch each question's gold passage is told from the others' and
+from the best passage that is not gold (Karpukhin et al. 2004.04906).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+
+from bench.core import meters
+from bench.core.digest import digest
+from bench.core.store import Store
+from bench.core.system import Embedder
+from bench.core.vocabulary import JSON, Material
+from bench.core.window import titled
+from datasets import Dataset  # type: ignore[attr-defined]  # mypy finds our data folder of that name
+from systems.parts import embed
+
+_learned: dict[tuple[str, str, str], Embedder] = {}  # of this process: a corpus that changes trains nothing anew
+
+
+def tuned(embedder: Embedder, material: Material, store: Store, *, device: str) -> Embedder:
+    """The embedder as it is searched with: itself, or the tuned one in the store, trained there where it is missing.
+
+    It is trained again where the training questions have changed, and not where the corpus has. Raises ValueError
+    without a training question that names a gold passage.
+    """
+    if embedder.tuned is None:
+        return embedder
+    key = (embedder.model_dump_json(), digest(material.train), str(store.root))
+    if key not in _learned:
+        _learned[key] = _built(embedder, material, store, device)
+    return _learned[key]
+
+
+def _built(embedder: Embedder, material: Material, store: Store, device: str) -> Embedder:
+    recipe: dict[str, JSON] = {
+        "kind": "embedder",
+        "version": 1,
+        "base": embedder.digest or embedder.name,
+        "revision": embedder.revision,
+        "prefixes": [embedder.query_prefix, embedder.passage_prefix],
+        "tuning": embedder.tuned.model_dump() if embedder.tuned else None,
+        "train": digest(material.train),
+        "corpus": digest([[p.id, p.title, p.text] for p in material.corpus]),
+        "device": device,
+    }
+    folder, artefact = store.get(recipe, partial(_train, embedder, material, device))
+    found = {"name": str(folder / "model"), "digest": artefact.digest, "revision": None, "tuned": None}
+    return embedder.model_copy(update=found)
+
+
+def _train(embedder: Embedder, material: Material, device: str, folder: Path) -> dict[str, JSON]:
+    """Write the tuned embedder, and return what it took."""
+    assert embedder.tuned is not None
+    encoder = embed.load(embedder, device=device)
+    rows = triplets(encoder, material)
+    if not rows:
+        raise ValueError("no training question names a gold passage: there is nothing to tune the embedder on")
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(folder / "work"),
+        num_train_epochs=embedder.tuned.epochs,
+        per_device_train_batch_size=embedder.tuned.batch_size,
+        learning_rate=embedder.tuned.learning_rate,
+        warmup_steps=embedder.tuned.warmup,
+        seed=0,
+        use_cpu=device == "cpu",
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*pin_memory.*")
+        trainer = SentenceTransformerTrainer(
+            model=encoder.model,
+            args=arguments,
+            train_dataset=Dataset.from_list(rows),
+            loss=MultipleNegativesRankingLoss(encoder.model),
+        )
+        _, watch = meters.timed(trainer.train)
+    encoder.model.save(str(folder / "model"), create_model_card=False)
+    return {"triplets": len(rows), "train_loop_s": watch.seconds}
+
+
+def triplets(encoder: embed.Encoder, material: Material) -> list[dict[str, str]]:
+    """(question, gold passage, the best passage that is not gold) of each training question and gold passage."""
+    passages = [encoder.config.passage_prefix + titled(p.title, p.text) for p in material.corpus]
+    place = {p.id: n for n, p in enumerate(material.corpus)}
+    asked = [e.question for e in material.train if e.question.gold]
+    close = (
+        encoder.questions([q.text for q in asked])
+        @ encoder.passages([titled(p.title, p.text) for p in material.corpus]).T
+    )
+    rows = []
+    for question, scores in zip(asked, close, strict=True):
+        hard = _hardest(scores, [place[g] for g in question.gold])
+        for gold in question.gold:
+            row = {"anchor": encoder.config.query_prefix + question.text, "positive": passages[place[gold]]}
+            rows.append(row | ({"negative": passages[hard]} if hard is not None else {}))
+    return rows
+
+
+def _hardest(scores: Any, gold: Sequence[int]) -> int | None:
+    """The best of the others; None where all are gold."""
+    return next((int(n) for n in (-scores).argsort(kind="stable") if n not in gold), None)
