@@ -121,13 +121,10 @@ def _optimiser(tuning: Tuning, parameters: Sequence[torch.nn.Parameter], device:
     """The tuning's optimiser; the ones of bitsandbytes on a GPU alone."""
     if tuning.optimiser == "adamw" or device != "cuda":
         return torch.optim.AdamW(parameters, lr=1e-4)
-    from bitsandbytes import optim
+    from bitsandbytes.optim import adamw
 
-    found: torch.optim.Optimizer = (
-        optim.PagedAdamW32bit(parameters, lr=1e-4)
-        if tuning.optimiser == "paged_adamw_32bit"
-        else optim.AdamW8bit(parameters, lr=1e-4)
-    )
+    made: Any = {"paged_adamw_32bit": adamw.PagedAdamW32bit, "adamw_8bit": adamw.AdamW8bit}[tuning.optimiser]
+    found: torch.optim.Optimizer = made(parameters, lr=1e-4)
     return found
 
 

@@ -210,6 +210,7 @@ def test_a_block_that_no_system_uses_is_checked_too(tmp_path: Path) -> None:
 def test_every_builtin_kind_says_what_it_is() -> None:
     assert set(kinds.builtin()) == {
         "closed_book",
+        "few_shot",
         "oracle",
         "rag",
         "lora",
