@@ -30,12 +30,13 @@ def pin(name: str, revision: str | None, *, what: str, key: str) -> str:
 
 
 def local(name: str, revision: str | None) -> Path | None:
-    """The folder of a model: itself, or where the hub's cache has it; None where it is not there yet."""
+    """The folder of a model: itself, or where the hub's cache has it; None where it is not there yet, or is none."""
     if Path(name).is_dir():
         return Path(name)
-    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") if name else None
-    found = cached / "snapshots" / revision if cached and revision else None
-    return found if found and found.is_dir() else None
+    if not revision or not NAME.fullmatch(name):
+        return None
+    found = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "snapshots" / revision
+    return found if found.is_dir() else None
 
 
 def checked(name: str, revision: str | None, *, what: str) -> None:
