@@ -42,6 +42,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def sealed(written: Mapping[str, Any]) -> str:
+    """The digest of all that a file says, but for its own `seal`: a figure that was changed is found."""
+    return digest({key: value for key, value in written.items() if key != "seal"})
+
+
 def digest_of_parts(parts: Iterable[str | Iterable[Any]]) -> str:
     """`digest` of the list of the parts, each a text or a list, without a copy of them all in memory."""
     hashed, comma = hashlib.sha256(b"["), b""

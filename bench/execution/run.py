@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-from bench.core.digest import digest, file_digest
+from bench.core.digest import digest, file_digest, plain, sealed
 from bench.core.errors import UserError
 from bench.core.files import read_json, read_state, sweep, write_json
 from bench.core.gpu import gpus
@@ -259,7 +259,8 @@ def _finish(prepared: Prepared, folder: Path, header: Mapping[str, JSON], *, com
         "cells": results,
         "files": {"records.jsonl": file_digest(folder / "records.jsonl")},
     }
-    write_json(folder / "run.json", {**header, **end})
+    whole = plain({**header, **end})
+    write_json(folder / "run.json", {**whole, "seal": sealed(whole)})
     return Outcome(folder, status, computed, failed)
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import CoreSchema
 
+from bench.core.digest import sealed
 from bench.core.errors import UserError, fitted
 from bench.core.files import read_json
 from bench.core.system import Family, Generation, Model, Prompt, Retrieval, Tuning
@@ -385,6 +386,11 @@ def read_run(folder: Path) -> RunFile:
             where=str(folder),
             remedy="Give a folder that `ragtune run` wrote, such as reports/quickstart.",
         )
-    return fitted(
-        RunFile, path, read_json(path), wrong="no run of this version", remedy="Run the spec again, with `ragtune run`."
-    )
+    raw = read_json(path)
+    if isinstance(raw, dict) and raw.get("seal") and raw["seal"] != sealed(raw):
+        raise UserError(
+            "this is not what the run wrote: the file was changed.",
+            where=str(path),
+            remedy="Remove it, and run the spec again: what its cells hold is gathered anew.",
+        )
+    return fitted(RunFile, path, raw, wrong="no run of this version", remedy="Run the spec again, with `ragtune run`.")

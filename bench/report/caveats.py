@@ -55,6 +55,9 @@ def models(run: RunFile, names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _models(run: RunFile, done: Measured) -> Iterator[str]:
+    random = [name for name in done if run.systems[name].model.shape]
+    if random:
+        yield f"The weights are random ({listed(random)}): scores say nothing, times and memory do."
     if len(found := models(run, done)) > 1:
         each = "; ".join(f"{model}: {', '.join(names)}" for model, names in found.items())
         yield (

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from bench.core.digest import digest
+from bench.core.digest import digest, sealed
 from bench.core.errors import UserError, fitted
 from bench.core.files import packed, read_bytes, read_json, write_json
-from bench.core.vocabulary import JSON
 from bench.execution.run_file import RunFile, read_run
 from bench.metrics.registry import MEASURES
 from bench.scoring import judge_stage
@@ -61,11 +60,6 @@ def score(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Sc
     seal = sealed(written)
     write_json(folder / "scores.json", {**written, "seal": seal})
     return found.model_copy(update={"seal": seal})
-
-
-def sealed(written: Mapping[str, JSON]) -> str:
-    """The digest of all that scores.json says, but for the seal itself."""
-    return digest({key: value for key, value in written.items() if key != "seal"})
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -6,6 +6,9 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from bench.core import files, hub
 from bench.core.digest import tree_digest
 from bench.core.errors import UserError
 from bench.core.files import read_json
+from bench.core.store import Store
 from bench.core.system import Model
 from bench.core.yaml_text import composed
 from bench.data.formats import beir, native
@@ -205,6 +209,56 @@ def test_a_changed_figure_is_not_published(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="changed after they were computed"):
         report(folder)
     assert score(folder) == before and report(folder).exists()
+
+
+def test_a_changed_figure_of_a_run_is_not_believed(tmp_path: Path) -> None:
+    spec = parse(raw_spec())
+    folder = run(spec, out=tmp_path / "r", store=tmp_path / "s").folder
+    raw = read_json(folder / "run.json")
+    next(iter(raw["cells"].values()))["memory"]["peak_rss_growth_bytes"] += 1
+    (folder / "run.json").write_text(json.dumps(raw))
+    for use in (score, snapshot.of_run):
+        with pytest.raises(UserError, match=r"not what the run wrote: the file was changed.*run the spec again"):
+            use(folder)
+    (folder / "run.json").unlink()
+    assert run(spec, out=tmp_path / "r", store=tmp_path / "s").computed == 0 and score(folder)
+
+
+def test_a_million_lines_are_never_held_at_once(tmp_path: Path) -> None:
+    """A file is read a line at a time: what is held while it is read does not grow with it."""
+    path = tmp_path / "test.jsonl"
+    with path.open("w") as file:
+        file.writelines(json.dumps({"id": n, "question": "q" * 200}) + "\n" for n in range(50_000))
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in files.read_jsonl(path))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 50_000 and peak < 1e6 < path.stat().st_size
+
+
+def test_a_store_that_can_only_be_read_is_used(tmp_path: Path) -> None:
+    """And what a process that is gone left half made in one is swept away by the next that writes there."""
+    store = Store(tmp_path / "s")
+    recipe = {"kind": "thing", "version": 1}
+    folder, _ = store.get(recipe, lambda folder: (folder / "a").write_text("x") and {})
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
+    part = files.part_of(folder.with_name("other"))
+    left = part.with_name(part.name.replace(f".{os.getpid()}.", f".{gone.stdout.strip()}."))
+    left.mkdir()
+    for path in (folder, folder.parent, tmp_path / "s"):
+        path.chmod(0o555)
+    try:
+        found, artefact = Store(tmp_path / "s").get(recipe, lambda _: pytest.fail("built again"))
+        assert found == folder and artefact.hit and not list(folder.parent.glob("*.lock.new"))
+    finally:
+        for path in (tmp_path / "s", folder.parent, folder):
+            path.chmod(0o755)
+    Store(tmp_path / "s").get({"kind": "thing", "version": 2}, lambda folder: {})
+    assert not left.exists() and folder.exists()
 
 
 def test_records_that_were_cut_short_are_not_scored(tmp_path: Path) -> None:

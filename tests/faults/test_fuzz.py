@@ -1,5 +1,5 @@
 """Whatever is read from outside, changed at random: it is read, or it is the user's mistake in one line; never a
-traceback. What was found once stands in `FOUND`, and is tried in every run of the tests.
+traceback. What was found once stands in tests/golden/fuzz.json, and is tried in every run of the tests.
 """
 
 from __future__ import annotations
@@ -20,16 +20,19 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from bench.core import hub
 from bench.core.errors import UserError
 from bench.core.store import Store
 from bench.data import prepare
 from bench.data.formats import AnySource, native
-from bench.gate import rules, snapshot
+from bench.execution import run_file, run_folder
+from bench.gate import decisions, rules, snapshot
+from bench.scoring import judge_stage
 from bench.spec.load import load
 from bench.verdict.score import read_scores, score
 from systems import predictions
 from systems.parts import endpoint
-from tests.conftest import MINI, raw_spec
+from tests.conftest import MICRO, MINI, raw_spec
 from tests.golden.make import STORED
 
 SOURCE: TypeAdapter[Any] = TypeAdapter(AnySource)
@@ -67,7 +70,8 @@ def baseline() -> Any:
     with tempfile.TemporaryDirectory() as name:
         for file in ("run.json", "records.jsonl"):
             shutil.copy(STORED / file, Path(name) / file)
-        whole = {"schema_version": 1, "accepted": "2026-01-01", **asdict(snapshot.of_run(Path(name)))}
+        RUN[0] = snapshot.of_run(Path(name))
+        whole = {"schema_version": 1, "accepted": "2026-01-01", **asdict(RUN[0])}
         return json.loads(json.dumps(whole))
 
 
@@ -133,8 +137,46 @@ def read_run_records(folder: Path, value: Any) -> None:
 
 
 def read_baseline(folder: Path, value: Any) -> None:
+    """And gate a run with it: what is believed must not crash what it is for."""
     (folder / "b.json").write_text(json.dumps(value))
-    snapshot.read(folder / "b.json")
+    old = snapshot.read(folder / "b.json")
+    decisions.gate(RUN[0], old)
+
+
+def read_beir(folder: Path, value: Any) -> None:
+    (folder / "corpus.jsonl").write_text(
+        json.dumps(value["corpus"] if isinstance(value, dict) and "corpus" in value else value)
+    )
+    (folder / "queries.jsonl").write_text(json.dumps(value.get("query") if isinstance(value, dict) else value))
+    (folder / "qrels").mkdir()
+    score = value.get("score") if isinstance(value, dict) else value
+    rows = ["query-id\tcorpus-id\tscore", f"q\tp\t{score}"]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(rows), errors="surrogatepass")
+    prepare.load(SOURCE.validate_python({"format": "beir", "path": str(folder)}), Store(folder / "s"))
+
+
+def read_verdicts(folder: Path, value: Any) -> None:
+    (folder / "judged.jsonl").write_text(json.dumps(value) + "\n")
+    judge_stage.verdicts(folder)
+
+
+def read_run_json(folder: Path, value: Any) -> None:
+    (folder / "run.json").write_text(json.dumps(value))
+    run_file.read_run(folder)
+
+
+def read_result(folder: Path, value: Any) -> None:
+    """What cannot be read is set aside, and made again: nothing is raised at all."""
+    (folder / "result.json").write_text(json.dumps(value))
+    found = run_folder.result_in(folder)
+    if found is not None and found.get("status") == "done":
+        run_folder.is_done(folder, str(found.get("identity")))
+
+
+def read_model(folder: Path, value: Any) -> None:
+    shutil.copytree(MICRO, folder / "m", ignore=shutil.ignore_patterns("curve.json"))
+    (folder / "m" / "config.json").write_text(json.dumps(value))
+    hub.pin(str(folder / "m"), None, what="base model", key="model.name")
 
 
 def read_event(folder: Path, value: Any) -> None:
@@ -154,6 +196,7 @@ ROW = {
     "spans": [],
     "grades": [],
 }
+RUN = [snapshot.Snapshot("", "", "", {}, {}, "em", {})]  # what baselines are held against
 READERS: dict[str, tuple[Callable[[Path, Any], None], Callable[[], Any]]] = {
     "spec": (read_spec, lambda: raw_spec(systems=[{"name": "a", "kind": "rag"}, {"name": "b", "kind": "lora"}])),
     "rules": (read_rules, lambda: {"rules": [{"metric": "em", "margin": 0.02}, {"metric": "p50_latency_s", "max": 1}]}),
@@ -165,22 +208,16 @@ READERS: dict[str, tuple[Callable[[Path, Any], None], Callable[[], Any]]] = {
     "answers": (read_answers, lambda: {"id": "q", "answer": "x", "latency_s": 0.5, "hits": []}),
     "scores": (read_scores_json, lambda: json.loads((STORED / "scores.json").read_text())),
     "baseline": (read_baseline, baseline),
+    "beir": (read_beir, lambda: {"corpus": {"_id": "p", "text": "x"}, "query": {"_id": "q", "text": "q?"}, "score": 1}),
+    "verdicts": (read_verdicts, lambda: {"cell": "a", "question": "q", "metric": "faithfulness", "value": 0.5}),
+    "run.json": (read_run_json, lambda: json.loads((STORED / "run.json").read_text())),
+    "result.json": (read_result, lambda: next(iter(json.loads((STORED / "run.json").read_text())["cells"].values()))),
+    "model": (read_model, lambda: json.loads((MICRO / "config.json").read_text())),
     "event": (read_event, lambda: {"choices": [{"delta": {"content": "x"}}], "usage": {"prompt_tokens": 1}}),
     "run records": (read_run_records, lambda: json.loads((STORED / "records.jsonl").read_text().splitlines()[0])),
 }
-FOUND = [  # (reader, document) that once raised something else
-    ("spec", raw_spec(systems=[{"name": "a", "kind": "."}])),
-    ("spec", raw_spec(systems=[{"name": "a", "kind": "..b"}])),
-    ("spec", raw_spec(systems=[{"name": "a", "kind": "a..b"}])),
-    ("native", {**ROW, "question": "\ud800"}),
-    ("native", {**ROW, "answers": [float("nan")]}),
-    ("records", {"question": "q?", "answers": ["x"], "context": "\ud800"}),
-    ("squad", {"id": "a", "question": "q?", "answers": [{"text": "x", "answer_start": ""}]}),
-    ("scores", None),
-    ("run records", {}),
-    ("run records", {"cell": "a", "answer": None}),
-    ("event", {"choices": [{"delta": {"content": "\ud800"}}]}),
-]
+SEEDS = Path(__file__).parents[1] / "golden" / "fuzz.json"
+FOUND = [(seed["reader"], seed["document"]) for seed in json.loads(SEEDS.read_text())]
 
 
 def attempt(reader: str, value: Any) -> str:
