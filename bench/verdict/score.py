@@ -117,7 +117,7 @@ def read_scores(folder: Path) -> Scores:
     if not is_current(raw):
         raise UserError("an older ragtune scored this run.", where=str(folder), remedy="Run `ragtune score` on it.")
     found = fitted(Scores, path, raw, wrong="damaged scores", remedy="Run `ragtune score` on it.")
-    if found.seal != sealed(raw):
+    if not found.seal or found.seal != sealed(raw):
         raise UserError(
             "these scores were changed after they were computed.",
             where=str(path),

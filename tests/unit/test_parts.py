@@ -374,3 +374,16 @@ def test_an_embedder_is_tuned_on_the_training_questions(tmp_path: Path) -> None:
     before = len(store.used)
     retrieve.retriever(changed, asks, Retrieval(), store, device="cpu")
     assert "embedder" not in [a.kind for a in store.used[before:]]  # the questions did not change
+
+
+def test_a_table_of_lancedb_beyond_a_few_thousand_has_an_inverted_file(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(5000, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    chosen, recall = index.library("lancedb"), []
+    for nprobe in (1, 200):
+        asked = Retrieval.model_validate({"index": "lancedb", "ivf": {"nlist": 100, "nprobe": nprobe}})
+        folder = tmp_path / str(nprobe)
+        chosen.build(vectors, asked, folder)
+        found = [[n for n, _ in row] for row in chosen.open_folder(folder, vectors, asked).search(vectors[:20], 10)]
+        recall.append(float(np.mean(exact_recall(vectors, vectors[:20], found, 10))))
+    assert recall[0] < recall[1] == 1.0

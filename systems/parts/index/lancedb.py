@@ -10,6 +10,7 @@ from typing import Any
 import lancedb
 import numpy as np
 import pyarrow as pa
+from lancedb.index import IvfFlat
 
 from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
@@ -44,10 +45,9 @@ def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
     """Write the table, and an inverted file over it where it is not small."""
     rows = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1])
     whole = pa.table({"number": pa.array(np.arange(len(vectors))), "vector": rows})
-    table = lancedb.connect(str(folder)).create_table(TABLE, whole)
+    table = lancedb.connect(str(folder)).create_table(TABLE, whole, mode="overwrite")
     if len(vectors) > EXACT:
-        partitions = cells(len(vectors), retrieval.ivf)
-        table.create_index(metric="dot", index_type="IVF_FLAT", num_partitions=partitions)
+        table.create_index("vector", config=IvfFlat("dot", num_partitions=cells(len(vectors), retrieval.ivf)))
 
 
 def open_folder(folder: Path, vectors: Vectors, retrieval: Retrieval) -> Index:
