@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
+from bench.core.digest import file_digest
 from bench.core.errors import UserError, first_error, fitted
 from bench.core.files import read_json, read_jsonl, write_json, write_jsonl
 from bench.core.redact import hide, scrubbed
@@ -78,6 +79,7 @@ def judge_run(folder: Path, *, tell: Tell | None = None) -> JudgeSummary:
         failed=sum(row.error is not None for row in rows),
         **_spent(verdicts, settings),
         calibration=calibrate(settings, connected, cache),
+        judged=file_digest(folder / "judged.jsonl"),
     )
     write_json(folder / "judge.json", judged.model_dump(mode="json"))
     return judged
@@ -251,7 +253,15 @@ def cohen(first: Any, second: Any) -> float | None:
 
 
 def verdicts(folder: Path) -> Verdicts:
-    """What judge and entailment model said of a run; empty where nobody was asked."""
+    """What judge and entailment model said of a run; empty where nobody was asked. Raises UserError for a line that is
+    none, and for verdicts that are not those that the judge gave."""
+    told, path = summary(folder), folder / "judged.jsonl"
+    if told and told.judged and path.exists() and file_digest(path) != told.judged:
+        raise UserError(
+            "these are not the verdicts that the judge gave: the file was changed.",
+            where=str(path),
+            remedy="Run `ragtune judge` again; what the cache holds is not asked a second time.",
+        )
     found: Verdicts = {}
     for path in (folder / name for name in FILES):
         for number, row in read_jsonl(path) if path.exists() else ():

@@ -16,9 +16,11 @@ import pytest
 pytest.importorskip("ragas", reason="the judge extra is not installed")
 
 from bench import parse
+from bench.core.errors import UserError
 from bench.execution.run import run
 from bench.metrics.judge import CLOSE, OPEN, Case, Judge, judge
 from bench.scoring import judge_stage
+from bench.verdict.score import score
 from tests.conftest import raw_spec, scores_json, serving
 
 SHOWN = ("The torque of the Mibek 76 is 14 Nm.",)
@@ -298,6 +300,10 @@ def test_a_gate_asks_a_failing_judge_again(
     folder = tmp_path / "r" / "t"
     strict = (folder / "judged.jsonl").read_text()
     (folder / "judged.jsonl").write_text(strict.replace('"value": 0.0', '"value": 1.0'))
+    with pytest.raises(UserError, match="not the verdicts that the judge gave"):
+        score(folder)
+    told = json.loads((folder / "judge.json").read_text())
+    (folder / "judge.json").write_text(json.dumps({**told, "judged": ""}))  # as an older ragtune left it
     made = CliRunner().invoke(
         app, ["baseline", "accept", str(folder), "--reason", "all was well", "--out", str(tmp_path / "b")]
     )

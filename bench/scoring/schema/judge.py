@@ -32,3 +32,4 @@ class JudgeSummary(Part):
     usd: float | None
     cached: int
     calibration: dict[str, Calibration]
+    judged: str = ""  # sha256 of judged.jsonl, as it was written
