@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,15 @@ ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert")  # causal 
 
 def check(folder: Path, *, what: str, key: str) -> None:
     """Check the folder of a base model, an embedder or a reranker. Raises UserError, whatever is wrong with it."""
-    try:
+    with _damage(folder, what):
         _check(folder, what=what, key=key)
+
+
+@contextlib.contextmanager
+def _damage(folder: Path, what: str) -> Iterator[None]:
+    """What a check stumbles over, as a UserError."""
+    try:
+        yield
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError, OSError) as e:
         raise UserError(
             f"the {what} folder is damaged: {type(e).__name__}: {str(e)[:200]}.",
@@ -34,11 +42,12 @@ def check(folder: Path, *, what: str, key: str) -> None:
 def check_configs(folder: Path, what: str) -> None:
     """Check what the files beside the weights say, such as those of a hub id before its weights are fetched. Raises
     UserError."""
-    _check_inside(folder, what)
-    if (folder / "modules.json").is_file():
-        _check_modules(folder / "modules.json")
-    if (folder / "config.json").is_file():
-        _check_own_code(_object(folder / "config.json"), folder / "config.json", what)
+    with _damage(folder, what):
+        _check_inside(folder, what)
+        if (folder / "modules.json").is_file():
+            _check_modules(folder / "modules.json")
+        if (folder / "config.json").is_file():
+            _check_own_code(_object(folder / "config.json"), folder / "config.json", what)
 
 
 def _check(folder: Path, *, what: str, key: str) -> None:

@@ -43,8 +43,8 @@ def digest(value: Any) -> str:
 
 
 def sealed(written: Mapping[str, Any]) -> str:
-    """The digest of all that a file says, but for its own `seal`: a figure that was changed is found. What is nested too
-    deep has none, for nothing that is written here is."""
+    """The digest of all that a file says, but for its own `seal`: a figure that was changed is found. What is nested
+    too deep has none, for nothing that is written here is."""
     try:
         return digest({key: value for key, value in written.items() if key != "seal"})
     except RecursionError:

@@ -99,12 +99,8 @@ def read_text(path: Path) -> str:
     check_file(path)
     if path.stat().st_size > LARGEST:
         raise UserError(f"the file has more than {LARGEST:,} bytes.", where=_shown(path))
-    return _decoded(path, path)
-
-
-def _decoded(path: Path, file: Path) -> str:
     try:
-        return read_bytes(file).decode("utf-8-sig")
+        return read_bytes(path).decode("utf-8-sig")
     except (UnicodeDecodeError, OSError) as e:
         raise UserError(f"cannot be read as UTF-8 text: {e}.", where=_shown(path)) from None
 
@@ -154,7 +150,7 @@ def read_json(path: Path) -> JSON:
     return parsed(read_text(path), str(path))
 
 
-def read_state(path: Path, check: Callable[[dict[str, Any]], object] = dict) -> dict[str, Any] | None:
+def read_state(path: Path, check: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any] | None:
     """What a stage wrote for a later one; None where it wrote nothing. What cannot be read, or makes `check` raise a
     ValueError, is set aside, and told: it is made again."""
     try:
@@ -163,7 +159,8 @@ def read_state(path: Path, check: Callable[[dict[str, Any]], object] = dict) -> 
             return None
         if not isinstance(found, dict):
             raise UserError("expected a JSON object.", where=str(path))
-        check(found)
+        if check:
+            check(found)
         return found
     except UserError as e:
         set_aside(path, str(e))

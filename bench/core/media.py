@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-_COMMAND = re.compile(r"^(\s*)(::)|(##)(\[)", re.M)  # the runner of GitHub finds `##[` anywhere in a line
+_COMMAND = re.compile(r"^(\s*)::", re.M)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # and their full-width forms
 
 
@@ -16,7 +16,8 @@ def printable(text: str) -> str:
 
 def terminal(text: str) -> str:
     """Text for a terminal or a log of CI: no line of it is a command of the runner."""
-    return _COMMAND.sub(lambda m: f"{m[1] or ''}{m[3] or ''}\u200b{m[2] or m[4]}", printable(text))
+    marked = printable(text).replace("##[", "##\u200b[")  # which the runner of GitHub finds anywhere in a line
+    return _COMMAND.sub("\\1\u200b::", marked)
 
 
 def one_line(text: str) -> str:

@@ -40,7 +40,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     store = Store(Path(job.store))
     meters.listen(throttled(tell))
     if kind.measure is not None:
-        return experiment(kind.measure, config, task, store, job_gpus=job.environment.get("gpus") or ())
+        return experiment(kind.measure, config, task, store, gpus=job.environment.get("gpus") or ())
     first, yardstick_s = None, []
     if config.tuned:
         yardstick_s.append(meters.yardstick())
@@ -98,11 +98,11 @@ def experiment(
     task: Task,
     store: Store,
     *,
-    job_gpus: Sequence[JSON] = (),
+    gpus: Sequence[JSON] = (),
 ) -> dict[str, JSON]:
     """What an experiment found; it answers no questions."""
     # on a GPU its processes meter themselves: what has opened NVML, or runs a thread, must not fork
-    with contextlib.nullcontext() if job_gpus else meters.Memory() as memory:
+    with contextlib.nullcontext() if gpus else meters.Memory() as memory:
         facts, watch = meters.timed(lambda: measure(config, task.material, store))
     if not isinstance(facts, dict):
         raise TypeError(f"`measure` returned {type(facts).__name__}, and must return a dict")

@@ -17,7 +17,7 @@ import selectors
 import signal
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -145,23 +145,26 @@ def _reap(groups: set[int], out: int) -> None:
 
 
 def _end_orphans(groups: Collection[int]) -> None:
-    """Kill what a cell that has ended left behind. The writer of its log ends by itself, when nobody can say more."""
-    for child in psutil.Process().children():
-        with contextlib.suppress(psutil.Error):
-            if child.pid not in groups and child.name() != WRITER:
-                child.kill()
+    """Kill what a cell that has ended left behind."""
+    _kill_each(child for child in psutil.Process().children() if child.pid not in groups)
 
 
 def _end(groups: set[int]) -> None:
-    """Kill every cell and what it started, in whatever session: once a cell is gone, what it leaves is this process's."""
+    """Kill every cell and what it started, in whatever session. What a cell that is gone leaves is this process's, and
+    found in the second round."""
     for _ in range(2):
-        children = psutil.Process().children(recursive=True)
+        started = psutil.Process().children(recursive=True)
         for pid in sorted(groups):
             _kill(pid)
-        for child in children:
-            with contextlib.suppress(psutil.Error):
-                if child.name() != WRITER:
-                    child.kill()
+        _kill_each(started)
+
+
+def _kill_each(processes: Iterable[psutil.Process]) -> None:
+    """Kill all but the writers of logs, which end by themselves when nobody can say more."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            if process.name() != WRITER:
+                process.kill()
 
 
 def _kill(group: int) -> None:

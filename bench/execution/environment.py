@@ -95,6 +95,7 @@ def version(package: str) -> str | None:
 
 def describe(threads: int) -> dict[str, JSON]:
     """Where a run happens, as run.json tells it."""
+    cards = gpus()
     return {
         "python": platform.python_version(),
         "os": platform.platform(),
@@ -105,18 +106,14 @@ def describe(threads: int) -> dict[str, JSON]:
         "threads": threads,
         "memory_bytes": psutil.virtual_memory().total,
         "settings": SETTINGS,
-        "gpus": gpus(),
-        "cuda": cuda(),
+        "gpus": cards,
+        "cuda": cuda() if cards else None,
     }
 
 
 def cuda() -> dict[str, JSON] | None:
-    """CUDA, cuDNN and what matrix products of float32 are computed in; None without a GPU that torch can use.
-
-    Asked in a process of its own: what has opened CUDA cannot fork.
-    """
-    if not gpus():
-        return None
+    """CUDA, cuDNN and what matrix products of float32 are computed in, on a machine with a GPU; None where torch does
+    not tell. Asked in a process of its own: what has opened CUDA cannot fork."""
     try:
         done = subprocess.run([sys.executable, "-c", CUDA], capture_output=True, text=True, check=True, timeout=120)
         found: dict[str, JSON] = json.loads(done.stdout.splitlines()[-1])

@@ -44,22 +44,16 @@ def plan(
     """
     prepared = prepare(spec, Store(store or default_store()))
     folder = out / spec.name
-    rate, room = flops_per_s(), room_bytes(spec.model.device)
+    rate, cards = flops_per_s(), gpus() if spec.model.device != "cpu" else []
+    room = cards[0]["memory_bytes"] if cards else int(psutil.virtual_memory().total)  # None where NVML does not tell
     rows = []
     for cell in prepared.cells:
         cached = is_done(cell_folder(folder, cell.id), prepared.identities[cell.id])
-        arithmetic, needed = _arithmetic(cell, prepared.task, rate)
+        arithmetic, needed = _arithmetic(cell, prepared.task, rate, on_gpu=bool(cards))
         seconds, basis = _expected(cached, seconds_before(folder, cell.id), arithmetic, rate)
         row = {"cell": cell.id, "kind": cell.kind, "cached": cached}
         rows.append({**row, "seconds": seconds, "bytes": needed, "basis": basis, "fits": fits(needed, room)})
     return rows, [*windows(prepared), *_too_large(rows, room)]
-
-
-def room_bytes(device: str) -> int | None:
-    """The memory that models have: of the first GPU where one is used, else of this machine; None where it is not
-    told."""
-    cards = gpus() if device != "cpu" else []
-    return cards[0]["memory_bytes"] if cards else int(psutil.virtual_memory().total)
 
 
 def fits(needed: int | None, room: int | None) -> str:
@@ -101,7 +95,7 @@ def flops_per_s(size: int = 768) -> float:
     return 2 * size**3 / best
 
 
-def _arithmetic(cell: Cell, task: Task, rate: float) -> tuple[float | None, int | None]:
+def _arithmetic(cell: Cell, task: Task, rate: float, *, on_gpu: bool) -> tuple[float | None, int | None]:
     """(seconds, bytes): 2ND operations a token read or written, 4ND a token that LoRA trains on, 6ND in full.
 
     Bytes are of the weights, and in full tuning of gradients and two moments too; activations come on top.
@@ -113,7 +107,7 @@ def _arithmetic(cell: Cell, task: Task, rate: float) -> tuple[float | None, int 
     asked = min(len(task.test), (config.get("sample") or {"questions": len(task.test)})["questions"])
     tokens = _shown_tokens(config, task) + 20 + config["generation"]["max_new_tokens"]
     seconds = 2 * found * asked * tokens / rate
-    needed = found * (0.6 if config["precision"] == "nf4" else _weight_bytes(config["model"]))
+    needed = found * (0.6 if config["precision"] == "nf4" else _weight_bytes(config["model"], on_gpu))
     if "tuning" in config:
         full = config.get("method") == "full"
         seconds += (6 if full else 4) * found * _trained_tokens(config["tuning"], task) / rate
@@ -121,11 +115,10 @@ def _arithmetic(cell: Cell, task: Task, rate: float) -> tuple[float | None, int 
     return seconds, int(needed)
 
 
-def _weight_bytes(model: Mapping[str, Any]) -> int:
+def _weight_bytes(model: Mapping[str, Any], on_gpu: bool) -> int:
     """Bytes of one weight: 4 on a CPU unless the spec says otherwise, 2 on a GPU."""
     number = model.get("dtype", "auto")
-    on_gpu = model.get("device") != "cpu" and bool(gpus())
-    return 4 if number == "float32" or (number == "auto" and not on_gpu) else 2
+    return 4 if number == "float32" or (number == "auto" and (not on_gpu or model.get("device") == "cpu")) else 2
 
 
 def _parameters(model: Mapping[str, Any]) -> int | None:

@@ -15,12 +15,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 os.environ["RAGAS_DO_NOT_TRACK"] = "true"  # before the import, or it sends telemetry
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from ragas import __version__ as RAGAS
 from ragas.embeddings.base import BaseRagasEmbedding
 from ragas.llms.base import InstructorBaseRagasLLM
@@ -29,11 +29,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from bench.core.digest import digest
 from bench.core.files import read_json, write_json
-from bench.core.http import retry_after_s
+from bench.core.http import Tokens, retry_after_s, wait_s
 from bench.core.redact import redacted, scrubbed
 from bench.core.vocabulary import JSON
 
-LONGEST_WAIT_S = 60.0  # before another attempt, whatever `Retry-After` asks
 MOST_BYTES = 4 << 20  # of one reply
 PROMPT_VERSION = 1  # of what stands around ragas' prompts here
 OPEN, CLOSE = "<<<data ", " data>>>"
@@ -260,11 +259,10 @@ class Line(InstructorBaseRagasLLM):
             raise
 
     def _wait(self, state: RetryCallState) -> float:
-        """As long as the server asks, within reason; else longer each time, and never in step with others."""
         error = state.outcome.exception() if state.outcome else None
         asked = error.after_s if isinstance(error, Transient) else None
-        longer = wait_random_exponential(multiplier=self.by.wait_s / 20, max=self.by.wait_s)(state)
-        return longer if asked is None else min(asked, LONGEST_WAIT_S)
+        longer = wait_random_exponential(multiplier=self.by.wait_s / 20, max=self.by.wait_s)
+        return wait_s(asked, longer=longer(state))
 
     async def post(self, path: str, body: dict[str, JSON]) -> dict[str, Any]:
         """The endpoint's reply as JSON, its tokens counted: whole within the time-out, and of so many bytes at most.
@@ -301,8 +299,8 @@ class Line(InstructorBaseRagasLLM):
 
 
 class _Usage(BaseModel):
-    prompt_tokens: Annotated[int, Field(strict=True, ge=0, le=10**9)] = 0
-    completion_tokens: Annotated[int, Field(strict=True, ge=0, le=10**9)] = 0
+    prompt_tokens: Tokens = 0
+    completion_tokens: Tokens = 0
 
 
 class _Reply(BaseModel):

@@ -78,6 +78,17 @@ def lora(tuning: Tuning, model: Any) -> LoraConfig:
     )
 
 
+def adapted(base: Any, tuning: Tuning, *, precision: str, seed: int) -> Any:
+    """The base with its adapter, untrained: the same first adapter on every base."""
+    if precision == "nf4" and tuning.upcast:
+        base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+    set_seed(seed)
+    model = get_peft_model(base, lora(tuning, base))
+    if tuning.gradient_checkpointing:
+        model.enable_input_require_grads()  # the frozen base would cut the graph
+    return model
+
+
 def save(model: Any, tuning: Tuning, folder: Path) -> None:
     """Write the adapter for the base as it is published. PiSSA trains the principal part of the weights away from the
     base: what is written is its difference from where it began, as an adapter of twice the rank."""
@@ -129,7 +140,7 @@ def _optimiser(tuning: Tuning, parameters: Sequence[torch.nn.Parameter], device:
 
 
 class Trained:
-    """A base in one precision, its adapter, and AdamW on the adapter alone."""
+    """A base in one precision, its adapter, and the tuning's optimiser on the adapter alone."""
 
     def __init__(self, config: SystemConfig, *, precision: str) -> None:
         named = config.model
@@ -140,11 +151,7 @@ class Trained:
         base.requires_grad_(False)
         if tuning.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
-            base.enable_input_require_grads()
-        set_seed(config.seed)
-        if precision == "nf4" and tuning.upcast:
-            base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
-        self.model: Any = get_peft_model(base, lora(tuning, base)).train()
+        self.model: Any = adapted(base, tuning, precision=precision, seed=config.seed).train()
         self.optimiser = _optimiser(tuning, [p for p in self.model.parameters() if p.requires_grad], self.device)
 
     def batch(self, tokens: int, rows: int, *, seed: int) -> torch.Tensor:

@@ -108,15 +108,11 @@ def cut(
         parted = _by_meaning(parted, encode)
     rows = []
     for p, parts in zip(corpus, parted, strict=True):
-        number = 0
-        for start, text, path in parts:
+        pieces = ((start, path, d) for start, text, path in parts for d in cutter.create_documents([text]))
+        for number, (start, path, d) in enumerate(pieces):
             title = " > ".join(filter(None, (p.title, *path))) if chunking.contextual else p.title
-            for d in cutter.create_documents([text]):
-                within = _known(d.metadata["start_index"])
-                rows.append(
-                    Chunk(f"{p.id}#{number}", p.id, title, d.page_content, None if within is None else start + within)
-                )
-                number += 1
+            place = _known(start, d.metadata["start_index"])
+            rows.append(Chunk(f"{p.id}#{number}", p.id, title, d.page_content, place))
     return rows
 
 
@@ -166,5 +162,6 @@ def _by_meaning(parted: Sequence[Sequence[Part]], encode: Encode) -> list[list[P
     return joined
 
 
-def _known(start: int) -> int | None:
-    return start if start >= 0 else None  # the splitter's sign that it did not find the chunk
+def _known(start: int, within: int) -> int | None:
+    """Where a chunk begins in its passage; None where the splitter says that it did not find it."""
+    return start + within if within >= 0 else None

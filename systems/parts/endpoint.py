@@ -12,25 +12,23 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
 
 from bench.core import meters
-from bench.core.http import retry_after_s
+from bench.core.http import LONGEST_WAIT_S, Tokens, retry_after_s, wait_s
 from bench.core.redact import hide, redacted
 from bench.core.system import Prompt
 from bench.core.vocabulary import Answer, Hit, Question
 from systems.parts import prompt as prompts
 
 ATTEMPTS = 4
-LONGEST_WAIT_S = 60.0  # before another attempt, whatever `Retry-After` asks
 AGAIN = (408, 429, 502, 503, 504)  # statuses that another attempt may mend
 MOST_BYTES = 1 << 20  # of one answer, beside those of its tokens
 BYTES_A_TOKEN = 4096  # of an event of the stream
-Count = Annotated[int, Field(strict=True, ge=0, le=10**9)]
 T = TypeVar("T")
 
 
@@ -50,8 +48,8 @@ class _Choice(_Said):
 
 
 class _Usage(_Said):
-    prompt_tokens: Count | None = None
-    completion_tokens: Count | None = None
+    prompt_tokens: Tokens | None = None
+    completion_tokens: Tokens | None = None
 
 
 class _Event(_Said):
@@ -204,10 +202,8 @@ def _failed(hits: tuple[Hit, ...] | None, why: str) -> _Attempt:
 
 
 def _wait(state: RetryCallState) -> float:
-    """As long as the server asks, within reason; else longer each time, and never in step with others."""
     asked: float | None = state.outcome.result().after_s if state.outcome else None
-    longer = wait_exponential_jitter(max=LONGEST_WAIT_S)(state)
-    return longer if asked is None else min(asked, LONGEST_WAIT_S)
+    return wait_s(asked, longer=wait_exponential_jitter(max=LONGEST_WAIT_S)(state))
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:

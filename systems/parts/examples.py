@@ -56,6 +56,13 @@ def distractors(
     return context
 
 
+def taught(example: Example, prompt: Prompt) -> str | None:
+    """The answer that an example teaches: its first, or to abstain where there is none; None without a reference."""
+    if example.answers is None:
+        return None
+    return example.answers[0] if example.answers else prompt.abstain[0]
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Training rows, and the ids of the examples that lost passages to the window, or did not fit it at all."""
@@ -71,9 +78,9 @@ def pairs(tokenizer: Any, examples: Sequence[Example], prompt: Prompt, context: 
     truncated: list[str] = []
     skipped: list[str] = []
     for example in examples:
-        if example.answers is None:
+        target = taught(example, prompt)
+        if target is None:
             continue
-        target = example.answers[0] if example.answers else prompt.abstain[0]
         passages = context(example)
         said = prompts.encode_answer(tokenizer, prompts.messages(prompt, example.question, passages), target)
         try:

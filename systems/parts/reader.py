@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from bench.core.store import Store
 from bench.core.system import Embedder, Position, Prompt, Raft, Retrieval, SystemConfig, TunedConfig
@@ -93,11 +93,15 @@ class Reader:
         titles = [[(h.title, h.text) for h in hits] if hits is not None else None for hits in found]
         shown = [tuple(hits) if hits is not None else None for hits in found]
         if isinstance(self.model, endpoint.Endpoint):
-            with ThreadPoolExecutor(self.config.generation.batch_size) as pool:  # so many requests at once
-                return list(pool.map(self.model.reply, questions, titles, shown, given))
+            return self._replies(self.model, questions, titles, shown, given)
         fitted = [self._fit(q, t, s) for q, t, s in zip(questions, titles, given, strict=True)]
         said = iter(self._completed([f.ids for f in fitted if isinstance(f, prompt.Fitted)]))
         return [self._answer(f, hits, said) for f, hits in zip(fitted, shown, strict=True)]
+
+    def _replies(self, model: endpoint.Endpoint, *asked: Sequence[Any]) -> list[Answer]:
+        """What an endpoint replies to each, `batch_size` requests at once."""
+        with ThreadPoolExecutor(self.config.generation.batch_size) as pool:
+            return list(pool.map(model.reply, *asked))
 
     def _found(self, questions: Sequence[Question]) -> list[list[Hit]]:
         """The passages of each question, looked up by what the model makes of it where that is asked for."""
@@ -115,8 +119,8 @@ class Reader:
         bare = Prompt(system="", closed_book="{question}")
         asked = [Question(str(n), text) for n, text in enumerate(texts)]
         if isinstance(self.model, endpoint.Endpoint):
-            plain = replace(self.model, prompt=bare)
-            return [plain.reply(question, None, None).text for question in asked]
+            nothing = [None] * len(asked)
+            return [a.text for a in self._replies(replace(self.model, prompt=bare), asked, nothing, nothing)]
         window, tokenizer = self.model.window, self.model.tokenizer
         fitted = [prompt.fit(tokenizer, bare, question, None, window=window) for question in asked]
         return [text for text, _ in self._completed([f.ids for f in fitted])]

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.core.vocabulary import Material, Question
 from systems.parts import embed, lm
+from systems.parts.examples import taught
 from systems.parts.prompt import Shot
 
 
@@ -17,11 +18,8 @@ def chooser(config: Any) -> Callable[[Material], Callable[[Sequence[Question]], 
     """Of a material, what gives each question its shots: the nearest one last, beside the question."""
 
     def make(material: Material) -> Callable[[Sequence[Question]], list[list[Shot]]]:
-        known: list[Shot] = [
-            (e.question, e.answers[0] if e.answers else config.prompt.abstain[0])
-            for e in material.train
-            if e.answers is not None
-        ]
+        answers = [(e.question, taught(e, config.prompt)) for e in material.train]
+        known: list[Shot] = [(question, answer) for question, answer in answers if answer is not None]
         if not known:
             raise ValueError("no training question has a reference answer: there is nothing to show")
         count = min(config.shots, len(known))

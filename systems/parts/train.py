@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft import PeftModel
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import set_seed
@@ -78,7 +78,8 @@ def _known(raft: dict[str, JSON]) -> dict[str, JSON]:
 
 
 def tuned(recipe: Recipe, material: Material, store: Store, serving: Serving) -> tuple[Any, Any]:
-    """(tuned model, tokenizer), as it is to be served. With a search, the trial of the lowest dev loss; every trial is in the accounts."""
+    """(tuned model, tokenizer), as it is to be served. With a search, the trial of the lowest dev loss; every trial is
+    in the accounts."""
     material = replace(material, train=drawn(material.train, recipe.tuning.examples, recipe.seed))
     built = [(*store.get(r.json(material), partial(train, r, material, store)), r) for r in trials(recipe)]
     folder, artefact, best = min(
@@ -250,13 +251,7 @@ def wrapped(model: Any, recipe: Recipe) -> Any:
     """The model with what is trained: a LoRA adapter, or every parameter."""
     if recipe.method == "full":
         return model.float()  # updates this small are lost in 16-bit weights; autocast computes in bf16 on CUDA
-    if recipe.precision == "nf4" and recipe.tuning.upcast:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-    set_seed(recipe.seed)  # the same first adapter on every base
-    wrapped_model = get_peft_model(model, adapter.lora(recipe.tuning, model))
-    if recipe.tuning.gradient_checkpointing:
-        wrapped_model.enable_input_require_grads()  # the frozen base would cut the graph
-    return wrapped_model
+    return adapter.adapted(model, recipe.tuning, precision=recipe.precision, seed=recipe.seed)
 
 
 def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:

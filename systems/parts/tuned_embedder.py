@@ -93,13 +93,11 @@ def _train(embedder: Embedder, material: Material, device: str, folder: Path) ->
 
 def triplets(encoder: embed.Encoder, material: Material) -> list[dict[str, str]]:
     """(question, gold passage, the best passage that is not gold) of each training question and gold passage."""
-    passages = [encoder.config.passage_prefix + titled(p.title, p.text) for p in material.corpus]
+    texts = [titled(p.title, p.text) for p in material.corpus]
+    passages = [encoder.config.passage_prefix + text for text in texts]
     place = {p.id: n for n, p in enumerate(material.corpus)}
     asked = [e.question for e in material.train if e.question.gold]
-    close = (
-        encoder.questions([q.text for q in asked])
-        @ encoder.passages([titled(p.title, p.text) for p in material.corpus]).T
-    )
+    close = encoder.questions([q.text for q in asked]) @ encoder.passages(texts).T
     rows = []
     for question, scores in zip(asked, close, strict=True):
         hard = _hardest(scores, [place[g] for g in question.gold])
