@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 
 from bench.core.display import count, money
-from bench.report.charts.draw import DASHES, Figure, Row, data, shades, svg
+from bench.report.charts.draw import DASHES, DIRECT, LETTER, LINE, Figure, Row, data, shades, spread, svg
 from bench.scoring.money import cheapest, monthly
 from bench.scoring.schema import Costs, MeasuredSystem, Recommendation
 from bench.spec.model import Volumes
 from bench.verdict.sentence import listed
 
+WIDTH, HEIGHT = 380, 230  # pixels of a panel
 STEPS = 33  # points of a line, and cells of the map's longer side
 
 
@@ -67,25 +70,38 @@ def _round(value: float) -> float:
 
 
 def _scale(names: Sequence[str], colours: Sequence[str]) -> Any:
-    legend = alt.Legend(title=None, orient="top", columns=3)
+    legend = None if len(names) <= DIRECT else alt.Legend(title=None, orient="top", columns=3)
     return alt.Color("system:N", scale=alt.Scale(domain=list(names), range=list(colours)), legend=legend)
 
 
 def _lines(rows: Sequence[Row], names: Sequence[str], asked: float, scale: Any) -> Any:
+    """What each system costs, named at the end of its line."""
     x = alt.X(
         "q:Q", title="Questions a month (log)", scale=alt.Scale(type="log"), axis=alt.Axis(tickCount=6, format="~s")
     )
-    y = alt.Y("usd:Q", title="USD a month (log)", scale=alt.Scale(type="log"), axis=alt.Axis(tickCount=5, format="~g"))
+    some = [row["usd"] for row in rows if row["usd"] > 0]
+    edges = [min(some) / 1.3, max(some) * 1.3]
+    priced = alt.Scale(type="log", domain=edges, nice=False)
+    y = alt.Y("usd:Q", title="USD a month (log)", scale=priced, axis=alt.Axis(tickCount=5, format="~g"))
     dash = alt.StrokeDash(
         "system:N", scale=alt.Scale(domain=list(names), range=list(DASHES[: len(names)])), legend=None
     )
     drawn = data(rows).mark_line(strokeWidth=2).encode(x=x, y=y, color=scale, strokeDash=dash)
     here = data([{"q": asked}]).mark_rule(strokeDash=[2, 3], color="#6b7280").encode(x="q:Q")
+    ends = list({row["system"]: row for row in rows}.values()) if len(names) <= DIRECT else []
+    heights = [HEIGHT * math.log(edges[1] / row["usd"]) / math.log(edges[1] / edges[0]) for row in ends]
+    said = [
+        data([row])
+        .mark_text(align="left", dx=6, fontSize=11)
+        .encode(x=alt.value(WIDTH), y=alt.value(place), text="system:N", color=scale)
+        for row, place in zip(ends, spread([(height, LINE) for height in heights], HEIGHT), strict=True)
+    ]
     title = alt.Title("At the spec's updates per month; the dotted line is its questions per month", fontSize=12)
-    return (here + drawn).properties(width=430, height=230, title=title)
+    return alt.layer(here, drawn, *said).properties(width=WIDTH, height=HEIGHT, title=title)
 
 
 def _map(cells: Sequence[Row], questions: Sequence[float], often: Sequence[float], scale: Any) -> Any:
+    """Who is cheapest at which questions and updates, named in the widest row of its field where there is room."""
     x = alt.X(
         "q:O",
         title="Questions a month (log)",
@@ -98,5 +114,23 @@ def _map(cells: Sequence[Row], questions: Sequence[float], often: Sequence[float
         sort=list(often)[::-1],
         axis=alt.Axis(values=list(often[::3]), labelExpr="format(datum.value, '~g')"),
     )
-    drawn = data(cells).mark_rect().encode(x=x, y=y, color=scale)
-    return drawn.properties(width=430, height=230, title=alt.Title("Lowest cost, intervals left aside", fontSize=12))
+    drawn = data(cells).mark_rect(opacity=0.45).encode(x=x, y=y, color=scale)
+    said = [
+        data([cell]).mark_text(fontSize=11).encode(x=x, y=y, text="system:N")
+        for name, (cell, length) in _widest(cells).items()
+        if length * WIDTH / len(questions) > LETTER * (len(name) + 1)
+    ]
+    title = alt.Title("Lowest cost, intervals left aside", fontSize=12)
+    return alt.layer(drawn, *said).properties(width=WIDTH, height=HEIGHT, title=title)
+
+
+def _widest(cells: Sequence[Row]) -> dict[str, tuple[Row, int]]:
+    """system -> the cell in the middle of its longest row, and how many cells that row has."""
+    found: dict[str, tuple[Row, int]] = {}
+    for (name, _), run in itertools.groupby(
+        sorted(cells, key=lambda c: (c["u"], c["q"])), lambda c: (c["system"], c["u"])
+    ):
+        row = list(run)
+        if len(row) >= found.get(name, ({}, 0))[1]:
+            found[name] = (row[len(row) // 2], len(row))
+    return found

@@ -19,7 +19,6 @@ from markupsafe import Markup
 FAMILIES = ("control", "retrieval", "tuning", "both")
 COLOURS = ("#6b7280", "#0072b2", "#d55e00", "#009e73")
 SHAPES = ("diamond", "circle", "square", "triangle-up")
-SEVERAL = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#6b7280", "#8c564b")
 ROW = 26  # pixels a system, down a chart
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 1], [1, 3], [10, 4], [3, 6])
 SHADES = {  # of a family, for its second and third system
@@ -61,18 +60,41 @@ def data(rows: Sequence[Mapping[str, Any]]) -> Any:
     return alt.Chart(alt.Data(values=[dict(row) for row in rows]))
 
 
-def colour() -> Any:
+LEGEND = alt.Legend(title=None, orient="top")
+
+
+def colour(legend: Any = LEGEND) -> Any:
     """Colour by family."""
-    return alt.Color(
-        "family:N", scale=alt.Scale(domain=FAMILIES, range=COLOURS), legend=alt.Legend(title=None, orient="top")
-    )
+    return alt.Color("family:N", scale=alt.Scale(domain=FAMILIES, range=COLOURS), legend=legend)
 
 
-def shape() -> Any:
+def shape(legend: Any = LEGEND) -> Any:
     """Shape by family."""
-    return alt.Shape(
-        "family:N", scale=alt.Scale(domain=FAMILIES, range=SHAPES), legend=alt.Legend(title=None, orient="top")
-    )
+    return alt.Shape("family:N", scale=alt.Scale(domain=FAMILIES, range=SHAPES), legend=legend)
+
+
+GLYPHS = dict(zip(FAMILIES, "◆●■▲", strict=True))  # a family's shape, in a text
+LETTER, LINE = 6.4, 13.0  # pixels of a letter across and of a line down, at 11 px
+DIRECT = 6  # series that are named beside their marks; more have a legend
+
+
+def spread(wanted: Sequence[tuple[float, float]], room: float) -> list[float]:
+    """Places of labels along a line, as near as can be to where they are wanted without one over another.
+
+    `wanted`: (centre, size) of each, in pixels; `room`: the length of the line. They start at 0 where they do not fit.
+    """
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i][0])
+    starts = [0.0] * len(wanted)
+    end = room
+    for i in reversed(order):  # none ends behind the next, or the line
+        centre, size = wanted[i]
+        starts[i] = min(centre - size / 2, end - size)
+        end = starts[i]
+    end = 0.0
+    for i in order:  # none starts before the last one ended
+        starts[i] = max(starts[i], end)
+        end = starts[i] + wanted[i][1]
+    return [start + size / 2 for start, (_, size) in zip(starts, wanted, strict=True)]
 
 
 def lines(names: Sequence[str]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,10 +11,12 @@ import altair as alt
 
 from bench.core.display import count, size, span
 from bench.execution.run_file import Memory
-from bench.report.charts.draw import COLOURS, ROW, SEVERAL, Figure, Row, colour, data, lines, svg
+from bench.report.charts.draw import COLOURS, LINE, ROW, Figure, Row, colour, data, lines, shape, spread, svg
 from bench.scoring.resources import by_stage
 from bench.scoring.schema import MeasuredSystem
 
+HIGH = 95  # pixels of a panel of memory
+WIDTH = 740  # pixels of a chart, without its names
 MOST = 150  # marks a system: more say no more
 Measured = Mapping[str, MeasuredSystem]
 
@@ -21,7 +24,7 @@ Measured = Mapping[str, MeasuredSystem]
 def latencies(done: Measured, seconds: Mapping[str, Sequence[float]]) -> Figure | None:
     """One mark for each question answered alone, and the median."""
     rows, medians, table = [], [], []
-    for name, system in done.items():
+    for name, system in sorted(done.items(), key=lambda item: item[1].speed.p50_s or math.inf):
         found = sorted(seconds.get(name, ()))
         if not found:
             continue
@@ -35,12 +38,15 @@ def latencies(done: Measured, seconds: Mapping[str, Sequence[float]]) -> Figure 
         return None
     names = [row[0] for row in table]
     x = alt.X("ms:Q", title="Latency of a question asked alone, ms (log)", scale=alt.Scale(type="log", nice=True))
-    ticks = data(rows).mark_tick(thickness=1.2, opacity=0.45, size=15).encode(x=x, y=lines(names), color=colour())
+    ticks = data(rows).mark_tick(thickness=1.2, opacity=0.45, size=15).encode(x=x, y=lines(names), color=colour(None))
     points = data(medians).mark_point(shape="diamond", size=70, filled=True, opacity=1, color="currentColor")
     middle = points.encode(x=x, y=lines(names))
+    families = [{"system": name, "family": done[name].shown_family} for name in names]
+    beside = data(families).mark_text(align="left", dx=6, fontSize=11)
+    said = beside.encode(x=alt.value(WIDTH), y=lines(names), text="family:N", color=colour(None))
     return Figure(
         _between(medians),
-        svg((ticks + middle).properties(width=760, height=ROW * len(names))),
+        svg((ticks + middle + said).properties(width=WIDTH, height=ROW * len(names))),
         ("System", "Fastest", "Median", "Slowest", "Questions"),
         table,
     )
@@ -56,7 +62,7 @@ def _between(medians: Sequence[Row]) -> str:
 
 def memory(traces: Mapping[str, Mapping[str, Memory]]) -> Figure | None:
     """Memory over time, a panel a system: of the process that trained, and of the one that answered."""
-    panels: list[Any] = []
+    drawn: dict[str, list[Row]] = {}
     table: list[tuple[str, ...]] = []
     peaks: dict[tuple[str, str], float] = {}
     gpu = any(point[2] is not None for found in traces.values() for m in found.values() for point in m.trace)
@@ -70,9 +76,11 @@ def memory(traces: Mapping[str, Mapping[str, Memory]]) -> Figure | None:
             peaks[name, process] = peak or 0
             table += [(name, process, *row) for row in _phases(known)]
         if rows:
-            panels.append(_panel(rows, name))
-    if not panels or not max(peaks.values()):
+            drawn[name] = rows
+    if not drawn or not max(peaks.values()):
         return None
+    most = 1.15 * max(row["mb"] for rows in drawn.values() for row in rows)
+    panels = [_panel(rows, name, most) for name, rows in drawn.items()]
     (name, process), highest = max(peaks.items(), key=lambda item: item[1])
     return Figure(
         f"Highest {'GPU' if gpu else 'resident'} memory: {size(highest)} ({name}, while {process})",
@@ -92,49 +100,59 @@ def _phases(points: Sequence[tuple[float, int, str]]) -> list[tuple[str, str, st
     ]
 
 
-def _panel(rows: Sequence[Row], name: str) -> Any:
+def _panel(rows: Sequence[Row], name: str, highest: float) -> Any:
+    """The memory of one system, up to the `highest` of all; each line is named where it is highest."""
     processes = ["training", "answering"]
-    colours = alt.Scale(domain=processes, range=[COLOURS[2], COLOURS[1]])
+    colours = alt.Color("process:N", scale=alt.Scale(domain=processes, range=[COLOURS[2], COLOURS[1]]), legend=None)
     dashes = alt.Scale(domain=processes, range=[[4, 2], [1, 0]])
+    x = alt.X("s:Q", title="s", axis=alt.Axis(tickCount=4))
+    y = alt.Y("mb:Q", title="MB", axis=alt.Axis(tickCount=4), scale=alt.Scale(domain=[0, highest]))
     line = data(rows).mark_line(interpolate="step-after", strokeWidth=1.6)
-    drawn = line.encode(
-        x=alt.X("s:Q", title="s", axis=alt.Axis(tickCount=4)),
-        y=alt.Y("mb:Q", title="MB", axis=alt.Axis(tickCount=4)),
-        color=alt.Color("process:N", scale=colours, legend=alt.Legend(title=None, orient="top")),
-        strokeDash=alt.StrokeDash("process:N", scale=dashes, legend=None),
-    )
+    drawn = line.encode(x=x, y=y, color=colours, strokeDash=alt.StrokeDash("process:N", scale=dashes, legend=None))
     starts = [b for a, b in itertools.pairwise(rows) if a["process"] == b["process"] and a["phase"] != b["phase"]]
     marks = data(starts).mark_rule(strokeDash=[2, 2], color="#9aa2ad").encode(x="s:Q")
+    peaks = [max((row for row in rows if row["process"] == p), key=lambda r: r["mb"], default=None) for p in processes]
+    known = [row for row in peaks if row]
+    middle = max(row["s"] for row in rows) / 2
+    places = spread([(HIGH * (1 - row["mb"] / highest) - LINE / 2, LINE) for row in known], HIGH)
+    said = [
+        data([row])
+        .mark_text(align="left" if row["s"] < middle else "right", dx=3 if row["s"] < middle else -3, fontSize=11)
+        .encode(x=x, y=alt.value(place), text="process:N", color=colours)
+        for row, place in zip(known, places, strict=True)
+    ]
     title = alt.Title(name, fontSize=12, anchor="start", limit=180)
-    return (marks + drawn).properties(width=165, height=95, title=title)
+    return alt.layer(marks, drawn, *said).properties(width=165, height=HIGH, title=title)
 
 
 def build(done: Measured) -> Figure | None:
-    """What the seconds of a build are spent on."""
+    """What the seconds of a build are spent on: a panel each, all on one scale."""
     stages = {name: {s: v for s, v in by_stage(system.build).items() if v} for name, system in done.items()}
-    names = [name for name, found in stages.items() if found]
+    names = sorted((name for name, found in stages.items() if found), key=lambda name: -done[name].build.total_s)
     if not names:
         return None
     parts = [part for part in by_stage(done[names[0]].build) if any(part in stages[name] for name in names)]
-    order = list(by_stage(done[names[0]].build))
-    rows = [
-        {"system": name, "part": part, "s": seconds, "order": order.index(part)}
-        for name in names
-        for part, seconds in stages[name].items()
-    ]
-    scale = alt.Scale(domain=parts, range=list(SEVERAL[: len(parts)]))
-    bars = data(rows).mark_bar(height=13)
-    chart = bars.encode(
-        x=alt.X("s:Q", title="Build time, s", stack=True),
-        y=lines(names),
-        order="order:Q",
-        color=alt.Color("part:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=3)),
-    )
-    longest = max(names, key=lambda name: done[name].build.total_s)
+    panels = {"all": {name: done[name].build.total_s for name in names}}
+    panels |= {part: {name: stages[name][part] or 0.0 for name in names if part in stages[name]} for part in parts}
+    rows: dict[str, list[Row]] = {
+        part: [{"system": name, "s": s, "family": done[name].shown_family} for name, s in found.items()]
+        for part, found in panels.items()
+    }
+    every = [row["s"] for found in rows.values() for row in found]
+    edges = alt.Scale(type="log", domain=[min(every) / 1.5, max(every) * 1.5])
+    x = alt.X("s:Q", title="s (log)", scale=edges, axis=alt.Axis(tickCount=3, format="~g"))
+    drawn: list[Any] = []
+    for part, found in rows.items():
+        y = lines(names) if not drawn else lines(names).axis(labels=False, ticks=False)
+        points = data(found).mark_point(filled=True, size=60, opacity=1)
+        chart = points.encode(x=x, y=y, color=colour(None), shape=shape(None))
+        size = {"width": (WIDTH + 20) / len(rows) - 20, "height": ROW * len(names)}
+        drawn.append(chart.properties(title=alt.Title(part, fontSize=12, anchor="start", limit=150), **size))
+    longest = names[0]
     most = max(stages[longest], key=lambda part: stages[longest][part] or 0.0)
     return Figure(
         f"The longest build is {longest}'s: {span(done[longest].build.total_s)}, most of it {most}",
-        svg(chart.properties(width=760, height=ROW * len(names))),
-        ("System", *parts),
-        [(name, *(span(stages[name].get(part)) for part in parts)) for name in names],
+        svg(alt.hconcat(*drawn, spacing=20)),
+        ("System", "All", *parts),
+        [(name, span(done[name].build.total_s), *(span(stages[name].get(part)) for part in parts)) for name in names],
     )

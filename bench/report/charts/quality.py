@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from bench.core.display import count, difference, interval, money, size, span
 from bench.report.charts.draw import (
     COLOURS,
     FAMILIES,
+    GLYPHS,
+    LETTER,
+    LINE,
     ROW,
     SHADES,
     SHAPES,
@@ -21,6 +25,7 @@ from bench.report.charts.draw import (
     data,
     lines,
     shape,
+    spread,
     svg,
 )
 from bench.scoring.schema import Criteria, Criterion, LearningCurve, MeasuredSystem, Recommendation, Score
@@ -39,6 +44,7 @@ class Seen:
     high: float
 
 
+HEIGHT = 250  # pixels of a panel of the trade-offs
 OFFSET = 7  # pixels between the systems of one type
 
 
@@ -77,11 +83,10 @@ def by_type(done: Measured, recommendation: Recommendation, title: str) -> Figur
 
 def _by_type(rows: Sequence[Row], systems: Sequence[str], families: Sequence[str], *, width: int) -> Any:
     labels = list(dict.fromkeys(str(row["type"]) for row in rows))
-    legend = alt.Legend(title=None, orient="top")
 
     def of_family(values: Sequence[str]) -> dict[str, Any]:
         found = [values[FAMILIES.index(family)] for family in families]
-        return {"scale": alt.Scale(domain=list(systems), range=found), "legend": legend}
+        return {"scale": alt.Scale(domain=list(systems), range=found), "legend": None}
 
     base = data(rows).encode(
         y=alt.Y("type:N", sort=list(labels), title=None, scale=alt.Scale(paddingInner=0.35)),
@@ -93,8 +98,19 @@ def _by_type(rows: Sequence[Row], systems: Sequence[str], families: Sequence[str
     points = base.mark_point(filled=True, size=60, opacity=1).encode(
         x="mean:Q", shape=alt.Shape("system:N", **of_family(SHAPES))
     )
+    first = [row for row in rows if row["type"] == labels[0]]  # whose dots have the names above them
+    named = [f"{GLYPHS[families[list(systems).index(row['system'])]]} {row['system']}" for row in first]
+    places = spread(
+        [(row["mean"] * width, LETTER * (len(name) + 2)) for row, name in zip(first, named, strict=True)], width
+    )
+    names = [
+        data([row])
+        .mark_text(fontSize=11, y=-8)
+        .encode(x=alt.value(place), text=alt.value(name), color=base.encoding.color)
+        for row, name, place in zip(first, named, places, strict=True)
+    ]
     height = (len(systems) * OFFSET + 4) * len(labels)
-    return (bars + points).properties(width=width, height=height)
+    return alt.layer(bars, points, *names).properties(width=width, height=height)
 
 
 @dataclass(frozen=True)
@@ -120,15 +136,23 @@ def tradeoff(done: Measured, recommendation: Recommendation, title: str) -> Figu
         for name, criteria in recommendation.criteria.items()
         if name in done and (score := done[name].score(recommendation.metric))
     }
-    panels: list[Any] = []
-    for criterion, panel in PANELS.items():
-        rows = [
+    found = {
+        panel.axis: [
             _point(name, done[name], score, float(value) * panel.factor)
             for name, (criteria, score) in scored.items()
             if (value := getattr(criteria, criterion))
         ]
-        if len(rows) > 1:
-            panels.append(_against(rows, panel.axis, title if not panels else None, set(recommendation.feasible)))
+        for criterion, panel in PANELS.items()
+    }
+    found = {axis: rows for axis, rows in found.items() if len(rows) > 1}
+    ends = [(row["low"], row["high"]) for rows in found.values() for row in rows]
+    shared = (
+        alt.Scale(domain=[max(0.0, min(ends)[0] - 0.04), min(1.0, max(e for _, e in ends) + 0.06)]) if ends else None
+    )
+    panels: list[Any] = []
+    for axis, rows in found.items():
+        title_here = title if not panels else None
+        panels.append(_against(rows, axis, title_here, set(recommendation.feasible), shared))
     if not panels:
         return None
     front = ", ".join(recommendation.pareto)
@@ -155,33 +179,35 @@ def _shown(criteria: Criteria) -> list[str]:
     return [panel.show(getattr(criteria, criterion)) for criterion, panel in PANELS.items()]
 
 
-def _against(rows: list[Row], label: str, title: str | None, feasible: set[str]) -> Any:
+def _against(rows: list[Row], label: str, title: str | None, feasible: set[str], scale: Any) -> Any:
     best = _front([row for row in rows if row["system"] in feasible])
-    low, high = max(0.0, min(r["low"] for r in rows) - 0.04), min(1.0, max(r["high"] for r in rows) + 0.06)
     edges = [min(r["x"] for r in rows) / 1.3, max(r["x"] for r in rows) * 1.6]
     x = alt.X("x:Q", title=f"{label} (log)", scale=alt.Scale(type="log", domain=edges), axis=alt.Axis(tickCount=4))
-    y = alt.Y("mean:Q", title=title and f"{title}, 95% interval", scale=alt.Scale(domain=[low, high]))
+    y = alt.Y("mean:Q", title=title and f"{title}, 95% interval", scale=scale)
     front = data(best).mark_line(interpolate="step-after", color="#9aa2ad", strokeDash=[4, 3]).encode(x=x, y=y)
     bars = data(rows).mark_rule(opacity=0.35).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour())
     dots = data(rows).mark_point(filled=True, size=80, opacity=1).encode(x=x, y=y, color=colour(), shape=shape())
-    names = []
-    for above, dy in ((True, -11), (False, 13)):
-        text = data([row for row in best if row["above"] is above])
-        marks = text.mark_text(align="left", dx=6, dy=dy, fontSize=11, limit=150)
-        names.append(marks.encode(x=x, y=y, text="system:N"))
-    return alt.layer(front, bars, dots, *names).properties(width=285, height=250)
+    low, high = scale.domain
+    heights = [HEIGHT * (high - row["mean"]) / (high - low) - LINE for row in best]  # above their dots
+    names = [
+        data([row])
+        .mark_text(align="left", dx=4, fontSize=11, limit=150)
+        .encode(x=x, y=alt.value(place), text="system:N")
+        for row, place in zip(best, spread([(height, LINE) for height in heights], HEIGHT), strict=True)
+    ]
+    return alt.layer(front, bars, dots, *names).properties(width=285, height=HEIGHT)
 
 
 def _front(rows: Sequence[Row]) -> list[Row]:
-    """The systems that no other of the panel beats in both, their names above and below in turn."""
+    """The systems that no other of the panel beats in both."""
     best: list[Row] = []
     for row in sorted(rows, key=lambda row: (row["x"], -row["mean"])):
         if not best or row["mean"] > best[-1]["mean"]:
-            best.append({**row, "above": len(best) % 2 == 0})
+            best.append(row)
     return best
 
 
-STATES = ("different", "equivalent", "inconclusive")
+STATES = ("better", "worse", "equivalent", "inconclusive")
 
 
 def forest(pairs: Sequence[Pair], reference: str, title: str) -> Figure:
@@ -190,14 +216,12 @@ def forest(pairs: Sequence[Pair], reference: str, title: str) -> Figure:
     for pair in pairs:
         sign, other = (-1, pair.b) if pair.a == reference else (1, pair.a)
         low, high = sorted((sign * pair.low, sign * pair.high))
-        state = "different" if pair.verdict in ("better", "worse") else pair.verdict
-        rows.append({"system": other, "difference": sign * pair.difference, "low": low, "high": high, "state": state})
-    number = {state: sum(row["state"] == state for row in rows) for state in STATES}
-    above = sum(row["state"] == "different" and row["difference"] > 0 for row in rows)
-    heading = (
-        f"Compared with {reference}: {above} better, {number['different'] - above} worse, "
-        f"{number['equivalent']} equivalent, {number['inconclusive']} inconclusive"
-    )
+        seen = sign * pair.difference
+        state = ("better" if seen > 0 else "worse") if pair.verdict in ("better", "worse") else pair.verdict
+        rows.append({"system": other, "difference": seen, "low": low, "high": high, "state": state})
+    rows.sort(key=lambda row: -row["difference"])
+    number = Counter(row["state"] for row in rows)
+    heading = f"Compared with {reference}: " + ", ".join(f"{number[state]} {state}" for state in STATES)
     shown = [Seen(row["difference"], row["low"], row["high"]) for row in rows]
     return Figure(
         heading,
@@ -211,12 +235,13 @@ def _forest(rows: Sequence[Row], margin: float | None, axis: str) -> Any:
     base = data(rows).encode(y=lines([row["system"] for row in rows]))
     x = alt.X("low:Q", title=axis, axis=alt.Axis(tickCount=9))
     bars = base.mark_rule(strokeWidth=2, color=COLOURS[1]).encode(x=x, x2="high:Q")
-    states, fills = list(STATES), [COLOURS[1], SHADES["retrieval"][1], "transparent"]
+    states, fills = list(STATES), [COLOURS[1], COLOURS[1], SHADES["retrieval"][1], "transparent"]
     fill = alt.Fill("state:N", scale=alt.Scale(domain=states, range=fills), legend=None)
-    shapes = alt.Scale(domain=states, range=["circle", "square", "diamond"])
-    mark = alt.Shape("state:N", scale=shapes, legend=alt.Legend(title=None, orient="top"))
+    shapes = alt.Scale(domain=states, range=["circle", "circle", "square", "diamond"])
+    mark = alt.Shape("state:N", scale=shapes, legend=None)
     points = base.mark_point(size=80, opacity=1, stroke=COLOURS[1]).encode(x="difference:Q", fill=fill, shape=mark)
-    layers = [data([{"x": 0}]).mark_rule(strokeDash=[4, 3], color="#6b7280").encode(x="x:Q"), bars, points]
+    said = base.mark_text(align="left", dx=8, fontSize=11).encode(x="high:Q", text="state:N")
+    layers = [data([{"x": 0}]).mark_rule(strokeDash=[4, 3], color="#6b7280").encode(x="x:Q"), bars, points, said]
     if margin:
         layers.insert(
             0, data([{"a": -margin, "b": margin}]).mark_rect(color="#8a93a0", opacity=0.15).encode(x="a:Q", x2="b:Q")
