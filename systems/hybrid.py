@@ -20,7 +20,7 @@ class Config(TunedConfig):
 
     references: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "rag": ("embedder", "retrieval", "distractors", "place", "gold"),
-        "adapter": ("model", "method", "precision", "tuning", "serving", "raft"),
+        "adapter": ("model", "method", "precision", "tuning", "serving", "adapter", "raft"),
     }
     tuning: Tuning
     retrieval: Retrieval

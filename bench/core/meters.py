@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,16 @@ from bench.core.vocabulary import JSON
 
 TRACED = 200  # points of a memory trace, whatever its length
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-_marks: list[float] = []
+_marks: ContextVar[list[float] | None] = ContextVar("marks", default=None)  # of the call that is timed, in its threads
 _notes: dict[str, JSON] = {}
 _listener: list[Callable[[str, int, int], None]] = []
 
 
 def mark() -> None:
     """A token left the model."""
-    _marks.append(time.perf_counter())
+    marks = _marks.get()
+    if marks is not None:
+        marks.append(time.perf_counter())
 
 
 def note(key: str, value: JSON) -> None:
@@ -65,12 +68,18 @@ class Stopwatch:
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, Stopwatch]:
-    """What a call returns, and how long it took. Raises what the call raises."""
-    _marks.clear()
+    """What a call returns, and how long it took. Raises what the call raises.
+
+    Threads that the call starts must run in a copy of its context (`contextvars`) for their marks to count.
+    """
+    marks: list[float] = []
+    outer = _marks.set(marks)
     begin = time.perf_counter()
-    result = call()
-    end = time.perf_counter()
-    marks = list(_marks)
+    try:
+        result = call()
+    finally:
+        end = time.perf_counter()
+        _marks.reset(outer)
     first = marks[0] - begin if marks else None
     rest = (marks[-1] - marks[0]) / (len(marks) - 1) if len(marks) > 1 else None
     return result, Stopwatch(end - begin, first, rest)

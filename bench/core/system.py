@@ -59,6 +59,9 @@ class Model(Block):
         "auto", description="How attention is computed; auto: as transformers chooses for the architecture."
     )
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint, such as http://localhost:8000/v1.")
+    api: Literal["chat", "completions"] = Field(
+        "chat", description="What is asked of the endpoint: /chat/completions, or /completions with the prompt as text."
+    )
     api_key_env: str | None = Field(None, description="Environment variable that holds the endpoint's key.")
     timeout_s: float = Field(60.0, gt=0, description="Time limit of one endpoint request, in seconds.")
     digest: str | None = Field(None, description="Filled by the run: sha256 of the weights, or the hub commit.")
@@ -326,6 +329,11 @@ class SystemConfig(Block):
         """Whether it is shown which passages are gold."""
         return False
 
+    @property
+    def trains(self) -> bool:
+        """Whether something is trained here, which the seed changes."""
+        return self.tuned
+
 
 class TunedConfig(SystemConfig):
     """What every kind that trains has. `method` and `precision` are fixed by the kind, or taken from a reference."""
@@ -340,6 +348,21 @@ class TunedConfig(SystemConfig):
         description="What answers: the adapter beside the base model, or the base with the adapter merged into its "
         "unquantised weights (merged), also held in 4 bits (merged_nf4).",
     )
+    adapter: str | None = Field(
+        None, description="Name under which `model.base_url` serves the model tuned elsewhere; nothing is trained here."
+    )
+
+    @property
+    def trains(self) -> bool:
+        """Not where an endpoint serves what was tuned before."""
+        return self.adapter is None
+
+    @model_validator(mode="after")
+    def _serves_what_it_names(self) -> Self:
+        """A served adapter is on an endpoint, and of no weights here."""
+        if self.adapter is not None and not self.model.base_url:
+            raise ValueError("`adapter` names a model that an endpoint serves: give `model.base_url` too")
+        return self
 
     @model_validator(mode="after")
     def _starts_from_its_weights(self) -> Self:

@@ -25,9 +25,11 @@ from bench.data.after_update import asked, renewed
 from bench.data.formats import native
 from bench.data.leakage import alike
 from bench.data.task import Task
+from bench.execution import load
 from bench.execution.job import Job
 from bench.execution.run_folder import rows_of
 from bench.spec import kinds
+from bench.spec.model import Load
 
 Tell = Callable[..., None]
 
@@ -42,7 +44,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     if kind.measure is not None:
         return experiment(kind.measure, config, task, store, gpus=job.environment.get("gpus") or ())
     first, yardstick_s = None, []
-    if config.tuned:
+    if config.trains:
         yardstick_s.append(meters.yardstick())
         first = build_apart(kind, config, task, store, path=folder / "built.json")
         yardstick_s.append(meters.yardstick())
@@ -54,6 +56,8 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         answer_all(job, config, system, task, folder)
         memory.phase("again")
         flips = answer_again(job, config, system, task, folder)
+        memory.phase("load")
+        loaded = under_load(job, config, system, task)
         memory.phase("audit")
         recall = system.index_recall([e.question for e in task.test])
     artefacts, measured = first or _once(store), memory.facts()  # of the world as it was
@@ -71,6 +75,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         "artefacts": artefacts,
         "refresh_s": refresh_s,
         "flips": flips,
+        "load": loaded,
         "near": near,
         "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True))
         if recall is not None
@@ -223,6 +228,14 @@ def answer_again(job: Job, config: SystemConfig, system: System, task: Task, fol
             again += answer.text != said[question.id]
             alone += system.answer([question])[0].text != said[question.id]
     return {"n": asked, "again": again, "alone": alone}
+
+
+def under_load(job: Job, config: SystemConfig, system: System, task: Task) -> list[dict[str, JSON]]:
+    """What askers see who ask at the same time, at each level of the load; nothing where none is asked for."""
+    if job.load is None:
+        return []
+    questions = [seen_by(e, config) for batch in batches(task.test, alone=len(task.test), size=1) for e in batch]
+    return load.measure(system, questions, Load.model_validate(job.load))
 
 
 def answer_later(config: SystemConfig, system: System, task: Task, store: Store, folder: Path) -> float | None:

@@ -23,4 +23,5 @@ class Job:
     sys_path: list[str]
     environment: dict[str, Any]
     determinism: int = 0
+    load: dict[str, Any] | None = None  # of `measure`, where the system is on an endpoint
     round: int | None = None  # where set, the job is a turn of that round, not the cell

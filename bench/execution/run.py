@@ -341,6 +341,7 @@ def _job(cell: Cell, prepared: Prepared, store: Store, machine: dict[str, JSON])
         sys_path=[path or str(Path.cwd()) for path in sys.path],
         environment=machine,
         determinism=measure.determinism,
+        load=measure.load.model_dump() if measure.load and cell.on_endpoint else None,
     )
 
 

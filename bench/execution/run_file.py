@@ -155,6 +155,11 @@ class SystemEntry(Part):
         return str(self.config.get("serving", "adapter"))
 
     @property
+    def served_adapter(self) -> str | None:
+        """The name under which an endpoint serves what was tuned elsewhere; None where nothing is."""
+        return self.config.get("adapter")
+
+    @property
     def retrieval(self) -> Retrieval | None:
         """None where the kind has no such block."""
         return Retrieval.shared(self.config["retrieval"]) if "retrieval" in self.config else None
@@ -251,6 +256,17 @@ class Flips(Part):
     alone: int
 
 
+class LoadLevel(Part):
+    """A system under one level of load, for so many seconds: `level` askers at once (closed), or questions a second
+    that come at random (open). `samples`: seconds from the begin to when each question was due, from there to its
+    first token and to its whole answer, and whether it failed."""
+
+    mode: Literal["closed", "open"]
+    level: float
+    seconds: float
+    samples: tuple[tuple[float, float | None, float, bool], ...]
+
+
 class Turn(Part):
     """What a system took in one round: seconds of each question alone, and of each batch beside its size.
 
@@ -286,6 +302,7 @@ class CellResult(Part):
     facts: dict[str, JSON] | None = None
     yardstick_s: tuple[float, ...] = ()  # before and after the build
     turns: tuple[Turn, ...] = ()
+    load: tuple[LoadLevel, ...] = ()
 
     @property
     def is_done(self) -> bool:

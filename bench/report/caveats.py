@@ -35,10 +35,15 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
 
 
 def _elsewhere(run: RunFile, done: Measured) -> Iterator[str]:
-    """What was found in the store, and was built on a device that this machine does not have."""
+    """What was tuned elsewhere; and what was found in the store, and was built on a device that is not here."""
     here = {run.environment.cpu, *(gpu.name for gpu in run.environment.gpus)}
     for name in done:
         places = {a.place for cell in run.done(name).values() for a in cell.artefacts if a.place} - here
+        if done[name].trained_elsewhere:
+            yield (
+                f"{name} was tuned elsewhere and is served by an endpoint: what its training took is not known, and it has "
+                "no price a month."
+            )
         if places:
             yield (
                 f"{name}: parts of it were found in the store, built on {listed(sorted(places))}: its build time and its "

@@ -21,6 +21,7 @@ from bench.scoring import judge_stage, resources
 from bench.scoring.entailment_stage import ABSTAINED
 from bench.scoring.grade import Column, Values, columns, estimate, headline, per_question
 from bench.scoring.judge_stage import Said
+from bench.scoring.load import loaded
 from bench.scoring.schema import Doubt, FailedSystem, JudgeSummary, MeasuredSystem, Round, Score, Speed, System
 
 
@@ -161,13 +162,20 @@ class GradedRun:
             memory=resources.memory(list(cells.values())),
             tokens=resources.tokens(records),
             cost=resources.cost(
-                build, quick, records, self.run.spec.prices, on_gpu=on_gpu, endpoint=bool(entry.model.base_url)
+                None if entry.served_adapter else build,
+                quick,
+                records,
+                self.run.spec.prices,
+                on_gpu=on_gpu,
+                endpoint=bool(entry.model.base_url),
             ),
             limits=resources.limits(first, build, quick, self.run),
             flips=first.flips,
             refresh_s=resources.middle(cell.refresh_s for cell in cells.values()),
             device=first.notes.device,
             endpoint=bool(entry.model.base_url),
+            load=loaded(first.load, self.run.spec.needs),
+            trained_elsewhere=entry.served_adapter is not None,
             retried=sum(r.answer.retries > 0 for r in records),
             read_abstentions=sum(r.answer.abstained for r in records),
             strictly=_strictly(found),

@@ -240,9 +240,10 @@ def _training_share(cell: CellResult, build: Build, peaks: Peaks, run: RunFile) 
 
 
 def cost(
-    build: Build, quick: Speed, records: Sequence[Record], prices: Prices, *, on_gpu: bool, endpoint: bool
+    build: Build | None, quick: Speed, records: Sequence[Record], prices: Prices, *, on_gpu: bool, endpoint: bool
 ) -> Cost:
-    """Money to build, and for a thousand questions in batches; None where the spec has no price for it.
+    """Money to build, and for a thousand questions in batches; None where the spec has no price for it, or the build was
+    elsewhere.
 
     What an endpoint answers is paid by the token, what this machine answers by the hour.
     """
@@ -251,7 +252,7 @@ def cost(
     if not endpoint and hourly is not None and quick.questions_per_s:
         served = 1000 / quick.questions_per_s / 3600 * hourly
     return Cost(
-        build_usd=build.total_s / 3600 * hourly if hourly is not None else None,
+        build_usd=build.total_s / 3600 * hourly if build and hourly is not None else None,
         thousand_questions_usd=served,
     )
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from bench.core.digest import digest
 from bench.core.errors import UserError
 from bench.core.nested import merge, put
-from bench.core.system import Block, Retrieval, SystemConfig, Tuning
+from bench.core.system import Block, Retrieval, SystemConfig, TunedConfig, Tuning
 from bench.spec import kinds, scenarios
 from bench.spec.model import Entry, Measure, Spec
 from bench.spec.paths import Paths
@@ -35,9 +35,16 @@ class Cell(Block):
     config: dict[str, Any]
     scenario: scenarios.Scenario | None = None
 
+    @property
+    def on_endpoint(self) -> bool:
+        """Whether a server answers, and not this machine's own process."""
+        return bool((self.config.get("model") or {}).get("base_url"))
+
     def identity(self, task_digest: str, measure: Measure, gpus: Sequence[str] = ()) -> str:
         """Two cells of one identity give the same records. Names and prices do not enter it."""
         asked = measure.model_dump(include={"latency_questions", "warmup", "threads", "determinism"})
+        if measure.load and self.on_endpoint:
+            asked["load"] = measure.load.model_dump()
         return digest(
             {
                 "version": VERSION,
@@ -111,7 +118,7 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
             scenario=added[name].scenario if name in added else None,
         )
         for name in order
-        for seed in (spec.seeds if configs[name][0].Config.tuned else spec.seeds[:1])
+        for seed in (spec.seeds if configs[name][1].trains else spec.seeds[:1])
     ]
 
 
@@ -198,12 +205,14 @@ def _config(
                 where=location,
                 remedy=f"Leave out its `model`: it takes that of its `{key}`.",
             )
-    if config.model.base_url and (kind.Config.needs_weights or config.precision != "native"):
+    served = isinstance(config, TunedConfig) and config.adapter
+    if config.model.base_url and not served and (kind.Config.needs_weights or config.precision != "native"):
         raise UserError(
             f"system {raw['name']!r} ({kind.name}, {config.precision}) needs the model's weights, "
             "and an endpoint gives none.",
             where=location,
-            remedy="Leave it out, or set `model.name` to a local folder or hub id and drop `model.base_url`.",
+            remedy="Name the tuned model that the endpoint serves as `adapter`, or set `model.name` to a local folder or "
+            "hub id and drop `model.base_url`.",
         )
     return config
 

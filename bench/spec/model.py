@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
@@ -13,6 +13,26 @@ from bench.core.system import Block, Embedder, Generation, Model, PositiveInt, P
 from bench.data.formats import AnySource
 from bench.metrics.registry import JUDGED, MEASURES
 from bench.spec.scenarios import Scenarios
+
+
+class Load(Block):
+    """Systems on an endpoint under load: each level for so many seconds, one after the other."""
+
+    concurrency: tuple[PositiveInt, ...] = Field(
+        (), description="Closed loop: so many askers at once, who each ask again when they have their answer."
+    )
+    arrivals_per_s: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (),
+        description="Open loop: questions that come at random times (Poisson), so many a second on average; a latency "
+        "counts from when the question came.",
+    )
+    seconds: float = Field(30.0, gt=0, description="Seconds in which questions are asked, of each level.")
+
+    @model_validator(mode="after")
+    def _some_level(self) -> Load:
+        if not self.concurrency and not self.arrivals_per_s:
+            raise ValueError("give levels: `concurrency`, such as [1, 4, 16], or `arrivals_per_s`")
+        return self
 
 
 class Measure(Block):
@@ -31,6 +51,7 @@ class Measure(Block):
     determinism: int = Field(
         0, ge=0, description="Questions asked again, alone and in their batch, to count answers that change."
     )
+    load: Load | None = Field(None, description="Ask systems on an endpoint many questions at once too.")
     timeout_s: float = Field(
         3600.0, gt=0, description="Time limit of one cell in seconds; after it the cell's processes are killed."
     )

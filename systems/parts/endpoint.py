@@ -1,4 +1,4 @@
-"""An OpenAI-compatible chat endpoint as a language model: for systems that need no weights.
+"""An OpenAI-compatible endpoint as a language model: for systems that need no weights, or whose weights it serves.
 
 A server is not trusted: what it says is checked before it is believed, it has so much time and so many bytes, and a bad
 answer is an error of that one question.
@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attem
 from bench.core import meters
 from bench.core.http import LONGEST_WAIT_S, Tokens, retry_after_s, wait_s
 from bench.core.redact import hide, redacted
-from bench.core.system import Prompt
+from bench.core.system import Model, Prompt
 from bench.core.vocabulary import Answer, Hit, Question
 from systems.parts import prompt as prompts
 
@@ -43,7 +44,8 @@ class _Delta(_Said):
 
 
 class _Choice(_Said):
-    delta: _Delta = _Delta()
+    delta: _Delta = _Delta()  # of a chat
+    text: str | None = None  # of a completion
     finish_reason: str | None = None
 
 
@@ -118,6 +120,7 @@ class Endpoint:
     max_new_tokens: int
     prompt: Prompt
     timeout_s: float
+    chat: bool = True  # else the prompt is sent as text
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def reply(
@@ -129,13 +132,14 @@ class Endpoint:
     ) -> Answer:
         """The answer to one streamed request. Where a server is busy it is asked again, as long after as it says; a
         request that fails is a question that failed."""
+        told = prompts.messages(self.prompt, question, passages, shots)
         body = {
             "model": self.name,
             "temperature": 0,
             "max_tokens": self.max_new_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
-            "messages": prompts.messages(self.prompt, question, passages, shots),
+            **({"messages": told} if self.chat else {"prompt": prompts.as_plain(told)}),
         }
         attempts = Retrying(
             stop=stop_after_attempt(ATTEMPTS),
@@ -163,7 +167,7 @@ class Endpoint:
     def _exchange(self, body: dict[str, Any], hits: tuple[Hit, ...] | None) -> _Attempt:
         """One request and what came of it. Raises what `_attempt` catches."""
         deadline = time.monotonic() + self.timeout_s
-        with self.client.stream("POST", "chat/completions", json=body) as response:
+        with self.client.stream("POST", "chat/completions" if self.chat else "completions", json=body) as response:
             stream = _Stream(response, deadline, MOST_BYTES + BYTES_A_TOKEN * self.max_new_tokens)
             if response.status_code != 200:
                 said = f"endpoint answered {response.status_code}: {redacted(stream.start())[:200]}"
@@ -186,9 +190,10 @@ def _read(lines: Iterator[str], hits: tuple[Hit, ...] | None) -> Answer:
         event = _Event.model_validate_json(data)
         usage = event.usage or usage
         for choice in event.choices:
-            if choice.delta.content:
+            piece = choice.delta.content or choice.text
+            if piece:
                 meters.mark()
-                parts.append(choice.delta.content)
+                parts.append(piece)
             finished = finished or bool(choice.finish_reason)
     text = "".join(parts)
     if not finished:
@@ -219,7 +224,7 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
         except BaseException as e:  # noqa: BLE001 whatever it is, it is raised below
             found.put((None, e))
 
-    threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=copy_context().run, args=(work,), daemon=True).start()
     try:
         result, error = found.get(timeout=seconds)
     except queue.Empty:
@@ -229,13 +234,17 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
     return result  # type: ignore[return-value]
 
 
-def connect(
-    base_url: str, name: str, *, api_key_env: str | None, timeout_s: float, max_new_tokens: int, prompt: Prompt
-) -> Endpoint:
-    """Raises KeyError when the named environment variable is not set."""
-    hide(api_key_env)
-    headers = {"Authorization": f"Bearer {os.environ[api_key_env]}"} if api_key_env else {}
+def connect(model: Model, name: str, *, max_new_tokens: int, prompt: Prompt) -> Endpoint:
+    """The model of that name at the address of `model`. Raises KeyError when its environment variable is not set."""
+    key = model.api_key_env
+    hide(key)
+    headers = {"Authorization": f"Bearer {os.environ[key]}"} if key else {}
     headers["Accept-Encoding"] = "identity"  # a compressed answer could be of any length
-    client = httpx.Client(base_url=base_url.rstrip("/") + "/", headers=headers, timeout=timeout_s)
+    client = httpx.Client(
+        base_url=str(model.base_url).rstrip("/") + "/",
+        headers=headers,
+        timeout=model.timeout_s,
+        limits=httpx.Limits(max_connections=None),  # who asks decides how many ask at once
+    )
     meters.note("device", "endpoint")
-    return Endpoint(client, name, max_new_tokens, prompt, timeout_s)
+    return Endpoint(client, name, max_new_tokens, prompt, model.timeout_s, chat=model.api == "chat")

@@ -111,11 +111,13 @@ def encode(tokenizer: Any, conversation: Sequence[Message]) -> list[int]:
     if tokenizer.chat_template:
         ids = tokenizer.apply_chat_template(_as_told(tokenizer, conversation), add_generation_prompt=True, **_PLAIN)
         return list(ids)
-    texts = [as_text(tokenizer, m["content"]) for m in conversation]
-    turns = [
-        f"\nAnswer: {t}" if m["role"] == "assistant" else f"\n\n{t}" for m, t in zip(conversation, texts, strict=True)
-    ]
-    return list(tokenizer.encode("".join(turns).removeprefix("\n\n") + "\nAnswer:"))
+    return list(tokenizer.encode(as_plain([{**m, "content": as_text(tokenizer, m["content"])} for m in conversation])))
+
+
+def as_plain(conversation: Sequence[Message]) -> str:
+    """A conversation as plain text, up to where the answer starts."""
+    turns = [f"\nAnswer: {m['content']}" if m["role"] == "assistant" else f"\n\n{m['content']}" for m in conversation]
+    return "".join(turns).removeprefix("\n\n") + "\nAnswer:"
 
 
 def as_text(tokenizer: Any, text: str) -> str:

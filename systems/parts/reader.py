@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -101,7 +102,8 @@ class Reader:
     def _replies(self, model: endpoint.Endpoint, *asked: Sequence[Any]) -> list[Answer]:
         """What an endpoint replies to each, `batch_size` requests at once."""
         with ThreadPoolExecutor(self.config.generation.batch_size) as pool:
-            return list(pool.map(model.reply, *asked))
+            replies = [pool.submit(copy_context().run, model.reply, *each) for each in zip(*asked, strict=True)]
+            return [reply.result() for reply in replies]
 
     def _found(self, questions: Sequence[Question]) -> list[list[Hit]]:
         """The passages of each question, looked up by what the model makes of it where that is asked for."""
@@ -190,31 +192,27 @@ def base(config: SystemConfig) -> Callable[[Material], Answerer]:
     """The untuned model, or the endpoint."""
 
     def make(_: Material) -> Answerer:
-        named, generation = config.model, config.generation
-        if named.base_url:
-            return endpoint.connect(
-                named.base_url,
-                named.name,
-                api_key_env=named.api_key_env,
-                timeout_s=named.timeout_s,
-                max_new_tokens=generation.max_new_tokens,
-                prompt=config.prompt,
-            )
+        most = config.generation.max_new_tokens
+        if config.model.base_url:
+            return endpoint.connect(config.model, config.model.name, max_new_tokens=most, prompt=config.prompt)
         model, tokenizer = lm.load(config.model, precision=config.precision)
-        return lm.ready(model, tokenizer, max_new_tokens=generation.max_new_tokens)
+        return lm.ready(model, tokenizer, max_new_tokens=most)
 
     return make
 
 
 def adapted(config: TunedConfig, raft: Raft | None, store: Store) -> Callable[[Material], Answerer]:
-    """The tuned model, trained where the store does not have it."""
+    """The tuned model, trained where the store does not have it; or where an endpoint serves it, that endpoint."""
+    most, served = config.generation.max_new_tokens, config.adapter
+    if served is not None:
+        return lambda _: endpoint.connect(config.model, served, max_new_tokens=most, prompt=config.prompt)
     recipe = train.Recipe(
         config.method, config.model, config.precision, config.prompt, config.tuning, config.seed, raft
     )
 
     def make(material: Material) -> Answerer:
         model, tokenizer = train.tuned(recipe, material, store, config.serving)
-        return lm.ready(model, tokenizer, max_new_tokens=config.generation.max_new_tokens)
+        return lm.ready(model, tokenizer, max_new_tokens=most)
 
     return make
 

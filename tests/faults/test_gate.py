@@ -326,6 +326,7 @@ def test_the_page_of_a_run_shows_its_gate(runs: tuple[Path, Path]) -> None:
     from bench.report import report
 
     good, bad = runs
+    score(bad)
     assert 'id="gate"' not in report(bad).read_text()
     assert CliRunner().invoke(app, ["gate", str(bad), "--baseline", str(good)]).exit_code == 1
     page = (bad / "index.html").read_text()

@@ -11,7 +11,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from bench.core.store import Store
-from bench.core.system import Chunking, Embedder, EmbedderTuning, Prompt, Retrieval
+from bench.core.system import Chunking, Embedder, EmbedderTuning, Model, Prompt, Retrieval
 from bench.core.vocabulary import Example, Hit, Passage, Question
 from bench.data.formats import native
 from systems import few_shot
@@ -243,7 +243,7 @@ def tiny_cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_endpoint(server: str, name: str, text: str, error: str | None) -> None:
-    model = endpoint.connect(server, name, api_key_env=None, timeout_s=5, max_new_tokens=8, prompt=Prompt())
+    model = endpoint.connect(Model(name=name, base_url=server, timeout_s=5), name, max_new_tokens=8, prompt=Prompt())
     with model.client:
         answer = model.reply(Q, None, None)
     assert answer.text == text
@@ -253,9 +253,8 @@ def test_endpoint(server: str, name: str, text: str, error: str | None) -> None:
 
 
 def test_nobody_at_the_endpoint() -> None:
-    model = endpoint.connect(
-        "http://127.0.0.1:9/v1", "x", api_key_env=None, timeout_s=2, max_new_tokens=8, prompt=Prompt()
-    )
+    nobody = Model(name="x", base_url="http://127.0.0.1:9/v1", timeout_s=2)
+    model = endpoint.connect(nobody, "x", max_new_tokens=8, prompt=Prompt())
     with model.client:
         assert "endpoint: ConnectError" in str(model.reply(Q, None, None).error)
 

@@ -7,7 +7,7 @@ an SVG under the sentence that it shows and the table that it is drawn from, go 
 from __future__ import annotations
 
 from bench.metrics.registry import title
-from bench.report.charts import costs, machine, quality
+from bench.report.charts import costs, load, machine, quality
 from bench.report.charts.draw import Figure
 from bench.report.details import Details
 from bench.scoring.schema import Scores
@@ -28,5 +28,6 @@ def all_of(scores: Scores, volumes: Volumes, reference: str | None, shown: Detai
         "latencies": machine.latencies(done, shown.latencies),
         "memory": machine.memory(traces),
         "build": machine.build(done),
+        "load": load.under_load(done),
     }
     return {name: figure for name, figure in drawn.items() if figure is not None}

@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 
 from bench.core.display import count, money
-from bench.report.charts.draw import DASHES, DIRECT, LETTER, LINE, Figure, Row, data, shades, spread, svg
+from bench.report.charts.draw import DASHES, DIRECT, LETTER, Figure, Row, data, names_beside, shades, svg
 from bench.scoring.money import cheapest, monthly
 from bench.scoring.schema import Costs, MeasuredSystem, Recommendation
 from bench.spec.model import Volumes
@@ -88,14 +88,9 @@ def _lines(rows: Sequence[Row], names: Sequence[str], asked: float, scale: Any) 
     )
     drawn = data(rows).mark_line(strokeWidth=2).encode(x=x, y=y, color=scale, strokeDash=dash)
     here = data([{"q": asked}]).mark_rule(strokeDash=[2, 3], color="#6b7280").encode(x="q:Q")
-    ends = list({row["system"]: row for row in rows}.values()) if len(names) <= DIRECT else []
+    ends = list({row["system"]: row for row in rows}.values())
     heights = [HEIGHT * math.log(edges[1] / row["usd"]) / math.log(edges[1] / edges[0]) for row in ends]
-    said = [
-        data([row])
-        .mark_text(align="left", dx=6, fontSize=11)
-        .encode(x=alt.value(WIDTH), y=alt.value(place), text="system:N", color=scale)
-        for row, place in zip(ends, spread([(height, LINE) for height in heights], HEIGHT), strict=True)
-    ]
+    said = names_beside(ends, heights, HEIGHT, x=alt.value(WIDTH), color=scale)
     title = alt.Title("At the spec's updates per month; the dotted line is its questions per month", fontSize=12)
     return alt.layer(here, drawn, *said).properties(width=WIDTH, height=HEIGHT, title=title)
 

@@ -97,6 +97,20 @@ def spread(wanted: Sequence[tuple[float, float]], room: float) -> list[float]:
     return [start + size / 2 for start, (_, size) in zip(starts, wanted, strict=True)]
 
 
+def names_beside(
+    rows: Sequence[Row], heights: Sequence[float], room: float, *, dx: int = 6, **encoding: Any
+) -> list[Any]:
+    """The system of each row as a text to the right of its mark, `heights` pixels from the top of the panel or near that;
+    none where there are too many. `encoding`: its x, and its colour."""
+    if len(rows) > DIRECT:
+        return []
+    places = spread([(height, LINE) for height in heights], room)
+    marks = [data([row]).mark_text(align="left", dx=dx, fontSize=11, limit=150) for row in rows]
+    return [
+        mark.encode(y=alt.value(place), text="system:N", **encoding) for mark, place in zip(marks, places, strict=True)
+    ]
+
+
 def lines(names: Sequence[str]) -> Any:
     """The systems down the page, in the order of the spec."""
     return alt.Y("system:N", sort=list(names), scale=alt.Scale(domain=list(names)), title=None)

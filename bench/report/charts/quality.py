@@ -24,6 +24,7 @@ from bench.report.charts.draw import (
     colour,
     data,
     lines,
+    names_beside,
     shape,
     spread,
     svg,
@@ -189,13 +190,9 @@ def _against(rows: list[Row], label: str, title: str | None, feasible: set[str],
     dots = data(rows).mark_point(filled=True, size=80, opacity=1).encode(x=x, y=y, color=colour(), shape=shape())
     low, high = scale.domain
     heights = [HEIGHT * (high - row["mean"]) / (high - low) - LINE for row in best]  # above their dots
-    names = [
-        data([row])
-        .mark_text(align="left", dx=4, fontSize=11, limit=150)
-        .encode(x=x, y=alt.value(place), text="system:N")
-        for row, place in zip(best, spread([(height, LINE) for height in heights], HEIGHT), strict=True)
-    ]
-    return alt.layer(front, bars, dots, *names).properties(width=285, height=HEIGHT)
+    return alt.layer(front, bars, dots, *names_beside(best, heights, HEIGHT, dx=4, x=x)).properties(
+        width=285, height=HEIGHT
+    )
 
 
 def _front(rows: Sequence[Row]) -> list[Row]:

@@ -85,6 +85,28 @@ class Speed(Part):
         return kept(self.rounds)
 
 
+class Loaded(Part):
+    """A system under one level of load: `level` askers at once (closed), or questions a second (open).
+
+    Seconds are of the questions that were answered, None where too few were; `throughput` is answers a second that
+    ended within the level's seconds, `goodput` those of them that took no longer than `need_s`, and `within` their share
+    of all questions asked. None without a need.
+    """
+
+    mode: Literal["closed", "open"]
+    level: float
+    n: int
+    failed: int
+    first_p50_s: float | None
+    first_p95_s: float | None
+    p50_s: float | None
+    p95_s: float | None
+    throughput: float
+    need_s: float | None = None
+    goodput: float | None = None
+    within: float | None = None
+
+
 class Build(Part):
     """What a system took to build, medians over its seeds; None for stages that it has not."""
 
@@ -196,6 +218,8 @@ class MeasuredSystem(SystemHead):
     device: str | None
     endpoint: bool
     cell_s: float | None
+    load: tuple[Loaded, ...] = ()
+    trained_elsewhere: bool = False  # and served: what training took is not known
     retried: int = 0  # answers that an endpoint gave at another attempt; they have no latency
     read_abstentions: int = 0  # answers that abstain by the entailment model, and not by words of a known form
     strictly: int | None = None  # answers that exact match and strict exact match judge differently
