@@ -14,7 +14,7 @@ from bench.core.display import interval, share, size, span
 from bench.core.media import one_line
 from bench.execution.run_file import RunFile
 from bench.metrics.registry import title
-from bench.report.decision import LEADING, changes, ranked
+from bench.report.decision import LEADING, changes, meanwhile, price, ranked
 from bench.scoring.schema import QuestionTypes, Scores
 from bench.verdict.sentence import by_type
 
@@ -31,13 +31,18 @@ def first_screen(run: RunFile, found: Scores, page: Path) -> None:
     if types:
         _print(console, _by_type(types, found.headline))
         _say(console, by_type(types))
+    if told := meanwhile(found):
+        _say(console, told)
     lines = ranked(found)
     if lines:
         _print(console, _leading(found, lines))
-    told = changes(found.recommendation)
-    if told:
+    if cost := price(found, run.spec.volumes):
+        console.print()
+        _say(console, cost)
+    sentences = changes(found.recommendation)
+    if sentences:
         console.print("\nWhat would change the decision:")
-    for line in told:
+    for line in sentences:
         _say(console, line, initial_indent="- ", subsequent_indent="  ")
     console.print(f"\nReport: {page.resolve().as_uri()}", markup=False, soft_wrap=True)
     console.print(

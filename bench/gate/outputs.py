@@ -53,22 +53,31 @@ def _case(suite: ElementTree.Element, result: Result) -> None:
 
 
 def markdown(results: Sequence[Result], *, name: str) -> str:
-    """A table for a job summary or a pull request, what is bad first, under the cap."""
+    """For a job summary or a pull request, under the cap: what is bad first, and what passes folded."""
     rows = sorted(results, key=lambda r: ORDER.index(r.state))
     head = f"## ragtune gate: {verdict(results)}\n\n{cell(name)}: " + ", ".join(
         f"{number} {state}" for state in ORDER if (number := sum(r.state == state for r in results))
     )
-    lines = [head, "", "| state | system | rule | before | now | change | why |", "|---|---|---|---|---|---|---|"]
-    size = sum(len(line.encode()) + 1 for line in lines) + 80
+    told, room = _table([row for row in rows if row.state != "pass"], CAP - len(head.encode()) - 100)
+    passed, _ = _table([row for row in rows if row.state == "pass"], room)
+    if passed:
+        passed = ["", "<details><summary>Rules that pass</summary>", "", *passed, "", "</details>"]
+    return "\n".join([head, "", *told, *passed]) + "\n"
+
+
+def _table(rows: Sequence[Result], room: int) -> tuple[list[str], int]:
+    """(lines, bytes that are left of the room); what does not fit is counted in the last line."""
+    lines = ["| state | system | rule | before | now | change | why |", "|---|---|---|---|---|---|---|"] if rows else []
+    room -= 200 if rows else 0  # for these, and for the last line
     for number, row in enumerate(rows):
         cells = (row.state, row.system, row.rule, four(row.old), four(row.new), row.shown, row.why)
         line = f"| {' | '.join(cell(c) for c in cells)} |"
-        size += len(line.encode()) + 1
-        if size > CAP:
+        room -= len(line.encode()) + 1
+        if room < 0:
             lines.append(f"\n{len(rows) - number} more rules are in the JSON.")
             break
         lines.append(line)
-    return "\n".join(lines) + "\n"
+    return lines, room
 
 
 def workflow_commands(results: Sequence[Result]) -> list[str]:

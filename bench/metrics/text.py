@@ -111,3 +111,12 @@ def matches(answer: str, form: str) -> bool:
 def holds(answer: str, facts: Sequence[str], language: str = "en") -> float:
     """Share of the facts that stand in the answer, whatever its form."""
     return sum(contains(answer, [f], language) for f in facts) / len(facts) if facts else 0.0
+
+
+STUCK = 6  # times that a word stands at the end of an answer before it counts as stuck
+
+
+def is_stuck(text: str) -> bool:
+    """Whether an answer repeats one word to its end, as a model that decodes greedily may do."""
+    last = text.split()[-STUCK:]
+    return len(last) == STUCK and len(set(last)) == 1

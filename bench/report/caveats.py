@@ -114,18 +114,19 @@ def _leaks(run: RunFile, scores: Scores) -> Iterator[str]:
     ways = ", ".join(f"{n} {way}" for way, n in scores.leaks.items() if way != "all")
     found = {name: score for name, s in scores.measured.items() if (score := s.score(scores.headline))}
     clean = {name: score.clean for name, score in found.items() if score.clean}
-    without = "Scores without them:" if clean else "Fewer than 30 others remain, too few for a score without them."
+    same = [name for name, rest in clean.items() if abs(rest.mean - found[name].mean) < 0.005]
+    other = [
+        f"{name} {display.interval(rest)} on the {rest.n} others, {display.interval(found[name])} on all"
+        for name, rest in clean.items()
+        if name not in same
+    ]
+    if same:
+        other.append(f"{listed(same)} within 0.005 of their score on all")
+    without = f" Scores without them: {'; '.join(other)}." if other else ""
     yield (
         f"{leaked} of the {run.dataset.test} test questions also occur in the training data, identically or nearly so "
-        f"({ways}). {without}"
+        f"({ways}).{without if clean else ' Fewer than 30 others remain, too few for a score without them.'}"
     )
-    same = [name for name, rest in clean.items() if abs(rest.mean - found[name].mean) < 0.005]
-    for name, rest in clean.items():
-        if name not in same:
-            yield f"{name}: {display.interval(rest)} on the {rest.n} others, {display.interval(found[name])} on all."
-    if same:
-        fewest = min(clean[name].n for name in same)
-        yield f"{listed(same)}: within 0.005 of their score on all, on the {fewest} others."
 
 
 def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
@@ -150,6 +151,8 @@ def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
             f"{name}: {system.read_abstentions} of {system.n * system.seeds} answers count as abstaining because the "
             "entailment model reads them so; their words are of no known form."
         )
+    if system.stuck:
+        yield f"{name}: {system.stuck} of {system.n * system.seeds} answers repeat one word to their end."
     if system.errors:
         yield f"{name}: {system.errors} answers failed; they count as wrong."
     partly = [
@@ -174,7 +177,7 @@ def _times(run: RunFile, done: Measured) -> Iterator[str]:
         yield "Cells ran in different environments (versions, commit, processor or GPU): times are not comparable."
     few = [system.speed.n for system in done.values() if system.speed.p99_s is None]
     if few:
-        yield (f"Missing percentiles need more samples (the smallest sample here is {min(few)}; a p99 needs 662).")
+        yield f"p99 is not shown: it takes 662 questions asked alone, and here were {min(few)}."
     yield from _disturbed(run, done)
     before, cores = run.load_start, run.environment.cores or 1
     if before and before[0] > 0.5 * cores:
@@ -206,7 +209,7 @@ def _disturbed(run: RunFile, done: Measured) -> Iterator[str]:
         if any(r.off for r in s.speed.rounds)
     ]
     if left:
-        yield f"Rounds in which the machine was not as usual, although they were repeated: {', '.join(left)}."
+        yield f"Rounds of timing that other work on the machine disturbed, also when they were repeated: {', '.join(left)}."
 
 
 def _was_off(cell: CellResult, usual: float) -> bool:

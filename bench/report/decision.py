@@ -8,9 +8,11 @@ from bench.core import display
 from bench.metrics.registry import title
 from bench.scoring.schema import Criterion, MeasuredSystem, NeedFlip, Recommendation, Scores, Split, WeightFlip
 from bench.spec.model import Volumes
+from bench.verdict.recommendation import WORTH
 from bench.verdict.sentence import listed, mixed
 
 LEADING = 6  # lines of systems; the others are folded
+SMALL_USD = 1.0  # a month: no cost of a system below it decides anything
 CHANGES = 4  # lines on what would change the decision
 
 
@@ -41,12 +43,45 @@ def changes(found: Recommendation) -> list[str]:
     """What would change the decision, in the reader's own quantities: a sentence each."""
     mixes = sorted(found.types.mixes, key=lambda mix: mix.share - mix.now) if found.types else []
     needs = [flip for flip in found.flips if isinstance(flip, NeedFlip)]
-    return [*map(mixed, mixes), *_trades(found), *map(_lifted, needs)][:CHANGES]
+    told = [*map(mixed, mixes), *_trades(found), *map(_lifted, needs)][:CHANGES]
+    return told or [*_by_more_data(found), *_by_no_mix(found)]
+
+
+def _by_more_data(found: Recommendation) -> Iterator[str]:
+    if found.outcome == "undecided":
+        rivals = listed(found.among, "or")
+        yield f"More data, which could still show that {found.choice} or {rivals} is better."
+
+
+def _by_no_mix(found: Recommendation) -> Iterator[str]:
+    if found.types and found.outcome in ("winner", "equivalent", "provisional", "undecided"):
+        yield "Another share of a question type would not: on none of them is another system shown to be ahead."
+
+
+def meanwhile(scores: Scores) -> str:
+    """What speaks for one of two systems while their quality cannot tell them apart; empty where it can, or where more
+    than two are open."""
+    found = scores.recommendation
+    if found.outcome != "undecided" or len(found.among) != 1:
+        return ""
+    names = (str(found.choice), found.among[0])
+    one, other = ((scores.measured[n], found.criteria[n].cost) for n in names)
+    compared = (
+        ("costs {} a month", display.money, one[1], other[1], SMALL_USD),
+        ("answers nine of ten questions within {}", display.span, one[0].speed.p90_s, other[0].speed.p90_s, 0.0),
+        ("takes {} to build", display.span, one[0].build.total_s, other[0].build.total_s, 0.0),
+    )
+    told = [
+        f"{text.format(show(mine))} ({names[1]}: {show(its)})"
+        for text, show, mine, its, small in compared
+        if mine and its and max(mine, its) > max(small, WORTH * min(mine, its))
+    ]
+    return f"Until that is known: {names[0]} {listed(told)}." if told else ""
 
 
 def _lifted(flip: NeedFlip) -> str:
     higher = f" scores {_points(flip.gains)} higher, and" if flip.gains else ""
-    return f"{flip.to}{higher} would be looked at without {listed([f'`{need.need}`' for need in flip.needs])}."
+    return f"{flip.to}{higher} would qualify without the need {listed([f'`{need.need}`' for need in flip.needs])}."
 
 
 def _points(share: float) -> str:
@@ -94,7 +129,7 @@ def price(scores: Scores, volumes: Volumes) -> str:
     low, high = display.money(min(costs.values())), display.money(max(costs.values()))
     span = low if low == high else f"{low} to {high}"
     told = f"Cost {span} a month at {display.count(volumes.questions_per_month)} questions"
-    if len(found.cheapest) == len(found.feasible) > 1:
+    if len(found.cheapest) == len(found.feasible) > 1 or max(costs.values()) < SMALL_USD:
         return f"{told}: not a factor."
     return f"{told}; {listed(found.cheapest)} cost{'s' if len(found.cheapest) == 1 else ''} least."
 
@@ -137,6 +172,6 @@ def _texts(scores: Scores, name: str, system: MeasuredSystem, kinds: list[str]) 
         display.size(system.memory.peak_rss_growth_bytes),
         display.size(system.build.train_peak_rss_growth_bytes),
         display.span(system.build.total_s or None),
-        display.span(system.refresh_s),
+        display.span(cost.refresh_s if cost else system.refresh_s),
         display.money(cost.usd_per_month if cost else None),
     ]

@@ -72,13 +72,13 @@
       const asked = (hash().get("compare") ?? "").split(",");
       sides.forEach((side, i) => (side.value = asked[i] in texts ? asked[i] : table.dataset[i ? "second" : "first"]));
       show();
-      if (hash().has("compare")) table.scrollIntoView();
+      if (hash().get("compare")) document.getElementById("compare").scrollIntoView();
     };
     sides.forEach((side) => side.addEventListener("change", () => {
       history.replaceState(null, "", `#compare=${sides.map((s) => encodeURIComponent(s.value)).join(",")}`);
       show();
     }));
-    addEventListener("hashchange", () => hash().has("compare") && read()); // another link leaves the choice as it is
+    addEventListener("hashchange", () => hash().get("compare") && read()); // another link leaves the choice as it is
     read();
   }
 
@@ -224,6 +224,11 @@
   addEventListener("hashchange", reveal);
   reveal();
   const nav = document.querySelector("nav");
+  const clear = () => document.documentElement.style.setProperty("scroll-padding-top", `${nav.offsetHeight + 6}px`);
+  if (nav) {
+    clear(); // what is linked to is not under the bar
+    addEventListener("resize", clear);
+  }
   const folds = [...document.querySelectorAll("details.fold")];
   if (nav && folds.length) {
     const all = make("button", "Open all", { type: "button" });
@@ -241,7 +246,7 @@
     link.click();
     URL.revokeObjectURL(link.href);
   };
-  const quoted = (value) => (typeof value === "number" ? value : `"${String(value).replace(/^[=+@-]/, "'$&").replaceAll('"', '""')}"`);
+  const quoted = (value) => (typeof value === "number" ? value : `"${String(value).replace(/^[=+@-](?![\d.])/, "'$&").replaceAll('"', '""')}"`);
   const csv = (rows) => rows.map((row) => row.map(quoted).join(",")).join("\n");
   const saver = (bar, label, act) => {
     const node = make("button", label, { type: "button" });

@@ -68,6 +68,7 @@ class RunRow:
     dataset: str = ""
     systems: int | str = ""
     seeds: int | str = ""
+    gate: str = ""
     when: str = ""
 
 
@@ -134,6 +135,7 @@ def render(run: RunFile, scores: Scores, shown: Details, gated: GateFile | None,
         price=decision.price(scores, run.spec.volumes),
         all_met=decision.all_met(found),
         changes=decision.changes(found),
+        meanwhile=decision.meanwhile(scores),
         opposite=decision.opposite,
         pair=pair,
         labels=labels,

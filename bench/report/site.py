@@ -11,6 +11,7 @@ from bench.core.errors import UserError
 from bench.core.files import read_json, write_text
 from bench.execution.run_file import RunFile, read_run
 from bench.metrics.registry import title
+from bench.report import gate_of
 from bench.report.charts import history
 from bench.report.charts.draw import Figure
 from bench.report.charts.history import Accepted, Point
@@ -40,7 +41,7 @@ def index(folder: Path, accepted: Sequence[Accepted] = ()) -> Path:
             continue
         if scores is not None:
             scored.append((run, scores))
-        rows.append(_row(run, scores, href))
+        rows.append(_row(run_folder, run, scores, href))
     rows.sort(key=lambda row: row.when, reverse=True)
     page = folder / "index.html"
     write_text(page, overview(rows, moved(scored, accepted)))
@@ -53,13 +54,15 @@ def _scores(folder: Path) -> Scores | None:
     return read_scores(folder) if path.exists() and is_current(read_json(path)) else None
 
 
-def _row(run: RunFile, scores: Scores | None, href: str | None) -> RunRow:
+def _row(folder: Path, run: RunFile, scores: Scores | None, href: str | None) -> RunRow:
+    gated = gate_of(folder, scores) if scores else None
     return RunRow(
-        name=run.name,
+        name=folder.name,
         href=href,
         sentence=scores.recommendation.sentence if scores else f"{run.status}, not scored by this version",
         dataset=run.dataset.name,
-        systems=sum(entry.scenario is None for entry in run.systems.values()),
+        systems=sum(s.scenario is None for s in scores.measured.values()) if scores else len(run.systems),
+        gate=gated.verdict if gated else "",
         seeds=len(run.spec.seeds),
         when=time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.started)),
     )

@@ -16,7 +16,7 @@ from bench.core.vocabulary import JSON, Record, read_record
 from bench.execution.run_file import CellResult, RunFile, read_run
 from bench.metrics.citations import ENTAILED
 from bench.metrics.registry import MEASURES
-from bench.metrics.text import is_numeric
+from bench.metrics.text import is_numeric, is_stuck
 from bench.scoring import judge_stage, resources
 from bench.scoring.entailment_stage import ABSTAINED
 from bench.scoring.grade import Column, Values, columns, estimate, headline, per_question
@@ -177,6 +177,7 @@ class GradedRun:
             load=loaded(first.load, self.run.spec.needs),
             trained_elsewhere=entry.served_adapter is not None,
             retried=sum(r.answer.retries > 0 for r in records),
+            stuck=sum(is_stuck(r.answer.text) for r in records),
             read_abstentions=sum(r.answer.abstained for r in records),
             strictly=_strictly(found),
             cell_s=resources.middle(cell.seconds for cell in cells.values()),

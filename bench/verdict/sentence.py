@@ -127,7 +127,7 @@ def by_type(found: QuestionTypes | None) -> str:
     if found is None:
         return ""
     beyond = [row.type for row in found.rows if row.is_beyond_all]
-    none = f" None of them is right on any question of {listed(beyond)}." if beyond else ""
+    none = f" None of {listed(found.systems)} is right on any question of {listed(beyond, 'or')}." if beyond else ""
     return _ahead(found) + none
 
 
@@ -137,7 +137,8 @@ def _ahead(found: QuestionTypes) -> str:
         return "On no type of question a difference between the leading systems is shown."
     everywhere = [name for name in found.systems if all(name in names for names in told.values())]
     if everywhere:
-        return f"On every type of question where a difference is shown, {listed(everywhere)} leads or is level."
+        verb = "is" if len(everywhere) == 1 else "are"
+        return f"On no type of question {verb} {listed(everywhere)} shown to be behind."
     groups: dict[tuple[str, ...], list[str]] = {}
     for kind, names in told.items():
         groups.setdefault(names, []).append(kind)

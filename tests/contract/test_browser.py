@@ -222,6 +222,18 @@ def test_the_published_page_is_short_and_its_first_screen_decides(browser: Any, 
         assert page.locator("#leading tbody tr").first.bounding_box()["y"] < 800  # chart and table begin on it
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_heading_that_is_linked_to_stands_under_the_bar(browser: Any, width: int) -> None:
+    """And a link to the section of two systems leaves the two that were chosen."""
+    page = Opened(browser, PUBLISHED, viewport={"width": width, "height": 800}).page
+    page.get_by_label("First", exact=True).select_option("lora")
+    for link in page.locator("nav a").all()[1:-1]:
+        link.click()
+        bar, title = page.locator("nav").bounding_box(), page.locator(f"h2{link.get_attribute('href')}").bounding_box()
+        assert title["y"] >= bar["y"] + bar["height"] - 1
+    assert page.get_by_label("First", exact=True).input_value() == "lora"
+
+
 def test_money_at_other_volumes(browser: Any, hostile: Path) -> None:
     """At the spec's volumes the script says what Python wrote; a tenth of the questions cost less."""
     page = Opened(browser, hostile).page

@@ -34,7 +34,7 @@ def test_opposite_types_are_told_and_the_share_at_which_the_other_leads(tmp_path
 def test_one_that_leads_everywhere_is_said_to(tmp_path: Path) -> None:
     systems = {"good": Made(knows("a", "b"), kind="rag"), "bad": Made(right(0.1), kind="lora")}
     found = scored(tmp_path / "r", systems, of({"a": 50, "b": 50})).recommendation
-    assert by_type(found.types) == "On every type of question where a difference is shown, good leads or is level."
+    assert by_type(found.types) == "On no type of question is good shown to be behind."
     assert found.types and not found.types.mixes
 
 
@@ -93,4 +93,4 @@ def test_a_type_that_nobody_answers_is_one_sentence(tmp_path: Path) -> None:
     systems = {"rag": Made(knows("docs"), kind="rag"), "tuned": Made(knows("jargon"), kind="lora")}
     found = scored(tmp_path / "r", systems, of({"docs": 60, "jargon": 40, "lists": 20})).recommendation.types
     assert found and [row.type for row in found.answered] == ["docs", "jargon"]
-    assert by_type(found).endswith("None of them is right on any question of lists.")
+    assert by_type(found).endswith("None of rag and tuned is right on any question of lists.")

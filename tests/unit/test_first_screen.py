@@ -32,3 +32,17 @@ def test_it_says_who_why_and_where_in_eighty_columns(tmp_path: Path, capsys: pyt
     assert easy.split()[1:] == ["40", "1.00", "1.00"] and hard.split()[1:] == ["40", "1.00", "0.00"]
     assert lines.index(hard) < lines.index(easy)  # the widest gap first
     assert f"Report: {(tmp_path / 'r' / 'index.html').as_uri()}" in out
+
+
+def test_what_is_open_says_what_would_decide_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    questions = [Asked(f"q{i}", stratum=("easy", "hard")[i % 2]) for i in range(80)]
+    level = {
+        "finds": Made(lambda q, _: Answer("yes" if int(q.id[1:]) % 7 else "no"), kind="rag"),
+        "tuned": Made(lambda q, _: Answer("yes" if int(q.id[1:]) % 9 else "no"), kind="lora", latency_s=0.5),
+    }
+    scored(tmp_path / "r", level, questions)
+    out = " ".join(screen(tmp_path / "r", capsys).split())
+    assert "No clear winner between tuned and finds" in out
+    assert "Until that is known: tuned answers nine of ten questions within 5" in out
+    assert "More data, which could still show that tuned or finds is better." in out
+    assert "Another share of a question type would not" in out

@@ -185,3 +185,17 @@ def test_strict_exact_match_keeps_numbers_signs_and_units(said: str, reference: 
 def test_numeric_references() -> None:
     assert all(map(text.is_numeric, ("9 Nm", "-40 C", "1,200", "about 9 bar", "1976")))
     assert not any(map(text.is_numeric, ("Ms Ito", "hall of fame", "", "the turbine that was built in 1976")))
+
+
+@pytest.mark.parametrize(
+    ("said", "stuck"),
+    [
+        ("Pinpok " * 9, True),
+        ("it is " + "no " * 6, True),
+        ("no no no no no", False),
+        ("a b a b a b a b", False),
+        ("", False),
+    ],
+)
+def test_an_answer_that_repeats_one_word_to_its_end_is_stuck(said: str, stuck: bool) -> None:
+    assert text.is_stuck(said) == stuck

@@ -60,8 +60,8 @@ def _told(along: Sequence[tuple[str, ...]], questions: Sequence[float]) -> str:
         return f"Cheapest at any number of questions: {listed(first, 'or')}"
     turn = next(q for q, rest in zip(questions, range(len(along)), strict=True) if set(along[rest:]) == {last})
     return (
-        f"Cheapest at few questions a month: {listed(first, 'or')}; from about {count(_round(turn))}: "
-        f"{listed(last, 'or')}"
+        f"Cheapest at few questions a month: {listed(first, 'or')}; shown to be cheapest from about "
+        f"{count(_round(turn))} on: {listed(last, 'or')}"
     )
 
 
@@ -90,7 +90,7 @@ def _lines(rows: Sequence[Row], names: Sequence[str], asked: float, scale: Any) 
     here = data([{"q": asked}]).mark_rule(strokeDash=[2, 3], color="#6b7280").encode(x="q:Q")
     ends = list({row["system"]: row for row in rows}.values())
     heights = [HEIGHT * math.log(edges[1] / row["usd"]) / math.log(edges[1] / edges[0]) for row in ends]
-    said = names_beside(ends, heights, HEIGHT, x=alt.value(WIDTH), color=scale)
+    said = names_beside(ends, heights, HEIGHT, x=alt.value(WIDTH))
     title = alt.Title("At the spec's updates per month; the dotted line is its questions per month", fontSize=12)
     return alt.layer(here, drawn, *said).properties(width=WIDTH, height=HEIGHT, title=title)
 

@@ -101,7 +101,7 @@ def _panel(rows: Sequence[Row], of: str, mode: str, title: str, colour: Any, *, 
     line = base.mark_line(strokeWidth=2).encode(strokeDash=dash) if dash is not None else base.mark_line(strokeWidth=2)
     points = base.mark_point(filled=True, size=40, opacity=1)
     ends = list({row["system"]: row for row in rows if row["which"] == "p50_s"}.values())
-    said = names_beside(ends, [_height(row[of], edges, log) for row in ends], HEIGHT, x=x, color=colour)
+    said = names_beside(ends, [_height(row[of], edges, log) for row in ends], HEIGHT, x=x)
     return alt.layer(line, points, *said).properties(width=WIDTH, height=HEIGHT)
 
 

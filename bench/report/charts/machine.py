@@ -43,7 +43,7 @@ def latencies(done: Measured, seconds: Mapping[str, Sequence[float]]) -> Figure 
     middle = points.encode(x=x, y=lines(names))
     families = [{"system": name, "family": done[name].shown_family} for name in names]
     beside = data(families).mark_text(align="left", dx=6, fontSize=11)
-    said = beside.encode(x=alt.value(WIDTH), y=lines(names), text="family:N", color=colour(None))
+    said = beside.encode(x=alt.value(WIDTH), y=lines(names), text="family:N")
     return Figure(
         _between(medians),
         svg((ticks + middle + said).properties(width=WIDTH, height=ROW * len(names))),
@@ -118,7 +118,7 @@ def _panel(rows: Sequence[Row], name: str, highest: float) -> Any:
     said = [
         data([row])
         .mark_text(align="left" if row["s"] < middle else "right", dx=3 if row["s"] < middle else -3, fontSize=11)
-        .encode(x=x, y=alt.value(place), text="process:N", color=colours)
+        .encode(x=x, y=alt.value(place), text="process:N")
         for row, place in zip(known, places, strict=True)
     ]
     title = alt.Title(name, fontSize=12, anchor="start", limit=180)

@@ -56,7 +56,7 @@ def by_type(done: Measured, recommendation: Recommendation, title: str) -> Figur
         return None
     rows = [
         {
-            "type": row.type,
+            "type": f"{row.type}, n {row.n}",
             "system": name,
             "mean": score.mean,
             "low": score.low,
@@ -105,9 +105,7 @@ def _by_type(rows: Sequence[Row], systems: Sequence[str], families: Sequence[str
         [(row["mean"] * width, LETTER * (len(name) + 2)) for row, name in zip(first, named, strict=True)], width
     )
     names = [
-        data([row])
-        .mark_text(fontSize=11, y=-8)
-        .encode(x=alt.value(place), text=alt.value(name), color=base.encoding.color)
+        data([row]).mark_text(fontSize=11, y=-8).encode(x=alt.value(place), text=alt.value(name))
         for row, name, place in zip(first, named, places, strict=True)
     ]
     height = (len(systems) * OFFSET + 4) * len(labels)
@@ -254,7 +252,8 @@ def learning(found: LearningCurve, title: str) -> Figure | None:
     most, last = points[-1]
     heading = f"{last.mean:.2f} for {found.system} trained on {most} questions"
     if found.retrieval_score:
-        heading += f"; {found.retrieval_score.mean:.2f} for {found.retrieval} without training, on the same questions"
+        heading += f"; {found.retrieval_score.mean:.2f} for {found.retrieval} without training"
+    heading += f"; on {last.n} of the test questions"
     return Figure(
         heading,
         svg(_curve(points, found, title)),

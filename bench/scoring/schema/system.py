@@ -221,6 +221,7 @@ class MeasuredSystem(SystemHead):
     load: tuple[Loaded, ...] = ()
     trained_elsewhere: bool = False  # and served: what training took is not known
     retried: int = 0  # answers that an endpoint gave at another attempt; they have no latency
+    stuck: int = 0  # answers that repeat one word to their end
     read_abstentions: int = 0  # answers that abstain by the entailment model, and not by words of a known form
     strictly: int | None = None  # answers that exact match and strict exact match judge differently
 
