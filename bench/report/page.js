@@ -116,6 +116,7 @@
     box.before(bar);
     document.getElementById("asked-about").textContent = "Every question, those first on which systems differ most. Open one for its passages and every answer.";
     let first = 0;
+    let found = []; // the questions that fit, in the order of the page
     const fits = (q) => {
       const mine = system.value ? [q.said[system.value]?.[1]] : Object.values(q.said).map((s) => s[1]);
       const right = (name) => q.said[name]?.[1] === "right";
@@ -123,7 +124,7 @@
         (!other.value || !system.value || right(other.value) !== right(system.value));
     };
     const draw = (open) => {
-      const found = questions.filter(fits);
+      found = questions.filter(fits);
       const at = open ? found.findIndex((q) => q.id === open) : -1;
       if (at >= 0) first = at - (at % PAGE);
       first = Math.max(0, Math.min(first, found.length - 1 - ((found.length - 1) % PAGE)));
@@ -154,7 +155,10 @@
     function fill(node, q) {
       const right = make("p", "Right answer: ");
       right.append(make("strong", q.answers === null ? "no reference" : q.answers.join(" / ") || "abstain: the corpus does not say", { dir: "auto" }));
-      right.append(" ", make("a", "link to this question", { href: `#q=${encodeURIComponent(q.id)}` }));
+      const at = found.indexOf(q);
+      for (const [to, label] of [[q, "link to this question"], [found[at - 1], "previous"], [found[at + 1], "next"]]) {
+        if (to) right.append(" ", make("a", label, { href: `#q=${encodeURIComponent(to.id)}` }));
+      }
       const answers = make("table", "", { class: "text" });
       answers.append(make("thead", ""), make("tbody", ""));
       answers.tHead.insertRow().append(...["System", "Outcome", "Answer", "Passages shown, gold in bold"].map((t) => make("th", t, { scope: "col" })));
@@ -202,10 +206,12 @@
     const go = () => {
       const wanted = hash();
       if (!wanted.has("q") && !wanted.has("outcome")) return;
-      for (const field of [type, system, outcome, other]) field.value = "";
+      const within = found.some((q) => q.id === wanted.get("q")); // the next one of those that were asked for
+      for (const field of within ? [] : [type, system, outcome, other]) field.value = "";
       if (wanted.has("outcome")) [system.value, outcome.value] = [wanted.get("system"), wanted.get("outcome")];
       first = 0;
       draw(wanted.get("q"));
+      if (wanted.has("q") && !found.some((q) => q.id === wanted.get("q"))) shown.textContent = `There is no question ${wanted.get("q")}.`;
       (document.getElementById(`question-${wanted.get("q")}`) ?? bar).scrollIntoView();
     };
     for (const field of [type, system, outcome, other]) field.addEventListener("change", () => turn(0));
