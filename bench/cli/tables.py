@@ -172,12 +172,20 @@ def comparison(found: Comparison) -> None:
     _print(table)
 
 
+def _expected(seconds: tuple[float, float] | None) -> str:
+    if seconds is None or seconds[0] == seconds[1]:
+        return span(seconds and seconds[0])
+    return f"{span(seconds[0])} to {span(seconds[1])}"
+
+
 def plan(rows: Sequence[Mapping[str, Any]]) -> None:
     """The cells of a run, and the time and memory to expect of each."""
     table = plain("cell", "state", "time", "memory", "memory here", "estimate based on")
     for row in rows:
         state = "cached" if row["cached"] else "to run"
-        table.add_row(escape(row["cell"]), state, span(row["seconds"]), size(row["bytes"]), row["fits"], row["basis"])
+        table.add_row(
+            escape(row["cell"]), state, _expected(row["seconds_range"]), size(row["bytes"]), row["fits"], row["basis"]
+        )
     _print(table)
 
 

@@ -27,12 +27,15 @@ from bench.core.digest import digest, file_digest, plain, sealed
 from bench.core.errors import UserError
 from bench.core.files import read_json, read_state, sweep, write_json
 from bench.core.gpu import gpus
+from bench.core.place import processor
 from bench.core.store import Store
 from bench.core.vocabulary import JSON
 from bench.data.leakage import asked_again, leaks
 from bench.execution import environment
+from bench.execution.arithmetic import needed
 from bench.execution.cell import sampled
 from bench.execution.cell_client import Executor, ServerDied, Watch, executor
+from bench.execution.experience import remember
 from bench.execution.job import Job
 from bench.execution.pinning import Prepared, prepare
 from bench.execution.rounds import take_rounds, timed_cells, turn_folder, turns
@@ -233,6 +236,7 @@ def _run_cells(
             if not cached:
                 job = _job(cell, prepared, store, machine)
                 reason = _run_job(job, cell_folder(folder, cell.id), measure.timeout_s, server, tell.stage)
+                _remember(cell, prepared, folder, store)
             tell.end(cell.id, reason, cached)
 
         def take(cell: Cell, number: int) -> None:
@@ -322,6 +326,16 @@ def _preload(todo: Collection[Cell]) -> tuple[str, ...]:
     fork.
     """
     return PRELOAD if any("." not in c.kind for c in todo) and not gpus() else ()
+
+
+def _remember(cell: Cell, prepared: Prepared, folder: Path, store: Store) -> None:
+    """What a cell of a built-in kind took, for the plans of later runs."""
+    result = result_in(cell_folder(folder, cell.id)) or {}
+    found = needed(cell, prepared.task, on_gpu=bool(gpus())) if cell.kind in kinds.builtin() else None
+    if found and result.get("status") == "done" and result.get("facts") is None:
+        on_gpu = (result.get("notes") or {}).get("device") == "cuda"
+        at = str(gpus()[0]["name"]) if on_gpu else processor()
+        remember(store.root, at, cell.kind, found, result)
 
 
 def _job(cell: Cell, prepared: Prepared, store: Store, machine: dict[str, JSON]) -> Job:

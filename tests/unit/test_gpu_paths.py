@@ -19,7 +19,7 @@ from bench.core.store import Store
 from bench.core.system import Model, Prompt, Tuning
 from bench.core.vocabulary import Material
 from bench.data.formats import native
-from bench.execution import doctor, environment, plan
+from bench.execution import arithmetic, doctor, environment, plan
 from bench.execution.run_file import RunFile, read_run
 from bench.report.caveats import caveats
 from bench.scoring.schema.scenarios import SlowdownMemory
@@ -99,12 +99,12 @@ def test_what_fits_is_told_with_its_arithmetic() -> None:
         "unknown",
     ]
     assert plan.fits(1, None) == "unknown"
-    assert plan.fits(plan.FULL_BYTES * plan.SIZES["phi3-mini"], card) == "fits"  # about 4 billion on 80 GB
-    assert plan.fits(plan.FULL_BYTES * plan.SIZES["llama3.1-8b"], card) == "does not fit"
-    assert set(plan.SIZES) == set(shapes.SHAPES)
+    assert plan.fits(arithmetic.FULL_BYTES * arithmetic.SIZES["phi3-mini"], card) == "fits"  # about 4 billion on 80 GB
+    assert plan.fits(arithmetic.FULL_BYTES * arithmetic.SIZES["llama3.1-8b"], card) == "does not fit"
+    assert set(arithmetic.SIZES) == set(shapes.SHAPES)
     for name in ("tiny", "100m"):
         made, _ = lm.load(Model(shape=name), precision="native")
-        assert plan.SIZES[name] == pytest.approx(made.num_parameters(), rel=2e-3)
+        assert arithmetic.SIZES[name] == pytest.approx(made.num_parameters(), rel=2e-3)
 
 
 def test_running_out_of_memory_keeps_its_peak(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_memory_alone_where_lora_does_not_fit() -> None:
     found = slowdown.measure(config, Material(()), None)  # type: ignore[arg-type]
     memory = SlowdownMemory.model_validate(found["memory"])
     assert found["points"] == [] and memory.lora_bytes is None and memory.ratio is None
-    assert memory.qlora_bytes > 0 and found["parameters"] == pytest.approx(plan.SIZES["tiny"], rel=2e-3)
+    assert memory.qlora_bytes > 0 and found["parameters"] == pytest.approx(arithmetic.SIZES["tiny"], rel=2e-3)
 
 
 def test_a_shape_in_four_bits_is_as_a_checkpoint_becomes() -> None:

@@ -1,0 +1,104 @@
+"""What a cell takes by arithmetic: operations to answer and to train, and bytes of memory.
+
+2ND operations a token read or written, 4ND a token that LoRA trains on, 6ND in full (Kaplan et al. 2001.08361).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.core.checkpoint import tensors
+from bench.data.task import Task
+from bench.spec.cells import Cell
+
+FULL_BYTES = 18  # a parameter in full tuning: weight, gradient and two moments in float32, and the copy that computes
+SIZES = {  # parameters of the published shapes
+    "tiny": 3_738_000,
+    "100m": 109_500_000,
+    "qwen2.5-0.5b": 494_000_000,
+    "phi3-mini": 3_821_000_000,
+    "llama3.1-8b": 8_030_000_000,
+    "llama3-70b": 70_554_000_000,
+}
+WORD_TOKENS = 1.5  # tokens for each word of English, roughly, whatever the tokenizer
+PAIR_TOKENS = 30  # of a training pair without passages
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Operations, and bytes of the weights, in full tuning of gradients and two moments too; activations come on top.
+
+    `trained` names what is trained, so that what two cells share is counted once; None where nothing is.
+    """
+
+    answering: float
+    training: float
+    bytes: int
+    trained: str | None
+
+
+def needed(cell: Cell, task: Task, *, on_gpu: bool) -> Needed | None:
+    """None for an endpoint and for a hub model, whose size is not known here."""
+    config = cell.config
+    found = _parameters(config["model"])
+    if found is None:
+        return None
+    asked = min(len(task.test), (config.get("sample") or {"questions": len(task.test)})["questions"])
+    tokens = _shown_tokens(config, task) + 20 + config["generation"]["max_new_tokens"]
+    size = found * (0.6 if config["precision"] == "nf4" else _weight_bytes(config["model"], on_gpu))
+    answering, training, key = 2.0 * found * asked * tokens, 0.0, None
+    if "tuning" in config:
+        full = config.get("method") == "full"
+        training = (6.0 if full else 4.0) * found * _trained_tokens(config, task)
+        size = max(size, FULL_BYTES * found) if full else size
+        parts = ("model", "method", "precision", "tuning", "raft", "seed")
+        key = repr([config.get(part) for part in parts] + [(config.get("sample") or {}).get("renewed")])
+    return Needed(answering, training, int(size), key)
+
+
+def _weight_bytes(model: Mapping[str, Any], on_gpu: bool) -> int:
+    """Bytes of one weight: 4 on a CPU unless the spec says otherwise, 2 on a GPU."""
+    number = model.get("dtype", "auto")
+    return 4 if number == "float32" or (number == "auto" and (not on_gpu or model.get("device") == "cpu")) else 2
+
+
+def _parameters(model: Mapping[str, Any]) -> int | None:
+    """Of a base model: a local folder, or a published shape; None where it is not known."""
+    if model.get("base_url"):
+        return None
+    return SIZES.get(str(model.get("shape"))) or parameters(Path(model["name"]))
+
+
+def _passage_tokens(task: Task) -> float:
+    return sum(len(p.text.split()) for p in task.corpus) / len(task.corpus) * WORD_TOKENS
+
+
+def _shown_tokens(config: Mapping[str, Any], task: Task) -> float:
+    """Tokens of the passages in one prompt, roughly."""
+    if "retrieval" not in config:
+        return 0.0
+    distractors = config.get("distractors")
+    passages = int(config["retrieval"]["k"] if distractors is None else 1 + distractors)
+    return _passage_tokens(task) * passages
+
+
+def _trained_tokens(config: Mapping[str, Any], task: Task) -> float:
+    """Tokens that a training reads over its epochs and trials, roughly."""
+    tuning, raft = config["tuning"], config.get("raft")
+    pairs = min(len(task.train), tuning["examples"] or len(task.train))
+    trials = int(tuning["search"]["trials"]) if tuning["search"] else 1
+    shown = (1 - raft["closed_book"]) * (1 + raft["distractors"]) * _passage_tokens(task) if raft else 0.0
+    return float(pairs * (PAIR_TOKENS + shown) * tuning["epochs"] * trials)
+
+
+def parameters(folder: Path) -> int | None:
+    """Parameters of a local model, read off the headers of its safetensors files; None for a hub id."""
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    if not files:
+        return None
+    return sum(int(np.prod(tensor["shape"])) for file in files for tensor in tensors(file)[1].values())
