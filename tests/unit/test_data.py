@@ -163,6 +163,28 @@ def _pdf(path: Path, words: str) -> None:
     )
 
 
+def test_pages_without_text_are_told(tmp_path: Path) -> None:
+    import pypdf
+
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    _pdf(folder / "page.pdf", "The motor weighs 40 kg")
+    for name, pages in {"mixed.pdf": (1, 3), "scan.pdf": (0, 2)}.items():
+        writer = pypdf.PdfWriter()
+        for _ in range(pages[0]):
+            writer.append(folder / "page.pdf")
+        for _ in range(pages[1]):
+            writer.add_blank_page(width=612, height=792)
+        writer.write(folder / name)
+    (tmp_path / "q.jsonl").write_text(
+        json.dumps({"question": "?", "answers": ["40 kg"], "document": "mixed.pdf"}) + "\n"
+    )
+    task = read(tmp_path, format="documents", path=str(folder), questions=str(tmp_path / "q.jsonl"), test_share=1.0)
+    scans, pages = task.notes
+    assert "1 file was left out" in scans and "scan.pdf" in scans and "hold no text" in scans
+    assert pages.startswith("mixed.pdf: 3 of 4 pages hold no text") and pages.endswith("2, 3, 4.")
+
+
 def test_documents_map_spans_to_chunks(tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()

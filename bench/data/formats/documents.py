@@ -21,6 +21,7 @@ from bench.data.row import strings, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
 
+PAGE = "\n\f"  # between the pages of a PDF, as pdftotext writes it
 Chunks = Mapping[str, list[tuple[int, Passage]]]  # document -> (first character, chunk)
 
 
@@ -67,7 +68,9 @@ def read(source: Documents, origin: JSON) -> Task:
         lambda line: _located(f"{source.questions}:{line[0]}", *line, texts, chunks), read_jsonl(Path(source.questions))
     )
     passages = tuple(p for rows in chunks.values() for _, p in rows)
-    return Task(root.name, passages, (), (), tuple(examples), notes=tuple(_left_out(files, texts, broken, root)))
+    return Task(
+        root.name, passages, (), (), tuple(examples), notes=(*_left_out(files, texts, broken, root), *_scanned(texts))
+    )
 
 
 def _texts(files: Sequence[Path], root: Path) -> tuple[dict[str, str], list[str]]:
@@ -84,6 +87,23 @@ def _texts(files: Sequence[Path], root: Path) -> tuple[dict[str, str], list[str]
     return texts, broken
 
 
+def _scanned(texts: Mapping[str, str]) -> Iterator[str]:
+    """PDFs of which some pages hold text and others none."""
+    for name, text in texts.items():
+        pages = text.split(PAGE) if name.lower().endswith(".pdf") else []
+        empty = [str(number) for number, page in enumerate(pages, 1) if not page.strip()]
+        if empty and len(empty) < len(pages):
+            yield (
+                f"{name}: {len(empty)} of {len(pages)} pages hold no text and were left out (scanned? recognise their "
+                f"text first): {_first(empty)}."
+            )
+
+
+def _first(names: Sequence[str]) -> str:
+    """A few of them, and how many more there are."""
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
 def _left_out(files: Sequence[Path], texts: Mapping[str, str], broken: list[str], root: Path) -> Iterator[str]:
     """What was not read: files of a kind that is not supported, broken ones, and those without text, such as scans."""
     known = readers()
@@ -97,8 +117,8 @@ def _left_out(files: Sequence[Path], texts: Mapping[str, str], broken: list[str]
     }
     for why, names in reasons.items():
         if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            yield f"{len(names)} files were left out, for they {why}: {', '.join(names[:5])}{more}."
+            many = f"{len(names)} files were" if len(names) > 1 else "1 file was"
+            yield f"{many} left out of the documents, as those that {why}: {_first(names)}."
 
 
 def _chunks(texts: Mapping[str, str], chunking: Chunking) -> Chunks:
@@ -210,7 +230,7 @@ def _pdf(path: Path) -> str:
     import pypdf
 
     try:
-        return "\n".join(page.extract_text() for page in pypdf.PdfReader(path).pages)
+        return PAGE.join(page.extract_text() for page in pypdf.PdfReader(path).pages)
     except pypdf.errors.PyPdfError as e:
         raise UserError(f"not a readable PDF: {e}.", where=str(path)) from None
 
