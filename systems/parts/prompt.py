@@ -83,10 +83,35 @@ def said(tokenizer: Any, prompt: Sequence[int], ids: Sequence[int]) -> str:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             content = tokenizer.parse_response(list(ids), prefix=list(prompt)).get("content")
             return content.strip() if isinstance(content, str) else ""
+    ids = _after_lead(tokenizer, ids)
     written = tokenizer.decode(ids, skip_special_tokens=False)
     if "<|channel|>" in written:
         return "".join(_FINAL.findall(written)[-1:]).strip()
     return without_thoughts(tokenizer.decode(ids, skip_special_tokens=True), opened=_is_thinking(tokenizer, prompt))
+
+
+def _after_lead(tokenizer: Any, ids: Sequence[int]) -> Sequence[int]:
+    """What was written without what the chat template puts before every answer, such as to whom it goes."""
+    lead = _lead(tokenizer)
+    return ids[len(lead) :] if lead and tuple(ids[: len(lead)]) == lead else ids
+
+
+@functools.lru_cache(8)
+def _lead(tokenizer: Any) -> tuple[int, ...]:
+    """The tokens between a prompt and the answer, as the chat template has them; thoughts and channels are not of it."""
+    mark, asked = "answermark", [{"role": "user", "content": "?"}]
+    if not tokenizer.chat_template:
+        return ()
+    try:
+        prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True, **_FIXED)
+        told = [*asked, {"role": "assistant", "content": mark}]
+        whole = tokenizer.apply_chat_template(told, tokenize=False, **_FIXED)
+    except (jinja2.TemplateError, ValueError, KeyError, TypeError):
+        return ()
+    lead, found, _ = whole.removeprefix(prompt).partition(mark)
+    if not found or not whole.startswith(prompt) or not lead.strip() or _CLOSE in lead or "<|channel|>" in lead:
+        return ()
+    return tuple(tokenizer.encode(lead, add_special_tokens=False))
 
 
 def without_thoughts(text: str, *, opened: bool = False) -> str:

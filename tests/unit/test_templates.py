@@ -1,10 +1,14 @@
 """Chat templates of the families there are: what is trained ends, thoughts are cut, training and answering agree.
 
-The templates are small ones of our own, each with the trait of its family.
+The templates are small ones of our own, each with the trait of its family; and where TRL is installed, the real ones of
+the families that it carries.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,3 +97,79 @@ def test_the_tokenizers_own_response_template_decides() -> None:
 def test_an_endpoints_text_is_cut_as_well() -> None:
     assert without_thoughts("<think>a</think> b") == without_thoughts("a</think> b") == "b"
     assert without_thoughts("a < b") == "a < b" and without_thoughts("<think>a") == ""
+
+
+REAL = {  # start of a family's name -> its end of a turn
+    "cohere": "<|END_OF_TURN_TOKEN|>",
+    "deepseek": "<｜end▁of▁sentence｜>",
+    "diffusion_gemma": "<turn|>",
+    "gemma": "<end_of_turn>",
+    "gemma4": "<turn|>",
+    "glm4": "<|user|>",
+    "gptoss": "<|return|>",
+    "lfm2": "<|im_end|>",
+    "llama3": "<|eot_id|>",
+    "muse": "<|eot|>",
+    "nemotron": "<|im_end|>",
+    "phi3": "<|end|>",
+    "qwen": "<|im_end|>",
+}
+SPECIAL = re.compile(r"<[|｜][^<>\n]{1,40}?[|｜]?>|</?[a-z_]+\|?>")
+
+
+def real_templates() -> list[Path]:
+    """The chat templates of models of text that come with TRL; one that is not there where TRL is not."""
+    found = importlib.util.find_spec("trl")
+    folder = Path(next(iter(found.submodule_search_locations or ("",)))) if found else Path("trl")
+    known = [p for p in sorted(folder.glob("chat_templates/*.jinja")) if p.stem.startswith(tuple(REAL))]
+    return known or [folder / "chat_templates" / "none.jinja"]
+
+
+def real_tokenizer(path: Path) -> Any:
+    """The micro tokenizer with a family's template and special tokens."""
+    if not path.exists():
+        pytest.skip("the chat templates of real families come with trl, which is not installed")
+    template, end = path.read_text(encoding="utf-8"), REAL[max((s for s in REAL if path.stem.startswith(s)), key=len)]
+    found = AutoTokenizer.from_pretrained(MICRO)
+    marks = sorted({*SPECIAL.findall(template), end} - {"<think>", "</think>"})
+    found.add_special_tokens({"additional_special_tokens": marks})
+    found.eos_token, found.bos_token, found.chat_template = end, found.bos_token or "<bos>", template
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in real_templates() if not p.stem.endswith("_training")], ids=lambda p: p.stem
+)
+def test_what_a_real_family_is_taught_ends_and_reads_back(path: Path) -> None:
+    known = real_tokenizer(path)
+    prompt, trained = encode(known, talk()), encode_answer(known, talk(), ANSWER)
+    assert known.eos_token_id in trained and "What torque?" in known.decode(prompt)
+    assert "Be brief." in known.decode(prompt)
+    assert said(known, prompt, trained[: trained.index(known.eos_token_id)]) == ANSWER
+
+
+THINKS = "deepseek"  # their templates open a thought in the prompt, which is closed before the answer
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in real_templates() if "_training" in p.stem and THINKS not in p.stem] or real_templates()[:1],
+    ids=lambda p: p.stem,
+)
+def test_labels_of_real_families_are_trls(path: Path) -> None:
+    """TRL's mask may begin earlier, in what stands in the prompt here: the header of the turn, and a thought without
+    words."""
+    known = real_tokenizer(path)
+    system = [] if path.stem == "gemma_training" else talk()[:1]  # it has no system role
+    asked = [*system, talk()[-1]]
+    whole = known.apply_chat_template(
+        [*asked, {"role": "assistant", "content": ANSWER}],
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+        enable_thinking=False,
+    )
+    labels = [i for i, trained in zip(whole["input_ids"], whole["assistant_masks"], strict=True) if trained]
+    prompt, answer = encode(known, asked), encode_answer(known, asked, ANSWER)
+    assert labels[-len(answer) :] == answer
+    before = labels[: -len(answer)]
+    assert not before or prompt[-len(before) :] == before
