@@ -17,7 +17,8 @@ from bench.metrics.registry import MEASURES
 from bench.scoring.schema import MeasuredSystem, Score
 from bench.verdict.score import score, scores
 
-EVERY_EVAL_EVER = "0.2.1"  # the schema of evalevalai.com's shared database that is written
+EMBEDDED = ("micro",)  # models whose weights are in the repository
+EVERY_EVAL_EVER = "0.3.0"  # the schema of evalevalai.com's shared database that is written
 
 
 def markdown(folder: Path) -> Path:
@@ -55,7 +56,7 @@ def parquet(folder: Path) -> Path:
 
 
 def every_eval_ever(folder: Path) -> Path:
-    """One JSON file a system in `every_eval_ever/`, of the schema's version 0.2.1. Returns the folder."""
+    """One JSON file a system in `every_eval_ever/`, of the schema's version 0.3.0. Returns the folder."""
     run, found = read_run(folder), score(folder)
     target = folder / "every_eval_ever"
     shutil.rmtree(target, ignore_errors=True)
@@ -71,7 +72,13 @@ def _evaluation(name: str, system: MeasuredSystem, run: RunFile) -> dict[str, JS
     model, versions = run.systems[name].model, run.environment.versions
     results = [_result(name, measure, found, system, run) for measure, found in system.scores.items() if found]
     engine = {"name": "transformers", "version": versions.get("transformers") or "unknown"}
-    details = {"kind": system.kind, "seeds": str(system.seeds), "digest": str(model.digest)}
+    details = {
+        "kind": system.kind,
+        "seeds": str(system.seeds),
+        "digest": str(model.digest),
+        "deployment_type": "unknown" if system.endpoint else "self_deployed",
+        "model_availability": "open_weights" if model.revision or model.name in EMBEDDED else "unknown",
+    }
     return {
         "schema_version": EVERY_EVAL_EVER,
         "evaluation_id": f"{run.dataset.name}/{model.name}/{name}/{run.started}",

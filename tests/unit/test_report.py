@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
+import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -218,7 +221,7 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(hostile: Path, tmp_p
 
 
 def test_every_eval_ever(hostile: Path) -> None:
-    """Against the fields that its schema 0.2.1 requires, stated anew."""
+    """Against the fields that its schema 0.3.0 requires, stated anew."""
     import jsonschema
 
     from bench.report.export import FORMATS
@@ -298,7 +301,20 @@ def test_every_eval_ever(hostile: Path) -> None:
                 },
             },
             "eval_library": {"type": "object", "required": ["name", "version"]},
-            "model_info": {"type": "object", "required": ["name", "id"], "properties": {"additional_details": strings}},
+            "model_info": {
+                "type": "object",
+                "required": ["name", "id", "additional_details"],
+                "properties": {
+                    "additional_details": strings
+                    | {
+                        "required": ["deployment_type", "model_availability"],
+                        "properties": {
+                            "deployment_type": {"enum": ["self_deployed", "externally_managed", "unknown"]},
+                            "model_availability": {"enum": ["open_weights", "closed_weights", "unknown"]},
+                        },
+                    }
+                },
+            },
             "evaluation_results": {"type": "array", "minItems": 1, "items": result},
         },
     }
@@ -309,6 +325,32 @@ def test_every_eval_ever(hostile: Path) -> None:
         jsonschema.validate(found, schema)
         em = next(r for r in found["evaluation_results"] if r["evaluation_name"].endswith("Exact match"))
         assert em["score_details"]["score"] == scores_json(hostile)["systems"][file.stem]["scores"]["em"]["mean"]
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_every_eval_ever_by_its_own_schema(hostile: Path, tmp_path: Path) -> None:
+    """The package asks for a newer Python than ours: its schema is taken from the wheel."""
+    import jsonschema
+
+    from bench.report.export import FORMATS
+
+    asked = [
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--ignore-requires-python",
+        "--dest",
+        str(tmp_path),
+        "every-eval-ever==0.3.0",
+    ]
+    got = subprocess.run([sys.executable, "-m", "pip", *asked], capture_output=True, text=True, check=False)
+    if got.returncode:
+        pytest.skip(f"every-eval-ever cannot be downloaded: {got.stderr.strip().splitlines()[-1:]}")
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        schema = json.loads(wheel.read("every_eval_ever/schemas/eval.schema.json"))
+    for file in FORMATS["every-eval-ever"](hostile).iterdir():
+        jsonschema.validate(json.loads(file.read_text()), schema)
 
 
 def test_mlflow(hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
