@@ -101,6 +101,16 @@ def money(usd: float | None) -> str:
     return f"${usd:.2g}" if usd < 99.5 else f"${usd:,.0f}"
 
 
+def joules(value: float | None) -> str:
+    """An energy with its unit: `840 J`, `12.5 kJ`, `3.1 MJ`."""
+    if value is None:
+        return NONE
+    for factor, unit in ((1e6, "MJ"), (1e3, "kJ")):
+        if value >= factor:
+            return f"{value / factor:.3g} {unit}"
+    return f"{value:.3g} J"
+
+
 def difference(found: Difference | None) -> str:
     """A difference with its 95% interval: `+0.12 (+0.05 to +0.19)`."""
     if found is None:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from bench.core.energy import Meter
 from bench.core.gpu import Gpu, gpu
 from bench.core.vocabulary import JSON
 
@@ -168,7 +169,7 @@ class Memory:
     _begin: float = 0.0
     _phase: str = "build"
     _gpu: Gpu | None = None
-    _energy: float | None = None
+    _energy: Meter | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -178,7 +179,7 @@ class Memory:
         self._gpu = gpu()
         if (cuda := _cuda()) is not None:
             cuda.reset_peak_memory_stats()
-        self._energy = self._gpu.energy_j() if self._gpu else None
+        self._energy = Meter(self._gpu)
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
         return self
@@ -194,6 +195,8 @@ class Memory:
         if (cuda := _cuda()) is not None:
             self.gpu_by_phase[self._phase] = int(cuda.max_memory_allocated())
             cuda.reset_peak_memory_stats()
+        if self._energy:
+            self._energy.end(self._phase)
         self._phase = name
 
     def _sample(self) -> None:
@@ -215,7 +218,9 @@ class Memory:
         """Peaks in bytes. GPU figures are None where no GPU was used, never zero."""
         cuda = _cuda()
         phases = self.gpu_by_phase | ({self._phase: int(cuda.max_memory_allocated())} if cuda else {})
-        energy = self._gpu.energy_j() if cuda and self._gpu else None
+        if self._energy:
+            self._energy.end(self._phase)
+        energy = self._energy.by_phase if self._energy else {}
         return {
             "start_rss_bytes": self.start_rss,
             "peak_rss_growth_bytes": self.peak_rss - self.start_rss,
@@ -225,5 +230,5 @@ class Memory:
             "peak_gpu_allocated_by_phase_bytes": phases,
             "peak_gpu_reserved_bytes": int(cuda.max_memory_reserved()) if cuda else None,
             "peak_gpu_process_bytes": self.peak_gpu if cuda else None,
-            "gpu_energy_j": energy - self._energy if energy is not None and self._energy is not None else None,
+            "energy_j": {k: dict(v) for k, v in energy.items() if k != "gpu" or cuda},
         }

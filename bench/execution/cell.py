@@ -53,7 +53,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         system = kind.build(config, task.material, store)
         load_s = time.perf_counter() - begin
         memory.phase("answer")
-        answer_all(job, config, system, task, folder)
+        asked_here = answer_all(job, config, system, task, folder)
         memory.phase("again")
         flips = answer_again(job, config, system, task, folder)
         memory.phase("load")
@@ -76,6 +76,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         "refresh_s": refresh_s,
         "flips": flips,
         "load": loaded,
+        "asked_here": asked_here,
         "near": near,
         "index_recall": dict(zip((e.question.id for e in task.test), recall, strict=True))
         if recall is not None
@@ -180,13 +181,14 @@ def batches(test: Sequence[Example], *, alone: int, size: int) -> list[list[Exam
     return [[e] for e in singles] + [rest[i : i + size] for i in range(0, len(rest), size)]
 
 
-def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folder: Path) -> None:
-    """Append a record a question to records.jsonl, whole batches at a time; batches that stand there are kept."""
+def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folder: Path) -> int:
+    """Append a record a question to records.jsonl, whole batches at a time; batches that stand there are kept. Returns
+    how many questions were asked, those of the warm-up too."""
     plan = batches(task.test, alone=job.latency_questions, size=config.generation.batch_size)
     path = folder / "records.jsonl"
     kept = whole_batches(path, plan)
     if len(kept) == len(plan):
-        return
+        return 0
     warm = (task.train or task.test)[: job.warmup]
     for example in warm:
         system.answer([seen_by(example, config)])
@@ -208,6 +210,7 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
             out.flush()
             done += len(batch)
             meters.progress("answer", done, len(task.test))
+    return len(warm) + sum(len(batch) for number, batch in enumerate(plan) if number not in kept)
 
 
 def answer_again(job: Job, config: SystemConfig, system: System, task: Task, folder: Path) -> dict[str, int] | None:

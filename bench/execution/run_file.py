@@ -194,7 +194,7 @@ class Memory(Part):
     peak_gpu_allocated_bytes: int | None = None
     peak_gpu_reserved_bytes: int | None = None
     peak_gpu_process_bytes: int | None = None
-    gpu_energy_j: float | None = None
+    energy_j: dict[str, dict[str, float]] = {}  # gpu or cpu -> phase -> joules; of the cpu, with other work beside
 
 
 class Training(Part):
@@ -303,6 +303,7 @@ class CellResult(Part):
     yardstick_s: tuple[float, ...] = ()  # before and after the build
     turns: tuple[Turn, ...] = ()
     load: tuple[LoadLevel, ...] = ()
+    asked_here: int | None = None  # questions that the process of the cell answered, warm-up included
 
     @property
     def is_done(self) -> bool:

@@ -50,6 +50,7 @@ FILTERS = {
     "span": display.span,
     "size": display.size,
     "money": display.money,
+    "joules": display.joules,
     "difference": display.difference,
     "need": display.need,
     "percent": display.percent,

@@ -175,6 +175,7 @@ class GradedRun:
             device=first.notes.device,
             endpoint=bool(entry.model.base_url),
             load=loaded(first.load, self.run.spec.needs),
+            energy=resources.energy(list(cells.values())),
             trained_elsewhere=entry.served_adapter is not None,
             retried=sum(r.answer.retries > 0 for r in records),
             stuck=sum(is_stuck(r.answer.text) for r in records),

@@ -7,12 +7,12 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from bench.core.vocabulary import Record
 from bench.execution.run_file import CellResult, Number, Peaks, RunFile, Training
 from bench.scoring.money import hourly_usd
-from bench.scoring.schema import Build, Cost, Limits, Memory, Round, Speed, Tokens
+from bench.scoring.schema import Build, Cost, Energy, Limits, Memory, Round, Speed, Tokens
 from bench.scoring.schema.system import kept
 from bench.spec.model import Prices
 from bench.stats import intervals
@@ -203,6 +203,22 @@ def memory(cells: Sequence[CellResult]) -> Memory:
         weights_bytes=notes.weights_bytes,
         parameters=notes.parameters,
     )
+
+
+def energy(cells: Sequence[CellResult]) -> tuple[Energy, ...]:
+    """What training took, and a thousand questions, of each source that has a counter."""
+    trained = [
+        next((a.memory.energy_j for a in cell.artefacts if a.kind == "adapter" and a.memory), {}) for cell in cells
+    ]
+    answered = [(cell.memory.energy_j, cell.asked_here) for cell in cells if cell.memory and cell.asked_here]
+    found = []
+    sources: tuple[Literal["gpu", "cpu"], ...] = ("gpu", "cpu")
+    for source in sources:
+        training = middle(sum(phases[source].values()) for phases in trained if source in phases)
+        asked = middle(1000 * phases[source].get("answer", 0.0) / n for phases, n in answered if source in phases)
+        if training is not None or asked is not None:
+            found.append(Energy(source=source, training_j=training, thousand_questions_j=asked))
+    return tuple(found)
 
 
 def tokens(records: Sequence[Record]) -> Tokens:

@@ -155,6 +155,14 @@ class Tokens(Part):
     completion: float | None
 
 
+class Energy(Part):
+    """Joules, of a source (`gpu` by NVML, `cpu` by RAPL), medians over the seeds; None for what was not measured."""
+
+    source: Literal["gpu", "cpu"]
+    training_j: float | None
+    thousand_questions_j: float | None
+
+
 class Cost(Part):
     """USD to build, and for a thousand questions in batches; None where the spec has no price for it."""
 
@@ -219,6 +227,7 @@ class MeasuredSystem(SystemHead):
     endpoint: bool
     cell_s: float | None
     load: tuple[Loaded, ...] = ()
+    energy: tuple[Energy, ...] = ()
     trained_elsewhere: bool = False  # and served: what training took is not known
     retried: int = 0  # answers that an endpoint gave at another attempt; they have no latency
     stuck: int = 0  # answers that repeat one word to their end
