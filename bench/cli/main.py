@@ -154,13 +154,30 @@ def report(
 
 
 @app.command()
-def compare(a: RunA, b: RunB, as_json: Json = False) -> None:
-    """Compare run A with run B: the specs first, then every measure, paired by question."""
+def compare(
+    a: RunA,
+    b: RunB = None,
+    paper: Annotated[bool, typer.Option("--paper", help="Compare run A with the figures of its spec's paper.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare run A with run B: the specs first, then every measure, paired by question; or with a paper's figures."""
     from dataclasses import asdict
 
     from bench.cli import tables
+    from bench.core.errors import UserError
     from bench.verdict.compare_runs import compare as compare_runs
 
+    if paper == (b is not None):
+        raise UserError("give a second run, or --paper, and not both.", where="ragtune compare")
+    if b is None:
+        from bench.verdict.published import beside
+
+        published, rows = beside(a)
+        if as_json:
+            print(json.dumps({"paper": published.model_dump(), "rows": [asdict(row) for row in rows]}, indent=1))
+        else:
+            tables.published(published, rows)
+        return
     found = compare_runs(a, b)
     if as_json:
         print(json.dumps(asdict(found), indent=1))

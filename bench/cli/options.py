@@ -14,7 +14,7 @@ Set = Annotated[list[str], typer.Option("--set", metavar="A.B=C", help="Override
 SpecPath = Annotated[Path, typer.Argument(metavar="SPEC", help="A YAML spec; `quickstart` is the embedded one.")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as reports/quickstart.")]
 RunA = Annotated[Path, typer.Argument(metavar="A", help="The folder of the first run.")]
-RunB = Annotated[Path, typer.Argument(metavar="B", help="The folder of the second run.")]
+RunB = Annotated[Path | None, typer.Argument(metavar="[B]", help="The folder of the second run.")]
 Out = Annotated[Path, typer.Option(help="Folder where runs are written.")]
 Store = Annotated[Path | None, typer.Option(help="Folder of artefacts.  [default: $RAGTUNE_STORE or .ragtune/store]")]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable output on stdout.")]

@@ -15,7 +15,9 @@ from bench.scoring.schema import Claim, MeasuredSystem, ScenarioTables, Scores
 
 if TYPE_CHECKING:
     from bench.scoring.schema.gate import Result
+    from bench.spec.paper import Paper
     from bench.verdict.compare_runs import Comparison
+    from bench.verdict.published import Beside
 
 
 def escape(text: str) -> str:
@@ -217,4 +219,14 @@ def floors(noise: Mapping[str, float], smallest: Mapping[str, float]) -> None:
         share = metric in smallest
         found = f"{smallest[metric]:.4f}" if share else ""
         table.add_row(metric, f"{floor:.4f}" if share else f"{100 * floor:.1f}%", found)
+    _print(table)
+
+
+def published(paper: Paper, rows: Sequence[Beside]) -> None:
+    """A paper's figures beside a run's."""
+    table = plain("published", "measure", "paper", "here", "result")
+    for row in rows:
+        here = "not measured" if row.found is None else f"{row.found:.3f} ({row.low:.3f} to {row.high:.3f})"
+        table.add_row(escape(row.what), row.metric, f"{row.published:.3f}", here, row.state)
+    Console().print(f"{paper.title} ({paper.source})", markup=False, highlight=False)
     _print(table)

@@ -12,6 +12,7 @@ from bench.core.digest import digest
 from bench.core.system import Block, Embedder, Generation, Model, PositiveInt, Prompt, Retrieval, Tuning, without_secret
 from bench.data.formats import AnySource
 from bench.metrics.registry import JUDGED, MEASURES
+from bench.spec.paper import Paper
 from bench.spec.scenarios import Scenarios
 
 
@@ -205,6 +206,7 @@ class Spec(Block):
     )
     scenarios: Scenarios = Scenarios()
     judge: Judging | None = None
+    paper: Paper | None = Field(None, description="Figures that a paper published of these systems.")
     entailment: Entailing | None = None
     matrix: dict[str, tuple[Any, ...]] = Field(
         {}, description="Like a system's `matrix`, applied to every system that has the key."
@@ -217,6 +219,16 @@ class Spec(Block):
         if isinstance(data, dict) and isinstance(data.get("dataset"), dict) and "format" not in data["dataset"]:
             data = data | {"dataset": {"format": "native"} | data["dataset"]}
         return data
+
+    @model_validator(mode="after")
+    def _published_of_its_systems(self) -> Spec:
+        names = {entry.name for entry in self.systems}
+        for figure in self.paper.figures if self.paper else ():
+            if figure.system not in names:
+                near = difflib.get_close_matches(figure.system, names, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"systems: {', '.join(sorted(names))}"
+                raise ValueError(f"`paper` has a figure of {figure.system!r}, which is no system of this spec; {hint}")
+        return self
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)  # where its relative paths start
 

@@ -17,7 +17,7 @@ from bench.spec.load import load, parse
 from bench.spec.model import Spec
 from tests.conftest import ROOT, raw_spec
 
-SPECS = sorted((ROOT / "bench" / "specs").glob("*.yaml"))
+SPECS = sorted((ROOT / "bench" / "specs").rglob("*.yaml"))
 
 
 def test_there_are_specs() -> None:

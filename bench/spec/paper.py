@@ -1,0 +1,36 @@
+"""Figures that a paper published, for a run of the same comparison to be set beside."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from bench.core.system import Block
+from bench.metrics.registry import MEASURES
+
+
+class Published(Block):
+    """One figure of one system."""
+
+    system: str
+    value: float = Field(ge=0, le=1, description="The published figure, as a share.")
+    tolerance: float = Field(
+        0.03, gt=0, lt=1, description="By how much a figure may differ and still count as the published one."
+    )
+    metric: str = Field("em", description="The measure of this project that comes nearest to the published one.")
+    note: str = ""
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in MEASURES:
+            raise ValueError(f"no such measure; measures: {', '.join(MEASURES)}")
+        return value
+
+
+class Paper(Block):
+    """What was published, and where."""
+
+    title: str
+    source: str = Field(description="Where the figures stand, such as arXiv 2312.05934, table 2.")
+    data: str = Field("", description="Where the data are to be had, and how to bring them into form.")
+    figures: tuple[Published, ...] = Field(min_length=1)

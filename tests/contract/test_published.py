@@ -1,0 +1,80 @@
+"""A run beside the figures of a paper: what is reproduced, what is not, and what cannot be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from bench import parse
+from bench.cli.main import app
+from bench.core.errors import UserError
+from bench.verdict.published import beside
+from tests.conftest import raw_spec
+from tests.made_up import Made, asked, right, scored
+
+UNSCORED = Made(right(0.0), on=(), cell={"status": "failed", "reason": "planted"})
+SYSTEMS = {
+    "high": Made(right(0.8, "h")),
+    "low": Made(right(0.3, "l")),
+    "other": Made(right(0.3, "o")),
+    "missing": UNSCORED,
+}
+
+
+def paper(**values: float) -> dict[str, Any]:
+    figures = [{"system": name, "value": value, "tolerance": 0.06} for name, value in values.items()]
+    return {"title": "A paper", "source": "a table", "figures": figures}
+
+
+def told(folder: Path, n: int = 1500, **values: float) -> dict[str, str]:
+    scored(folder, SYSTEMS, asked(n), paper=paper(**values))
+    return {row.what: row.state for row in beside(folder)[1]}
+
+
+def test_figures_and_orders_that_are_those_of_the_paper(tmp_path: Path) -> None:
+    assert told(tmp_path / "r", high=0.81, low=0.28) == {
+        "high": "reproduced",
+        "low": "reproduced",
+        "high over low": "reproduced",
+    }
+
+
+def test_another_figure_and_another_order(tmp_path: Path) -> None:
+    assert told(tmp_path / "r", high=0.4, low=0.7) == {
+        "high": "not reproduced",
+        "low": "not reproduced",
+        "low over high": "not reproduced",
+    }
+
+
+def test_few_questions_and_level_systems_tell_nothing(tmp_path: Path) -> None:
+    found = told(tmp_path / "r", n=40, high=0.8, low=0.3, other=0.5)
+    assert found["high"] == found["low"] == "cannot tell"
+    assert found["other over low"] == "cannot tell" and found["high over low"] == "reproduced"
+
+
+def test_a_system_that_did_not_run_cannot_be_told(tmp_path: Path) -> None:
+    found = told(tmp_path / "r", high=0.8, missing=0.2)
+    assert found["missing"] == "cannot tell" and found["high over missing"] == "cannot tell"
+
+
+def test_the_command_shows_it_and_asks_for_one_of_both(tmp_path: Path) -> None:
+    told(tmp_path / "r", high=0.81, low=0.28)
+    run = CliRunner()
+    shown = run.invoke(app, ["compare", str(tmp_path / "r"), "--paper"])
+    assert shown.exit_code == 0 and "A paper (a table)" in shown.output and "high over low" in shown.output
+    assert '"state": "reproduced"' in run.invoke(app, ["compare", str(tmp_path / "r"), "--paper", "--json"]).output
+    for wrong in ([], [str(tmp_path / "r"), "--paper"]):
+        failed = run.invoke(app, ["compare", str(tmp_path / "r"), *wrong])
+        assert isinstance(failed.exception, UserError) and "give a second run, or --paper" in str(failed.exception)
+    scored(tmp_path / "none", SYSTEMS, asked(20))
+    with pytest.raises(UserError, match="names no paper"):
+        beside(tmp_path / "none")
+
+
+def test_a_figure_of_no_system_is_an_error() -> None:
+    with pytest.raises(UserError, match="did you mean 'rag'"):
+        parse(raw_spec(systems=[{"name": "rag", "kind": "rag"}], paper=paper(rga=0.5)))
