@@ -99,6 +99,7 @@ class Answer:
     shown: int | None = None  # how many of the hits the prompt held; None: all
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int | None = None  # of the prompt, that an endpoint says it had kept
     truncated: bool = False  # passages were left out to fit the context window
     latency_s: float | None = None  # what it took elsewhere, where it was not given here
     error: str | None = None

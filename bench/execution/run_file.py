@@ -231,6 +231,15 @@ class Artefact(Part):
         return float(self.facts.get("train_loop_s", self.build_s))
 
 
+class Context(Part):
+    """What a model has read before any question: passages, whether that is all of them, tokens, bytes of its cache."""
+
+    held: int
+    all: bool
+    tokens: int
+    cache_bytes: int
+
+
 class Notes(Part):
     """What only the running system knows of itself."""
 
@@ -245,6 +254,7 @@ class Notes(Part):
     tuning: Training | None = None
     four_bit_share: float | None = None  # of the parameters inside the layers; None where nothing was quantised
     prequantised: str | None = None  # how the checkpoint was quantised before
+    context: Context | None = None
     system_text: str | None = None  # where it stands, if not in a turn of its own
 
 

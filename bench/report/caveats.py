@@ -73,6 +73,12 @@ def _models(run: RunFile, done: Measured) -> Iterator[str]:
         if note.four_bit_share is not None and note.four_bit_share < 0.95:
             share = f"{note.four_bit_share:.0%}"
             yield f"{name}: {share} of the parameters inside the layers are 4-bit, the others are not."
+        if note.context:
+            much = "the whole corpus is" if note.context.all else f"only the first {note.context.held:,} passages are"
+            yield (
+                f"{name}: {much} in every prompt, {note.context.tokens:,} tokens that are read once; their cache takes "
+                f"{display.size(note.context.cache_bytes)}."
+            )
         if note.prequantised:
             how = note.prequantised
             yield f"{name}: the base model was quantised before ({how}); its weights are used as they are."

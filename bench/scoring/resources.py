@@ -164,7 +164,7 @@ def built(cell: CellResult) -> Build:
     return Build(
         chunk_s=_stage_s(cell, "chunks"),
         embed_s=_stage_s(cell, "embeddings", "embedder"),
-        index_s=_stage_s(cell, "index"),
+        index_s=_stage_s(cell, "index", "context"),
         train_s=sum(a.train_loop_s for a in adapters) if adapters else None,
         total_s=sum(a.build_s for a in cell.artefacts) if cell.artefacts else unstored_s,
         around_s=sum(a.build_s - a.train_loop_s for a in adapters) + (_stage_s(cell, "merged") or 0.0)
@@ -279,7 +279,16 @@ def _endpoint_usd(records: Sequence[Record], prices: Prices) -> float | None:
     counted = [r.answer for r in records if r.answer.prompt_tokens is not None]
     if prompt is None or completion is None or not counted:
         return None
-    usd = [a.prompt_tokens * prompt + (a.completion_tokens or 0) * completion for a in counted if a.prompt_tokens]
+    kept = (
+        prompt if prices.cached_prompt_tokens_usd_per_million is None else prices.cached_prompt_tokens_usd_per_million
+    )
+    usd = [
+        (a.prompt_tokens - (a.cached_tokens or 0)) * prompt
+        + (a.cached_tokens or 0) * kept
+        + (a.completion_tokens or 0) * completion
+        for a in counted
+        if a.prompt_tokens
+    ]
     return 1000 * sum(usd) / 1e6 / len(counted)
 
 

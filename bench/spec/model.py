@@ -67,6 +67,9 @@ class Prices(Block):
     cpu_hour_usd: float | None = Field(None, ge=0)
     gpu_hour_usd: float | None = Field(None, ge=0)
     prompt_tokens_usd_per_million: float | None = Field(None, ge=0, description="Price of an endpoint's prompt tokens.")
+    cached_prompt_tokens_usd_per_million: float | None = Field(
+        None, ge=0, description="Price of prompt tokens that the endpoint says it had kept; unset: as of the others."
+    )
     completion_tokens_usd_per_million: float | None = Field(None, ge=0)
     storage_gb_month_usd: float = Field(0.0, ge=0, description="Price of storing indexes and adapters.")
 

@@ -49,9 +49,14 @@ class _Choice(_Said):
     finish_reason: str | None = None
 
 
+class _Kept(_Said):
+    cached_tokens: Tokens | None = None
+
+
 class _Usage(_Said):
     prompt_tokens: Tokens | None = None
     completion_tokens: Tokens | None = None
+    prompt_tokens_details: _Kept | None = None
 
 
 class _Event(_Said):
@@ -199,7 +204,14 @@ def _read(lines: Iterator[str], hits: tuple[Hit, ...] | None) -> Answer:
     if not finished:
         return Answer(text, hits, error="endpoint: the answer broke off")
     said = prompts.without_thoughts(text)
-    return Answer(said, hits, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
+    kept = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
+    return Answer(
+        said,
+        hits,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=min(kept, usage.prompt_tokens or 0) if kept is not None else None,
+    )
 
 
 def _failed(hits: tuple[Hit, ...] | None, why: str) -> _Attempt:

@@ -39,8 +39,9 @@ class LM:
     max_new_tokens: int
     window: int
 
-    def complete(self, prompts: Sequence[Sequence[int]]) -> list[tuple[str, int]]:
-        """(text, completion tokens) of each prompt, decoded greedily as one left-padded batch."""
+    def complete(self, prompts: Sequence[Sequence[int]], cache: Any = None) -> list[tuple[str, int]]:
+        """(text, completion tokens) of each prompt, decoded greedily as one left-padded batch. `cache`: of what was read
+        of a single prompt already; it is used up."""
         longest = max(len(p) for p in prompts)
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=self.model.device)
@@ -53,6 +54,7 @@ class LM:
                 num_beams=1,
                 max_new_tokens=self.max_new_tokens,
                 pad_token_id=pad,
+                **({} if cache is None else {"past_key_values": cache}),
                 stopping_criteria=StoppingCriteriaList([_Tick()]),
             )
         return [self._said(prompt, row[longest:].tolist()) for prompt, row in zip(prompts, out, strict=True)]

@@ -94,16 +94,10 @@ class Reader:
         titles = [[(h.title, h.text) for h in hits] if hits is not None else None for hits in found]
         shown = [tuple(hits) if hits is not None else None for hits in found]
         if isinstance(self.model, endpoint.Endpoint):
-            return self._replies(self.model, questions, titles, shown, given)
+            return replied(self.model, self.config.generation.batch_size, questions, titles, shown, given)
         fitted = [self._fit(q, t, s) for q, t, s in zip(questions, titles, given, strict=True)]
         said = iter(self._completed([f.ids for f in fitted if isinstance(f, prompt.Fitted)]))
         return [self._answer(f, hits, said) for f, hits in zip(fitted, shown, strict=True)]
-
-    def _replies(self, model: endpoint.Endpoint, *asked: Sequence[Any]) -> list[Answer]:
-        """What an endpoint replies to each, `batch_size` requests at once."""
-        with ThreadPoolExecutor(self.config.generation.batch_size) as pool:
-            replies = [pool.submit(copy_context().run, model.reply, *each) for each in zip(*asked, strict=True)]
-            return [reply.result() for reply in replies]
 
     def _found(self, questions: Sequence[Question]) -> list[list[Hit]]:
         """The passages of each question, looked up by what the model makes of it where that is asked for."""
@@ -121,8 +115,8 @@ class Reader:
         bare = Prompt(system="", closed_book="{question}")
         asked = [Question(str(n), text) for n, text in enumerate(texts)]
         if isinstance(self.model, endpoint.Endpoint):
-            nothing = [None] * len(asked)
-            return [a.text for a in self._replies(replace(self.model, prompt=bare), asked, nothing, nothing)]
+            nothing, size = [None] * len(asked), self.config.generation.batch_size
+            return [a.text for a in replied(replace(self.model, prompt=bare), size, asked, nothing, nothing)]
         window, tokenizer = self.model.window, self.model.tokenizer
         fitted = [prompt.fit(tokenizer, bare, question, None, window=window) for question in asked]
         return [text for text, _ in self._completed([f.ids for f in fitted])]
@@ -171,6 +165,13 @@ class Reader:
     def index_recall(self, questions: Sequence[Question]) -> list[float] | None:
         """Share of the exact top-k that the index found, a question each; None without an index."""
         return self.source.recall(questions) if self.source else None
+
+
+def replied(model: endpoint.Endpoint, size: int, *asked: Sequence[Any]) -> list[Answer]:
+    """What an endpoint replies to each question with its passages, its hits and its shots, `size` requests at once."""
+    with ThreadPoolExecutor(size) as pool:
+        replies = [pool.submit(copy_context().run, model.reply, *each) for each in zip(*asked, strict=True)]
+        return [reply.result() for reply in replies]
 
 
 def reader(

@@ -27,6 +27,7 @@ SYSTEMS: list[dict[str, Any]] = [
     {"name": "closed_book", "kind": "closed_book"},
     {"name": "few-shot", "kind": "few_shot"},
     {"name": "few-shot-nearest", "kind": "few_shot", "shots": 2, "choose": "nearest"},
+    {"name": "long-context", "kind": "long_context"},
     {"name": "oracle", "kind": "oracle"},
     {"name": "oracle-of-3", "kind": "oracle", "distractors": 2},
     {"name": "rag", "kind": "rag"},

@@ -211,6 +211,7 @@ def test_every_builtin_kind_says_what_it_is() -> None:
     assert set(kinds.builtin()) == {
         "closed_book",
         "few_shot",
+        "long_context",
         "oracle",
         "rag",
         "lora",
