@@ -16,7 +16,7 @@ import pytest
 
 from bench import parse
 from bench.core.http import retry_after_s
-from bench.core.system import Prompt
+from bench.core.system import Model, Prompt
 from bench.core.vocabulary import Question
 from bench.execution.run import run
 from systems.parts.endpoint import Endpoint, connect
@@ -64,7 +64,7 @@ def endpoint(respond: Callable[[BaseHTTPRequestHandler, int], None], **options: 
     STOP.clear()
     with serving(Handler) as url:
         timeout_s = options.pop("timeout_s", 60.0)
-        made = connect(url, "m", api_key_env=None, timeout_s=timeout_s, max_new_tokens=8, prompt=Prompt())
+        made = connect(Model(name="m", base_url=url, timeout_s=timeout_s), "m", max_new_tokens=8, prompt=Prompt())
         try:
             yield Endpoint(made.client, "m", 8, Prompt(), timeout_s, **options)
         finally:
