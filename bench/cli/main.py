@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli import gate_verbs
+from bench.cli import gate_verbs, pairs_verb
 from bench.cli.options import Json, Out, RunA, RunB, RunPath, Set, SpecPath, Store, load
 from bench.cli.say import say
 
@@ -212,6 +212,7 @@ def claims(
 
 app.command()(gate_verbs.gate)
 app.command()(gate_verbs.baseline)
+app.command()(pairs_verb.pairs)
 
 
 @app.command()

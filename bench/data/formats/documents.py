@@ -55,22 +55,32 @@ def fingerprint(source: Documents) -> dict[str, JSON]:
 def read(source: Documents, origin: JSON) -> Task:
     """Documents cut into chunks; a gold character span is every chunk that it overlaps. Raises UserError."""
     root = Path(source.path)
-    files = [p for p in sorted(root.rglob("*")) if p.is_file() and visible(p, root)]
-    texts, broken = _texts(files, root)
-    if not any(text.strip() for text in texts.values()):
-        raise UserError(
-            "no document with text was found.",
-            where=source.path,
-            remedy=" ".join([f"Supported: {', '.join(sorted(readers()))}.", *broken[:3]]),
-        )
+    texts, notes = _whole(root)
     chunks = _chunks(texts, source.chunking)
     examples = every(
         lambda line: _located(f"{source.questions}:{line[0]}", *line, texts, chunks), read_jsonl(Path(source.questions))
     )
     passages = tuple(p for rows in chunks.values() for _, p in rows)
-    return Task(
-        root.name, passages, (), (), tuple(examples), notes=(*_left_out(files, texts, broken, root), *_scanned(texts))
-    )
+    return Task(root.name, passages, (), (), tuple(examples), notes=tuple(notes))
+
+
+def read_chunks(root: Path, chunking: Chunking) -> tuple[Chunks, list[str]]:
+    """(the documents of a folder in chunks, what of them was left out). Raises UserError where none holds text."""
+    texts, notes = _whole(root)
+    return _chunks(texts, chunking), notes
+
+
+def _whole(root: Path) -> tuple[dict[str, str], list[str]]:
+    """(name -> text, what was left out). Raises UserError where no document holds text."""
+    files = [p for p in sorted(root.rglob("*")) if p.is_file() and visible(p, root)]
+    texts, broken = _texts(files, root)
+    if not any(text.strip() for text in texts.values()):
+        raise UserError(
+            "no document with text was found.",
+            where=str(root),
+            remedy=" ".join([f"Supported: {', '.join(sorted(readers()))}.", *broken[:3]]),
+        )
+    return texts, [*_left_out(files, texts, broken, root), *_scanned(texts)]
 
 
 def _texts(files: Sequence[Path], root: Path) -> tuple[dict[str, str], list[str]]:

@@ -97,7 +97,7 @@ def read_folder(folder: Path) -> Task:
     strata = about.get("strata") or {}
     if not isinstance(strata, dict):
         raise UserError("`strata` must be a mapping from a stratum to what it asks.", where=str(about_path))
-    corpus = _passages(folder / "corpus.jsonl")
+    corpus = read_passages(folder / "corpus.jsonl")
     if not corpus:
         raise UserError("the corpus is empty.", where=str(folder / "corpus.jsonl"), remedy="Write one passage a line.")
     seen: dict[str, str] = {}
@@ -105,7 +105,7 @@ def read_folder(folder: Path) -> Task:
     splits = {name: _examples(folder / f"{name}.jsonl", name, seen, known) for name in SPLITS}
     if not splits["test"]:
         raise UserError("no such file, or no question in it.", where=str(folder / "test.jsonl"))
-    others = [_passages(p) if _stands(p) else () for p in (folder / "updates.jsonl", folder / "paraphrases.jsonl")]
+    others = [read_passages(p) if _stands(p) else () for p in (folder / "updates.jsonl", folder / "paraphrases.jsonl")]
     described = {str(k): str(v) for k, v in strata.items()}
     name = str(about.get("name", folder.name))
     notes = strings(about, "notes", str(about_path))
@@ -119,7 +119,8 @@ def _stands(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
 
-def _passages(path: Path) -> tuple[Passage, ...]:
+def read_passages(path: Path) -> tuple[Passage, ...]:
+    """The passages of a JSONL, each in a group. Raises UserError."""
     seen: dict[str, str] = {}
 
     def read(line: tuple[int, Mapping[str, JSON]]) -> Passage:

@@ -1,0 +1,325 @@
+"""Training, dev and test pairs from one's own documents: drafted by a model, checked by a round trip, reviewed by a
+person. What a model said is kept as it comes, so that a stopped run goes on."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.core.errors import UserError
+from bench.core.files import read_jsonl, write_json
+from bench.core.store import Store
+from bench.core.system import Chunking, Model, Prompt, System
+from bench.core.vocabulary import JSON, Example, Material, Passage, Place, Question
+from bench.data import drafts
+from bench.data.drafts import Draft
+from bench.data.formats import documents, native
+from bench.spec import kinds
+
+Tell = Callable[[str, int, int], None]
+SAID, REVIEW = "said.jsonl", "review.csv"
+COLUMNS = ("id", "split", "kind", "decision", "question", "answer", "document", "evidence")
+DECISIONS = ("", "accept", "edit", "drop")
+AT_ONCE = 32  # questions that a model is given before its answers are written down
+TOKENS = 160  # of a draft, at most
+WORD_TOKENS = 1.5
+PLAIN = Prompt()
+MICRO = Prompt(system="", passage="{text}\n", open_book="{passages}\n{question}", closed_book="{question}")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of it: pairs by kind, and drafts that were dropped by reason."""
+
+    folder: Path
+    kept: Mapping[str, int]
+    dropped: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Asker:
+    """A model, with what it said before."""
+
+    model: Model
+    log: Path
+    tell: Tell
+    prompt: Prompt = PLAIN  # of a question with its passages, or without
+
+    def ask(self, stage: str, kind: str, questions: Sequence[Question], corpus: Sequence[Passage] = ()) -> list[str]:
+        """What the model says to each question, with the passages that it names as gold where the kind is an oracle.
+        Raises UserError where it says nothing to any of them."""
+        keys = [self._key(kind, question, corpus) for question in questions]
+        known = {str(row["key"]): str(row["said"]) for _, row in read_jsonl(self.log)} if self.log.exists() else {}
+        todo = [(key, question) for key, question in zip(keys, questions, strict=True) if key not in known]
+        if todo:
+            system, done = self._system(kind, corpus), len(keys) - len(todo)
+            with self.log.open("a", encoding="utf-8") as out:
+                for start in range(0, len(todo), AT_ONCE):
+                    part = todo[start : start + AT_ONCE]
+                    for (key, _), answer in zip(part, system.answer([q for _, q in part]), strict=True):
+                        if answer.error is None:
+                            known[key] = answer.text
+                            out.write(json.dumps({"key": key, "said": answer.text}, ensure_ascii=False) + "\n")
+                        else:
+                            known.setdefault("error", answer.error)
+                    out.flush()
+                    self.tell(stage, done + min(start + AT_ONCE, len(todo)), len(keys))
+        if questions and not any(key in known for key in keys):
+            raise UserError(
+                f"the model answered none of {len(keys)} requests: {known.get('error')}.", where=self.model.name
+            )
+        return [known.get(key, "") for key in keys]
+
+    def _key(self, kind: str, question: Question, corpus: Sequence[Passage]) -> str:
+        """Of all that the answer depends on."""
+        shown = {p.id: p.text for p in corpus if p.id in question.gold} if question.gold else {}
+        parts = [self.model.name, self.model.base_url, kind, question.text, sorted(shown.items())]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+    def _system(self, kind: str, corpus: Sequence[Passage]) -> System:
+        found = kinds.load("oracle" if kind == "oracle" else "closed_book")
+        bare = Prompt(system="", closed_book="{question}")
+        prompt = bare if kind == "draft" else self.prompt
+        config = found.Config.model_validate(
+            {
+                "model": self.model.model_dump(),
+                "prompt": prompt.model_dump(),
+                "generation": {"max_new_tokens": TOKENS if kind == "draft" else 32, "batch_size": 8},
+            }
+        )
+        return found.build(config, Material(tuple(corpus)), Store(self.log.parent / ".store"))
+
+
+def corpus_of(path: Path, size: int) -> tuple[tuple[Passage, ...], list[str]]:
+    """(passages, what was left out): of a native folder its corpus, of other folders the documents, cut. Raises
+    UserError."""
+    if (path / "corpus.jsonl").exists():
+        return native.read_passages(path / "corpus.jsonl"), []
+    if not path.is_dir():
+        raise UserError("no such folder.", where=str(path), remedy="Give a folder of documents, or a native folder.")
+    chunks, notes = documents.read_chunks(path, Chunking(size=size, overlap=0))
+    return tuple(passage for rows in chunks.values() for _, passage in rows), notes
+
+
+def planned(corpus: Sequence[Passage]) -> dict[str, JSON]:
+    """Requests at most, and tokens roughly, before anything is asked."""
+    asked = list(drafts.requests(corpus))
+    words = sum(len(request.text.split()) for request in asked)
+    shown = sum(len(p.text.split()) for request in asked for p in request.passages)
+    others = len(asked) // drafts.OTHER_WORDS_EVERY
+    return {
+        "passages": len(corpus),
+        "drafts": len(asked),
+        "requests": 3 * len(asked) + 2 * others,
+        "prompt_tokens": int(WORD_TOKENS * (words + shown + 20 * (2 * len(asked) + 2 * others))),
+        "completion_tokens": int(WORD_TOKENS * (30 * len(asked) + 8 * 2 * len(asked) + 15 * others)),
+    }
+
+
+def make(
+    docs: Path,
+    out: Path,
+    drafter: Model,
+    checker: Model,
+    *,
+    prompt: Prompt = PLAIN,
+    size: int = 800,
+    tell: Tell = lambda *_: None,
+) -> Made:
+    """Draft, check and write the pairs of a folder of documents as a native folder. `prompt`: of the checker. Raises
+    UserError."""
+    out.mkdir(parents=True, exist_ok=True)
+    corpus, notes = corpus_of(docs, size)
+    log = out / SAID
+    drafting, checking = Asker(drafter, log, tell), Asker(checker, log, tell, prompt)
+    dropped: Counter[str] = Counter()
+    kept = _new(_drafted(list(drafts.requests(corpus)), drafting, dropped), dropped)
+    kept = _checked(kept, checking, corpus, dropped)
+    again = kept[:: drafts.OTHER_WORDS_EVERY]
+    said = drafting.ask("rewording", "draft", [Question("", drafts.in_other_words(draft).text) for draft in again])
+    worded = [
+        replace(draft, kind="paraphrase", question=text.splitlines()[0].removeprefix("Question:").strip())
+        for draft, text in zip(again, said, strict=True)
+        if text.strip()
+    ]
+    fresh = _new([*kept, *worded], dropped)[len(kept) :]
+    kept += _checked(fresh, checking, corpus, dropped)
+    changed, kept, lost = _taken_away(corpus, kept)
+    examples = _examples(kept, lost)
+    splits = {name: [e for e in examples if e.split == name] for name in ("train", "dev", "test")}
+    if not splits["test"]:
+        reasons = ", ".join(f"{number} {why}" for why, number in dropped.most_common()) or "nothing was drafted"
+        raise UserError(
+            f"no pair is left to test with: {reasons}.",
+            where=str(docs),
+            remedy="Give more documents, or a model that drafts better ones.",
+        )
+    native.write_parts(out, changed, splits)
+    _about(out, examples, notes, drafter.name, reviewed=0)
+    _write_review(out / REVIEW, examples, {p.id: p for p in changed}, {p.id: p for p in corpus})
+    return Made(out, Counter(e.stratum for e in examples), dropped)
+
+
+def _drafted(asked: Sequence[drafts.Request], model: Asker, dropped: Counter[str]) -> Iterator[Draft]:
+    """The pairs that a model writes; why there is none is counted."""
+    said = model.ask("drafting", "draft", [Question("", request.text) for request in asked])
+    for request, text in zip(asked, said, strict=True):
+        found = drafts.drafted(request, text)
+        if isinstance(found, Draft):
+            yield found
+        else:
+            dropped[found] += 1
+
+
+def _new(found: Iterable[Draft], dropped: Counter[str]) -> list[Draft]:
+    """The drafts whose question was not asked before."""
+    kept: list[Draft] = []
+    for draft in found:
+        if drafts.is_known(draft.question, [other.question for other in kept]):
+            dropped["a question that was asked before"] += 1
+        else:
+            kept.append(draft)
+    return kept
+
+
+def _checked(found: Sequence[Draft], model: Asker, corpus: Sequence[Passage], dropped: Counter[str]) -> list[Draft]:
+    """The round trip: a pair is answered right with its passages, and not without them."""
+    asked = [Question(draft.id, draft.question, tuple(p.id for p in draft.passages)) for draft in found]
+    shown = model.ask("checking with the passage", "oracle", asked, corpus)
+    kept = []
+    for draft, said in zip(found, shown, strict=True):
+        if drafts.is_right(said, draft.answer):
+            kept.append(draft)
+        else:
+            dropped["not answered so with its passage"] += 1
+    alone = model.ask("checking without", "closed", [Question(d.id, d.question) for d in kept])
+    known = [drafts.is_right(said, draft.answer) for draft, said in zip(kept, alone, strict=True)]
+    dropped["answered without its passage"] += sum(known)
+    return [draft for draft, is_known in zip(kept, known, strict=True) if not is_known]
+
+
+def _taken_away(corpus: Sequence[Passage], kept: Sequence[Draft]) -> tuple[list[Passage], list[Draft], list[Draft]]:
+    """(passages, pairs, pairs that have no answer any more): from some passages the sentence that answers is taken."""
+    texts = {p.id: p for p in corpus}
+    lost: list[Draft] = []
+    for draft in [draft for draft in kept if draft.kind == "single"][:: drafts.WITHOUT_EVERY]:
+        rest, answer = drafts.without(draft), draft.answer.lower()
+        elsewhere = any(answer in p.text.lower() for p in corpus if p.id != draft.place.passage)
+        if rest is not None and not elsewhere and texts[draft.place.passage] is draft.passages[0]:
+            texts[draft.place.passage] = rest
+            lost.append(draft)
+    gone = {draft.id for draft in lost}
+    left = [moved for draft in kept if draft.id not in gone and (moved := _moved(draft, texts))]
+    return list(texts.values()), left, lost
+
+
+def _moved(draft: Draft, texts: Mapping[str, Passage]) -> Draft | None:
+    """The pair on the passages as they are now; None where its answer was taken with another's."""
+    at = texts[draft.place.passage].text.find(draft.answer)
+    if at < 0:
+        return None
+    place = Place(draft.place.passage, at, at + len(draft.answer))
+    return replace(draft, passages=tuple(texts[p.id] for p in draft.passages), place=place)
+
+
+def _examples(kept: Sequence[Draft], lost: Sequence[Draft]) -> list[Example]:
+    """The pairs in their splits, documents whole; passages where there are too few documents."""
+    groups = [draft.passages[0].group for draft in (*kept, *lost)]
+    if len(set(groups)) < 3:
+        groups = [draft.passages[0].id for draft in (*kept, *lost)]
+    splits = drafts.split_of(groups) if groups else {}
+    placed = iter(groups)
+    answered = [drafts.example(draft, splits[next(placed)]) for draft in kept]
+    return answered + [drafts.example(draft, splits[next(placed)], answerable=False) for draft in lost]
+
+
+def _about(out: Path, examples: Sequence[Example], notes: Sequence[str], model: str, *, reviewed: int) -> None:
+    seen = f"{reviewed} of them were reviewed by a person" if reviewed else "no person has reviewed them"
+    told = f"{len(examples)} questions were drafted by {model} from the documents, and {seen}."
+    strata = {
+        "single": "one fact of one passage",
+        "multi": "needs two passages of a document",
+        "paraphrase": "another question in other words",
+        "unanswerable": "its fact was taken from the documents",
+    }
+    used = {name: text for name, text in strata.items() if any(e.stratum == name for e in examples)}
+    write_json(out / "dataset.yaml", {"name": out.name, "strata": used, "notes": [told, *notes], "drafted_by": model})
+
+
+def _write_review(
+    path: Path, examples: Sequence[Example], texts: Mapping[str, Passage], before: Mapping[str, Passage]
+) -> None:
+    """A row a pair, for a person to accept, edit or drop; formulas of spreadsheets are quoted."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.DictWriter(file, COLUMNS)
+        rows.writeheader()
+        for e in examples:
+            gold = e.question.gold[0] if e.question.gold else ""
+            cells = {
+                "id": e.question.id,
+                "split": e.split,
+                "kind": e.stratum,
+                "decision": "",
+                "question": e.question.text,
+                "answer": e.answers[0] if e.answers else "",
+                "document": e.group,
+                "evidence": texts[gold].text if gold else "",
+            }
+            rows.writerow(
+                {key: f"'{value}" if value[:1] in "=+-@" and value else value for key, value in cells.items()}
+            )
+
+
+def review(folder: Path) -> tuple[int, int, int]:
+    """Apply the decisions of review.csv: (accepted or edited, dropped, not reviewed). Raises UserError."""
+    path = folder / REVIEW
+    if not path.exists():
+        raise UserError("no such file.", where=str(path), remedy="Draft pairs into this folder first: `ragtune pairs`.")
+    task = native.read_folder(folder)
+    known = {e.question.id: e for split in (task.train, task.dev, task.test) for e in split}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found: dict[str, Example] = {}
+    counts: Counter[str] = Counter()
+    for number, row in enumerate(rows, 2):
+        where, ident, decision = f"{path}:{number}", str(row.get("id")), str(row.get("decision") or "").strip().lower()
+        if ident not in known:
+            raise UserError(f"there is no pair {ident!r}.", where=where, remedy="Leave the ids as they are.")
+        if decision not in DECISIONS:
+            raise UserError(
+                f"decision {decision!r}.", where=where, remedy="Give accept, edit or drop, or leave it empty."
+            )
+        counts[decision] += 1
+        if decision != "drop":
+            found[ident] = _edited(known[ident], row, task.corpus, where) if decision == "edit" else known[ident]
+    splits = {name: [e for e in found.values() if e.split == name] for name in ("train", "dev", "test")}
+    if not splits["test"]:
+        raise UserError("no test question is left.", where=str(path), remedy="Keep some whose split is test.")
+    about = json.loads((folder / "dataset.yaml").read_text(encoding="utf-8"))
+    native.write_parts(folder, task.corpus, splits)
+    reviewed = counts["accept"] + counts["edit"]
+    _about(folder, list(found.values()), about["notes"][1:], about["drafted_by"], reviewed=reviewed)
+    return reviewed, counts["drop"], counts[""]
+
+
+def _edited(example: Example, row: Mapping[str, str], corpus: Sequence[Passage], where: str) -> Example:
+    """The pair as a person wrote it; its evidence is where the new answer stands, if it does."""
+    question, answer = (str(row.get(key) or "").strip().removeprefix("'") for key in ("question", "answer"))
+    if not question:
+        raise UserError("the question is empty.", where=where)
+    texts = {p.id: p.text for p in corpus}
+    at = next(
+        (Place(g, s, s + len(answer)) for g in example.question.gold if answer and (s := texts[g].find(answer)) >= 0),
+        None,
+    )
+    return replace(
+        example,
+        question=replace(example.question, text=question, gold=example.question.gold if answer else ()),
+        answers=(answer,) if answer else (),
+        spans=((at,),) if at else (),
+    )

@@ -1,0 +1,197 @@
+"""Pairs drafted from documents: a scripted model behind a real endpoint, real Markdown pages, and a plant whose truth is
+known."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from bench import parse
+from bench.cli.main import app
+from bench.core.errors import UserError
+from bench.core.store import Store
+from bench.core.system import Model
+from bench.data.formats import native
+from bench.execution import pairs
+from bench.execution.run import prepare
+from tests.conftest import MICRO, MINI, ROOT, Served, raw_spec, serving
+from tests.served import Streaming
+
+WORD = re.compile(r"[A-Za-z][A-Za-z_-]{6,}")
+TRUTH = {  # of the embedded plant: question -> (answer, passage)
+    e.question.text: (e.answers[0], e.question.gold[0])
+    for split in (native.read_folder(MINI).test, native.read_folder(MINI).train)
+    for e in split
+    if e.answers and len(e.question.gold) == 1
+}
+ASKED: list[str] = []  # what the servers were asked
+
+
+class Script(Streaming):
+    """Drafts from the longest word of a passage, and answers its own questions when it is shown the passage."""
+
+    @staticmethod
+    def say(body: dict[str, Any]) -> list[str]:
+        text = body["messages"][-1]["content"]
+        ASKED.append(text)
+        if text.startswith("Say this question"):
+            return ["In other words: " + text.rsplit("Question: ", 1)[1].lower()]
+        if text.startswith("Read the"):
+            passage = text.split("Reply with two lines")[0].split("\n", 3)[-1]
+            word = max(WORD.findall(passage), key=len, default="")
+            if not word:
+                return ["I cannot."]
+            return [f"Question: Which long word is in the passage about {word[:5]} {len(passage)}?\nAnswer: {word}"]
+        found = re.search(r"passage about (\S+)", text, re.IGNORECASE)
+        words = WORD.findall(text.split("Question:")[0]) if "[1]" in text else []
+        return [max((w for w in words if found and w.lower().startswith(found[1].lower())), key=len, default="unknown")]
+
+
+class Plant(Streaming):
+    """Drafts what is known of a plant's page, and of every third passage a wrong value that stands in it too."""
+
+    @staticmethod
+    def say(body: dict[str, Any]) -> list[str]:
+        text = body["messages"][-1]["content"]
+        known = [(q, a) for q, (a, p) in TRUTH.items() if PAGES[p] in text and a.lower() in text.lower()]
+        if not text.startswith("Read the passage") or not known:
+            return ["I cannot."]
+        question, answer = known[0]
+        if len(PAGES) and sum(map(ord, question)) % 3 == 0:
+            numbers = [n for n in re.findall(r"\d+", text) if n not in answer]
+            answer = numbers[0] if numbers else answer
+        return [f"Question: {question}\nAnswer: {answer}"]
+
+
+PAGES = {p.id: p.text for p in native.read_folder(MINI).corpus}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serving(Script) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty pages of Markdown: this project's own documents, a section a page."""
+    folder = tmp_path_factory.mktemp("docs")
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    sections = [s for file in files for s in re.split(r"\n(?=## )", file.read_text()) if len(s.split()) > 40]
+    for number, section in enumerate(sections[:30]):
+        (folder / f"page-{number:02}.md").write_text(section)
+    assert len(list(folder.iterdir())) == 30
+    return folder
+
+
+@pytest.fixture(scope="module")
+def drafted(url: str, docs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("pairs") / "mine"
+    model = Model(name="scripted", base_url=url)
+    pairs.make(docs, out, model, model)
+    return out
+
+
+def test_thirty_pages_become_a_dataset_that_runs(drafted: Path, tmp_path: Path) -> None:
+    task = native.read_folder(drafted)
+    texts = {p.id: p.text for p in task.corpus}
+    every = [*task.train, *task.dev, *task.test]
+    assert len(every) >= 30 and task.train and task.dev and task.test
+    assert {e.stratum for e in every} == {"single", "multi", "paraphrase", "unanswerable"}
+    for e in every:
+        for (place,) in e.spans:
+            assert texts[place.passage][place.start : place.end] == e.answers[0]  # type: ignore[index]
+        assert e.stratum != "unanswerable" or e.answers == () == e.question.gold
+    splits = [{e.group for e in part} for part in (task.train, task.dev, task.test)]
+    assert not splits[0] & splits[1] and not splits[0] & splits[2] and not splits[1] & splits[2]
+    spec = parse(raw_spec(dataset={"path": str(drafted)}, systems=[{"name": "s", "kind": "tests.kinds.echo"}]))
+    assert "no person has reviewed them" in prepare(spec, Store(tmp_path)).task.notes[0]
+
+
+def test_what_was_taken_away_stands_nowhere(drafted: Path, docs: Path) -> None:
+    """An unanswerable question is of a sentence that the documents have, and the corpus has no more."""
+    written = " ".join(path.read_text() for path in docs.iterdir())
+    whole = " ".join(p.text for p in native.read_folder(drafted).corpus).lower()
+    with (drafted / "review.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] == "unanswerable"]
+    assert rows
+    for row in rows:
+        stem = re.search(r"about (\S+)", row["question"])[1].lower()  # type: ignore[index]
+        answer = max((word for word in WORD.findall(written) if word.lower().startswith(stem)), key=len)
+        assert not row["answer"] and answer.lower() not in whole
+
+
+def test_a_second_run_asks_nothing_and_says_the_same(drafted: Path, url: str, docs: Path) -> None:
+    before = {p.name: p.read_bytes() for p in drafted.glob("*.jsonl")}
+    asked = len(ASKED)
+    model = Model(name="scripted", base_url=url)
+    pairs.make(docs, drafted, model, model)
+    assert len(ASKED) == asked and {p.name: p.read_bytes() for p in drafted.glob("*.jsonl")} == before
+    log = drafted / pairs.SAID
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join(lines[:-7]) + "\n")  # as if it had been stopped
+    pairs.make(docs, drafted, model, model)
+    assert len(ASKED) - asked == 7 and {p.name: p.read_bytes() for p in drafted.glob("*.jsonl")}.keys() == before.keys()
+
+
+def test_a_person_reviews(drafted: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for file in (*drafted.glob("*.jsonl"), drafted / "dataset.yaml", drafted / "review.csv"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    with (folder / "review.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    tests = [row for row in rows if row["split"] == "test" and row["kind"] == "single"]
+    accept, edit, drop = tests[:3]
+    accept["decision"], drop["decision"] = "accept", "drop"
+    edit |= {"decision": "edit", "question": "What is it called?", "answer": edit["evidence"][:9]}
+    with (folder / "review.csv").open("w", newline="") as file:
+        out = csv.DictWriter(file, pairs.COLUMNS)
+        out.writeheader()
+        out.writerows(rows)
+    done = CliRunner().invoke(app, ["pairs", str(folder), "--review"])
+    assert done.exit_code == 0 and f"2 pairs accepted, 1 dropped, {len(rows) - 3} not reviewed." in done.output
+    task = native.read_folder(folder)
+    known = {e.question.id: e for e in (*task.train, *task.dev, *task.test)}
+    assert drop["id"] not in known and known[edit["id"]].question.text == "What is it called?"
+    assert known[edit["id"]].spans[0][0].start == 0 and "2 of them were reviewed by a person" in task.notes[0]
+    (folder / "review.csv").write_text(",".join(pairs.COLUMNS) + "\nnobody,test,single,accept,q,a,d,e\n")
+    with pytest.raises(UserError, match=r"review\.csv:2: there is no pair 'nobody'"):
+        pairs.review(folder)
+
+
+def test_the_plan_asks_nothing(docs: Path, url: str, tmp_path: Path) -> None:
+    asked = len(ASKED)
+    told = CliRunner().invoke(app, ["pairs", str(docs), "--plan", "--json"])
+    found = json.loads(told.output)
+    assert len(ASKED) == asked and found["passages"] >= 30 and found["requests"] >= 3 * found["passages"]
+    assert found["prompt_tokens"] > 1000
+    missing = CliRunner().invoke(app, ["pairs", str(docs)])
+    assert isinstance(missing.exception, UserError) and "--out" in str(missing.exception)
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "a.md").write_text("The valve opens at 9 bar.")
+    with serving(Served) as broken, pytest.raises(UserError, match="the model answered none of 1 requests"):
+        pairs.make(tmp_path / "few", tmp_path / "none", *[Model(name="broken", base_url=broken)] * 2)
+
+
+def test_wrong_pairs_of_a_known_truth_rarely_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On the plant every third draft is wrong, on purpose; the micro model checks. What passes is counted."""
+    with serving(Plant) as url:
+        made = pairs.make(
+            MINI, tmp_path / "plant", Model(name="plant", base_url=url), Model(name=str(MICRO)), prompt=pairs.MICRO
+        )
+    task = native.read_folder(made.folder)
+    every = [e for e in (*task.train, *task.dev, *task.test) if e.stratum == "single"]
+    wrong = [e for e in every if e.answers and e.answers[0].lower() != TRUTH[e.question.text][0].lower()]
+    drafts = sum(made.kept.values()) + sum(n for why, n in made.dropped.items() if "answered" in why)
+    with capsys.disabled():
+        print(f"\n{drafts} drafts, {len(every)} kept, {len(wrong)} of them wrong ({len(wrong) / len(every):.1%})")
+    assert made.dropped["not answered so with its passage"] > 0
+    assert len(every) >= 10 and len(wrong) / len(every) <= 0.1
