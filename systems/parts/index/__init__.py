@@ -10,11 +10,13 @@ Indexes are built on one thread, which makes them repeat exactly; a parallel HNS
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from bench.core.redact import hide
 from bench.core.store import Store
 from bench.core.system import Retrieval
 
@@ -61,6 +63,17 @@ def library(name: str) -> Library:
         raise ValueError(
             f"`retrieval.index: {name}` needs the package {e.name}: pip install 'ragtune[{name}]'"
         ) from None
+
+
+def address(variable: str) -> str:
+    """Where the server of an index is. Raises ValueError where the environment does not say."""
+    found = os.environ.get(variable)
+    if not found:
+        raise ValueError(
+            f"this index is on a server of its own: put its address into the environment variable {variable}"
+        )
+    hide(variable)
+    return found
 
 
 def index(file: Path, digest: str, retrieval: Retrieval, store: Store) -> Index:

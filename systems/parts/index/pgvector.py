@@ -1,0 +1,97 @@
+"""pgvector: vectors in PostgreSQL. `pip install 'ragtune[pgvector]'`, and the database in PGVECTOR_DSN."""
+
+from __future__ import annotations
+
+import atexit
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from pgvector.psycopg import register_vector
+from psycopg import sql
+
+from bench.core.files import read_json, write_json
+from bench.core.system import Retrieval
+from systems.parts.embed import Vectors
+from systems.parts.index import Index, Ranked, address
+
+FILE = "table.json"  # the name of what stands in the database
+ADDRESS = "PGVECTOR_DSN"
+_open: dict[str, psycopg.Connection[Any]] = {}  # one a database
+MOST = 1000  # `hnsw.ef_search` of pgvector goes no higher
+
+
+@dataclass(frozen=True)
+class Table:
+    """An opened table, whose graph is searched with `ef_search`."""
+
+    connection: psycopg.Connection[Any]
+    name: str
+
+    def search(self, queries: Vectors, k: int) -> Ranked:
+        """The best `k` chunks of each query, best first."""
+        text = "SELECT number, -(vector <#> %s) FROM {} ORDER BY vector <#> %s, number LIMIT %s"
+        asked = sql.SQL(text).format(sql.Identifier(self.name))
+        return [
+            [(int(n), float(score)) for n, score in self.connection.execute(asked, (query, query, k))]
+            for query in queries
+        ]
+
+
+def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
+    """Copy the vectors into a new table with an HNSW graph, and keep its name."""
+    name = f"ragtune_{uuid.uuid4().hex[:16]}"
+    _fill(_connected(), name, vectors, retrieval)
+    write_json(folder / FILE, {"table": name})
+
+
+def open_folder(folder: Path, vectors: Vectors, retrieval: Retrieval) -> Index:
+    """The table whose name is kept; filled again where the database has lost it."""
+    connection, name = _connected(), str(read_json(folder / FILE)["table"])
+    if connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() == (None,):
+        _fill(connection, name, vectors, retrieval)
+    wide = min(MOST, max(retrieval.hnsw.ef_search, retrieval.k))
+    connection.execute(sql.SQL("SET hnsw.ef_search = {}").format(sql.Literal(wide)))
+    return Table(connection, name)
+
+
+def recipe(retrieval: Retrieval) -> Mapping[str, Any]:
+    """The shape of the graph. The database is known by its host and name, without what could be a secret."""
+    known = psycopg.conninfo.conninfo_to_dict(address(ADDRESS))
+    at = {key: str(known.get(key)) for key in ("host", "port", "dbname")}
+    return {"at": at, "m": retrieval.hnsw.m, "ef_construction": retrieval.hnsw.ef_construction}
+
+
+def _connected() -> psycopg.Connection[Any]:
+    at = address(ADDRESS)
+    if at not in _open:
+        _open[at] = psycopg.connect(at, autocommit=True)
+        _open[at].execute("CREATE EXTENSION IF NOT EXISTS vector")
+        register_vector(_open[at])
+    return _open[at]
+
+
+@atexit.register
+def close() -> None:
+    """End every connection."""
+    while _open:
+        _open.popitem()[1].close()
+
+
+def _fill(connection: psycopg.Connection[Any], name: str, vectors: Vectors, retrieval: Retrieval) -> None:
+    table = sql.Identifier(name)
+    connection.execute(
+        sql.SQL("CREATE TABLE {} (number int PRIMARY KEY, vector vector({}))").format(
+            table, sql.Literal(vectors.shape[1])
+        )
+    )
+    rows = sql.SQL("COPY {} (number, vector) FROM STDIN WITH (FORMAT BINARY)").format(table)
+    with connection.cursor() as cursor, cursor.copy(rows) as copy:
+        copy.set_types(["int4", "vector"])
+        for number, vector in enumerate(vectors):
+            copy.write_row((number, vector))
+    hnsw = sql.SQL("CREATE INDEX ON {} USING hnsw (vector vector_ip_ops) WITH (m = {}, ef_construction = {})")
+    connection.execute(hnsw.format(table, sql.Literal(retrieval.hnsw.m), sql.Literal(retrieval.hnsw.ef_construction)))
