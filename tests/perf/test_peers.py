@@ -15,7 +15,7 @@ from transformers import Trainer
 from bench.core.system import Generation, Model, Prompt, SystemConfig, Tuning
 from bench.core.vocabulary import Example, Material, Question
 from bench.stats import paired_timing
-from systems.parts import lm, reader, train
+from systems.parts import adapter, lm, reader, train
 from tests.conftest import MICRO
 
 WORDS = [
@@ -99,3 +99,26 @@ def test_training_on_mixed_lengths(benchmark: Any, tmp_path: Path, monkeypatch: 
             trained(name)
     found = [a / b for a, b in zip(seconds["ours"][1:], seconds["plain"][1:], strict=True)]
     assert told(benchmark, found, lambda: trained("ours")) < 0.95 and len(tokens) == 1
+
+
+@pytest.mark.parametrize("named", [{"name": str(MICRO)}, {"shape": "100m"}], ids=["micro", "100m"])
+@pytest.mark.parametrize("size", [1, 16], ids=["alone", "of_16"])
+def test_merged_against_the_adapter_beside(benchmark: Any, named: dict[str, Any], size: int) -> None:
+    """A LoRA adapter of rank 16 merged into the weights, against the same beside them: prompts of 300 tokens, eight
+    tokens of answer. Adapters start as no change, so that both say the same."""
+    model, tokenizer = lm.load(Model.model_validate({**named, "device": "cpu"}), precision="native")
+    beside = lm.ready(adapter.adapted(model, Tuning(rank=16), precision="native", seed=1), tokenizer, max_new_tokens=8)
+    alone, _ = lm.load(Model.model_validate({**named, "device": "cpu"}), precision="native")
+    merged = lm.ready(alone, tokenizer, max_new_tokens=8)
+    rng = random.Random("serving")
+    prompts = [[rng.randrange(10, 500) for _ in range(300)] for _ in range(size)]
+    assert beside.complete(prompts) == merged.complete(prompts)
+    pairs = paired_timing.in_turns(lambda: beside.complete(prompts), lambda: merged.complete(prompts), pairs=9)
+    found = paired_timing.ratio(pairs)
+    benchmark.extra_info |= found
+    print(
+        f"\n{benchmark.name}: {found['ratio']:.2f} of the adapter's time (95% interval {found['low']:.2f} to "
+        f"{found['high']:.2f}); {1000 * float(found['b_s'] or 0):.0f} against {1000 * float(found['a_s'] or 0):.0f} ms"
+    )
+    benchmark.pedantic(lambda: merged.complete(prompts), rounds=1, iterations=1)
+    assert float(found["ratio"] or 2) < 1.1
