@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from bench.core.errors import UserError
 from bench.core.files import read_json
 
 SPECIAL = 2  # tokens that an embedder adds to a text: its first and its last
@@ -40,7 +41,11 @@ def counter(folder: Path) -> Callable[[str], int]:
     """Counts the tokens of a text by the tokenizer.json in a folder, without marks."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    path = folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as e:  # noqa: BLE001 the library raises nothing narrower
+        raise UserError(f"it is damaged: {e}.", where=str(path), remedy="Fetch the model anew.") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)

@@ -126,7 +126,14 @@ def _example(
     named = {n: path for n, path in fields.model_dump().items() if path}
     flat = {n: _at(record, path, where, optional=n == "answers") for n, path in named.items()}
     ident = text_of(flat, "id", where) if fields.id else default_id
-    answers = tuple(a for a in strings(flat, "answers", where) if a.strip())
+    given = strings(flat, "answers", where)
+    answers = tuple(a for a in given if a.strip())
+    if given and not answers and isinstance(flat["answers"], list):
+        raise UserError(
+            "every answer is blank.",
+            where=where,
+            remedy="Leave the list empty where the right answer is to abstain, and write `null` where none is known.",
+        )
     outside = [a for a in answers if choices and a not in choices]
     if outside:
         raise UserError(f"answer {outside[0]!r} is not one of the choices {list(choices)}.", where=where)
@@ -137,7 +144,17 @@ def _example(
     default_stratum = "answerable" if answers else "unanswerable"
     stratum = str(flat["stratum"]) if fields.stratum else default_stratum
     question = Question(ident, text_of(flat, "question", where), tuple(dict.fromkeys(gold)), choices)
-    return Example(question, answers, stratum, group)
+    return Example(question, None if _is_null(record, named["answers"]) else answers, stratum, group)
+
+
+def _is_null(record: Mapping[str, Any], path: str) -> bool:
+    """Whether a field is there and says that nothing is known."""
+    value: Any = record
+    for step in path.split("."):
+        if not isinstance(value, Mapping) or step not in value:
+            return False
+        value = value[step]
+    return value is None
 
 
 def _at(record: Mapping[str, Any], path: str, where: str, *, optional: bool) -> Any:

@@ -116,6 +116,18 @@ def check(task: Task) -> Task:
         raise UserError("the corpus is empty.", where=task.name, remedy="A dataset needs at least one passage.")
     if not task.test:
         raise UserError("there is no test question.", where=task.name, remedy="Raise test_share or give a test split.")
+    blank = next((p.id for p in task.corpus if not p.text.strip()), None)
+    if blank is not None:
+        raise UserError(f"passage {blank!r} is blank.", where=task.name, remedy="Leave it out, or give its text.")
+    for example in (*task.train, *task.dev, *task.test):
+        if not example.question.text.strip():
+            raise UserError(f"question {example.question.id!r} is blank.", where=task.name, remedy="Leave it out.")
+        if example.answers and not any(answer.strip() for answer in example.answers):
+            raise UserError(
+                f"every answer of question {example.question.id!r} is blank.",
+                where=task.name,
+                remedy="Give no answer where the right answer is to abstain, and `null` where no reference is known.",
+            )
     _unique((p.id for p in task.corpus), "passage", task.name)
     _unique((e.question.id for e in (*task.train, *task.dev, *task.test)), "question", task.name)
     known = {p.id: len(p.text) for p in task.corpus}

@@ -66,7 +66,7 @@ def spans(row: Mapping[str, Any], key: str, where: str) -> tuple[tuple[Place, ..
     except TypeError:
         found = ((Place("", -1, -1),),)
     gold = strings(row, "gold", where)
-    for place in (place for span in found for place in span):
+    for place in (place for span in found for place in span or (Place("", -1, -1),)):
         if place.passage not in gold or not 0 <= place.start < place.end or place.at < 0:
             raise UserError(
                 f"`{key}` must be lists of places in gold passages.",

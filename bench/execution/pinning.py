@@ -89,8 +89,8 @@ def _cut(config: dict[str, Any], chunking: Callable[[str, str | None], JSON]) ->
     retrieval = inner.get("retrieval")
     if isinstance(retrieval, dict) and retrieval.get("chunking") == "auto":
         embedder = inner.get("embedder") or {}
-        embeds = retrieval.get("mode") != "bm25"
-        found = chunking(str(embedder.get("name") or ""), embedder.get("revision")) if embeds else None
+        # what looks for words alone is cut alike: recall of chunks is of one kind of chunk in a run
+        found = chunking(str(embedder.get("name") or ""), embedder.get("revision"))
         inner["retrieval"] = {**retrieval, "chunking": found}
     return inner
 
@@ -119,6 +119,12 @@ def _of_answers(path: Path) -> str:
 def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
     for cell in pinned:
         tuning = Tuning.shared(cell.config["tuning"]) if "tuning" in cell.config else None
+        if cell.kind == "few_shot" and not any(e.answers for e in task.train):
+            raise UserError(
+                f"system {cell.system!r} shows answered training questions, and there is none.",
+                where=spec.name,
+                remedy="Give a training split, lower dataset.test_share, or leave the system out.",
+            )
         if tuning and not any(e.answers is not None for e in task.train):
             raise UserError(
                 f"system {cell.system!r} tunes, and no training question has a reference answer.",

@@ -12,6 +12,7 @@ from typing import Any
 from bench.core import hub
 from bench.core.window import context, counter, exceeds, titled, unread, window
 from bench.execution.pinning import Prepared
+from bench.spec import kinds
 from bench.spec.cells import Cell
 
 SAMPLE = 200  # passages whose tokens are counted for a median
@@ -66,7 +67,11 @@ def windows(prepared: Prepared) -> list[str]:
     def usual(folder: Path) -> float:
         return statistics.median(map(counter(folder), some))
 
-    reading = [cell for cell in prepared.cells if "retrieval" in cell.config and cell.config["model"].get("name")]
+    reading = [
+        cell
+        for cell in prepared.cells
+        if "retrieval" in cell.config and cell.config["model"].get("name") and kinds.load(cell.kind).Config.answers
+    ]
     return list(dict.fromkeys([*told, *(line for cell in reading for line in _prompts(cell.config, usual))]))
 
 
@@ -97,8 +102,15 @@ def _windows(embedder: tuple[str, str | None], cells: Sequence[Cell], texts: Seq
     if seen is None:
         return
     chunkings = [cell.config["retrieval"]["chunking"] for cell in cells]
-    if any(c and c["unit"] == "tokens" for c in chunkings):
-        yield f"Passages are cut into chunks of at most {seen.tokens} tokens, which is what the embedder {name} reads."
+    sizes = sorted({int(c["size"]) for c in chunkings if c and c["unit"] == "tokens"})
+    for size in sizes:
+        yield f"Passages are cut into chunks of at most {size:,} tokens; the embedder {name} reads {seen.tokens:,}."
+    long = max((int(c["size"]) for c in chunkings if c and c["unit"] == "characters"), default=0)
+    if any(size > seen.tokens for size in sizes) or (long > seen.tokens and exceeds([t[:long] for t in texts], seen)):
+        yield (
+            f"Chunks are longer than the {seen.tokens:,} tokens that the embedder {name} reads: what is beyond is not "
+            "embedded. Lower `retrieval.chunking.size`, or set `retrieval.chunking: auto`."
+        )
     if None in chunkings and exceeds(texts, seen):
         found = unread(texts, seen)
         whole = [cell.system for cell in cells if cell.config["retrieval"]["chunking"] is None]

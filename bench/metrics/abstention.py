@@ -49,11 +49,11 @@ _ENGLISH = re.compile(
             r"mention|answer|data|details|detail|context|evidence|indication)\b",
             r"^(?:not enough|insufficient|no) (?:information|data|context|evidence|answer)\b(?! (?:desk|"
             r"technology|centre|center|booth|system))",
-            r"\b(?:is|are|was|were) (?:not|n't|never) (?:explicitly |specifically |directly |"
+            r"\b(?:is|are|was|were)(?: not|n't| never) (?:explicitly |specifically |directly |"
             r"clearly )?(?:mentioned|specified|provided|stated|given|known|available|disclosed|included|discussed|"
             r"described|clear|listed|answerable|indicated|addressed)"
             rf"(?: (?:in|by|from) {_SOURCE})?\W*$",
-            rf"\b(?:is|are|was|were) (?:not|n't|never) (?:explicitly |specifically |directly |"
+            rf"\b(?:is|are|was|were)(?: not|n't| never) (?:explicitly |specifically |directly |"
             rf"clearly )?(?:mentioned|specified|provided|stated|given|available|disclosed|included|discussed|"
             rf"described|listed|indicated|addressed|covered|found) (?:anywhere )?(?:in|by) {_SOURCE}",
             r"\b(?:is|are|remains|remain) (?:unknown|unanswerable|undisclosed|unclear)\W*$",
@@ -65,6 +65,12 @@ _ENGLISH = re.compile(
             r"\bi have no (?:information|idea|knowledge|data|record|way of knowing)\b",
             r"^(?:no idea|beats me|no clue)\b",
             r"^(?:it )?(?:does not|doesn't) say\W*$",
+            rf"\b(?:is|are|was|were)(?: not|n't) (?:in|within|part of|among) {_SOURCE}\W*$",
+            rf"^nothing in {_SOURCE} {_SAY}s?\b",
+            r"\bi have (?:insufficient|not enough|no) (?:information|data|context)\b",
+            r"^(?:the )?(?:information|answer|data|details?)(?: is| are)? not (?:available|provided|given|found|stated)\W*$",
+            rf"^no (?:relevant |matching |such )?{_SOURCE} (?:is|are|was|were)? ?(?:found|available|provided)\W*$",
+            rf"\bi (?:do not|don't|did not|didn't|cannot|can't) see (?:that|the|this|any) (?:\w+ )?(?:in|among) {_SOURCE}\W*$",
         )
     )
 )

@@ -118,21 +118,21 @@ def before_em(record: Record, abstain: Phrases) -> float | None:
     """Exact match with the new fact, before the update of the corpus."""
     if record.later is None or not record.answers or not record.updated:
         return None
-    return text.squad(said(record.answer), record.updated, record.language)[0]
+    return text.matched(said(record.answer), record.updated, record.language)[0]
 
 
 def updated_em(record: Record, abstain: Phrases) -> float | None:
     """Exact match with the new fact, after the update."""
     if record.later is None or not record.answers or not record.updated:
         return None
-    return text.squad(said(record.later), record.updated, record.language)[0]
+    return text.matched(said(record.later), record.updated, record.language)[0]
 
 
 def kept_em(record: Record, abstain: Phrases) -> float | None:
     """Exact match of a fact that the update leaves alone, after the update."""
     if record.later is None or not record.answers or record.updated:
         return None
-    return text.squad(said(record.later), record.answers, record.language)[0]
+    return text.matched(said(record.later), record.answers, record.language)[0]
 
 
 def stale(record: Record, abstain: Phrases) -> float | None:
@@ -140,7 +140,7 @@ def stale(record: Record, abstain: Phrases) -> float | None:
     right = updated_em(record, abstain)
     if record.later is None or not record.answers or right is None:
         return None
-    return 0.0 if right else text.squad(said(record.later), record.answers, record.language)[0]
+    return 0.0 if right else text.matched(said(record.later), record.answers, record.language)[0]
 
 
 def abstains_rightly(record: Record, abstain: Phrases) -> float | None:

@@ -28,6 +28,7 @@ SCALES = {
     "trillion": 1e12,
     "tn": 1e12,
 }
+LETTERS = {"m": 1e6, "b": 1e9}
 CURRENCIES = {"$": "usd", "us$": "usd", "usd": "usd", "dollars": "usd", "dollar": "usd", "\u20ac": "eur", "eur": "eur"}
 CURRENCIES |= {
     "euros": "eur",
@@ -102,6 +103,10 @@ def _quantity(match: re.Match[str]) -> Quantity:
     words = [word.strip(".-") for word in re.findall(r"%|[^\W\d_]+(?:/[^\W\d_]+)?", match["after"].lower())]
     factor = math.prod([SCALES[words.pop(0)]]) if words and words[0] in SCALES else None
     before = (match["before"] or match["before2"] or "").lower().strip()
+    letter = re.match(r"\s?([MmBb])\b", match["after"])  # $12.5m, 12.5M: of money, or a capital beside the digits
+    if factor is None and letter and (before in CURRENCIES or match["after"][:1] in "MB"):
+        factor = LETTERS[letter[1].lower()]
+        words.pop(0)
     bracketed = match["open"] and match["close"]  # as accountants write what is below zero
     first = words[0] if words else ""
     unit = CURRENCIES.get(before) or CURRENCIES.get(first) or ("" if first in NO_UNIT | PERCENT else first)
@@ -110,7 +115,8 @@ def _quantity(match: re.Match[str]) -> Quantity:
 
 
 def numeric(answer: str, references: Sequence[str], question: str = "") -> float | None:
-    """1 where the answer says a reference's value within TOLERANCE, else 0; None where a reference is no number.
+    """1 where the answer says a reference's value within TOLERANCE, else 0; None where a reference is no number. Counts
+    and years, whole numbers without a unit, must be the same.
 
     A sign, a currency or a unit that both say must agree. A question that asks "in millions" scales what says no scale.
     """
@@ -131,7 +137,14 @@ def _of_reference(text: str) -> Quantity | None:
     return found[0] if len(found) == 1 and len(re.findall(r"[^\W\d_]+", text)) <= 3 else None
 
 
+def _is_count(quantity: Quantity) -> bool:
+    """Whether it is a whole number without a unit, a scale or per cent: a year, a number of things."""
+    bare = not quantity.unit and not quantity.scaled and not quantity.percent
+    return bare and float(quantity.value).is_integer()
+
+
 def _same(mine: Quantity, its: Quantity, scale: float) -> bool:
+    tolerance = 0.0 if _is_count(mine) and _is_count(its) else TOLERANCE
     if mine.unit and its.unit and not _alike(mine.unit, its.unit):
         return False
     values = {mine.value} if mine.scaled else {mine.value, mine.value * scale}
@@ -139,7 +152,7 @@ def _same(mine: Quantity, its: Quantity, scale: float) -> bool:
     if mine.percent != its.percent:  # 0.123 is 12.3%, where only one of them says percent
         values = {value / 100 if mine.percent else value for value in values} | values
         wanted = {value / 100 if its.percent else value for value in wanted} | wanted
-    return any(math.isclose(v, w, rel_tol=TOLERANCE, abs_tol=1e-12) for v in values for w in wanted)
+    return any(math.isclose(v, w, rel_tol=tolerance, abs_tol=1e-12) for v in values for w in wanted)
 
 
 def _alike(a: str, b: str) -> bool:

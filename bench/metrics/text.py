@@ -52,7 +52,12 @@ def strict(answer: str, references: Sequence[str]) -> float:
     Unlike SQuAD's exact match, 1.5 is not 15 and -40 is not 40. Numbers are compared by value: 1,200.0 is 1200.
     """
     said = _exact(answer)
-    return float(any(said == _exact(reference) for reference in references))
+    return float(
+        any(
+            said == known if (known := _exact(reference)) else _bare(answer) == _bare(reference) != ""
+            for reference in references
+        )
+    )
 
 
 @lru_cache(1024)

@@ -46,7 +46,7 @@ def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store, e
     semantic = chunking is not None and chunking.by == "semantic"
     recipe = {
         "kind": "chunks",
-        "version": 2,
+        "version": 3,
         "corpus": digest([[p.id, p.title, p.text] for p in corpus]),
         "chunking": _told(chunking) if chunking else None,
         **({"tokens_of": [embedder.digest or embedder.name, embedder.revision]} if tokens or semantic else {}),
@@ -100,7 +100,6 @@ def cut(
         chunk_size=chunking.size,
         chunk_overlap=chunking.overlap,
         length_function=length,
-        add_start_index=True,
         **(sentences if chunking.by in ("sentences", "semantic") else {}),
     )
     parted = [list(_parts(p.text, chunking.by)) for p in corpus]
@@ -108,11 +107,14 @@ def cut(
         parted = _by_meaning(parted, encode)
     rows = []
     for p, parts in zip(corpus, parted, strict=True):
-        pieces = ((start, path, d) for start, text, path in parts for d in cutter.create_documents([text]))
-        for number, (start, path, d) in enumerate(pieces):
+        pieces = (
+            (start, path, piece)
+            for start, text, path in parts
+            for piece in _placed(text, cutter.split_text(text), chunking.overlap, length)
+        )
+        for number, (start, path, (text, within)) in enumerate(pieces):
             title = " > ".join(filter(None, (p.title, *path))) if chunking.contextual else p.title
-            place = _known(start, d.metadata["start_index"])
-            rows.append(Chunk(f"{p.id}#{number}", p.id, title, d.page_content, place))
+            rows.append(Chunk(f"{p.id}#{number}", p.id, title, text, None if within is None else start + within))
     return rows
 
 
@@ -162,6 +164,23 @@ def _by_meaning(parted: Sequence[Sequence[Part]], encode: Encode) -> list[list[P
     return joined
 
 
-def _known(start: int, within: int) -> int | None:
-    """Where a chunk begins in its passage; None where the splitter says that it did not find it."""
-    return start + within if within >= 0 else None
+def _placed(
+    text: str, pieces: Sequence[str], overlap: int, length: Callable[[str], int]
+) -> Iterator[tuple[str, int | None]]:
+    """Each piece of a text with where it begins; None where it does not stand in it. A piece begins no earlier than the
+    `overlap` of the one before, which is of tokens where `length` counts those."""
+    least = 0
+    for piece in pieces:
+        at = text.find(piece, least)
+        yield piece, at if at >= 0 else None
+        if at >= 0:
+            least = at + _before_overlap(piece, overlap, length)
+
+
+def _before_overlap(piece: str, overlap: int, length: Callable[[str], int]) -> int:
+    """The characters of a piece that no next one shares: what is left of it is at most the overlap. At least one."""
+    low, high = 0, len(piece)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if length(piece[middle:]) <= overlap else (middle + 1, high)
+    return max(1, low)

@@ -15,6 +15,7 @@ from bench.core import hub, meters
 from bench.core.store import Store
 from bench.core.system import Embedder
 from bench.core.window import titled
+from systems.parts import whole
 from systems.parts.chunk import Chunks
 from systems.parts.prompt import as_text
 
@@ -51,6 +52,8 @@ def load(config: Embedder, *, device: str) -> Encoder:
     """The embedder on a device. Raises OSError for a name that neither the disk nor the hub has."""
     hub.checked(config.name, config.revision, what="embedder")
     model = SentenceTransformer(config.name, revision=config.revision, device=device, trust_remote_code=False)
+    first = model[0]
+    whole.check(getattr(first, "auto_model", None), config.name, config.revision)
     return Encoder(model, config)
 
 

@@ -15,7 +15,7 @@ from bench.core import hub
 from bench.core.store import Store
 from bench.core.system import Embedder, Position, Reranker, Retrieval
 from bench.core.vocabulary import Hit, Material, Passage, Question
-from systems.parts import chunk, embed, index
+from systems.parts import chunk, embed, index, whole
 from systems.parts.bm25 import BM25, bm25
 from systems.parts.faiss_index import exact_recall
 
@@ -171,4 +171,6 @@ def _reranker(config: Reranker | None, device: str) -> Any:
     from sentence_transformers import CrossEncoder
 
     hub.checked(config.name, config.revision, what="reranker")
-    return CrossEncoder(config.name, revision=config.revision, device=device, trust_remote_code=False)
+    model = CrossEncoder(config.name, revision=config.revision, device=device, trust_remote_code=False)
+    whole.check(model.model, config.name, config.revision)
+    return model

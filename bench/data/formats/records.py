@@ -37,7 +37,9 @@ class Records(Source):
 def read(source: Records, origin: JSON) -> Task:
     """The records as a task; `test_ids` says which are the test. Raises UserError naming the record."""
     test = list(rows(Path(source.path)))
-    train = list(rows(Path(source.train_path))) if source.train_path else []
+    # a record without an id is known by its number, which the test records have too
+    read = rows(Path(source.train_path)) if source.train_path else ()
+    train = [(where, f"train-{ident}", row) for where, ident, row in read]
     known = corpus_of(rows(Path(source.corpus_path)), source.corpus_fields) if source.corpus_path else None
     task = mapped(Path(source.path).stem, test, train, source.fields, source.choices, known)
     return task if source.test_ids is None else _officially_split(task, source.test_ids)
@@ -99,6 +101,13 @@ def _csv(path: Path) -> Iterator[Row]:
         raise UserError(
             f"not readable as CSV: {e}.", where=str(path), remedy="Save it as UTF-8 with a header line."
         ) from None
+    for n, row in enumerate(table, 2):
+        if None in row or None in row.values():
+            raise UserError(
+                f"{'more' if None in row else 'fewer'} fields than the header has.",
+                where=f"{path}:{n}",
+                remedy="Quote fields that hold commas or line breaks.",
+            )
     return ((f"{path}:{n}", str(n - 1), row) for n, row in enumerate(table, 2))
 
 

@@ -1,0 +1,27 @@
+"""Whether a loaded model has the weights of its checkpoint: what is missing there would be random ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.core import hub
+from bench.core.checkpoint import tensors
+
+DERIVED = ("position_ids", "token_type_ids", "inv_freq")  # buffers that a model makes for itself
+
+
+def check(model: Any, name: str, revision: str | None, *, inside: str = "") -> None:
+    """Raises ValueError where the safetensors of a model lack weights that it has. `inside`: the folder of them in the
+    model's. Names may differ by the prefix that a base model has inside another."""
+    folder = hub.local(name, revision)
+    files = sorted((folder / inside).glob("*.safetensors")) if folder else []
+    if not files or model is None:
+        return
+    known = {key for file in files for key in tensors(file)[1]}
+    base = f"{getattr(model, 'base_model_prefix', '')}."
+    known |= {key.removeprefix(base) for key in known}
+    tied = set(getattr(model, "_tied_weights_keys", None) or ())
+    wanted = [key for key in model.state_dict() if not key.endswith(DERIVED) and key not in tied]
+    lost = [key for key in wanted if key not in known and key.removeprefix(base) not in known]
+    if lost:
+        raise ValueError(f"the weights of {name} do not fit its config.json: {len(lost)} missing, such as {min(lost)}")
