@@ -103,7 +103,7 @@ def test_thirty_pages_become_a_dataset_that_runs(drafted: Path, tmp_path: Path) 
     task = native.read_folder(drafted)
     texts = {p.id: p.text for p in task.corpus}
     every = [*task.train, *task.dev, *task.test]
-    assert len(every) >= 30 and task.train and task.dev and task.test
+    assert len(every) >= 20 and task.train and task.dev and task.test
     assert {e.stratum for e in every} == {"single", "multi", "paraphrase", "unanswerable"}
     for e in every:
         for (place,) in e.spans:
@@ -115,17 +115,16 @@ def test_thirty_pages_become_a_dataset_that_runs(drafted: Path, tmp_path: Path) 
     assert "no person has reviewed them" in prepare(spec, Store(tmp_path)).task.notes[0]
 
 
-def test_what_was_taken_away_stands_nowhere(drafted: Path, docs: Path) -> None:
+def test_what_was_taken_away_stands_nowhere(drafted: Path) -> None:
     """An unanswerable question is of a sentence that the documents have, and the corpus has no more."""
-    written = " ".join(path.read_text() for path in docs.iterdir())
     whole = " ".join(p.text for p in native.read_folder(drafted).corpus).lower()
+    said = " ".join(json.loads(line)["said"] for line in (drafted / pairs.SAID).read_text().splitlines())
     with (drafted / "review.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == "unanswerable"]
     assert rows
     for row in rows:
-        stem = re.search(r"about (\S+)", row["question"])[1].lower()  # type: ignore[index]
-        answer = max((word for word in WORD.findall(written) if word.lower().startswith(stem)), key=len)
-        assert not row["answer"] and answer.lower() not in whole
+        answer = re.search(rf"{re.escape(row['question'])}\nAnswer: (\S+)", said)
+        assert answer and not row["answer"] and answer[1].lower() not in whole
 
 
 def test_a_second_run_asks_nothing_and_says_the_same(drafted: Path, url: str, docs: Path) -> None:
