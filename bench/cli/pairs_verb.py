@@ -35,9 +35,10 @@ def pairs(
     from bench.core.errors import UserError
     from bench.core.system import Model, Prompt
     from bench.execution import pairs as drafting
+    from bench.execution.review import decided
 
     if review:
-        accepted, dropped, rest = drafting.review(docs)
+        accepted, dropped, rest = decided(docs)
         say(f"{accepted} pairs accepted, {dropped} dropped, {rest} not reviewed.")
         return
     if plan:

@@ -240,6 +240,10 @@ def _check_template(folder: Path, about: Mapping[str, Any]) -> None:
 
     file = folder / "chat_template.jinja"
     template = file.read_text(encoding="utf-8") if file.is_file() else about.get("chat_template")
+    if isinstance(template, str) and template.startswith(POINTER.decode()):
+        raise UserError(
+            "this is a pointer of Git LFS, not the chat template.", where=str(file), remedy="Run `git lfs pull` there."
+        )
     try:
         if isinstance(template, str):
             jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template.replace("{% generation %}", ""))

@@ -3,7 +3,6 @@ person. What a model said is kept as it comes, so that a stopped run goes on."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections import Counter
@@ -12,19 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.core.errors import UserError
-from bench.core.files import read_jsonl, write_json
+from bench.core.files import read_jsonl
 from bench.core.store import Store
 from bench.core.system import Chunking, Model, Prompt, System
 from bench.core.vocabulary import JSON, Example, Material, Passage, Place, Question
 from bench.data import drafts
 from bench.data.drafts import Draft
 from bench.data.formats import documents, native
+from bench.execution import review
 from bench.spec import kinds
 
 Tell = Callable[[str, int, int], None]
-SAID, REVIEW = "said.jsonl", "review.csv"
-COLUMNS = ("id", "split", "kind", "decision", "question", "answer", "document", "evidence")
-DECISIONS = ("", "accept", "edit", "drop")
+SAID = "said.jsonl"
 AT_ONCE = 32  # questions that a model is given before its answers are written down
 TOKENS = 160  # of a draft, at most
 WORD_TOKENS = 1.5
@@ -55,6 +53,7 @@ class Asker:
         Raises UserError where it says nothing to any of them."""
         keys = [self._key(kind, question, corpus) for question in questions]
         known = {str(row["key"]): str(row["said"]) for _, row in read_jsonl(self.log)} if self.log.exists() else {}
+        failed = ""
         todo = [(key, question) for key, question in zip(keys, questions, strict=True) if key not in known]
         if todo:
             system, done = self._system(kind, corpus), len(keys) - len(todo)
@@ -66,13 +65,11 @@ class Asker:
                             known[key] = answer.text
                             out.write(json.dumps({"key": key, "said": answer.text}, ensure_ascii=False) + "\n")
                         else:
-                            known.setdefault("error", answer.error)
+                            failed = failed or answer.error
                     out.flush()
                     self.tell(stage, done + min(start + AT_ONCE, len(todo)), len(keys))
         if questions and not any(key in known for key in keys):
-            raise UserError(
-                f"the model answered none of {len(keys)} requests: {known.get('error')}.", where=self.model.name
-            )
+            raise UserError(f"the model answered none of {len(keys)} requests: {failed}.", where=self.model.name)
         return [known.get(key, "") for key in keys]
 
     def _key(self, kind: str, question: Question, corpus: Sequence[Passage]) -> str:
@@ -133,8 +130,9 @@ def make(
 ) -> Made:
     """Draft, check and write the pairs of a folder of documents as a native folder. `prompt`: of the checker. Raises
     UserError."""
-    out.mkdir(parents=True, exist_ok=True)
+    review.check_undecided(out)
     corpus, notes = corpus_of(docs, size)
+    out.mkdir(parents=True, exist_ok=True)
     log = out / SAID
     drafting, checking = Asker(drafter, log, tell), Asker(checker, log, tell, prompt)
     dropped: Counter[str] = Counter()
@@ -160,8 +158,8 @@ def make(
             remedy="Give more documents, or a model that drafts better ones.",
         )
     native.write_parts(out, changed, splits)
-    _about(out, examples, notes, drafter.name, reviewed=0)
-    _write_review(out / REVIEW, examples, {p.id: p for p in changed}, {p.id: p for p in corpus})
+    review.about(out, examples, notes, drafter.name, reviewed=0)
+    review.write(out / review.NAME, examples, {p.id: p for p in changed})
     return Made(out, Counter(e.stratum for e in examples), dropped)
 
 
@@ -239,90 +237,3 @@ def _examples(kept: Sequence[Draft], lost: Sequence[Draft]) -> list[Example]:
     placed = iter(groups)
     answered = [drafts.example(draft, splits[next(placed)]) for draft in kept]
     return answered + [drafts.example(draft, splits[next(placed)], answerable=False) for draft in lost]
-
-
-def _about(out: Path, examples: Sequence[Example], notes: Sequence[str], model: str, *, reviewed: int) -> None:
-    seen = f"{reviewed} of them were reviewed by a person" if reviewed else "no person has reviewed them"
-    told = f"{len(examples)} questions were drafted by {model} from the documents, and {seen}."
-    strata = {
-        "single": "one fact of one passage",
-        "multi": "needs two passages of a document",
-        "paraphrase": "another question in other words",
-        "unanswerable": "its fact was taken from the documents",
-    }
-    used = {name: text for name, text in strata.items() if any(e.stratum == name for e in examples)}
-    write_json(out / "dataset.yaml", {"name": out.name, "strata": used, "notes": [told, *notes], "drafted_by": model})
-
-
-def _write_review(
-    path: Path, examples: Sequence[Example], texts: Mapping[str, Passage], before: Mapping[str, Passage]
-) -> None:
-    """A row a pair, for a person to accept, edit or drop; formulas of spreadsheets are quoted."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        rows = csv.DictWriter(file, COLUMNS)
-        rows.writeheader()
-        for e in examples:
-            gold = e.question.gold[0] if e.question.gold else ""
-            cells = {
-                "id": e.question.id,
-                "split": e.split,
-                "kind": e.stratum,
-                "decision": "",
-                "question": e.question.text,
-                "answer": e.answers[0] if e.answers else "",
-                "document": e.group,
-                "evidence": texts[gold].text if gold else "",
-            }
-            rows.writerow(
-                {key: f"'{value}" if value[:1] in "=+-@" and value else value for key, value in cells.items()}
-            )
-
-
-def review(folder: Path) -> tuple[int, int, int]:
-    """Apply the decisions of review.csv: (accepted or edited, dropped, not reviewed). Raises UserError."""
-    path = folder / REVIEW
-    if not path.exists():
-        raise UserError("no such file.", where=str(path), remedy="Draft pairs into this folder first: `ragtune pairs`.")
-    task = native.read_folder(folder)
-    known = {e.question.id: e for split in (task.train, task.dev, task.test) for e in split}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    found: dict[str, Example] = {}
-    counts: Counter[str] = Counter()
-    for number, row in enumerate(rows, 2):
-        where, ident, decision = f"{path}:{number}", str(row.get("id")), str(row.get("decision") or "").strip().lower()
-        if ident not in known:
-            raise UserError(f"there is no pair {ident!r}.", where=where, remedy="Leave the ids as they are.")
-        if decision not in DECISIONS:
-            raise UserError(
-                f"decision {decision!r}.", where=where, remedy="Give accept, edit or drop, or leave it empty."
-            )
-        counts[decision] += 1
-        if decision != "drop":
-            found[ident] = _edited(known[ident], row, task.corpus, where) if decision == "edit" else known[ident]
-    splits = {name: [e for e in found.values() if e.split == name] for name in ("train", "dev", "test")}
-    if not splits["test"]:
-        raise UserError("no test question is left.", where=str(path), remedy="Keep some whose split is test.")
-    about = json.loads((folder / "dataset.yaml").read_text(encoding="utf-8"))
-    native.write_parts(folder, task.corpus, splits)
-    reviewed = counts["accept"] + counts["edit"]
-    _about(folder, list(found.values()), about["notes"][1:], about["drafted_by"], reviewed=reviewed)
-    return reviewed, counts["drop"], counts[""]
-
-
-def _edited(example: Example, row: Mapping[str, str], corpus: Sequence[Passage], where: str) -> Example:
-    """The pair as a person wrote it; its evidence is where the new answer stands, if it does."""
-    question, answer = (str(row.get(key) or "").strip().removeprefix("'") for key in ("question", "answer"))
-    if not question:
-        raise UserError("the question is empty.", where=where)
-    texts = {p.id: p.text for p in corpus}
-    at = next(
-        (Place(g, s, s + len(answer)) for g in example.question.gold if answer and (s := texts[g].find(answer)) >= 0),
-        None,
-    )
-    return replace(
-        example,
-        question=replace(example.question, text=question, gold=example.question.gold if answer else ()),
-        answers=(answer,) if answer else (),
-        spans=((at,),) if at else (),
-    )

@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from bench.core import hub, meters
 from bench.core.system import Model
 from systems.parts import peaks, shapes
-from systems.parts.prompt import fix_date, said
+from systems.parts.prompt import check_template, fix_date, said
 
 transformers_logging.disable_progress_bar()
 
@@ -151,6 +151,7 @@ def load(base: Model, *, precision: str, folder: str | None = None) -> tuple[Any
         _check_whole(name, info)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     fix_date(tokenizer)
+    check_template(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if precision == "nf4":

@@ -70,7 +70,7 @@ _OPEN, _CLOSE = "<think>", "</think>"
 _THOUGHT = re.compile(rf"{_OPEN}.*?({_CLOSE}|$)", re.DOTALL)
 _FINAL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>(.*?)(?=<\||$)", re.DOTALL)  # as in OpenAI's harmony
 _DAY = datetime.datetime(2025, 1, 1)  # that templates print as today's: a prompt is the same tomorrow
-_NOW = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
+_NOW = re.compile(r"""strftime_now\s*\(\s*(?:format\s*=\s*)?(['"])(.*?)\1\s*\)""")
 # templates that know no thinking, or print no date, ignore what they do not use
 _FIXED = {"enable_thinking": False, "date_string": _DAY.strftime("%d %b %Y")}
 _PLAIN = {"tokenize": True, "return_dict": False, **_FIXED}
@@ -126,9 +126,30 @@ def _is_thinking(tokenizer: Any, prompt: Sequence[int]) -> bool:
 
 
 def fix_date(tokenizer: Any) -> None:
-    """Make a chat template that prints today's date print the same one every day."""
-    if isinstance(tokenizer.chat_template, str):
-        tokenizer.chat_template = _NOW.sub(lambda m: repr(_DAY.strftime(m[2])), tokenizer.chat_template)
+    """Make chat templates that print today's date print the same one every day."""
+
+    def fixed(template: str) -> str:
+        return _NOW.sub(lambda m: repr(_DAY.strftime(m[2])), template)
+
+    found = tokenizer.chat_template
+    if isinstance(found, dict):  # one for each use
+        tokenizer.chat_template = {name: fixed(template) for name, template in found.items()}
+    elif isinstance(found, str):
+        tokenizer.chat_template = fixed(found)
+
+
+def check_template(tokenizer: Any) -> None:
+    """Raises ValueError where the chat template drops what a user says, as one made for images may."""
+    mark, told = "usertextmark", ""
+    if not tokenizer.chat_template:
+        return
+    try:
+        asked = [{"role": "user", "content": mark}]
+        told = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True, **_FIXED)
+    except (jinja2.TemplateError, ValueError, KeyError, TypeError):
+        return  # what is wrong with it is said where it is used
+    if mark not in told:
+        raise ValueError("the chat template drops what the user says: it is made for another kind of input")
 
 
 def encode(tokenizer: Any, conversation: Sequence[Message]) -> list[int]:

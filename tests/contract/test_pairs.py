@@ -19,7 +19,7 @@ from bench.core.errors import UserError
 from bench.core.store import Store
 from bench.core.system import Model
 from bench.data.formats import native
-from bench.execution import pairs
+from bench.execution import pairs, review
 from bench.execution.run import prepare
 from tests.conftest import MICRO, MINI, ROOT, Served, raw_spec, serving
 from tests.served import Streaming
@@ -140,7 +140,7 @@ def test_a_second_run_asks_nothing_and_says_the_same(drafted: Path, url: str, do
     assert len(ASKED) - asked == 7 and {p.name: p.read_bytes() for p in drafted.glob("*.jsonl")}.keys() == before.keys()
 
 
-def test_a_person_reviews(drafted: Path, tmp_path: Path) -> None:
+def test_a_person_reviews(drafted: Path, docs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     for file in (*drafted.glob("*.jsonl"), drafted / "dataset.yaml", drafted / "review.csv"):
@@ -152,18 +152,21 @@ def test_a_person_reviews(drafted: Path, tmp_path: Path) -> None:
     accept["decision"], drop["decision"] = "accept", "drop"
     edit |= {"decision": "edit", "question": "What is it called?", "answer": edit["evidence"][:9]}
     with (folder / "review.csv").open("w", newline="") as file:
-        out = csv.DictWriter(file, pairs.COLUMNS)
+        out = csv.DictWriter(file, review.COLUMNS)
         out.writeheader()
         out.writerows(rows)
+    model = Model(name="scripted", base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(UserError, match="3 decisions of a person"):
+        pairs.make(docs, folder, model, model)
     done = CliRunner().invoke(app, ["pairs", str(folder), "--review"])
     assert done.exit_code == 0 and f"2 pairs accepted, 1 dropped, {len(rows) - 3} not reviewed." in done.output
     task = native.read_folder(folder)
     known = {e.question.id: e for e in (*task.train, *task.dev, *task.test)}
     assert drop["id"] not in known and known[edit["id"]].question.text == "What is it called?"
     assert known[edit["id"]].spans[0][0].start == 0 and "2 of them were reviewed by a person" in task.notes[0]
-    (folder / "review.csv").write_text(",".join(pairs.COLUMNS) + "\nnobody,test,single,accept,q,a,d,e\n")
+    (folder / "review.csv").write_text(",".join(review.COLUMNS) + "\nnobody,test,single,accept,q,a,d,e\n")
     with pytest.raises(UserError, match=r"review\.csv:2: there is no pair 'nobody'"):
-        pairs.review(folder)
+        review.decided(folder)
 
 
 def test_the_plan_asks_nothing(docs: Path, url: str, tmp_path: Path) -> None:

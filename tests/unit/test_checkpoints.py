@@ -141,7 +141,6 @@ NO_SYSTEM = (
     "[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
 )
 DROPPED = "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}"
-DATED = "{{ strftime_now('%d %B %Y') }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
 
 
 @pytest.mark.parametrize("template", [NO_SYSTEM, DROPPED])
@@ -158,16 +157,35 @@ def test_the_system_text_is_told_whatever_the_template_has(tiny_lm: Path, templa
     assert encode_answer(tokenizer, talk, "So.")
 
 
-def test_a_template_that_prints_the_date_is_the_same_tomorrow(tiny_lm: Path) -> None:
+@pytest.mark.parametrize(
+    "asked", ['strftime_now("%d %B %Y")', "strftime_now ( '%d %B %Y' )", 'strftime_now(format="%d %B %Y")']
+)
+def test_a_template_that_prints_the_date_is_the_same_tomorrow(asked: str, tiny_lm: Path) -> None:
     from transformers import AutoTokenizer
 
     from systems.parts.prompt import encode, fix_date, messages
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_lm)
-    tokenizer.chat_template = DATED
+    dated = f"{{{{ {asked} }}}}{{% for m in messages %}}[{{{{ m.role }}}}]{{{{ m.content }}}}{{% endfor %}}"
+    tokenizer.chat_template = {"default": dated, "other": dated}
+    fix_date(tokenizer)
+    assert not any("strftime_now" in template for template in tokenizer.chat_template.values())
+    tokenizer.chat_template = dated
     fix_date(tokenizer)
     talk = messages(Prompt(system="", closed_book="{question}"), Question("q", "Why?"), None)
     assert encode(tokenizer, talk) == tokenizer.encode("01 January 2025[user]Why?", add_special_tokens=False)
+
+
+def test_a_template_that_drops_the_question_is_refused(tiny_lm: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from systems.parts.prompt import check_template
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_lm)
+    check_template(tokenizer)
+    tokenizer.chat_template = "{% for m in messages %}[{{ m.role }}]{{ m.content[0].text }}{% endfor %}"
+    with pytest.raises(ValueError, match="drops what the user says"):
+        check_template(tokenizer)
 
 
 def test_the_window_is_that_of_the_part_that_reads(tiny_lm: Path) -> None:
