@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.core.checkpoint import tensors
 from bench.data.task import Task
+from bench.spec import kinds
 from bench.spec.cells import Cell
 
 FULL_BYTES = 18  # a parameter in full tuning: weight, gradient and two moments in float32, and the copy that computes
@@ -40,6 +41,7 @@ class Needed:
     training: float
     bytes: int
     trained: str | None
+    is_experiment: bool = False  # timed as a whole
 
 
 def needed(cell: Cell, task: Task, *, on_gpu: bool) -> Needed | None:
@@ -51,14 +53,25 @@ def needed(cell: Cell, task: Task, *, on_gpu: bool) -> Needed | None:
     asked = min(len(task.test), (config.get("sample") or {"questions": len(task.test)})["questions"])
     tokens = _shown_tokens(config, task) + 20 + config["generation"]["max_new_tokens"]
     size = found * (0.6 if config["precision"] == "nf4" else _weight_bytes(config["model"], on_gpu))
-    answering, training, key = 2.0 * found * asked * tokens, 0.0, None
+    kind = kinds.load(cell.kind)
+    says = kind.Config.answers and kind.measure is None
+    answering, training, key = 2.0 * found * asked * tokens if says else 0.0, 0.0, None
+    answering += _embedding(config, task)
     if "tuning" in config:
         full = config.get("method") == "full"
         training = (6.0 if full else 4.0) * found * _trained_tokens(config, task)
         size = max(size, FULL_BYTES * found) if full else size
         parts = ("model", "method", "precision", "tuning", "raft", "seed")
-        key = repr([config.get(part) for part in parts] + [(config.get("sample") or {}).get("renewed")])
-    return Needed(answering, training, int(size), key)
+        key = repr([config.get(part) for part in parts] + [bool((config.get("sample") or {}).get("renewed"))])
+    return Needed(answering, training, int(size), key, is_experiment=kind.measure is not None)
+
+
+def _embedding(config: Mapping[str, Any], task: Task) -> float:
+    """Operations to embed the corpus, where it is embedded by a model whose size is known."""
+    retrieval, embedder = config.get("retrieval"), config.get("embedder")
+    if not retrieval or not embedder or retrieval["mode"] == "bm25":
+        return 0.0
+    return 2.0 * (parameters(Path(embedder["name"])) or 0) * _passage_tokens(task) * len(task.corpus)
 
 
 def _weight_bytes(model: Mapping[str, Any], on_gpu: bool) -> int:

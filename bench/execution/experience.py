@@ -17,6 +17,7 @@ from bench.core.vocabulary import JSON
 from bench.execution.arithmetic import Needed
 
 NAME = "cells.jsonl"
+EXPERIMENT = "experiment"  # the part that an experiment is, as a whole
 LIKE = 4.0  # times as many operations, or as few, that count as a size that was run before
 NEAREST = 5  # of them, whose median is told
 
@@ -34,12 +35,22 @@ class Took:
 
 def remember(root: Path, at: str, kind: str, needed: Needed, result: Mapping[str, JSON]) -> None:
     """Keep what a cell that is done took on the device `at`; what it found in the store is not in it."""
+    if needed.is_experiment:
+        whole = Took(
+            EXPERIMENT, kind, needed.answering + needed.training, float(result["ended"] - result["started"]), at
+        )
+        _keep(root, [whole])
+        return
     built = {a["kind"]: float(a["build_s"]) for a in result.get("artefacts") or () if not a["hit"]}
     trained = built.get("adapter")
     answering = float(result["ended"] - result["started"]) - sum(built.values())
     rows = [Took("answering", kind, needed.answering, max(answering, 1e-3), at)]
     if trained:
         rows.append(Took("training", kind, needed.training, trained, at))
+    _keep(root, rows)
+
+
+def _keep(root: Path, rows: Sequence[Took]) -> None:
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / f"{NAME}.lock"), (root / NAME).open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(row)) + "\n" for row in rows)

@@ -15,7 +15,7 @@ from bench.core.place import processor
 from bench.core.store import Store
 from bench.core.vocabulary import JSON
 from bench.execution.arithmetic import Needed, needed
-from bench.execution.experience import Took, expected_s, remembered
+from bench.execution.experience import EXPERIMENT, Took, expected_s, remembered
 from bench.execution.pinning import prepare
 from bench.execution.run import default_store
 from bench.execution.run_folder import cell_folder, is_done, seconds_before
@@ -93,6 +93,8 @@ def _expected(
 ) -> tuple[tuple[float, float] | None, str]:
     """((fewest, most) seconds to expect of a cell, what that rests on)."""
     parts = {"answering": found.answering, **({"training": found.training} if found.trained and not shared else {})}
+    if found.is_experiment:
+        parts = {EXPERIMENT: found.answering + found.training}
     known = [expected_s(before, part, kind, operations) for part, operations in parts.items()]
     if None not in known:
         seconds = sum(s for s in known if s is not None)

@@ -332,7 +332,7 @@ def _remember(cell: Cell, prepared: Prepared, folder: Path, store: Store) -> Non
     """What a cell of a built-in kind took, for the plans of later runs."""
     result = result_in(cell_folder(folder, cell.id)) or {}
     found = needed(cell, prepared.task, on_gpu=bool(gpus())) if cell.kind in kinds.builtin() else None
-    if found and result.get("status") == "done" and result.get("facts") is None:
+    if found and result.get("status") == "done":
         on_gpu = (result.get("notes") or {}).get("device") == "cuda"
         at = str(gpus()[0]["name"]) if on_gpu else processor()
         remember(store.root, at, cell.kind, found, result)
