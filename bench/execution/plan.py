@@ -22,9 +22,8 @@ from bench.execution.run_folder import cell_folder, is_done, seconds_before
 from bench.execution.windows import windows
 from bench.spec.model import Spec
 
-SLOWER = (
-    6.0  # times what arithmetic gives at the speed of matrix products, at most: batches are short, and there is more
-)
+SLOWER = 6.0  # times what arithmetic gives at the speed of matrix products, at most
+Seconds = tuple[float, float]  # the fewest and the most that are expected
 
 
 def plan(
@@ -47,27 +46,16 @@ def plan(
         shared = found is not None and found.trained in trained
         if found and found.trained:
             trained.add(found.trained)
-        if cached:
-            seconds, basis = (0.0, 0.0), "is there"
-        elif (known := seconds_before(folder, cell.id)) is not None:
-            seconds, basis = (known, known), "an earlier run"
-        elif found is None:
-            seconds, basis = None, "unknown: an endpoint or a hub model"
+        seconds: Seconds | None
+        known = 0.0 if cached else seconds_before(folder, cell.id)
+        if known is not None:
+            seconds, basis = (known, known), "is there" if cached else "an earlier run"
         else:
             seconds, basis = _expected(cell.kind, found, before, rate, shared=shared, on_gpu=bool(cards))
-        size_needed = found.bytes if found else None
-        rows.append(
-            {
-                "cell": cell.id,
-                "kind": cell.kind,
-                "cached": cached,
-                "seconds": seconds and (seconds[0] * seconds[1]) ** 0.5,
-                "seconds_range": seconds,
-                "bytes": size_needed,
-                "basis": basis,
-                "fits": fits(size_needed, room),
-            }
-        )
+        room_needed = found.bytes if found else None
+        row = {"cell": cell.id, "kind": cell.kind, "cached": cached, "basis": basis, "bytes": room_needed}
+        middle = seconds and (seconds[0] * seconds[1]) ** 0.5
+        rows.append({**row, "seconds": middle, "seconds_range": seconds, "fits": fits(room_needed, room)})
     return rows, [*windows(prepared), *_too_large(rows, room)]
 
 
@@ -89,9 +77,11 @@ def _too_large(rows: Sequence[Mapping[str, JSON]], room: int | None) -> Iterator
 
 
 def _expected(
-    kind: str, found: Needed, before: Sequence[Took], rate: float, *, shared: bool, on_gpu: bool
-) -> tuple[tuple[float, float] | None, str]:
-    """((fewest, most) seconds to expect of a cell, what that rests on)."""
+    kind: str, found: Needed | None, before: Sequence[Took], rate: float, *, shared: bool, on_gpu: bool
+) -> tuple[Seconds | None, str]:
+    """(seconds to expect of a cell, what that rests on)."""
+    if found is None:
+        return None, "unknown: an endpoint or a hub model"
     parts = {"answering": found.answering, **({"training": found.training} if found.trained and not shared else {})}
     if found.is_experiment:
         parts = {EXPERIMENT: found.answering + found.training}
