@@ -85,7 +85,8 @@ def _lifted(flip: NeedFlip) -> str:
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:.0f} points"
+    points = round(100 * share)
+    return "less than a point" if points == 0 else "1 point" if points == 1 else f"{points} points"
 
 
 def _trades(found: Recommendation) -> Iterator[str]:
