@@ -37,6 +37,10 @@ def pointer(folder: Path) -> None:
     (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
 
 
+def template_pointer(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+
+
 def cut(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
@@ -71,6 +75,7 @@ Broken = Callable[[Path], None]
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
+        (template_pointer, "chat_template.jinja: this is a pointer of Git LFS, not the chat template"),
         (pointer, "model.safetensors: this is a pointer of Git LFS.*git lfs pull"),
         (cut, "model.safetensors: the weights are cut short or damaged: [0-9,]+ of [0-9,]+ bytes"),
         (garbage, "cut short or damaged"),
@@ -231,6 +236,26 @@ def test_a_width_that_bitsandbytes_cannot_multiply_is_explained() -> None:
         raise RuntimeError("N must be divisible by block_n")
     with pytest.raises(RuntimeError, match="something else"), four_bit_errors():
         raise RuntimeError("something else")
+
+
+def test_a_real_model_of_such_a_width_is_explained(tmp_path: Path) -> None:
+    """What bitsandbytes itself raises, on a processor where it cannot multiply the width; elsewhere the model answers."""
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from bench.core.system import Model
+    from systems.parts import lm
+
+    tokenizer = AutoTokenizer.from_pretrained(MICRO)
+    sizes = {"hidden_size": 72, "intermediate_size": 72, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=tokenizer.eos_token_id, **sizes)
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model, known = lm.load(Model(name=str(tmp_path), device="cpu"), precision="nf4")
+    ready = lm.ready(model, known, max_new_tokens=4)
+    try:
+        assert ready.complete([[5, 6, 7]])
+    except ValueError as e:
+        assert "N must be divisible by block_n" in str(e) and "Leave NF4" in str(e)
 
 
 @pytest.mark.parametrize("kind", ["mamba", "llama"])

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from bench.core.errors import UserError
 from bench.core.store import Store
 from bench.core.system import Chunking, Embedder
 from bench.core.vocabulary import Passage
-from bench.core.window import unread, window
+from bench.core.window import counter, unread, window
 from bench.execution.pinning import Prepared, prepare
 from bench.execution.windows import windows
 from bench.spec.cells import Cell
@@ -96,3 +97,31 @@ def test_passages_that_the_reader_cannot_hold_are_told(tmp_path: Path, tiny_lm: 
 
 def _with(cell: Cell, model: Path) -> Cell:
     return cell.model_copy(update={"config": {**cell.config, "model": {**cell.config["model"], "name": str(model)}}})
+
+
+def test_what_is_searched_by_words_alone_is_cut_like_what_is_embedded(tmp_path: Path, minilm: Path) -> None:
+    """Or recall of chunks would be of two kinds of chunk in one run."""
+    dense, words = (prepared(tmp_path, minilm, LONG, mode=mode).cells[0].config for mode in ("dense", "bm25"))
+    assert dense["retrieval"]["chunking"] == words["retrieval"]["chunking"] is not None
+
+
+@pytest.mark.parametrize("chunking", [{"size": 6000, "overlap": 0}, {"unit": "tokens", "size": 2000, "overlap": 0}])
+def test_chunks_beyond_the_window_are_told(chunking: dict[str, Any], tmp_path: Path, minilm: Path) -> None:
+    assert any(
+        "Chunks are longer than the 254 tokens" in line
+        for line in windows(prepared(tmp_path, minilm, LONG, chunking=chunking))
+    )
+
+
+def test_a_damaged_tokenizer_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(UserError, match="it is damaged"):
+        counter(tmp_path)
+
+
+def test_shots_need_training_questions(tmp_path: Path, minilm: Path) -> None:
+    prepared(tmp_path, minilm, SHORT)
+    systems = [{"name": "shown", "kind": "few_shot"}]
+    spec = raw_spec(dataset={"path": str(tmp_path / "data")}, embedder={"name": str(minilm)}, systems=systems)
+    with pytest.raises(UserError, match="'shown' shows answered training questions, and there is none"):
+        prepare(parse(spec), Store(tmp_path / "store"))
