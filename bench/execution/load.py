@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from bench.core import meters
@@ -19,7 +19,6 @@ from bench.core.vocabulary import JSON, Question
 from bench.spec.model import Load
 
 IN_FLIGHT = 256  # questions of the open loop that are asked at once; more wait in line, and their clocks run
-Ask = Callable[[Question, float], list[JSON]]
 
 
 def measure(system: System, questions: Sequence[Question], load: Load) -> list[dict[str, JSON]]:

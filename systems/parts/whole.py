@@ -10,11 +10,11 @@ from bench.core.checkpoint import tensors
 DERIVED = ("position_ids", "token_type_ids", "inv_freq")  # buffers that a model makes for itself
 
 
-def check(model: Any, name: str, revision: str | None, *, inside: str = "") -> None:
-    """Raises ValueError where the safetensors of a model lack weights that it has. `inside`: the folder of them in the
-    model's. Names may differ by the prefix that a base model has inside another."""
+def check(model: Any, name: str, revision: str | None) -> None:
+    """Raises ValueError where the safetensors of a model lack weights that it has. Names may differ by the prefix that
+    a base model has inside another."""
     folder = hub.local(name, revision)
-    files = sorted((folder / inside).glob("*.safetensors")) if folder else []
+    files = sorted(folder.glob("*.safetensors")) if folder else []
     if not files or model is None:
         return
     known = {key for file in files for key in tensors(file)[1]}
