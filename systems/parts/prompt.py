@@ -98,15 +98,11 @@ def _after_lead(tokenizer: Any, ids: Sequence[int]) -> Sequence[int]:
 
 @functools.lru_cache(8)
 def _lead(tokenizer: Any) -> tuple[int, ...]:
-    """The tokens between a prompt and the answer, as the chat template has them; thoughts and channels are not of it."""
+    """The tokens between a prompt and the answer, as the chat template has them; thoughts and channels are none."""
     mark, asked = "answermark", [{"role": "user", "content": "?"}]
-    if not tokenizer.chat_template:
-        return ()
-    try:
-        prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True, **_FIXED)
-        told = [*asked, {"role": "assistant", "content": mark}]
-        whole = tokenizer.apply_chat_template(told, tokenize=False, **_FIXED)
-    except (jinja2.TemplateError, ValueError, KeyError, TypeError):
+    prompt = _rendered(tokenizer, asked, add_generation_prompt=True)
+    whole = _rendered(tokenizer, [*asked, {"role": "assistant", "content": mark}])
+    if prompt is None or whole is None:
         return ()
     lead, found, _ = whole.removeprefix(prompt).partition(mark)
     if not found or not whole.startswith(prompt) or not lead.strip() or _CLOSE in lead or "<|channel|>" in lead:
@@ -140,15 +136,9 @@ def fix_date(tokenizer: Any) -> None:
 
 def check_template(tokenizer: Any) -> None:
     """Raises ValueError where the chat template drops what a user says, as one made for images may."""
-    mark, told = "usertextmark", ""
-    if not tokenizer.chat_template:
-        return
-    try:
-        asked = [{"role": "user", "content": mark}]
-        told = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True, **_FIXED)
-    except (jinja2.TemplateError, ValueError, KeyError, TypeError):
-        return  # what is wrong with it is said where it is used
-    if mark not in told:
+    mark = "usertextmark"
+    told = _rendered(tokenizer, [{"role": "user", "content": mark}], add_generation_prompt=True)
+    if told is not None and mark not in told:
         raise ValueError("the chat template drops what the user says: it is made for another kind of input")
 
 
@@ -197,10 +187,18 @@ def _has_system_role(tokenizer: Any) -> bool:
     """Whether the chat template tells a system text, found by trying it."""
     mark = "systemrolemark"
     tried = [{"role": "system", "content": mark}, {"role": "user", "content": "?"}]
+    return mark in (_rendered(tokenizer, tried) or "")
+
+
+def _rendered(tokenizer: Any, conversation: Sequence[Message], **asked: bool) -> str | None:
+    """A conversation as the chat template writes it; None without one, and where it fails: what is wrong with it is
+    said where it is used."""
+    if not tokenizer.chat_template:
+        return None
     try:
-        return mark in tokenizer.apply_chat_template(tried, tokenize=False, **_FIXED)
+        return str(tokenizer.apply_chat_template(conversation, tokenize=False, **asked, **_FIXED))
     except (jinja2.TemplateError, ValueError, KeyError, TypeError):
-        return False
+        return None
 
 
 def encode_answer(tokenizer: Any, conversation: Sequence[Message], answer: str) -> list[int]:
@@ -228,7 +226,8 @@ def fit(
     window: int,
     shots: Sequence[Shot] = (),
 ) -> Fitted:
-    """The prompt in at most `window` tokens, dropping shots from the first, or passages from the last. Raises TooLong."""
+    """The prompt in at most `window` tokens, dropping shots from the first, or passages from the last. Raises
+    TooLong."""
     for first in range(len(shots)):
         ids = encode(tokenizer, messages(prompt, question, passages, shots[first:]))
         if len(ids) <= window:
