@@ -150,12 +150,7 @@ def tensors(file: Path) -> tuple[int, dict[str, Any]]:
 
 def _check_weights(file: Path) -> None:
     """Raises UserError for a pointer of Git LFS, and for a safetensors file that is cut short."""
-    with file.open("rb") as opened:
-        start = opened.read(len(POINTER))
-    if start == POINTER:
-        raise UserError(
-            "this is a pointer of Git LFS, not the weights.", where=str(file), remedy="Run `git lfs pull` there."
-        )
+    _check_pointer(file, "weights")
     if file.suffix != ".safetensors":
         return
     size = file.stat().st_size
@@ -171,6 +166,15 @@ def _check_weights(file: Path) -> None:
             where=str(file),
             remedy="Copy or download the file again.",
         )
+
+
+def _check_pointer(file: Path, what: str) -> None:
+    """Raises UserError for a file that Git LFS left to be fetched."""
+    with file.open("rb") as opened:
+        if opened.read(len(POINTER)) == POINTER:
+            raise UserError(
+                f"this is a pointer of Git LFS, not the {what}.", where=str(file), remedy="Run `git lfs pull` there."
+            )
 
 
 def _check_modules(file: Path) -> None:
@@ -239,11 +243,9 @@ def _check_template(folder: Path, about: Mapping[str, Any]) -> None:
     import jinja2
 
     file = folder / "chat_template.jinja"
+    if file.is_file():
+        _check_pointer(file, "chat template")
     template = file.read_text(encoding="utf-8") if file.is_file() else about.get("chat_template")
-    if isinstance(template, str) and template.startswith(POINTER.decode()):
-        raise UserError(
-            "this is a pointer of Git LFS, not the chat template.", where=str(file), remedy="Run `git lfs pull` there."
-        )
     try:
         if isinstance(template, str):
             jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template.replace("{% generation %}", ""))
