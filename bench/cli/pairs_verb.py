@@ -33,7 +33,7 @@ def pairs(
 ) -> None:
     """Draft question-answer pairs from DOCS, check each by a round trip, and write them as a dataset to review."""
     from bench.core.errors import UserError
-    from bench.core.system import Model, Prompt
+    from bench.core.system import Model
     from bench.execution import pairs as drafting
     from bench.execution.review import decided
 
@@ -43,7 +43,10 @@ def pairs(
         return
     if plan:
         found = drafting.planned(drafting.corpus_of(docs, size)[0])
-        print(json.dumps(found)) if as_json else say(
+        if as_json:
+            print(json.dumps(found))
+            return
+        say(
             f"{found['passages']:,} passages: {found['requests']:,} requests at most, about {found['prompt_tokens']:,} "
             f"prompt tokens and {found['completion_tokens']:,} completion tokens."
         )
@@ -52,7 +55,7 @@ def pairs(
         raise UserError("give --out, the folder to write, and --model, the model that drafts.", where="ragtune pairs")
     drafter = Model(name=model if base_url else _located(model), base_url=base_url, api_key_env=api_key_env)
     by = Model(name=_located(checker)) if checker else drafter
-    prompt = drafting.MICRO if (checker or ("" if base_url else model)) == "micro" else Prompt()
+    prompt = drafting.MICRO if (checker or ("" if base_url else model)) == "micro" else drafting.PLAIN
 
     def told(stage: str, done: int, total: int) -> None:
         say(f"{stage}: {done} of {total}", err=True)

@@ -51,7 +51,8 @@ class Asker:
     def ask(self, stage: str, kind: str, questions: Sequence[Question], corpus: Sequence[Passage] = ()) -> list[str]:
         """What the model says to each question, with the passages that it names as gold where the kind is an oracle.
         Raises UserError where it says nothing to any of them."""
-        keys = [self._key(kind, question, corpus) for question in questions]
+        texts = {p.id: p.text for p in corpus}
+        keys = [self._key(kind, question, texts) for question in questions]
         known = {str(row["key"]): str(row["said"]) for _, row in read_jsonl(self.log)} if self.log.exists() else {}
         failed = ""
         todo = [(key, question) for key, question in zip(keys, questions, strict=True) if key not in known]
@@ -72,10 +73,10 @@ class Asker:
             raise UserError(f"the model answered none of {len(keys)} requests: {failed}.", where=self.model.name)
         return [known.get(key, "") for key in keys]
 
-    def _key(self, kind: str, question: Question, corpus: Sequence[Passage]) -> str:
+    def _key(self, kind: str, question: Question, texts: Mapping[str, str]) -> str:
         """Of all that the answer depends on."""
-        shown = {p.id: p.text for p in corpus if p.id in question.gold} if question.gold else {}
-        parts = [self.model.name, self.model.base_url, kind, question.text, sorted(shown.items())]
+        shown = sorted({(ident, texts[ident]) for ident in question.gold if ident in texts})
+        parts = [self.model.name, self.model.base_url, kind, question.text, shown]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def _system(self, kind: str, corpus: Sequence[Passage]) -> System:
@@ -203,14 +204,14 @@ def _checked(found: Sequence[Draft], model: Asker, corpus: Sequence[Passage], dr
 
 def _taken_away(corpus: Sequence[Passage], kept: Sequence[Draft]) -> tuple[list[Passage], list[Draft], list[Draft]]:
     """(passages, pairs, pairs that have no answer any more): from some passages the sentence that answers is taken."""
-    texts = {p.id: p for p in corpus}
+    texts, lowered = {p.id: p for p in corpus}, {p.id: p.text.lower() for p in corpus}
     lost: list[Draft] = []
     single = sorted((draft for draft in kept if draft.kind == "single"), key=lambda draft: draft.id)
     for draft in single:  # in no order of the documents
         if len(lost) * drafts.WITHOUT_EVERY >= len(single):
             break
         rest, answer = drafts.without(draft), draft.answer.lower()
-        elsewhere = any(answer in p.text.lower() for p in corpus if p.id != draft.place.passage)
+        elsewhere = any(answer in text for ident, text in lowered.items() if ident != draft.place.passage)
         if rest is not None and not elsewhere and texts[draft.place.passage] is draft.passages[0]:
             texts[draft.place.passage] = rest
             lost.append(draft)

@@ -24,8 +24,7 @@ def check_undecided(folder: Path) -> None:
     path = folder / NAME
     if not path.exists():
         return
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        decisions = sum(bool((row.get("decision") or "").strip()) for row in csv.DictReader(file))
+    decisions = sum(bool(_decision(row)) for row in _rows(path))
     if decisions:
         raise UserError(
             f"it holds {decisions} decisions of a person, which drafting again would lose.",
@@ -77,12 +76,11 @@ def decided(folder: Path) -> tuple[int, int, int]:
         raise UserError("no such file.", where=str(path), remedy="Draft pairs into this folder first: `ragtune pairs`.")
     task = native.read_folder(folder)
     known = {e.question.id: e for split in (task.train, task.dev, task.test) for e in split}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
+    texts = {p.id: p.text for p in task.corpus}
     found: dict[str, Example] = {}
     counts: Counter[str] = Counter()
-    for number, row in enumerate(rows, 2):
-        where, ident, decision = f"{path}:{number}", str(row.get("id")), str(row.get("decision") or "").strip().lower()
+    for number, row in enumerate(_rows(path), 2):
+        where, ident, decision = f"{path}:{number}", str(row.get("id")), _decision(row)
         if ident not in known:
             raise UserError(f"there is no pair {ident!r}.", where=where, remedy="Leave the ids as they are.")
         if decision not in DECISIONS:
@@ -91,7 +89,7 @@ def decided(folder: Path) -> tuple[int, int, int]:
             )
         counts[decision] += 1
         if decision != "drop":
-            found[ident] = _edited(known[ident], row, task.corpus, where) if decision == "edit" else known[ident]
+            found[ident] = _edited(known[ident], row, texts, where) if decision == "edit" else known[ident]
     splits = {name: [e for e in found.values() if e.split == name] for name in ("train", "dev", "test")}
     if not splits["test"]:
         raise UserError("no test question is left.", where=str(path), remedy="Keep some whose split is test.")
@@ -102,12 +100,21 @@ def decided(folder: Path) -> tuple[int, int, int]:
     return reviewed, counts["drop"], counts[""]
 
 
-def _edited(example: Example, row: Mapping[str, str], corpus: Sequence[Passage], where: str) -> Example:
+def _rows(path: Path) -> list[dict[str, str | None]]:
+    """The rows of review.csv, as a spreadsheet may have saved them."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _decision(row: Mapping[str, str | None]) -> str:
+    return str(row.get("decision") or "").strip().lower()
+
+
+def _edited(example: Example, row: Mapping[str, str | None], texts: Mapping[str, str], where: str) -> Example:
     """The pair as a person wrote it; its evidence is where the new answer stands, if it does."""
     question, answer = (str(row.get(key) or "").strip().removeprefix("'") for key in ("question", "answer"))
     if not question:
         raise UserError("the question is empty.", where=where)
-    texts = {p.id: p.text for p in corpus}
     at = next(
         (Place(g, s, s + len(answer)) for g in example.question.gold if answer and (s := texts[g].find(answer)) >= 0),
         None,
