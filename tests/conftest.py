@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bench import parse as parse_spec
+from bench.data.task import Task
 from bench.spec.model import Spec
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -178,3 +179,18 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 def server() -> Iterator[str]:
     with serving(Served) as url:
         yield url
+
+
+def read_task(tmp_path: Path, **block: Any) -> Task:
+    """The task as it is parsed, which is the same once the store has it."""
+    from pydantic import TypeAdapter
+
+    from bench.core.store import Store
+    from bench.data import prepare
+    from bench.data.formats import AnySource
+
+    parsed: Any = TypeAdapter(AnySource).validate_python(block)
+    task, _ = prepare.load(parsed, Store(tmp_path / "store"))
+    again, _ = prepare.load(parsed, Store(tmp_path / "store"))
+    assert again == task and again.digest == task.digest
+    return task

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +14,7 @@ from bench.core.store import Store
 from bench.data import prepare
 from bench.data.formats import AnySource, native
 from bench.data.task import Task
-from tests.conftest import MINI
-
-
-def read(tmp_path: Path, **block: Any) -> Task:
-    """The task as it is parsed, which is the same once the store has it."""
-    parsed: Any = TypeAdapter(AnySource).validate_python(block)
-    task, _ = prepare.load(parsed, Store(tmp_path / "store"))
-    again, _ = prepare.load(parsed, Store(tmp_path / "store"))
-    assert again == task and again.digest == task.digest
-    return task
+from tests.conftest import MINI, read_task
 
 
 def groups(task: Task, name: str) -> set[str]:
@@ -66,65 +55,13 @@ SQUAD = {
 
 def test_squad_is_split_by_article(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text(json.dumps(SQUAD))
-    task = read(tmp_path, format="squad", path=str(tmp_path / "s.json"), test_share=0.5, seed=3)
+    task = read_task(tmp_path, format="squad", path=str(tmp_path / "s.json"), test_share=0.5, seed=3)
     assert len(task.corpus) == 8 and len(task.test) == 8 and len(task.train) == 8
     assert not groups(task, "train") & groups(task, "test")
     assert {e.answers for e in task.test if e.stratum == "unanswerable"} == {()}
     assert all(len(e.answers or ()) == 1 for e in task.test if e.stratum == "answerable")  # equal references are one
-    other = read(tmp_path, format="squad", path=str(tmp_path / "s.json"), test_share=0.5, seed=4)
+    other = read_task(tmp_path, format="squad", path=str(tmp_path / "s.json"), test_share=0.5, seed=4)
     assert groups(other, "test") != groups(task, "test")
-
-
-ROWS = [
-    {"id": f"r{i}", "q": f"Q{i}?", "a": "yes" if i % 2 else "no", "ctx": [f"text {i}", f"more {i}"], "g": f"g{i // 2}"}
-    for i in range(8)
-]
-FIELDS = {"id": "id", "question": "q", "answers": "a", "passages": "ctx"}
-
-
-def _write(path: Path) -> None:
-    if path.suffix == ".json":
-        path.write_text(json.dumps(ROWS))
-    elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(r) + "\n" for r in ROWS))
-    elif path.suffix == ".parquet":
-        import pyarrow
-        import pyarrow.parquet
-
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
-    else:
-        with path.open("w", newline="") as f:
-            writer = csv.DictWriter(f, list(ROWS[0]))
-            writer.writeheader()
-            writer.writerows({**r, "ctx": r["ctx"][0]} for r in ROWS)  # type: ignore[index]
-
-
-@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "parquet"])
-def test_records(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"r.{suffix}"
-    _write(path)
-    (tmp_path / "ids.json").write_text(json.dumps({"r1": "yes", "r2": "no"}))
-    task = read(
-        tmp_path,
-        format="records",
-        path=str(path),
-        fields=FIELDS | {"group": "g"},
-        choices=["yes", "no"],
-        test_ids=str(tmp_path / "ids.json"),
-    )
-    assert [e.question.id for e in task.test] == ["r1", "r2"] and len(task.train) == 6
-    first = task.test[0]
-    assert first.answers == ("yes",) and first.question.choices == ("yes", "no") and first.group == "g0"
-    assert next(p.text for p in task.corpus if p.id in first.question.gold) == "text 1"
-
-
-def test_hub_format_reads_a_local_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "data"
-    folder.mkdir()
-    (folder / "test.jsonl").write_text("".join(json.dumps({**r, "answers": {"text": [r["a"]]}}) + "\n" for r in ROWS))
-    task = read(tmp_path, format="hub", id=str(folder), test_split="test", fields=FIELDS | {"answers": "answers.text"})
-    assert len(task.test) + len(task.train) == 8 and {e.answers for e in task.test} <= {("yes",), ("no",)}
 
 
 def test_beir_has_no_reference_answers(tmp_path: Path) -> None:
@@ -136,7 +73,7 @@ def test_beir_has_no_reference_answers(tmp_path: Path) -> None:
     (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "which?"}\n{"_id": "q2", "text": "what?"}\n')
     for split, query in (("test", "q1"), ("train", "q2")):
         (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{query}\td1\t1\n{query}\td2\t0\n")
-    task = read(tmp_path, format="beir", path=str(folder))
+    task = read_task(tmp_path, format="beir", path=str(folder))
     assert [e.question.gold for e in task.test] == [("d1",)] and task.test[0].answers is None and len(task.train) == 1
 
 
@@ -180,7 +117,9 @@ def test_pages_without_text_are_told(tmp_path: Path) -> None:
     (tmp_path / "q.jsonl").write_text(
         json.dumps({"question": "?", "answers": ["40 kg"], "document": "mixed.pdf"}) + "\n"
     )
-    task = read(tmp_path, format="documents", path=str(folder), questions=str(tmp_path / "q.jsonl"), test_share=1.0)
+    task = read_task(
+        tmp_path, format="documents", path=str(folder), questions=str(tmp_path / "q.jsonl"), test_share=1.0
+    )
     scans, pages = task.notes
     assert "1 file was left out" in scans and "scan.pdf" in scans and "hold no text" in scans
     assert pages.startswith("mixed.pdf: 3 of 4 pages hold no text") and pages.endswith("2, 3, 4.")
@@ -203,7 +142,7 @@ def test_documents_map_spans_to_chunks(tmp_path: Path) -> None:
         {"question": "Nothing?", "answers": []},
     ]
     (tmp_path / "q.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    task = read(
+    task = read_task(
         tmp_path,
         format="documents",
         path=str(folder),
@@ -270,7 +209,7 @@ def _native(folder: Path, **files: str) -> None:
 def test_broken_native_folders(tmp_path: Path, name: str, text: str, where: str, said: str) -> None:
     _native(tmp_path / "d", **{name: text})
     with pytest.raises(UserError) as e:
-        read(tmp_path, format="native", path=str(tmp_path / "d"))
+        read_task(tmp_path, format="native", path=str(tmp_path / "d"))
     assert where in str(e.value) and said in str(e.value), str(e.value)
 
 
@@ -285,15 +224,15 @@ def test_missing_and_foreign_sources(tmp_path: Path) -> None:
         ),
     ):
         with pytest.raises(UserError, match=said):
-            read(tmp_path, **block)  # type: ignore[arg-type]
+            read_task(tmp_path, **block)  # type: ignore[arg-type]
 
 
 def test_xquad_and_pubmedqa(tmp_path: Path, shared_data: Path) -> None:
-    xquad = read(tmp_path, format="squad", path=str(shared_data / "xquad_en/xquad.en.json"))
+    xquad = read_task(tmp_path, format="squad", path=str(shared_data / "xquad_en/xquad.en.json"))
     assert len(xquad.corpus) == 240 and len(xquad.train) + len(xquad.test) == 1190
     assert not groups(xquad, "train") & groups(xquad, "test")
     pubmed = shared_data / "pubmedqa"
-    task = read(
+    task = read_task(
         tmp_path,
         format="records",
         path=str(pubmed / "ori_pqal.json"),
@@ -305,68 +244,6 @@ def test_xquad_and_pubmedqa(tmp_path: Path, shared_data: Path) -> None:
     assert {e.question.id: e.answers for e in task.test} == {k: (v,) for k, v in official.items()} and len(
         task.train
     ) == 500
-
-
-def test_records_that_share_a_passage_stay_on_one_side(tmp_path: Path) -> None:
-    """r0 and r1 share one passage, r1 and r2 another: all three are one group, whichever passage comes first."""
-    rows = [
-        {"id": f"r{i}", "q": "x?", "a": "y", "ctx": [f"own {i}", f"pair {i // 2}", f"chain {(i + 1) // 2}"]}
-        for i in range(12)
-    ]
-    (tmp_path / "r.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    for seed in range(4):
-        task = read(tmp_path, format="records", path=str(tmp_path / "r.jsonl"), fields=FIELDS, seed=seed)
-        sides = [{g for e in side for g in e.question.gold} for side in (task.train, task.test)]
-        assert not sides[0] & sides[1]
-
-
-def test_records_with_a_corpus_of_its_own(tmp_path: Path) -> None:
-    (tmp_path / "pages.csv").write_text("key,body,name\na,one,First\nb,two,\nunasked,three,\n")
-    asked = [{"question": "q?", "answers": "one", "p": ["a", "b"]}, {"question": "r?", "answers": [], "p": []}]
-    (tmp_path / "r.jsonl").write_text("".join(json.dumps(r) + "\n" for r in asked))
-    options = {
-        "format": "records",
-        "path": str(tmp_path / "r.jsonl"),
-        "corpus_path": str(tmp_path / "pages.csv"),
-        "corpus_fields": {"id": "key", "text": "body", "title": "name"},
-        "fields": {"passages": "p"},
-        "test_share": 1.0,
-    }
-    task = read(tmp_path, **options)
-    assert [(p.id, p.text, p.title) for p in task.corpus] == [
-        ("a", "one", "First"),
-        ("b", "two", ""),
-        ("unasked", "three", ""),
-    ]
-    assert [e.question.gold for e in task.test] == [("a", "b"), ()]
-    (tmp_path / "r.jsonl").write_text(json.dumps({"question": "q?", "answers": "x", "p": "unaskd"}) + "\n")
-    with pytest.raises(UserError, match=r"no passage of the corpus has the id 'unaskd'. The nearest is 'unasked'"):
-        read(tmp_path, **options)
-    (tmp_path / "pages.csv").write_text("key,body,name\na,one,\na,two,\n")
-    with pytest.raises(UserError, match="a second passage has the id 'a'"):
-        read(tmp_path, **options)
-
-
-def test_broken_tables_are_explained(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_bytes("question,answers\nGr\xfc\xdfe?,a\n".encode("latin-1"))
-    (tmp_path / "x.parquet").write_bytes(b"PAR1 no")
-    for name, said in (("x.csv", "not readable as CSV"), ("x.parquet", "not readable as Parquet")):
-        with pytest.raises(UserError, match=said):
-            read(tmp_path, format="records", path=str(tmp_path / name))
-    assert not (tmp_path / "store").exists()
-
-
-def test_missing_and_empty_answers_are_unanswerable(tmp_path: Path) -> None:
-    rows = [{"q": "a?", "ctx": "x", "a": ""}, {"q": "b?", "ctx": "y"}, {"q": "c?", "ctx": "z", "a": "yes"}]
-    (tmp_path / "r.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    task = read(
-        tmp_path,
-        format="records",
-        path=str(tmp_path / "r.jsonl"),
-        fields={"question": "q", "answers": "a", "passages": "ctx"},
-        test_share=1.0,
-    )
-    assert [e.answers for e in task.test] == [(), (), ("yes",)]
 
 
 def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
@@ -384,37 +261,6 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
     assert "test.jsonl:4: duplicate question id 'b', first at" in third and last == "and 12 more."
 
 
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        ([{"question": "Q?", "answers": [" "], "passages": ["p"]}], "every answer is blank"),
-        ([{"question": "Q?", "answers": ["a"], "passages": [" "]}], "is blank"),
-    ],
-)
-def test_what_is_blank_is_found_before_the_run(rows: list[dict[str, Any]], said: str, tmp_path: Path) -> None:
-    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(UserError, match=re.escape(said)):
-        read(
-            tmp_path, format="records", path=str(tmp_path / "q.jsonl"), fields={"passages": "passages"}, test_share=1.0
-        )
-
-
-@pytest.mark.parametrize(("line", "said"), [("q,a,p,more", "more fields"), ("q,a", "fewer fields")])
-def test_rows_of_another_length_than_the_header_are_errors(line: str, said: str, tmp_path: Path) -> None:
-    (tmp_path / "q.csv").write_text(f"question,answers,passages\nQ?,a,p\n{line}\n")
-    with pytest.raises(UserError, match=said):
-        read(tmp_path, format="records", path=str(tmp_path / "q.csv"))
-
-
-def test_records_without_ids_have_other_numbers_in_training(tmp_path: Path) -> None:
-    for name in ("train", "test"):
-        row = {"question": f"{name}?", "answers": ["a"], "passages": [f"p {name}"]}
-        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
-    paths = {"path": str(tmp_path / "test.jsonl"), "train_path": str(tmp_path / "train.jsonl")}
-    task = read(tmp_path, format="records", **paths, fields={"passages": "passages"})
-    assert [e.question.id for e in (*task.train, *task.test)] == ["train-1", "1"]
-
-
 def test_an_empty_span_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "corpus.jsonl").write_text(json.dumps({"id": "p", "text": "t"}) + "\n")
     row = {"id": "q", "question": "?", "answers": ["t"], "gold": ["p"], "spans": [[]]}
@@ -429,17 +275,4 @@ def test_judgements_without_a_header_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "?"}) + "\n")
     (tmp_path / "qrels" / "test.tsv").write_text("q\tp\t1\n")
     with pytest.raises(UserError, match="the first line is a judgement"):
-        read(tmp_path, format="beir", path=str(tmp_path))
-
-
-def test_null_says_that_no_reference_is_known(tmp_path: Path) -> None:
-    rows = [
-        {"question": f"{n}?", "passages": ["p"], **given}
-        for n, given in enumerate(({"answers": None}, {}, {"answers": []}))
-    ]
-    rows.append({"question": "x?", "passages": ["p"], "answers": "a"})
-    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    task = read(
-        tmp_path, format="records", path=str(tmp_path / "q.jsonl"), fields={"passages": "passages"}, test_share=1.0
-    )
-    assert {e.question.text: e.answers for e in task.test} == {"0?": None, "1?": (), "2?": (), "x?": ("a",)}
+        read_task(tmp_path, format="beir", path=str(tmp_path))

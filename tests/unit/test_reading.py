@@ -14,7 +14,9 @@ from bench.core.errors import UserError
 from bench.core.vocabulary import Example, Passage, Place, Question
 from bench.data.formats import native
 from bench.data.leakage import asked_again, leaks
-from tests.unit.test_data import FIELDS, groups, read
+from tests.conftest import read_task
+from tests.unit.test_data import groups
+from tests.unit.test_records import FIELDS
 
 
 def squad(path: Path, *, titles: list[str | None], start: int = 11) -> Path:
@@ -34,7 +36,7 @@ def squad(path: Path, *, titles: list[str | None], start: int = 11) -> Path:
 @pytest.mark.parametrize("title", [None, "", "One article"])
 def test_paragraphs_are_groups_where_there_is_no_other_title(tmp_path: Path, title: str | None) -> None:
     path = squad(tmp_path / "s.json", titles=[title] * 8)
-    task = read(tmp_path, format="squad", path=str(path), test_share=0.5)
+    task = read_task(tmp_path, format="squad", path=str(path), test_share=0.5)
     assert len(task.test) == len(task.train) == 8 and not groups(task, "train") & groups(task, "test")
 
 
@@ -44,7 +46,7 @@ def test_offsets_that_are_wrong_are_repaired_counted_and_told(tmp_path: Path) ->
     off = squad(tmp_path / "off.json", titles=["a", "b"], start=31)
     nowhere = tmp_path / "nowhere.json"
     nowhere.write_text(off.read_text().replace('"text": "000"', '"text": "zero"'))
-    tasks = [read(tmp_path, format="squad", path=str(p), test_share=1.0) for p in (right, off, nowhere)]
+    tasks = [read_task(tmp_path, format="squad", path=str(p), test_share=1.0) for p in (right, off, nowhere)]
     spans = [{e.question.id: e.spans for e in task.test} for task in tasks]
     assert spans[0]["q0"] == ((Place(tasks[0].test[0].question.gold[0], 20, 23),),) and not tasks[0].notes
     assert tasks[1].notes and "2 answers did not stand" in tasks[1].notes[0]
@@ -84,7 +86,7 @@ TWICE = "It runs at 14 rpm.\nWhen cold, it runs at 14 rpm too."
 )
 def test_a_quote_that_could_be_two_places_is_an_error(tmp_path: Path, row: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        read(tmp_path, **documents(tmp_path, TWICE, **row))
+        read_task(tmp_path, **documents(tmp_path, TWICE, **row))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_a_quote_that_could_be_two_places_is_an_error(tmp_path: Path, row: dict[
     [({"occurrence": 2}, 41), ({"start": 41}, 41), ({"quote": "14 rpm too"}, 41), ({"occurrence": 1}, 11)],
 )
 def test_each_remedy_helps(tmp_path: Path, row: dict[str, Any], start: int) -> None:
-    (example,) = read(tmp_path, **documents(tmp_path, TWICE, **row)).test
+    (example,) = read_task(tmp_path, **documents(tmp_path, TWICE, **row)).test
     ((place,),) = example.spans
     assert place.start == start
 
@@ -102,7 +104,7 @@ def test_evidence_across_two_chunks_has_two_places(tmp_path: Path) -> None:
     block = documents(tmp_path, text, quote="14 rpm when warm and at 9 rpm") | {
         "chunking": {"size": 180, "overlap": 20}
     }
-    task = read(tmp_path, **block)
+    task = read_task(tmp_path, **block)
     (example,) = task.test
     (span,) = example.spans
     texts = {p.id: p.text for p in task.corpus}
@@ -118,9 +120,11 @@ def test_a_misnamed_field_of_answers_is_an_error(tmp_path: Path, field: str, rem
     (tmp_path / "r.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     fields = {"question": "q", "passages": "ctx", "answers": field}
     with pytest.raises(UserError, match="no record has the field") as e:
-        read(tmp_path, format="records", path=str(tmp_path / "r.jsonl"), fields=fields)
+        read_task(tmp_path, format="records", path=str(tmp_path / "r.jsonl"), fields=fields)
     assert "There are: q, answers, ctx." in str(e.value) and (remedy is None or f"to {remedy!r}" in str(e.value))
-    mended = read(tmp_path, format="records", path=str(tmp_path / "r.jsonl"), fields=fields | {"answers": "answers"})
+    mended = read_task(
+        tmp_path, format="records", path=str(tmp_path / "r.jsonl"), fields=fields | {"answers": "answers"}
+    )
     assert all(e.answers == ("yes",) for e in (*mended.test, *mended.train))
 
 
@@ -130,7 +134,7 @@ def test_what_is_named_a_test_is_not_trained_on(tmp_path: Path) -> None:
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     block: dict[str, Any] = {"format": "records", "fields": FIELDS}
     sizes = {
-        n: len(read(tmp_path, path=str(tmp_path / f"{n}.jsonl"), **block).train)
+        n: len(read_task(tmp_path, path=str(tmp_path / f"{n}.jsonl"), **block).train)
         for n in ("pool", "test", "my-test-set")
     }
     assert sizes == {"pool": 4, "test": 0, "my-test-set": 0}
@@ -140,8 +144,8 @@ def test_what_is_named_a_test_is_not_trained_on(tmp_path: Path) -> None:
     asked = [{"id": f"q{i}", "question": "Q?", "answers": ["x"], "gold": [f"p{i}"]} for i in range(8)]
     for name, made in (("corpus", corpus), ("test", asked)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in made))
-    assert len(read(tmp_path, format="native", path=str(folder)).test) == 8
-    assert len(read(tmp_path, format="native", path=str(folder), test_share=0.5).train) == 4  # asked for
+    assert len(read_task(tmp_path, format="native", path=str(folder)).test) == 8
+    assert len(read_task(tmp_path, format="native", path=str(folder), test_share=0.5).train) == 4  # asked for
 
 
 def pair(ident: str, question: str, answer: str) -> Example:
@@ -164,7 +168,7 @@ def test_graded_judgements_keep_their_grades(tmp_path: Path) -> None:
     (folder / "corpus.jsonl").write_text("".join(json.dumps({"_id": d, "text": d}) + "\n" for d in ("d1", "d2", "d3")))
     (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "Which?"}\n{"_id": "q2", "text": "What?"}\n')
     (folder / "qrels" / "test.tsv").write_text("q\td\ts\nq1\td1\t2\nq1\td2\t1\nq1\td3\t0\nq2\td3\t1\n")
-    task = read(tmp_path, format="beir", path=str(folder))
+    task = read_task(tmp_path, format="beir", path=str(folder))
     assert [(e.question.gold, e.grades) for e in task.test] == [(("d1", "d2"), (2, 1)), (("d3",), ())]
 
 
@@ -184,7 +188,7 @@ def test_spans_and_grades_are_checked(tmp_path: Path, row: dict[str, Any], said:
     asked = {"id": "q", "question": "Which?", "answers": ["one"], "gold": ["p1"], **row}
     (tmp_path / "test.jsonl").write_text(json.dumps(asked) + "\n")
     with pytest.raises(UserError, match=said):
-        read(tmp_path / "d", format="native", path=str(tmp_path))
+        read_task(tmp_path / "d", format="native", path=str(tmp_path))
 
 
 def test_paths_reach_into_lists_of_objects(tmp_path: Path) -> None:
@@ -199,7 +203,7 @@ def test_paths_reach_into_lists_of_objects(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     fields = {"question": "q", "answers": "a[].value", "passages": "evidence[].text"}
     block = {"format": "records", "path": str(tmp_path / "r.jsonl"), "test_share": 1.0}
-    task = read(tmp_path, **block, fields=fields)
+    task = read_task(tmp_path, **block, fields=fields)
     assert {p.text for p in task.corpus} == {f"{n} {i}" for i in range(4) for n in ("one", "two")}
     assert next(e for e in task.test if e.question.text == "Q1?").answers == ("1", "1.5")
     for path, said in (
@@ -207,7 +211,7 @@ def test_paths_reach_into_lists_of_objects(tmp_path: Path) -> None:
         ("q[].text", "'q' of 'q\\[\\].text' is no list"),
     ):
         with pytest.raises(UserError, match=said):
-            read(tmp_path, **block, fields=fields | {"passages": path})
+            read_task(tmp_path, **block, fields=fields | {"passages": path})
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
@@ -216,17 +220,17 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
         ("test", {"id": "q", "question": "Q?", "answers": ["x"]}),
     ):
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8-sig")
-    assert read(tmp_path / "d", format="native", path=str(tmp_path)).test[0].question.id == "q"
+    assert read_task(tmp_path / "d", format="native", path=str(tmp_path)).test[0].question.id == "q"
     docs = documents(tmp_path / "d", TWICE, occurrence=1)
     (tmp_path / "d" / "docs" / "a.txt").write_text(TWICE, encoding="utf-8-sig")
-    assert read(tmp_path / "d", **docs).corpus[0].text.startswith("It runs")
+    assert read_task(tmp_path / "d", **docs).corpus[0].text.startswith("It runs")
 
 
 def test_files_that_are_left_out_are_told(tmp_path: Path) -> None:
     block = documents(tmp_path, TWICE, occurrence=1)
     (tmp_path / "docs" / "b.docx").write_bytes(b"PK")
     (tmp_path / "docs" / "c.txt").write_text(" \n")
-    notes = read(tmp_path, **block).notes
+    notes = read_task(tmp_path, **block).notes
     assert any("b.docx" in note for note in notes) and any("c.txt" in n and "no text" in n for n in notes)
 
 
@@ -234,7 +238,7 @@ def test_a_broken_file_does_not_end_a_corpus(tmp_path: Path) -> None:
     block = documents(tmp_path, TWICE, occurrence=1)
     (tmp_path / "docs" / "b.pdf").write_bytes(b"%PDF-1.4 nothing")
     (tmp_path / "docs" / "d.md").write_bytes("Gr\u00fc\u00dfe".encode("latin-1"))
-    task = read(tmp_path, **block)
+    task = read_task(tmp_path, **block)
     (note,) = [note for note in task.notes if "cannot be read" in note]
     assert "b.pdf: not a readable PDF" in note and "d.md: cannot be read" in note and str(tmp_path) not in note
     assert {p.title for p in task.corpus} == {"a.txt"}
@@ -259,7 +263,7 @@ def test_office_documents_are_read_as_markdown(tmp_path: Path) -> None:
         for name, text in packed.items():
             file.writestr(name, text)
     (tmp_path / "docs" / "broken.docx").write_bytes(b"PK")
-    task = read(tmp_path, **block)
+    task = read_task(tmp_path, **block)
     assert "The pump runs at 14 rpm." in {p.text for p in task.corpus}
     assert any("broken.docx: not a readable docx" in note for note in task.notes)
 
@@ -268,7 +272,7 @@ def test_a_blank_answer_is_neither_right_nor_unknown(tmp_path: Path) -> None:
     (tmp_path / "corpus.jsonl").write_text('{"id": "p1", "text": "one"}\n')
     (tmp_path / "test.jsonl").write_text('{"id": "q", "question": "Q?", "answers": [""], "gold": ["p1"]}\n')
     with pytest.raises(UserError, match=r"test.jsonl:1.*every answer is blank.*`\[\]`.*`null`"):
-        read(tmp_path / "d", format="native", path=str(tmp_path))
+        read_task(tmp_path / "d", format="native", path=str(tmp_path))
 
 
 def test_the_summary_shows_what_was_read() -> None:
@@ -286,4 +290,4 @@ def test_the_summary_shows_what_was_read() -> None:
 
 def test_documents_are_cut_in_characters(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="lengths here are in characters"):
-        read(tmp_path, **documents(tmp_path, TWICE, occurrence=1), chunking={"unit": "tokens"})
+        read_task(tmp_path, **documents(tmp_path, TWICE, occurrence=1), chunking={"unit": "tokens"})
