@@ -66,7 +66,8 @@ def squad(path: Path, place: Path) -> None:
     twice = sum(context.count(answer["text"]) > 1 for context, answer in found)
     first = sum(context.find(answer["text"]) != answer["answer_start"] for context, answer in found)
     print(
-        f"XQuAD, {len(found):,} answers: {twice} stand more than once in their paragraph; the first place is wrong for {first}"
+        f"XQuAD, {len(found):,} answers: {twice} stand more than once in their paragraph; the first place is "
+        f"wrong for {first}"
     )
     bare, shifted = copy.deepcopy(raw), copy.deepcopy(raw)
     for article in bare["data"]:
@@ -92,8 +93,8 @@ def pubmedqa(root: Path, place: Path) -> None:
     train, test = len(task.train), len(task.test)
     print(
         f"PubMedQA, {train} training and {test} test questions on {len(task.corpus):,} passages: "
-        f"{len(leaks(task.train, task.test))} test questions leak, {asked_again(task.train, task.test)} are asked in training "
-        "with another answer"
+        f"{len(leaks(task.train, task.test))} test questions leak, {asked_again(task.train, task.test)} are asked in "
+        "training with another answer"
     )
     embedder = {"name": os.environ.get("RAGTUNE_EMBEDDER", "micro")}
     told = spec({**source, **ids, "fields": fields}, [{"name": "r", "kind": "retriever", "embedder": embedder}])

@@ -170,7 +170,7 @@ def equivalence() -> Iterator[Row]:
 
 
 def rounds() -> Iterator[Row]:
-    """Times of five systems in three rounds: with noise of each turn alone, and with noise that a round gives to all."""
+    """Times of five systems in three rounds: with noise of each turn alone, and with noise that a round gives all."""
 
     def times(rng: np.random.Generator, of_round: float) -> dict[str, dict[int, float]]:
         logs = rng.normal(0, of_round, (1, 3)) + rng.normal(0, 0.1, (5, 3))

@@ -19,7 +19,7 @@ def wait_s(asked: float | None, *, longer: float) -> float:
 
 
 def retry_after_s(text: str | None) -> float | None:
-    """`Retry-After` in seconds from now, given as a number or as a date (RFC 9110, 10.2.3); None for what is neither."""
+    """`Retry-After`, a number or a date (RFC 9110, 10.2.3), in seconds from now; None for what is neither."""
     if not text:
         return None
     if text.isascii() and text.isdecimal() and len(text) < 7:

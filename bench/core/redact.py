@@ -33,7 +33,8 @@ _USER = re.compile(r"(?<=://)[^/?#\s\"'<>]+(?=@)")  # user, password or token of
 _SHAPES = re.compile(  # secrets that are known by how they are written; after the rules of gitleaks
     r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|$)"
     r"|\bSG\.[\w-]{20,}\.[\w-]{20,}|\bya29\.[\w-]{20,}|\bdop_v1_[a-f0-9]{40,}|\bSK[a-f0-9]{32}\b|\bdapi[a-f0-9]{32}\b"
-    r"|\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|\bhv[sb]\.[\w-]{20,}|\bAGE-SECRET-KEY-1[A-Z0-9]{50,}|\bgl(?:rt|dt|cbt)-[\w-]{20,}"
+    r"|\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|\bhv[sb]\.[\w-]{20,}|\bAGE-SECRET-KEY-1[A-Z0-9]{50,}"
+    r"|\bgl(?:rt|dt|cbt)-[\w-]{20,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{22,}|\bglpat-[\w-]{20,}"
     r"|\bxox[abeoprs]-[\w-]{10,}|\bAIza[\w-]{35}|\bhf_[A-Za-z0-9]{30,}|\bsk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}"
     r"|\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*"  # JSON Web Tokens

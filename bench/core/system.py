@@ -147,7 +147,8 @@ class Chunking(Block):
     by: Literal["length", "sentences", "headings", "semantic"] = Field(
         "length",
         description="Where cuts may be: at paragraphs, lines and words; at ends of sentences; at Markdown headings; or "
-        "where the meaning of two neighbouring sentences is farthest apart, by the embedder. Pieces beyond `size` are cut.",
+        "where the meaning of two neighbouring sentences is farthest apart, by the embedder. Pieces beyond `size` are "
+        "cut.",
     )
     contextual: bool = Field(False, description="Put the headings above a chunk into its title, which is embedded too.")
     unit: Literal["characters", "tokens"] = Field(

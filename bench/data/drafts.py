@@ -20,14 +20,14 @@ ALIKE = 90.0  # of 100: questions that are as much alike are one
 LONGEST = 12  # words of an answer
 MULTI_EVERY, WITHOUT_EVERY, OTHER_WORDS_EVERY = 4, 5, 3  # one passage, or pair, of so many
 SINGLE = (
-    "Read the passage. Write one question that it answers in a few words, and that makes sense to a reader who does not "
-    "see it. Then write the answer exactly as it stands in the passage.\n\nPassage: {title}\n{text}\n\n"
+    "Read the passage. Write one question that it answers in a few words, and that makes sense to a reader who does "
+    "not see it. Then write the answer exactly as it stands in the passage.\n\nPassage: {title}\n{text}\n\n"
     "Reply with two lines and nothing else:\nQuestion: ...\nAnswer: ..."
 )
 MULTI = (
     "Read the two passages. Write one question that can only be answered with both of them, and that makes sense to a "
-    "reader who does not see them. Then write the answer exactly as it stands in one of them.\n\nPassage 1: {title}\n{text}"
-    "\n\nPassage 2: {other_title}\n{other}\n\nReply with two lines and nothing else:\nQuestion: ...\nAnswer: ..."
+    "reader who does not see them. Then write the answer exactly as it stands in one of them.\n\n"
+    "Passage 1: {title}\n{text}\n\nPassage 2: {other_title}\n{other}\n\nReply with two lines and nothing else:\nQuestion: ...\nAnswer: ..."
 )
 PARAPHRASE = (
     "Say this question in other words, so that it has the same answer. Reply with the question and nothing else.\n\n"

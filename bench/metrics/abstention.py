@@ -68,9 +68,11 @@ _ENGLISH = re.compile(
             rf"\b(?:is|are|was|were)(?: not|n't) (?:in|within|part of|among) {_SOURCE}\W*$",
             rf"^nothing in {_SOURCE} {_SAY}s?\b",
             r"\bi have (?:insufficient|not enough|no) (?:information|data|context)\b",
-            r"^(?:the )?(?:information|answer|data|details?)(?: is| are)? not (?:available|provided|given|found|stated)\W*$",
+            r"^(?:the )?(?:information|answer|data|details?)(?: is| are)? not "
+            r"(?:available|provided|given|found|stated)\W*$",
             rf"^no (?:relevant |matching |such )?{_SOURCE} (?:is|are|was|were)? ?(?:found|available|provided)\W*$",
-            rf"\bi (?:do not|don't|did not|didn't|cannot|can't) see (?:that|the|this|any) (?:\w+ )?(?:in|among) {_SOURCE}\W*$",
+            rf"\bi (?:do not|don't|did not|didn't|cannot|can't) see "
+            rf"(?:that|the|this|any) (?:\w+ )?(?:in|among) {_SOURCE}\W*$",
         )
     )
 )

@@ -41,8 +41,8 @@ def _elsewhere(run: RunFile, done: Measured) -> Iterator[str]:
         places = {a.place for cell in run.done(name).values() for a in cell.artefacts if a.place} - here
         if done[name].trained_elsewhere:
             yield (
-                f"{name} was tuned elsewhere and is served by an endpoint: what its training took is not known, and it has "
-                "no price a month."
+                f"{name} was tuned elsewhere and is served by an endpoint: what its training took is not known, and it "
+                "has no price a month."
             )
         if places:
             yield (
@@ -215,7 +215,8 @@ def _disturbed(run: RunFile, done: Measured) -> Iterator[str]:
         if any(r.off for r in s.speed.rounds)
     ]
     if left:
-        yield f"Rounds of timing that other work on the machine disturbed, also when they were repeated: {', '.join(left)}."
+        disturbed = "Rounds of timing that other work on the machine disturbed, also when they were repeated"
+        yield f"{disturbed}: {', '.join(left)}."
 
 
 def _was_off(cell: CellResult, usual: float) -> bool:

@@ -11,7 +11,8 @@ from bench.stats.intervals import percentile
 
 
 def loaded(levels: Sequence[LoadLevel], needs: Needs) -> tuple[Loaded, ...]:
-    """Each level's latencies, throughput, and goodput at the spec's latency need, of the highest percentile that has one.
+    """Each level's latencies, throughput, and goodput at the spec's latency need, of the highest percentile that has
+    one.
 
     Goodput counts what was answered in time (Zhong et al. 2401.09670); what failed was not.
     """

@@ -20,8 +20,8 @@ def costs(systems: Mapping[str, MeasuredSystem], prices: Prices, volumes: Volume
 
 
 def refresh_s(system: MeasuredSystem) -> float | None:
-    """Seconds until a changed corpus is absorbed: index anew, or for what is tuned train anew as well. None where it was
-    tuned elsewhere."""
+    """Seconds until a changed corpus is absorbed: index anew, or for what is tuned train anew as well. None where it
+    was tuned elsewhere."""
     if system.trained_elsewhere:
         return None
     return system.build.total_s if system.trained else system.refresh_s

@@ -258,8 +258,8 @@ def _training_share(cell: CellResult, build: Build, peaks: Peaks, run: RunFile) 
 def cost(
     build: Build | None, quick: Speed, records: Sequence[Record], prices: Prices, *, on_gpu: bool, endpoint: bool
 ) -> Cost:
-    """Money to build, and for a thousand questions in batches; None where the spec has no price for it, or the build was
-    elsewhere.
+    """Money to build, and for a thousand questions in batches; None where the spec has no price for it, or the build
+    was elsewhere.
 
     What an endpoint answers is paid by the token, what this machine answers by the hour.
     """

@@ -211,8 +211,8 @@ def _config(
             f"system {raw['name']!r} ({kind.name}, {config.precision}) needs the model's weights, "
             "and an endpoint gives none.",
             where=location,
-            remedy="Name the tuned model that the endpoint serves as `adapter`, or set `model.name` to a local folder or "
-            "hub id and drop `model.base_url`.",
+            remedy="Name the tuned model that the endpoint serves as `adapter`, or set `model.name` to a local folder "
+            "or hub id and drop `model.base_url`.",
         )
     return config
 

@@ -40,8 +40,8 @@ class LM:
     window: int
 
     def complete(self, prompts: Sequence[Sequence[int]], cache: Any = None) -> list[tuple[str, int]]:
-        """(text, completion tokens) of each prompt, decoded greedily as one left-padded batch. `cache`: of what was read
-        of a single prompt already; it is used up."""
+        """(text, completion tokens) of each prompt, decoded greedily as one left-padded batch. `cache`: of what was
+        read of a single prompt already; it is used up."""
         longest = max(len(p) for p in prompts)
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=self.model.device)

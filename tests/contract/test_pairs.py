@@ -1,5 +1,5 @@
-"""Pairs drafted from documents: a scripted model behind a real endpoint, real Markdown pages, and a plant whose truth is
-known."""
+"""Pairs drafted from documents: a scripted model behind a real endpoint, real Markdown pages, and a plant whose truth
+is known."""
 
 from __future__ import annotations
 

@@ -239,7 +239,8 @@ def test_a_width_that_bitsandbytes_cannot_multiply_is_explained() -> None:
 
 
 def test_a_real_model_of_such_a_width_is_explained(tmp_path: Path) -> None:
-    """What bitsandbytes itself raises, on a processor where it cannot multiply the width; elsewhere the model answers."""
+    """What bitsandbytes itself raises, on a processor where it cannot multiply the width; elsewhere the model
+    answers."""
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     from bench.core.system import Model

@@ -38,7 +38,7 @@ def recipe(folder: Path, **changes: Any) -> train.Recipe:
 
 
 def test_a_token_is_marked_when_the_device_has_made_it(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device that is asked, and takes its time: the first token is there when it is done, and not when it was asked."""
+    """A device that is asked, and takes its time: the first token is there when it is done, not when it was asked."""
     model = lm.ready(*lm.load(Model(name=str(tiny_lm)), precision="native"), max_new_tokens=1)
     monkeypatch.setattr(lm, "settle", lambda _: time.sleep(0.2))
     _, watch = meters.timed(lambda: model.complete([[5, 6, 7]]))

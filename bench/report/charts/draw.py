@@ -100,8 +100,8 @@ def spread(wanted: Sequence[tuple[float, float]], room: float) -> list[float]:
 def names_beside(
     rows: Sequence[Row], heights: Sequence[float], room: float, *, dx: int = 6, **encoding: Any
 ) -> list[Any]:
-    """The system of each row as a text to the right of its mark, `heights` pixels from the top of the panel or near that;
-    none where there are too many. `encoding`: its x."""
+    """The system of each row as a text to the right of its mark, `heights` pixels from the top of the panel or near
+    that; none where there are too many. `encoding`: its x."""
     if len(rows) > DIRECT:
         return []
     places = spread([(height, LINE) for height in heights], room)

@@ -89,8 +89,8 @@ class Loaded(Part):
     """A system under one level of load: `level` askers at once (closed), or questions a second (open).
 
     Seconds are of the questions that were answered, None where too few were; `throughput` is answers a second that
-    ended within the level's seconds, `goodput` those of them that took no longer than `need_s`, and `within` their share
-    of all questions asked. None without a need.
+    ended within the level's seconds, `goodput` those of them that took no longer than `need_s`, and `within` their
+    share of all questions asked. None without a need.
     """
 
     mode: Literal["closed", "open"]
