@@ -29,6 +29,9 @@ if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_seta
     # a core a worker: two that each start as many threads as there are cores wait for each other's
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # a process that has trained with several threads cannot fork: GNU's OpenMP
 
 
 @pytest.fixture(scope="session")

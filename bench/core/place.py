@@ -6,6 +6,8 @@ import platform
 import sys
 from pathlib import Path
 
+GPUS = "RAGTUNE_GPUS"  # the variable that tells a cell all devices of its machine, by comma; it sees the first alone
+
 
 def place() -> str:
     """The GPU where this process uses one, else the processor."""

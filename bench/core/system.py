@@ -288,7 +288,23 @@ class Tuning(Block):
         False, description="Train on paraphrases.jsonl too, which says the passages in other words."
     )
     early_stopping: PositiveInt | None = Field(None, description="Epochs without a better dev loss before stopping.")
+    processes: PositiveInt = Field(
+        1, description="Processes that train together, a GPU each. `batch_size` is of all of them."
+    )
+    sharded: bool = Field(
+        False, description="With several processes: each holds a part of the weights (FSDP), not the whole model."
+    )
     search: Search | None = None
+
+    @model_validator(mode="after")
+    def _whole_shares(self) -> Tuning:
+        if self.batch_size % self.processes:
+            raise ValueError(
+                f"`batch_size: {self.batch_size}` cannot be divided among `processes: {self.processes}`: give a multiple"
+            )
+        if self.sharded and self.processes == 1:
+            raise ValueError("`sharded` needs `processes` of at least 2: one process holds the whole model")
+        return self
 
 
 class Sample(Block):

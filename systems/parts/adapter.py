@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +89,11 @@ def adapted(base: Any, tuning: Tuning, *, precision: str, seed: int) -> Any:
     return model
 
 
-def save(model: Any, tuning: Tuning, folder: Path) -> None:
+def save(model: Any, tuning: Tuning, folder: Path, state: Mapping[str, Any] | None = None) -> None:
     """Write the adapter for the base as it is published. PiSSA trains the principal part of the weights away from the
     base: what is written is its difference from where it began, as an adapter of twice the rank."""
     if tuning.variant != "pissa":
-        model.save_pretrained(str(folder))
+        model.save_pretrained(str(folder), state_dict=state)
         return
     started = folder.with_name("start")
     with warnings.catch_warnings():

@@ -113,11 +113,12 @@ def describe(device: str) -> str:
     return torch.cuda.get_device_name() if device_of(device) == "cuda" else "cpu"
 
 
-def load(base: Model, *, precision: str, folder: str | None = None) -> tuple[Any, Any]:
+def load(base: Model, *, precision: str, folder: str | None = None, sharded: bool = False) -> tuple[Any, Any]:
     """(model, tokenizer) of a base model, or of a tuned one in a folder. `precision="nf4"` quantises as QLoRA does.
 
     Its `dtype: auto` is the checkpoint's on CUDA and float32 on a CPU, where most processors are slower in
-    anything smaller. Raises OSError for a name that neither the disk nor the hub has.
+    anything smaller. `sharded` keeps 4-bit weights in tensors of the model's own number, which FSDP can take apart.
+    Raises OSError for a name that neither the disk nor the hub has.
     """
     name, revision = folder or base.name, base.revision if folder is None else None
     where = device_of(base.device)
@@ -134,7 +135,11 @@ def load(base: Model, *, precision: str, folder: str | None = None) -> tuple[Any
     if precision == "nf4":
         compute = number if number != "auto" else torch.bfloat16  # which this GPU has, or number were float16
         options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=compute
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute,
+            bnb_4bit_quant_storage=compute if sharded else None,
         )
     if where == "cuda" and "peaks" not in meters.notes():
         meters.note("peaks", peaks.cuda())

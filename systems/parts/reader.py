@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from bench.core.store import Store
 from bench.core.system import Embedder, Position, Prompt, Raft, Retrieval, SystemConfig, TunedConfig
 from bench.core.vocabulary import Answer, Example, Hit, Material, Passage, Question
-from systems.parts import endpoint, lm, prompt, retrieve, rewrite, train
+from systems.parts import endpoint, lm, prompt, retrieve, rewrite, tuned
+from systems.parts.train import Recipe
 
 
 class Source(Protocol):
@@ -207,12 +208,10 @@ def adapted(config: TunedConfig, raft: Raft | None, store: Store) -> Callable[[M
     most, served = config.generation.max_new_tokens, config.adapter
     if served is not None:
         return lambda _: endpoint.connect(config.model, served, max_new_tokens=most, prompt=config.prompt)
-    recipe = train.Recipe(
-        config.method, config.model, config.precision, config.prompt, config.tuning, config.seed, raft
-    )
+    recipe = Recipe(config.method, config.model, config.precision, config.prompt, config.tuning, config.seed, raft)
 
     def make(material: Material) -> Answerer:
-        model, tokenizer = train.tuned(recipe, material, store, config.serving)
+        model, tokenizer = tuned.tuned(recipe, material, store, config.serving)
         return lm.ready(model, tokenizer, max_new_tokens=most)
 
     return make

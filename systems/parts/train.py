@@ -9,17 +9,16 @@ from __future__ import annotations
 import gc
 import hashlib
 import math
-import random
+import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from accelerate.utils import gather_object
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import set_seed
@@ -27,8 +26,8 @@ from transformers.trainer_utils import set_seed
 from bench.core import meters
 from bench.core.digest import digest
 from bench.core.store import Store
-from bench.core.system import Model, Prompt, Raft, Serving, Tuning
-from bench.core.vocabulary import JSON, Example, Material
+from bench.core.system import Model, Prompt, Raft, Tuning
+from bench.core.vocabulary import JSON, Material
 from systems.parts import adapter, examples, lm, retrieve
 from systems.parts.examples import IGNORED, Encoded
 
@@ -77,78 +76,19 @@ def _known(raft: dict[str, JSON]) -> dict[str, JSON]:
     return raft | {"embedder": {k: v for k, v in embedder.items() if not (k == "name" and embedder.get("digest"))}}
 
 
-def tuned(recipe: Recipe, material: Material, store: Store, serving: Serving) -> tuple[Any, Any]:
-    """(tuned model, tokenizer), as it is to be served. With a search, the trial of the lowest dev loss; every trial is
-    in the accounts."""
-    material = replace(material, train=drawn(material.train, recipe.tuning.examples, recipe.seed))
-    built = [(*store.get(r.json(material), partial(train, r, material, store)), r) for r in trials(recipe)]
-    folder, artefact, best = min(
-        built, key=lambda b: math.inf if b[1].facts["dev_loss"] is None else float(b[1].facts["dev_loss"])
-    )
-    meters.note("tuning", dict(artefact.facts) | {"trials": len(built)})
-    if serving == "adapter":
-        return open_tuned(best, folder)
-    whole, _ = store.get({"kind": "merged", "version": 1, "adapter": artefact.digest}, partial(merge, best, folder))
-    precision = "nf4" if serving == "merged_nf4" else "native"
-    return lm.load(best.model, precision=precision, folder=str(whole / "model"))
-
-
-def drawn(train: Sequence[Example], count: int | None, seed: int) -> tuple[Example, ...]:
-    """Some of the training questions, in their order; a smaller draw of the same seed is part of a larger one."""
-    if count is None or count >= len(train):
-        return tuple(train)
-    order = list(range(len(train)))
-    random.Random(f"{seed}/examples").shuffle(order)
-    kept = set(order[:count])
-    return tuple(e for i, e in enumerate(train) if i in kept)
-
-
-def trials(recipe: Recipe) -> list[Recipe]:
-    """The recipes of a search: `trials` draws without replacement from its grid, the same for every system."""
-    search = recipe.tuning.search
-    if search is None:
-        return [recipe]
-    grid = search.grid
-    random.Random(f"{recipe.seed}/search").shuffle(grid)
-    return [
-        replace(recipe, tuning=recipe.tuning.model_copy(update=point | {"full_learning_rate": None}))
-        for point in grid[: search.trials]
-    ]
-
-
-def open_tuned(recipe: Recipe, folder: Path) -> tuple[Any, Any]:
-    """(tuned model, tokenizer) from its folder in the store."""
-    if recipe.method == "full":
-        return lm.load(recipe.model, precision=recipe.precision, folder=str(folder / "model"))
-    model, tokenizer = lm.load(recipe.model, precision=recipe.precision)
-    generation = model.generation_config
-    model = PeftModel.from_pretrained(model, str(folder / "model"))
-    model.generation_config = generation
-    return model.eval(), tokenizer
-
-
-def merge(recipe: Recipe, trained: Path, folder: Path) -> dict[str, JSON]:
-    """Write the model with its adapter merged into unquantised weights, whatever it was trained on: what QLoRA's
-    authors serve. A model that was tuned whole is written as it is."""
-    model, tokenizer = open_tuned(replace(recipe, precision="native"), trained)
-    whole = model.merge_and_unload(safe_merge=True) if recipe.method == "lora" else model
-    whole.save_pretrained(str(folder / "model"))
-    tokenizer.save_pretrained(str(folder / "model"))
-    return {"parameters": sum(p.numel() for p in whole.parameters())}
-
-
 def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dict[str, JSON]:
     """Train and write the adapter, or the whole model, to `folder`. Returns what it took."""
     set_seed(recipe.seed)
-    model, tokenizer = lm.load(recipe.model, precision=recipe.precision)
+    model, tokenizer = lm.load(recipe.model, precision=recipe.precision, sharded=recipe.tuning.sharded)
     served = model.dtype
     rows, dev, pairs = encoded(
         recipe, material, store, tokenizer, window=lm.ready(model, tokenizer, max_new_tokens=0).window
     )
     unadapted = adapter.left_out(recipe.tuning, model) if recipe.method == "lora" else ()
     model = wrapped(model, recipe)
-    if recipe.method == "lora":
+    if recipe.method == "lora" and _is_first():
         adapter.start(model, recipe.tuning, folder / "model")
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     tape = Tape(tokenizer.pad_token_id)
     trainer = _Grouped(
         model=model,
@@ -164,13 +104,11 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     seconds = time.perf_counter() - begin
     evaluate = bool(dev) and (recipe.tuning.search is not None or recipe.tuning.early_stopping is not None)
     dev_loss = trainer.evaluate()["eval_loss"] if evaluate else None
-    if recipe.method == "full":
-        model.to(served).save_pretrained(str(folder / "model"))  # trained in float32, served as the base is
-        tokenizer.save_pretrained(str(folder / "model"))
-    else:
-        adapter.save(model, recipe.tuning, folder / "model")
-    shutil.rmtree(folder / "work", ignore_errors=True)  # the Trainer's own checkpoints
-    facts = _facts(trainer, tape, pairs, model, rows=len(rows), seconds=seconds, dev_loss=dev_loss, unadapted=unadapted)
+    _save(recipe, trainer, tokenizer, served=served, folder=folder)
+    facts = _facts(trainer, tape, pairs, rows=len(rows), seconds=seconds, dev_loss=dev_loss) | {
+        "trainable_parameters": trainable,
+        "left_out": unadapted,
+    }
     del trainer, model
     gc.collect()
     if torch.cuda.is_available():
@@ -178,21 +116,44 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     return facts
 
 
+def _is_first() -> bool:
+    """Whether this is the process that writes, of several that train together."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _save(recipe: Recipe, trainer: Trainer, tokenizer: Any, *, served: torch.dtype, folder: Path) -> None:
+    """Write what was trained, once; weights that processes hold in parts are gathered first."""
+    parts = trainer.is_fsdp_enabled
+    whole = trainer.accelerator.get_state_dict(trainer.model_wrapped) if parts else None
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    if _is_first():
+        if recipe.method == "full":  # trained in float32, served as the base is
+            state = {name: weight.to(served) for name, weight in whole.items()} if whole else None
+            (model if parts else model.to(served)).save_pretrained(str(folder / "model"), state_dict=state)
+            tokenizer.save_pretrained(str(folder / "model"))
+        else:
+            adapter.save(model, recipe.tuning, folder / "model", whole)
+        shutil.rmtree(folder / "work", ignore_errors=True)  # the Trainer's own checkpoints
+    trainer.accelerator.wait_for_everyone()
+
+
 def _facts(
     trainer: Trainer,
     tape: Tape,
     pairs: examples.Pairs,
-    model: Any,
     *,
     rows: int,
     seconds: float,
     dev_loss: float | None,
-    unadapted: Sequence[str],
 ) -> dict[str, JSON]:
-    """What a training took, for the manifest."""
+    """What a training took, for the manifest: of all its processes."""
     steps = int(trainer.state.global_step)
     seen = tape.batches[: steps * trainer.args.gradient_accumulation_steps]
-    tokens = sum(n for _, n in seen)
+    hashed = hashlib.sha256("".join(h for h, _ in seen).encode()).hexdigest()
+    # the Trainer tells each process its own loss, scaled so that their mean is that of the batch
+    shares = gather_object([(sum(n for _, n in seen), hashed, trainer.state.log_history[-1].get("train_loss"))])
+    tokens = sum(n for n, _, _ in shares)
+    losses = [loss for _, _, loss in shares if loss is not None]
     return {
         "steps": steps,
         "examples": rows,
@@ -200,13 +161,11 @@ def _facts(
         "train_loop_s": seconds,
         "tokens_per_s": tokens / seconds,
         "step_s": seconds / steps,
-        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "final_loss": _finite(trainer.state.log_history[-1].get("train_loss")),
+        "final_loss": _finite(sum(losses) / len(losses) if losses else None),
         "dev_loss": _finite(dev_loss),
         "truncated": len(pairs.truncated),
         "skipped": len(pairs.skipped),
-        "left_out": unadapted,
-        "batches_sha256": hashlib.sha256("".join(h for h, _ in seen).encode()).hexdigest(),
+        "batches_sha256": hashed if len(shares) == 1 else digest([h for _, h, _ in shares]),
         "optimiser": trainer.args.optim if isinstance(trainer.args.optim, str) else trainer.args.optim.value,
     }
 
@@ -268,7 +227,9 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         fp16=cuda and recipe.model.dtype != "float32" and not lm.has_bfloat16(),  # with loss scaling
         num_train_epochs=tuning.epochs,
         max_steps=tuning.max_steps or -1,
-        per_device_train_batch_size=tuning.batch_size,
+        per_device_train_batch_size=tuning.batch_size // tuning.processes,
+        fsdp="full_shard" if tuning.sharded else None,
+        fsdp_config={"version": 2, "state_dict_type": "FULL_STATE_DICT"} if tuning.sharded else None,
         gradient_accumulation_steps=tuning.gradient_accumulation,
         learning_rate=rate,
         warmup_steps=tuning.warmup,
@@ -298,7 +259,7 @@ class _Grouped(Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         rows: Any = train_dataset if train_dataset is not None else self.train_dataset
         return LengthGroupedSampler(
-            self.args.train_batch_size * self.args.gradient_accumulation_steps,
+            self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size,
             lengths=[len(row["input_ids"]) for row in rows],
             generator=torch.Generator().manual_seed(self.args.seed),
         )

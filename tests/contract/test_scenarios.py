@@ -129,7 +129,7 @@ def test_tuned_readers_read_the_same(tiny_lm: Path) -> None:
 
 def test_a_smaller_draw_is_part_of_a_larger_one() -> None:
     from bench.core.vocabulary import Example, Question
-    from systems.parts.train import drawn
+    from systems.parts.tuned import drawn
 
     train = [Example(Question(f"q{i}", "?"), ("a",)) for i in range(40)]
     few, many = drawn(train, 5, 1), drawn(train, 20, 1)
