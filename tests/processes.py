@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ except Exception as e:
 """
 
 
-def start(tmp_path: Path, *, cli: bool = False, **changes: Any) -> subprocess.Popen[str]:
+def start(tmp_path: Path, *, cli: bool = False, options: Sequence[str] = (), **changes: Any) -> subprocess.Popen[str]:
     """A run in its own process group, as a terminal would start it: the whole command, or the run without a page.
 
     What a shell starts in the background ignores Ctrl-C, and so do its children: not these.
@@ -65,7 +66,7 @@ def start(tmp_path: Path, *, cli: bool = False, **changes: Any) -> subprocess.Po
     spec = tmp_path / f"{changes.get('name', 't')}.yaml"
     spec.write_text(yaml.safe_dump(raw_spec(**changes)))
     where = [str(tmp_path / "r"), str(tmp_path / "s")]
-    whole = ["-m", "bench.cli", "run", str(spec), "--out", where[0], "--store", where[1]]
+    whole = ["-m", "bench.cli", "run", str(spec), "--out", where[0], "--store", where[1], *options]
     command = [sys.executable, *(whole if cli else ["-c", BARE, str(spec), *where])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(

@@ -33,19 +33,25 @@ def run(
     store: Store = None,
     as_json: Json = False,
     details: Annotated[bool, typer.Option("--details", help="Print every system, scenario and claim.")] = False,
+    executor: Annotated[str, typer.Option(help="Where cells run: local, or ray.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster; `auto`: the one running here.")
+    ] = None,
 ) -> None:
     """Build, run and measure every system of SPEC, score it, and draw the report. Continues where it was stopped."""
     from bench.cli import progress, tables
     from bench.cli.first_screen import first_screen
+    from bench.execution.executors import chosen
     from bench.execution.run import run as run_spec
     from bench.execution.run_file import read_run
     from bench.report import report
     from bench.verdict.score import score
 
     spec = load(path, overrides)
+    opening = chosen(executor, address)
     try:
         with progress.progress(as_json) as tell:
-            outcome = run_spec(spec, out=out, store=store, progress=tell)
+            outcome = run_spec(spec, out=out, store=store, progress=tell, executor=opening)
     except KeyboardInterrupt:
         say("interrupted; run the same command to go on.", err=True)
         raise typer.Exit(130) from None

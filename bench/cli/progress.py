@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from bench.core.display import span
-from bench.execution.run import Progress as Tell
+from bench.execution.progress import Progress as Tell
 
 EVERY_S = 30.0  # how often a stage that lasts says how far it is, where there is no terminal
 STAGES = {
@@ -56,7 +56,7 @@ class Lines:
     number: int = 0
     name: str = ""
     stages: list[str] = field(default_factory=list)
-    began: float = 0.0
+    began: dict[str, float] = field(default_factory=dict)  # cell -> when; several run at a time on a cluster
     staged: float = 0.0  # when the stage began
     told: float = 0.0  # when something was last said of it
     clock: Callable[[], float] = time.monotonic
@@ -68,7 +68,7 @@ class Lines:
 
     def cell(self, name: str, number: int) -> None:
         """A cell begins."""
-        self.name, self.number, self.stages, self.began = name, number, [], time.monotonic()
+        self.name, self.number, self.stages, self.began[name] = name, number, [], time.monotonic()
 
     def stage(self, name: str, done: int, total: int) -> None:
         """A cell is at a stage: said when it begins, and how far it is every half minute."""
@@ -86,7 +86,7 @@ class Lines:
 
     def end(self, name: str, reason: str | None, cached: bool) -> None:
         """A cell has ended."""
-        seconds = round(time.monotonic() - self.began, 1) if self.began and not cached else 0.0
+        seconds = 0.0 if cached else round(time.monotonic() - self.began.get(name, time.monotonic()), 1)
         state = "cached" if cached else "done"
         if reason:
             state = "failed"
@@ -117,8 +117,8 @@ class Live:
             transient=True,
         )
         self.whole: TaskID | None = None
-        self.part: TaskID | None = None
-        self.shown = ""
+        self.parts: dict[str, TaskID] = {}  # of the cells that run: several at a time on a cluster
+        self.name = self.shown = ""
 
     def __enter__(self) -> Live:
         self.bars.start()
@@ -133,25 +133,25 @@ class Live:
 
     def cell(self, name: str, number: int) -> None:
         """A cell begins."""
-        self.shown = ""
-        self._drop()
-        self.part = self.bars.add_task(name, total=None, rate="")
-        self.name = name
+        self.name, self.shown = name, ""
+        self._drop(name)
+        self.parts[name] = self.bars.add_task(name, total=None, rate="")
 
     def stage(self, name: str, done: int, total: int) -> None:
         """A cell is at a stage, and how far."""
-        if self.part is None:
+        part = self.parts.get(self.name)
+        if part is None:
             return
         if name != self.shown:
             self.shown = name
-            self.bars.reset(self.part, total=total or None, description=f"{self.name}: {STAGES.get(name, name)}")
-        task = self.bars.tasks[self.bars.task_ids.index(self.part)]
+            self.bars.reset(part, total=total or None, description=f"{self.name}: {STAGES.get(name, name)}")
+        task = self.bars.tasks[self.bars.task_ids.index(part)]
         rate = f"{task.speed:.1f}/s" if task.speed else ""
-        self.bars.update(self.part, completed=done, total=total or None, rate=rate)
+        self.bars.update(part, completed=done, total=total or None, rate=rate)
 
     def end(self, name: str, reason: str | None, cached: bool) -> None:
         """A cell has ended."""
-        self._drop()
+        self._drop(name)
         if self.whole is not None:
             self.bars.advance(self.whole)
         if not cached:
@@ -159,13 +159,13 @@ class Live:
 
     def turn(self, name: str, number: int, rounds: int) -> None:
         """A cell has its turn in a round."""
-        self._drop()
-        self.part = self.bars.add_task(f"round {number} of {rounds}: {name}", total=None, rate="")
+        for shown in list(self.parts):
+            self._drop(shown)
+        self.parts[name] = self.bars.add_task(f"round {number} of {rounds}: {name}", total=None, rate="")
 
-    def _drop(self) -> None:
-        if self.part is not None:
-            self.bars.remove_task(self.part)
-            self.part = None
+    def _drop(self, name: str) -> None:
+        if name in self.parts:
+            self.bars.remove_task(self.parts.pop(name))
 
 
 @contextmanager

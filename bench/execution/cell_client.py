@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.core.files import read_json, read_state, write_json
 from bench.core.redact import redacted
+from bench.execution.job import Job
+from bench.execution.run_folder import result_in
 
 START_S = 600.0  # imports on a cold disk
 LOG = "RAGTUNE_SERVER_LOG"  # the variable that tells the server where to write what it says
@@ -29,8 +33,8 @@ class ServerDied(RuntimeError):
 
 
 @dataclass
-class Executor:
-    """One server, started with its first cell. `run` gives the reason why a cell failed, or None."""
+class CellServer:
+    """A process that cells fork from, started with the first of them. `run` gives the reason why a cell failed, or None."""
 
     environment: Mapping[str, str]
     log: Path
@@ -135,19 +139,19 @@ class Executor:
         self._process = None
 
 
-_kept: dict[tuple[object, ...], Executor] = {}
+_kept: dict[tuple[object, ...], CellServer] = {}
 MOMENT = ("_", "PYTEST_CURRENT_TEST")  # variables that say what is just running
 
 
 @contextlib.contextmanager
-def executor(environment: Mapping[str, str], log: Path, preload: Sequence[str]) -> Iterator[Executor]:
-    """An executor for one run. Its server stays for the next run of this process that needs the same one, which then
-    does not pay the imports again; it ends with the process, or where a run did not end well."""
+def server(environment: Mapping[str, str], log: Path, preload: Sequence[str]) -> Iterator[CellServer]:
+    """A server for one run. It stays for the next run of this process that needs the same one, which then does not pay
+    the imports again; it ends with the process, or where a run did not end well."""
     known = tuple(sorted((k, v) for k, v in environment.items() if k not in MOMENT))
     key = (tuple(preload), known)
     for other in [k for k in _kept if k[0] == key[0] and k != key]:
         _kept.pop(other).close()
-    found = _kept.pop(key, None) or Executor(environment, log, preload)
+    found = _kept.pop(key, None) or CellServer(environment, log, preload)
     with contextlib.ExitStack() as unless_well:
         unless_well.callback(found.close)
         yield found
@@ -159,6 +163,38 @@ def executor(environment: Mapping[str, str], log: Path, preload: Sequence[str]) 
 def _end() -> None:
     while _kept:
         _kept.popitem()[1].close()
+
+
+def run_job(server: CellServer, job: Job, folder: Path, *, timeout_s: float, watch: Watch) -> str | None:
+    """The reason why it failed, or None. Records of the same identity that a stop cut short are continued."""
+    path, result = folder / "job.json", folder / "result.json"
+    if folder.exists() and (read_state(path) or {}).get("identity") != job.identity:
+        shutil.rmtree(folder)
+    elif (result_in(folder) or {}).get("status") == "done":  # and yet not done: its files are not what it wrote
+        for name in ("records.jsonl", "later.jsonl"):
+            (folder / name).unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    result.unlink(missing_ok=True)
+    write_json(path, job)
+    begin = time.time()
+    try:
+        reason = server.run(path.resolve(), timeout_s=timeout_s, watch=watch)
+    except ServerDied as e:
+        reason = str(e)
+    if reason is None and result.exists():
+        found = read_json(result)
+        return None if found["status"] == "done" else str(found["reason"])
+    return failed(job, folder, reason or "ended without a result. The cell's log.txt has the last words.", begin=begin)
+
+
+def failed(job: Job, folder: Path, reason: str, *, begin: float) -> str:
+    """Write a result that says why a job failed, in place of one that it could not write itself. Returns the reason."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(
+        folder / "result.json",
+        {"status": "failed", "identity": job.identity, "reason": reason, "started": begin, "ended": time.time()},
+    )
+    return reason
 
 
 def kill_group(group: int) -> None:

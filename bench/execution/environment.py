@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from bench.core.gpu import gpus
-from bench.core.place import processor
+from bench.core.place import GPUS, processor
 from bench.core.vocabulary import JSON
 
 LIBRARIES = (
@@ -53,9 +53,11 @@ SETTINGS = {
 def for_cells(threads: int) -> dict[str, str]:
     """The environment that cells run in, with so many threads of every numeric library.
 
-    Cells see one GPU: with several, the Trainer would split batches of some systems and not of others.
+    Cells see one GPU: with several, the Trainer would split batches of some systems and not of others. Training in
+    several processes is told of all.
     """
-    one_gpu = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(len(gpus()))))
+    one_gpu = {"CUDA_VISIBLE_DEVICES": visible.split(",")[0] or "0", GPUS: visible}
     return {**os.environ, **SETTINGS, **one_gpu, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
 
 
@@ -109,6 +111,11 @@ def describe(threads: int) -> dict[str, JSON]:
         "gpus": cards,
         "cuda": cuda() if cards else None,
     }
+
+
+def machine(described: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Of a description what two cells must share for their times and memory to be compared."""
+    return {key: described[key] for key in ("cpu", "cores", "threads", "gpus", "versions", "commit")}
 
 
 def cuda() -> dict[str, JSON] | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import sys
 import time
@@ -19,13 +18,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from bench.core.digest import digest, file_digest, plain, sealed
 from bench.core.errors import UserError
-from bench.core.files import read_json, read_state, sweep, write_json
+from bench.core.files import read_state, sweep, write_json
 from bench.core.gpu import gpus
 from bench.core.place import processor
 from bench.core.store import Store
@@ -34,10 +33,11 @@ from bench.data.leakage import asked_again, leaks
 from bench.execution import environment
 from bench.execution.arithmetic import needed
 from bench.execution.cell import sampled
-from bench.execution.cell_client import Executor, ServerDied, Watch, executor
+from bench.execution.executors import Assignment, Opening, Terms, local
 from bench.execution.experience import remember
 from bench.execution.job import Job
 from bench.execution.pinning import Prepared, prepare
+from bench.execution.progress import Progress, Silent
 from bench.execution.rounds import take_rounds, timed_cells, turn_folder, turns
 from bench.execution.run_folder import cell_folder, cell_results, gather, is_done, result_in
 from bench.execution.windows import windows
@@ -45,52 +45,7 @@ from bench.spec import kinds
 from bench.spec.cells import Cell
 from bench.spec.model import Spec
 
-PRELOAD = ("systems.parts.reader",)  # what every built-in kind imports when it is built
-
 _LOG = logging.getLogger("ragtune")
-
-
-class Progress(Protocol):
-    """Who is told how a run goes."""
-
-    def begin(self, cells: int) -> None:
-        """A run of so many cells begins."""
-
-    def cell(self, name: str, number: int) -> None:
-        """A cell begins; `number` counts from 1."""
-
-    def stage(self, name: str, done: int, total: int) -> None:
-        """A cell is at a stage; a total of 0 is an unknown one."""
-
-    def end(self, name: str, reason: str | None, cached: bool) -> None:
-        """A cell has ended; `reason` says why it failed."""
-
-    def turn(self, name: str, number: int, rounds: int) -> None:
-        """A cell has its turn in a round."""
-
-
-class Silent:
-    """Tells nobody."""
-
-    def begin(self, cells: int) -> None:
-        """Nothing."""
-        return
-
-    def cell(self, name: str, number: int) -> None:
-        """Nothing."""
-        return
-
-    def stage(self, name: str, done: int, total: int) -> None:
-        """Nothing."""
-        return
-
-    def end(self, name: str, reason: str | None, cached: bool) -> None:
-        """Nothing."""
-        return
-
-    def turn(self, name: str, number: int, rounds: int) -> None:
-        """Nothing."""
-        return
 
 
 @dataclass(frozen=True)
@@ -104,7 +59,12 @@ class Outcome:
 
 
 def run(
-    spec: Spec, *, out: Path = Path("reports"), store: Path | None = None, progress: Progress | None = None
+    spec: Spec,
+    *,
+    out: Path = Path("reports"),
+    store: Path | None = None,
+    progress: Progress | None = None,
+    executor: Opening = local,
 ) -> Outcome:
     """Run what the spec asks for and is not yet there. Raises UserError before anything of the run is written.
 
@@ -123,7 +83,7 @@ def run(
     lock = FileLock(folder / ".lock")
     try:
         with lock.acquire(timeout=0), _sigterm_as_interrupt():
-            return _run(prepared, folder, Store(store or default_store()), tell)
+            return _run(prepared, folder, Store(store or default_store()), tell, executor)
     except Timeout:
         raise UserError(
             "another process is running this run.",
@@ -149,7 +109,7 @@ def default_store() -> Path:
     return Path(os.environ.get("RAGTUNE_STORE", ".ragtune/store"))
 
 
-def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outcome:
+def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress, opening: Opening) -> Outcome:
     for written in (folder, *(cell_folder(folder, c.id) for c in prepared.cells)):
         sweep(written)
     todo = [c for c in prepared.cells if not is_done(cell_folder(folder, c.id), prepared.identities[c.id])]
@@ -162,7 +122,7 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress) -> Outc
     header = about | _start(prepared, _threads(prepared, folder))
     write_json(folder / "run.json", {**header, "status": "incomplete"})
     try:
-        _run_cells(prepared, todo, folder, store, tell, machine=_machine(header["environment"]))
+        _run_cells(prepared, todo, folder, store, tell, opening, machine=environment.machine(header["environment"]))
     except KeyboardInterrupt:
         results = cell_results(folder, prepared.cells)
         write_json(folder / "run.json", {**header, "status": "incomplete", "cells": results})
@@ -221,28 +181,36 @@ def _run_cells(
     folder: Path,
     store: Store,
     tell: Progress,
+    opening: Opening,
     *,
     machine: dict[str, JSON],
 ) -> None:
-    """Run the cells that are not done, one after the other, and time all systems in rounds."""
+    """Run the cells that are not done, and time all systems in rounds."""
     measure = prepared.spec.measure
-    variables = environment.for_cells(machine["threads"])
+    numbers = {cell.id: number for number, cell in enumerate(prepared.cells, 1)}
+    assigned = [
+        Assignment(numbers[c.id], _job(c, prepared, store, machine), cell_folder(folder, c.id).resolve()) for c in todo
+    ]
+    cells = {cell.id: cell for cell in todo}
     forked = prepared.cells if measure.rounds else todo  # turns are of cells that were done before, too
-    with executor(variables, folder / "server.log", _preload(forked)) as server:
-        for number, cell in enumerate(prepared.cells, 1):
-            cached = cell not in todo
-            tell.cell(cell.id, number)
-            reason = None
-            if not cached:
-                job = _job(cell, prepared, store, machine)
-                reason = _run_job(job, cell_folder(folder, cell.id), measure.timeout_s, server, tell.stage)
-                _remember(cell, prepared, folder, store)
-            tell.end(cell.id, reason, cached)
+    terms = Terms(
+        threads=machine["threads"],
+        builtin=any("." not in cell.kind for cell in forked),
+        log=(folder / "server.log").resolve(),
+        timeout_s=measure.timeout_s,
+    )
+    for cell in prepared.cells:
+        if cell.id not in cells:
+            tell.cell(cell.id, numbers[cell.id])
+            tell.end(cell.id, None, True)
+    with opening(terms) as executor:
+        for ended in executor.cells(assigned, tell):
+            _remember(cells[ended.job.cell], prepared, folder, store)
 
         def take(cell: Cell, number: int) -> None:
             tell.turn(cell.id, number, measure.rounds)
             job = replace(_job(cell, prepared, store, machine), round=number)
-            _run_job(job, turn_folder(folder, cell, number), measure.timeout_s, server, lambda *_: None)
+            executor.turn(Assignment(numbers[cell.id], job, turn_folder(folder, cell, number).resolve()))
 
         take_rounds(folder, timed_cells(folder, prepared.cells), rounds=measure.rounds, take=take)
 
@@ -319,15 +287,6 @@ def _entry(cell: Cell) -> dict[str, JSON]:
     }
 
 
-def _preload(todo: Collection[Cell]) -> tuple[str, ...]:
-    """Nothing where all kinds are the user's own: the harness does not know what they import.
-
-    Nothing on a GPU machine either: bitsandbytes opens the device when it is imported, and CUDA does not survive a
-    fork.
-    """
-    return PRELOAD if any("." not in c.kind for c in todo) and not gpus() else ()
-
-
 def _remember(cell: Cell, prepared: Prepared, folder: Path, store: Store) -> None:
     """What a cell of a built-in kind took, for the plans of later runs."""
     result = result_in(cell_folder(folder, cell.id)) or {}
@@ -357,36 +316,6 @@ def _job(cell: Cell, prepared: Prepared, store: Store, machine: dict[str, JSON])
         determinism=measure.determinism,
         load=measure.load.model_dump() if measure.load and cell.on_endpoint else None,
     )
-
-
-def _run_job(job: Job, folder: Path, timeout_s: float, server: Executor, watch: Watch) -> str | None:
-    """The reason why it failed, or None. Records of the same identity that a stop cut short are continued."""
-    path, result = folder / "job.json", folder / "result.json"
-    if folder.exists() and (read_state(path) or {}).get("identity") != job.identity:
-        shutil.rmtree(folder)
-    elif (result_in(folder) or {}).get("status") == "done":  # and yet not done: its files are not what it wrote
-        for name in ("records.jsonl", "later.jsonl"):
-            (folder / name).unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    result.unlink(missing_ok=True)
-    write_json(path, job)
-    begin = time.time()
-    try:
-        reason = server.run(path.resolve(), timeout_s=timeout_s, watch=watch)
-    except ServerDied as e:
-        reason = str(e)
-    if reason is None and result.exists():
-        found = read_json(result)
-        return None if found["status"] == "done" else str(found["reason"])
-    reason = reason or "ended without a result. The cell's log.txt has the last words."
-    failed = {"status": "failed", "identity": job.identity, "reason": reason, "started": begin, "ended": time.time()}
-    write_json(result, failed)
-    return reason
-
-
-def _machine(described: Mapping[str, JSON]) -> dict[str, JSON]:
-    """What two cells must share for their times and memory to be compared."""
-    return {key: described[key] for key in ("cpu", "cores", "threads", "gpus", "versions", "commit")}
 
 
 @contextmanager

@@ -115,7 +115,7 @@ def test_nothing_that_was_measured_is_never_green(tmp_path: Path) -> None:
 
 
 def test_junk_on_the_pipe_of_events_is_passed_over(tmp_path: Path) -> None:
-    server = cell_client.Executor({}, tmp_path / "server.log")
+    server = cell_client.CellServer({}, tmp_path / "server.log")
     assert [server._event(line) for line in (b"WARNING: libfoo", b"[1]", b"[" * 100_000, b'{"a": 1}', b"\xff")] == [
         None
     ] * 5

@@ -16,7 +16,7 @@ import pytest
 from bench import parse
 from bench.core.errors import UserError
 from bench.core.redact import HIDDEN, redacted, scrubbed
-from bench.execution.cell_client import Executor, ServerDied
+from bench.execution.cell_client import CellServer, ServerDied
 from bench.execution.run import run
 from bench.report import report
 from bench.verdict.score import score
@@ -216,7 +216,7 @@ def test_the_log_of_the_server_is_redacted_while_it_is_written(tmp_path: Path) -
     )
     log = tmp_path / "server.log"
     environment = {name: value for name, value in (VALUES | os.environ).items() if name != "PYTHONPATH"}
-    server = Executor(environment, log, ["shouting"])
+    server = CellServer(environment, log, ["shouting"])
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ServerDied):
         patch.syspath_prepend(str(tmp_path))
         server.run(tmp_path / "job.json", timeout_s=60, watch=lambda *_: None)
