@@ -62,6 +62,18 @@ def build(config: Config, material: Material, store: Store) -> System:
     return Given(read(Path(config.answered.path)))
 
 
+def examine(config: Config, questions: Sequence[str]) -> None:
+    """Raises UserError where the file cannot be read, or answers none of the test questions."""
+    known = read(Path(config.answered.path))
+    if not any(question in known for question in questions):
+        raise UserError(
+            f"it answers none of the {len(questions):,} test questions: its ids are such as {next(iter(known), 'none')!r}, "
+            f"theirs such as {questions[0]!r}.",
+            where=config.answered.path,
+            remedy="Give the ids that the dataset gives; `ragtune validate` shows where its questions are read from.",
+        )
+
+
 class _Found(BaseModel):
     """A hit as a line has it."""
 

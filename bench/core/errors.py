@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,22 +32,44 @@ class UserError(Exception):
         return f"{start}{self.problem}{end}{''.join(told)}{f'{chr(10)}and {more} more.' if more > 0 else ''}"
 
 
+class Mistakes:
+    """Collects what is wrong, so that it is told at once: a file is mended once, and not once for each mistake."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, UserError] = {}
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """What is raised inside is kept, and the work goes on after the block."""
+        try:
+            yield
+        except UserError as e:
+            self._found.setdefault(str(e), e)
+
+    def __bool__(self) -> bool:
+        """Whether anything was noted."""
+        return bool(self._found)
+
+    def tell(self) -> None:
+        """Raises one UserError with all that was noted, where something was."""
+        if self:
+            first, *others = (plain for e in self._found.values() for plain in (_alone(e), *e.others))
+            raise UserError(first.problem, where=first.where, remedy=first.remedy, others=others)
+
+
+def _alone(error: UserError) -> UserError:
+    return UserError(error.problem, where=error.where, remedy=error.remedy)
+
+
 def every(read: Callable[[Row], Read], rows: Iterable[Row]) -> list[Read]:
-    """What each row reads as, in order. Raises one UserError with all that is wrong, where something is: a file is
-    mended once, and not once for each of its mistakes."""
+    """What each row reads as, in order. Raises one UserError with all that is wrong, where something is."""
     found: list[Read] = []
-    wrong: list[UserError] = []
-    try:
+    mistakes = Mistakes()
+    with mistakes.noted():  # the rows themselves may end in one
         for row in rows:
-            try:
+            with mistakes.noted():
                 found.append(read(row))
-            except UserError as e:
-                wrong.append(e)
-    except UserError as e:  # the rows themselves cannot be read any further
-        wrong.append(e)
-    if wrong:
-        first, *others = wrong
-        raise UserError(first.problem, where=first.where, remedy=first.remedy, others=others)
+    mistakes.tell()
     return found
 
 

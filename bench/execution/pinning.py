@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.core import hub
 from bench.core.digest import file_digest
-from bench.core.errors import UserError
+from bench.core.errors import Mistakes, UserError
 from bench.core.gpu import gpus
 from bench.core.redact import hide
 from bench.core.store import Store
@@ -20,6 +20,7 @@ from bench.core.vocabulary import JSON, Passage
 from bench.core.window import exceeds, titled, window
 from bench.data import prepare as dataset
 from bench.data.task import Task
+from bench.spec import kinds
 from bench.spec.cells import Cell, cells
 from bench.spec.model import Spec
 from bench.spec.paths import Paths
@@ -42,9 +43,14 @@ def prepare(spec: Spec, store: Store) -> Prepared:
     """Pin every model and load the task. Raises UserError for what cannot run; writes only to the store."""
     models: dict[str, str] = {}
     known: dict[tuple[str, str | None], str] = {}
-    pinned = [c.model_copy(update={"config": _pinned(c.config, known, models)}) for c in cells(spec)]
+    mistakes, pinned = Mistakes(), []
+    for cell in cells(spec):
+        config = _pinned(cell.config, known, models, mistakes)
+        pinned.append(cell.model_copy(update={"config": config}))
     source = Paths(spec.folder).dataset(spec.dataset)
-    task, origin = dataset.load(source, store)
+    with mistakes.noted():
+        task, origin = dataset.load(source, store)
+    mistakes.tell()
     folder = store.path(dataset.recipe(source, origin["source"]))
 
     @cache  # the cells of a run share embedders
@@ -58,13 +64,17 @@ def prepare(spec: Spec, store: Store) -> Prepared:
     return Prepared(spec, pinned, identities, task, folder, origin, models)
 
 
-def _pinned(value: Any, known: dict[tuple[str, str | None], str], models: dict[str, str], key: str = "") -> Any:
-    """The config with the digest of every model, embedder and reranker filled in."""
+def _pinned(
+    value: Any, known: dict[tuple[str, str | None], str], models: dict[str, str], mistakes: Mistakes, key: str = ""
+) -> Any:
+    """The config with the digest of every model, embedder and reranker filled in, and of every file of answers."""
     if not isinstance(value, dict):
         return value
-    filled = {k: _pinned(v, known, models, k) for k, v in value.items()}
+    filled = {k: _pinned(v, known, models, mistakes, k) for k, v in value.items()}
     if "digest" in filled and filled.get("path"):
-        return {**filled, "digest": _of_answers(Path(filled["path"]))}
+        with mistakes.noted():
+            filled["digest"] = _of_answers(Path(filled["path"]))
+        return filled
     if "digest" not in filled or not filled.get("name"):
         return filled
     name, revision = str(filled["name"]), filled.get("revision")
@@ -75,7 +85,10 @@ def _pinned(value: Any, known: dict[tuple[str, str | None], str], models: dict[s
     else:
         if (name, revision) not in known:
             what = {"model": "base model"}.get(key, key)
-            known[name, revision] = hub.pin(name, revision, what=what, key=f"{key}.name")
+            with mistakes.noted():
+                known[name, revision] = hub.pin(name, revision, what=what, key=f"{key}.name")
+        if (name, revision) not in known:
+            return filled
         filled["digest"] = known[name, revision]
         if filled["digest"].startswith("hub:"):
             filled["revision"] = filled["digest"].rpartition("@")[2]
@@ -117,49 +130,60 @@ def _of_answers(path: Path) -> str:
 
 
 def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
+    """Raises UserError with all that the data lack for the systems."""
+    mistakes, asked = Mistakes(), [e.question.id for e in task.test]
     for cell in pinned:
-        tuning = Tuning.shared(cell.config["tuning"]) if "tuning" in cell.config else None
-        if cell.kind == "few_shot" and not any(e.answers for e in task.train):
-            raise UserError(
-                f"system {cell.system!r} shows answered training questions, and there is none.",
-                where=spec.name,
-                remedy="Give a training split, lower dataset.test_share, or leave the system out.",
-            )
-        if tuning and not any(e.answers is not None for e in task.train):
-            raise UserError(
-                f"system {cell.system!r} tunes, and no training question has a reference answer.",
-                where=spec.name,
-                remedy="Give a training split, lower dataset.test_share, or leave the system out.",
-            )
-        if tuning and (tuning.search or tuning.early_stopping) and not task.dev:
-            raise UserError(
-                f"system {cell.system!r} selects on dev, and the dataset has no dev split.",
-                where=spec.name,
-                remedy="Set dataset.dev_share, or drop tuning.search and tuning.early_stopping.",
-            )
-        if tuning and tuning.paraphrases and not task.paraphrases:
-            raise UserError(
-                f"system {cell.system!r} trains on paraphrases, and the dataset has none.",
-                where=spec.name,
-                remedy="Put the passages in other words into paraphrases.jsonl, or drop tuning.paraphrases.",
-            )
-        if (cell.config.get("sample") or {}).get("renewed") and not any(e.updated for e in task.test):
-            raise UserError(
-                f"{cell.system!r} trains anew after the update, and no test question has `updated`.",
-                where=f"{spec.name}: scenarios.freshness",
-                remedy="Give updates.jsonl and `updated` answers, or leave it out.",
-            )
-        variable = cell.config["model"].get("api_key_env")
-        hide(variable)
-        if variable and variable not in os.environ:
-            raise UserError(
-                f"environment variable {variable} is not set.",
-                where="model.api_key_env",
-                remedy="Set it to the endpoint's key.",
-            )
-        if cell.config.get("distractors") is not None and not any(e.question.gold for e in task.test):
-            raise UserError(
-                f"system {cell.system!r} shows gold passages, and no test question has any.",
-                where=spec.name,
-                remedy="Leave it out.",
-            )
+        with mistakes.noted():
+            _check_cell(spec, cell, task)
+            kind = kinds.load(cell.kind)
+            if kind.examine is not None:
+                kind.examine(kind.Config.model_validate(cell.config), asked)
+    mistakes.tell()
+
+
+def _check_cell(spec: Spec, cell: Cell, task: Task) -> None:
+    tuning = Tuning.shared(cell.config["tuning"]) if "tuning" in cell.config else None
+    if cell.kind == "few_shot" and not any(e.answers for e in task.train):
+        raise UserError(
+            f"system {cell.system!r} shows answered training questions, and there is none.",
+            where=spec.name,
+            remedy="Give a training split, lower dataset.test_share, or leave the system out.",
+        )
+    if tuning and not any(e.answers is not None for e in task.train):
+        raise UserError(
+            f"system {cell.system!r} tunes, and no training question has a reference answer.",
+            where=spec.name,
+            remedy="Give a training split, lower dataset.test_share, or leave the system out.",
+        )
+    if tuning and (tuning.search or tuning.early_stopping) and not task.dev:
+        raise UserError(
+            f"system {cell.system!r} selects on dev, and the dataset has no dev split.",
+            where=spec.name,
+            remedy="Set dataset.dev_share, or drop tuning.search and tuning.early_stopping.",
+        )
+    if tuning and tuning.paraphrases and not task.paraphrases:
+        raise UserError(
+            f"system {cell.system!r} trains on paraphrases, and the dataset has none.",
+            where=spec.name,
+            remedy="Put the passages in other words into paraphrases.jsonl, or drop tuning.paraphrases.",
+        )
+    if (cell.config.get("sample") or {}).get("renewed") and not any(e.updated for e in task.test):
+        raise UserError(
+            f"{cell.system!r} trains anew after the update, and no test question has `updated`.",
+            where=f"{spec.name}: scenarios.freshness",
+            remedy="Give updates.jsonl and `updated` answers, or leave it out.",
+        )
+    variable = cell.config["model"].get("api_key_env")
+    hide(variable)
+    if variable and variable not in os.environ:
+        raise UserError(
+            f"environment variable {variable} is not set.",
+            where="model.api_key_env",
+            remedy="Set it to the endpoint's key.",
+        )
+    if cell.config.get("distractors") is not None and not any(e.question.gold for e in task.test):
+        raise UserError(
+            f"system {cell.system!r} shows gold passages, and no test question has any.",
+            where=spec.name,
+            remedy="Leave it out.",
+        )

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bench.core.digest import digest
-from bench.core.errors import UserError
+from bench.core.errors import Mistakes, UserError
 from bench.core.nested import merge, put
 from bench.core.system import Block, Retrieval, SystemConfig, TunedConfig, Tuning
 from bench.spec import kinds, scenarios
@@ -70,15 +70,15 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
     known = dict(lines or {})
     paths = Paths(spec.folder, where, known)
     configs: dict[str, tuple[kinds.Kind, SystemConfig]] = {}
-    waiting: list[tuple[Loc, dict[str, Any]]] = [
-        (("systems", i), raw)
-        for i, entry in enumerate(_with_control(spec))
-        for raw in _expanded(spec, entry, at(where, known, ("systems", i)))
-    ]
-    added = _derived(spec, {str(raw["name"]): raw for _, raw in waiting}, where, known)
+    mistakes, waiting = Mistakes(), list[tuple[Loc, dict[str, Any]]]()
+    for i, entry in enumerate(_with_control(spec)):
+        with mistakes.noted():
+            waiting += [(("systems", i), raw) for raw in _expanded(spec, entry, at(where, known, ("systems", i)))]
+    entries = {str(raw["name"]): raw for _, raw in waiting}
+    added = {} if mistakes else _derived(spec, entries, where, known)
     waiting += [(("scenarios", d.scenario.name), d.entry) for d in added.values()]
     order = [str(raw["name"]) for _, raw in waiting]
-    every = set(order)
+    every = {*order, *(entry.name for entry in spec.systems)}
     for number, (loc, _) in enumerate(waiting):
         if order[number] in order[:number]:
             raise UserError(
@@ -87,26 +87,35 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
                 where=at(where, known, loc),
                 remedy="Give them as systems of their own, each with its name.",
             )
+
+    def configured(loc: Loc, raw: dict[str, Any]) -> bool:
+        """Whether it is; False while what it names is not."""
+        location = at(where, known, loc)
+        kind = kinds.load(str(raw["kind"]), location)
+        named = {key: raw.get(key) for key in kind.Config.references}
+        for key, name in named.items():
+            if name not in every:
+                raise _missing(str(raw["name"]), key, name, every, kind, location)
+        if any(name not in configs for name in named.values()):
+            return False
+        others = {k: configs[str(n)] for k, n in named.items()}
+        configs[str(raw["name"])] = (kind, _config(spec, raw, kind, others, loc, where, known))
+        return True
+
     while waiting:
         blocked = []
         for loc, raw in waiting:
-            location = at(where, known, loc)
-            kind = kinds.load(str(raw["kind"]), location)
-            named = {key: raw.get(key) for key in kind.Config.references}
-            for key, name in named.items():
-                if name not in every:
-                    raise _missing(str(raw["name"]), key, name, every, kind, location)
-            if any(name not in configs for name in named.values()):
-                blocked.append((loc, raw))
-                continue
-            others = {k: configs[str(n)] for k, n in named.items()}
-            configs[str(raw["name"])] = (kind, _config(spec, raw, kind, others, loc, where, known))
+            with mistakes.noted():
+                if not configured(loc, raw):
+                    blocked.append((loc, raw))
         if len(blocked) == len(waiting):
+            mistakes.tell()  # of those that the others name
             raise UserError(
                 f"system {blocked[0][1]['name']!r} names itself, directly or in a circle.",
                 where=at(where, known, blocked[0][0]),
             )
         waiting = blocked
+    mistakes.tell()
     _same_trials(configs, where)
     return [
         Cell(
@@ -125,7 +134,7 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
 def _with_control(spec: Spec) -> tuple[Entry, ...]:
     """The systems of the spec, and the base model alone where a built-in kind answers and none is closed-book."""
     own = [kinds.load(entry.kind) for entry in spec.systems if entry.kind in kinds.builtin()]
-    answering = any(k.measure is None and k.Config.answers and not k.Config.elsewhere for k in own)
+    answering = any(k.measure is None and k.Config.answers for k in own)
     if not spec.control or not answering or any(entry.kind == CONTROL for entry in spec.systems):
         return spec.systems
     taken = {entry.name for entry in spec.systems}

@@ -25,7 +25,8 @@ class Kind:
     """What a kind's module holds.
 
     `about` is the first line of its docstring, `family` and `summary` its FAMILY and SUMMARY, which say where and how
-    a report shows it. `measure` is set for an experiment, which answers no questions.
+    a report shows it. `measure` is set for an experiment, which answers no questions. `examine(config, ids of the test
+    questions)`, where there is one, raises UserError for what only a look at the kind's own files can tell.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Kind:
     Config: type[SystemConfig]
     build: Callable[[SystemConfig, Material, Store], System]
     measure: Callable[[SystemConfig, Material, Store], dict[str, JSON]] | None
+    examine: Callable[[SystemConfig, Sequence[str]], None] | None = None
 
 
 def builtin() -> list[str]:
@@ -97,6 +99,7 @@ def load(name: str, where: str = "") -> Kind:
         Config=config,
         build=build or _unbuilt,
         measure=measure,
+        examine=getattr(module, "examine", None),
     )
 
 

@@ -45,8 +45,8 @@ def test_a_product_is_judged_beside_what_is_built(tmp_path: Path) -> None:
     outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
     assert outcome.status == "complete", outcome.failed
     found = scores_json(outcome.folder)["systems"]
-    assert list(found) == ["product", "truth", "find"]  # no base model is asked: none answers here
-    product_, truth, find = found.values()
+    assert list(found) == ["product", "truth", "find", "closed-book"]  # what is judged must beat the base model alone
+    product_, truth, find, _ = found.values()
     assert truth["scores"]["em"]["mean"] == 1.0 and product_["errors"] == 1
     assert 0.4 < product_["scores"]["em"]["mean"] < 0.6 and product_["scores"]["recall_at_k"] is None
     assert product_["speed"]["p50_s"] == 0.25 and product_["speed"]["questions_per_s"] is None
@@ -89,3 +89,12 @@ def test_a_missing_file_of_answers_is_told_before_anything_runs(tmp_path: Path) 
     with pytest.raises(UserError, match=r"nowhere.jsonl: no such file of answers"):
         run(parse(raw_spec(systems=systems)), out=tmp_path / "r", store=tmp_path / "s")
     assert not (tmp_path / "r" / "t" / "run.json").exists()
+
+
+def test_answers_to_other_questions_are_told_before_anything_runs(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"q1": "14 rpm"}')
+    spec = parse(raw_spec(systems=[{"name": "p", "kind": "predictions", "answered": {"path": str(other)}}]))
+    with pytest.raises(UserError, match=r"answers none of the 40 test questions: its ids are such as 'q1'"):
+        run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    assert not (tmp_path / "r").exists()

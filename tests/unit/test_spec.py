@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import pytest
 
 from bench.core.errors import UserError
+from bench.core.files import write_jsonl
+from bench.core.store import Store
+from bench.execution.pinning import prepare
 from bench.spec import kinds, yaml_lines
 from bench.spec.cells import cells
 from bench.spec.json_schema import schema
 from bench.spec.load import load, parse
 from bench.spec.model import Spec
-from tests.conftest import ROOT, raw_spec
+from tests.conftest import MINI, ROOT, raw_spec
 
 SPECS = sorted((ROOT / "bench" / "specs").rglob("*.yaml"))
 
@@ -254,3 +258,29 @@ def test_a_grid_smaller_than_the_trials_counts_as_it_is(make_spec: Callable[...,
     systems = [{"name": n, "kind": "lora", "tuning": {"search": s}} for n, s in (("a", wide), ("b", narrow))]
     with pytest.raises(UserError, match=r"different numbers of trials: \{'a': 4, 'b': 2\}"):
         make_spec(systems=systems)
+
+
+def test_all_that_is_wrong_with_the_systems_is_told_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("kind: rag}", "kind: ragg}").replace("kind: lora}", "kind: lora, tuning: {rnk: 4}}")
+    text += "  - {name: c, kind: hybrid, rag: a, adapter: d}\n  - {name: d, kind: hybrid, rag: zz, adapter: b}\n"
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(UserError) as told:
+        load(tmp_path / "s.yaml")
+    lines = str(told.value).splitlines()
+    assert [line.split(": ")[0][-2:] for line in lines] == [":7", ":8", "10"]
+    assert "unknown kind 'ragg'" in lines[0] and "Did you mean `rank`?" in lines[1] and "'zz'" in lines[2]
+
+
+def test_models_and_data_that_are_not_there_are_told_at_once(tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (MINI / "test.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["answer"] = row.pop("answers")
+    write_jsonl(tmp_path / "test.jsonl", rows)
+    shutil.copy(MINI / "corpus.jsonl", tmp_path)
+    raw = raw_spec(dataset={"path": str(tmp_path)}, model={"name": "/no/model"}, embedder={"name": "/no/embedder"})
+    spec = parse(raw | {"systems": [{"name": "a", "kind": "rag"}, {"name": "b", "kind": "closed_book"}]})
+    with pytest.raises(UserError) as told:
+        prepare(spec, Store(tmp_path / "s"))
+    lines = str(told.value).splitlines()
+    assert len(lines) == 3 and "'/no/model'" in lines[0] and "'/no/embedder'" in lines[1]
+    assert "test.jsonl:1: unknown key `answer`. Did you mean `answers`?" in lines[2]

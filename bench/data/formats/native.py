@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from bench.core.digest import file_digest, plain
-from bench.core.errors import UserError, every
+from bench.core.errors import Mistakes, UserError, every
 from bench.core.files import read_jsonl, read_text, write_json, write_jsonl
 from bench.core.vocabulary import JSON, Example, Passage, Question
 from bench.core.yaml_text import composed
@@ -102,7 +103,11 @@ def read_folder(folder: Path) -> Task:
         raise UserError("the corpus is empty.", where=str(folder / "corpus.jsonl"), remedy="Write one passage a line.")
     seen: dict[str, str] = {}
     known = {p.id for p in corpus}
-    splits = {name: _examples(folder / f"{name}.jsonl", name, seen, known) for name in SPLITS}
+    splits, mistakes = dict[str, tuple[Example, ...]](), Mistakes()
+    for name in SPLITS:
+        with mistakes.noted():
+            splits[name] = _examples(folder / f"{name}.jsonl", name, seen, known)
+    mistakes.tell()
     if not splits["test"]:
         raise UserError("no such file, or no question in it.", where=str(folder / "test.jsonl"))
     others = [read_passages(p) if _stands(p) else () for p in (folder / "updates.jsonl", folder / "paraphrases.jsonl")]
@@ -157,8 +162,11 @@ def _answers(row: Mapping[str, JSON], where: str) -> tuple[str, ...]:
 
 
 def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> tuple[Example, ...]:
+    told: set[str] = set()
+
     def read(line: tuple[int, Mapping[str, JSON]]) -> Example:
         where, row = f"{path}:{line[0]}", line[1]
+        _check_keys(row, where, told)
         example = _example(row, name, where)
         _once("question", example.question.id, where, seen)
         missing = [g for g in example.question.gold if g not in known]
@@ -171,6 +179,31 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
         return example
 
     return tuple(every(read, read_jsonl(path))) if _stands(path) else ()
+
+
+KEYS = (
+    "id",
+    "question",
+    "answers",
+    "gold",
+    "stratum",
+    "group",
+    "choices",
+    "updated",
+    "form",
+    "facts",
+    "grades",
+    "spans",
+)
+
+
+def _check_keys(row: Mapping[str, JSON], where: str, told: set[str]) -> None:
+    """Raises UserError for a key that is nearly one that the row lacks, once a file. Other keys are the user's own."""
+    for key in row.keys() - told:
+        near = difflib.get_close_matches(key, [known for known in KEYS if known not in row], 1, cutoff=0.8)
+        if key not in KEYS and near:
+            told.add(key)
+            raise UserError(f"unknown key `{key}`.", where=where, remedy=f"Did you mean `{near[0]}`?")
 
 
 def _example(row: Mapping[str, JSON], split: str, where: str) -> Example:
