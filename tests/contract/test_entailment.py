@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,14 @@ def test_marked_answers_and_refusals_are_read_by_the_model(tmp_path: Path, monke
     assert precision and precision.mean == pytest.approx(0.5)
     wrongly = found.score("abstains_wrongly")
     assert found.read_abstentions == 1 and wrongly and wrongly.mean == pytest.approx(1 / 3)
+
+
+def test_a_model_without_its_weights_is_refused(folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    lost = tmp_path / "lost"
+    shutil.copytree(folder, lost)
+    weights = load_file(lost / "model.safetensors")
+    save_file({k: v for k, v in weights.items() if not k.startswith("classifier.")}, lost / "model.safetensors")
+    with pytest.raises(ValueError, match=r"2 missing, such as classifier\.bias"):
+        entailment([("a", "b")], name=str(lost))

@@ -420,3 +420,15 @@ def test_an_embedder_without_its_weights_is_refused(fault: str, tmp_path: Path) 
     embed.load(Embedder(name=str(gt.get_model_path())), device="cpu")
     with pytest.raises(ValueError, match="do not fit its config.json" if fault == "lost" else "do not fit|missing"):
         embed.load(Embedder(name=str(folder)), device="cpu")
+
+
+def test_a_reranker_without_its_weights_is_refused(tiny_cross_encoder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_cross_encoder, folder)
+    weights = load_file(folder / "model.safetensors")
+    save_file({k: v for k, v in weights.items() if not k.startswith("classifier.")}, folder / "model.safetensors")
+    retrieval = Retrieval.model_validate({"mode": "bm25", "k": 4, "reranker": {"name": str(folder), "candidates": 8}})
+    with pytest.raises(ValueError, match=r"do not fit its config\.json: 2 missing"):
+        retrieve.retriever(TASK.material, Embedder(), retrieval, Store(tmp_path / "s"), device="cpu").search(["a"])
