@@ -14,7 +14,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -102,7 +101,7 @@ class Lines:
 
 
 class Live:
-    """Two bars: the cells, and the stage of the present one with its rate and time left."""
+    """One line: which cells run and how many are done, the stage of the last that began, its rate and time left."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)
@@ -116,9 +115,10 @@ class Live:
             console=self.console,
             transient=True,
         )
-        self.whole: TaskID | None = None
-        self.parts: dict[str, TaskID] = {}  # of the cells that run: several at a time on a cluster
-        self.name = self.shown = ""
+        self.cells = self.ended = 0
+        self.running: list[str] = []  # several at a time on a cluster
+        self.shown = ""
+        self.line = self.bars.add_task("", total=None, rate="", visible=False)
 
     def __enter__(self) -> Live:
         self.bars.start()
@@ -129,43 +129,41 @@ class Live:
 
     def begin(self, cells: int) -> None:
         """A run of so many cells begins."""
-        self.whole = self.bars.add_task("cells", total=cells, rate="")
+        self.cells = cells
 
     def cell(self, name: str, number: int) -> None:
         """A cell begins."""
-        self.name, self.shown = name, ""
-        self._drop(name)
-        self.parts[name] = self.bars.add_task(name, total=None, rate="")
+        self.running.append(name)
+        self._show("")
 
     def stage(self, name: str, done: int, total: int) -> None:
         """A cell is at a stage, and how far."""
-        part = self.parts.get(self.name)
-        if part is None:
-            return
         if name != self.shown:
-            self.shown = name
-            self.bars.reset(part, total=total or None, description=f"{self.name}: {STAGES.get(name, name)}")
-        task = self.bars.tasks[self.bars.task_ids.index(part)]
+            self._show(name)
+        task = self.bars.tasks[0]
         rate = f"{task.speed:.1f}/s" if task.speed else ""
-        self.bars.update(part, completed=done, total=total or None, rate=rate)
+        self.bars.update(self.line, completed=done, total=total or None, rate=rate)
 
     def end(self, name: str, reason: str | None, cached: bool) -> None:
         """A cell has ended."""
-        self._drop(name)
-        if self.whole is not None:
-            self.bars.advance(self.whole)
+        self.ended += 1
+        self.running.remove(name)
         if not cached:
             self.console.print(f"{name}: {'failed: ' + reason if reason else 'done'}", markup=False, highlight=False)
 
     def turn(self, name: str, number: int, rounds: int) -> None:
         """A cell has its turn in a round."""
-        for shown in list(self.parts):
-            self._drop(shown)
-        self.parts[name] = self.bars.add_task(f"round {number} of {rounds}: {name}", total=None, rate="")
+        self._begin(f"round {number} of {rounds}: {name}")
 
-    def _drop(self, name: str) -> None:
-        if name in self.parts:
-            self.bars.remove_task(self.parts.pop(name))
+    def _show(self, stage: str) -> None:
+        self.shown = stage
+        at = f"[{self.ended + len(self.running)}/{self.cells}] {', '.join(self.running)}"
+        self._begin(f"{at}: {STAGES.get(stage, stage)}" if stage else at)
+
+    def _begin(self, described: str) -> None:
+        """Another line in the place of the last: rich keeps the total of one that is reset."""
+        self.bars.remove_task(self.line)
+        self.line = self.bars.add_task(described, total=None, rate="")
 
 
 @contextmanager

@@ -261,10 +261,9 @@
   };
   document.querySelectorAll("figure").forEach((figure, number) => {
     const svg = figure.querySelector("svg");
-    const rows = [...figure.querySelectorAll("table tr")];
     const bar = make("p", "", { class: "saves" });
     if (svg) saver(bar, "Save as SVG", () => save(`chart-${number + 1}.svg`, svg.outerHTML, "image/svg+xml"));
-    saver(bar, "Save as CSV", () => save(`chart-${number + 1}.csv`, csv(rows.map((r) => [...r.cells].map((c) => c.innerText))), "text/csv"));
+    saver(bar, "Save as CSV", () => save(`chart-${number + 1}.csv`, figure.dataset.csv, "text/csv"));
     figure.querySelector("details").append(bar);
   });
 

@@ -212,10 +212,14 @@ def test_figures_are_saved_as_they_are_drawn(browser: Any, hostile: Path) -> Non
     page = Opened(browser, hostile).page
     figure = page.locator("figure:visible").first
     figure.locator("summary").click()
-    for label, start in (("Save as SVG", "<svg"), ("Save as CSV", '"')):
+    saved = {}
+    for label in ("Save as SVG", "Save as CSV"):
         with page.expect_download() as download:
             figure.get_by_role("button", name=label).click()
-        assert Path(download.value.path()).read_text().startswith(start)
+        saved[label] = Path(download.value.path()).read_text()
+    assert saved["Save as SVG"].startswith("<svg")
+    rows = list(csv.DictReader(saved["Save as CSV"].splitlines()))
+    assert rows and all(0.0 <= float(row["low"]) <= float(row["mean"]) <= float(row["high"]) <= 1.0 for row in rows)
 
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "reports" / "published" / "quickstart-cpu"
@@ -263,15 +267,25 @@ def test_money_at_other_volumes(browser: Any, hostile: Path) -> None:
     assert "100,000,000 questions" in page.locator("section[aria-labelledby=cost]").inner_text()
 
 
+@pytest.mark.parametrize("width", [390, 768, 1280, 1920])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Any, hostile: Path, scheme: str) -> None:
+def test_axe_finds_nothing_serious(browser: Any, hostile: Path, scheme: str, width: int) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = Opened(browser, hostile, color_scheme=scheme).page
+    page = Opened(browser, hostile, color_scheme=scheme, viewport={"width": width, "height": 800}).page
     page.evaluate(
         "document.querySelectorAll('details').forEach((d) => (d.open = true))"
     )  # what is closed is not looked at
     found = axe.run(page).response["violations"]
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")] == []
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_no_text_of_a_chart_is_too_small_to_read(browser: Any, width: int) -> None:
+    page = Opened(browser, PUBLISHED, viewport={"width": width, "height": 800}).page
+    page.get_by_role("button", name="Open all").click()
+    sizes = page.evaluate("""() => [...document.querySelectorAll(".chart svg")].filter((s) => s.checkVisibility()).map(
+        (s) => s.getBoundingClientRect().width / s.viewBox.baseVal.width)""")
+    assert len(sizes) > 5 and min(sizes) * 11 >= 10.9  # a text of a chart is 11 px or more at its own size
 
 
 def test_narrow_screens_scroll_tables_and_not_the_page(browser: Any, hostile: Path) -> None:

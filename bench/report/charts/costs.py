@@ -10,7 +10,19 @@ from typing import Any
 import altair as alt
 
 from bench.core.display import count, money
-from bench.report.charts.draw import DASHES, DIRECT, LETTER, Figure, Row, data, names_beside, shades, svg
+from bench.report.charts.draw import (
+    DASHES,
+    DIRECT,
+    LETTER,
+    NARROW,
+    Figure,
+    Row,
+    data,
+    figure,
+    names_beside,
+    panels,
+    shades,
+)
 from bench.scoring.money import cheapest, monthly
 from bench.scoring.schema import Costs, MeasuredSystem, Recommendation
 from bench.spec.model import Volumes
@@ -39,12 +51,24 @@ def break_even(done: Mapping[str, MeasuredSystem], recommendation: Recommendatio
     scale = _scale(names, shades({name: done[name].shown_family for name in names}))
     rows = [{"q": q, "usd": _usd(costs[n], q, updates), "system": n} for n in names for q in questions]
     cells = [{"q": q, "u": u, "system": lowest[q, u]} for q in questions for u in often if lowest[q, u] in names]
-    panels = [_lines(rows, names, asked, scale), *([_map(cells, questions, often, scale)] if often else [])]
-    return Figure(
+
+    def drawn(narrow: bool) -> Any:
+        width = NARROW - 20 if narrow else WIDTH
+        found = [_lines(rows, names, asked, scale, width=width)]
+        if often:
+            found.append(_map(cells, questions, often, scale, width=width))
+        return panels(found, narrow=narrow, spacing=28)
+
+    return figure(
         _told([cheapest(costs, q, updates) for q in questions], questions),
-        svg(alt.hconcat(*panels, spacing=28)),
+        drawn,
         ("Questions a month", *names),
         [(count(_round(q)), *(money(_usd(costs[n], q, updates)) for n in names)) for q in questions[::4]],
+        [
+            {"system": n, "questions": q, "updates": updates, "usd": _usd(costs[n], q, updates)}
+            for n in names
+            for q in questions
+        ],
     )
 
 
@@ -74,7 +98,7 @@ def _scale(names: Sequence[str], colours: Sequence[str]) -> Any:
     return alt.Color("system:N", scale=alt.Scale(domain=list(names), range=list(colours)), legend=legend)
 
 
-def _lines(rows: Sequence[Row], names: Sequence[str], asked: float, scale: Any) -> Any:
+def _lines(rows: Sequence[Row], names: Sequence[str], asked: float, scale: Any, *, width: int) -> Any:
     """What each system costs, named at the end of its line."""
     x = alt.X(
         "q:Q", title="Questions a month (log)", scale=alt.Scale(type="log"), axis=alt.Axis(tickCount=6, format="~s")
@@ -90,12 +114,13 @@ def _lines(rows: Sequence[Row], names: Sequence[str], asked: float, scale: Any) 
     here = data([{"q": asked}]).mark_rule(strokeDash=[2, 3], color="#6b7280").encode(x="q:Q")
     ends = list({row["system"]: row for row in rows}.values())
     heights = [HEIGHT * math.log(edges[1] / row["usd"]) / math.log(edges[1] / edges[0]) for row in ends]
-    said = names_beside(ends, heights, HEIGHT, x=alt.value(WIDTH))
-    title = alt.Title("At the spec's updates per month; the dotted line is its questions per month", fontSize=12)
-    return alt.layer(here, drawn, *said).properties(width=WIDTH, height=HEIGHT, title=title)
+    said = names_beside(ends, heights, HEIGHT, x=alt.value(width))
+    lines = ["At the spec's updates per month;", "the dotted line is its questions per month"]
+    title = alt.Title(lines if width < WIDTH else " ".join(lines), fontSize=12)
+    return alt.layer(here, drawn, *said).properties(width=width, height=HEIGHT, title=title)
 
 
-def _map(cells: Sequence[Row], questions: Sequence[float], often: Sequence[float], scale: Any) -> Any:
+def _map(cells: Sequence[Row], questions: Sequence[float], often: Sequence[float], scale: Any, *, width: int) -> Any:
     """Who is cheapest at which questions and updates, named in the widest row of its field where there is room."""
     x = alt.X(
         "q:O",
@@ -113,10 +138,10 @@ def _map(cells: Sequence[Row], questions: Sequence[float], often: Sequence[float
     said = [
         data([cell]).mark_text(fontSize=11).encode(x=x, y=y, text="system:N")
         for name, (cell, length) in _widest(cells).items()
-        if length * WIDTH / len(questions) > LETTER * (len(name) + 1)
+        if length * width / len(questions) > LETTER * (len(name) + 1)
     ]
     title = alt.Title("Lowest cost, intervals left aside", fontSize=12)
-    return alt.layer(drawn, *said).properties(width=WIDTH, height=HEIGHT, title=title)
+    return alt.layer(drawn, *said).properties(width=width, height=HEIGHT, title=title)
 
 
 def _widest(cells: Sequence[Row]) -> dict[str, tuple[Row, int]]:

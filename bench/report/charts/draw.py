@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import csv
+import io
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,13 +35,47 @@ Row = dict[str, Any]  # what one mark is drawn from
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart under the sentence that it shows, and the figures that it is drawn from."""
+    """A chart under the sentence that it shows, with its figures: as text beside it, and as they are drawn to be saved."""
 
     title: str
     svg: Markup
+    narrow: Markup  # the same for a telephone
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
-    narrow: Markup | None = None  # the same for a telephone
+    csv: str  # a line for each mark
+
+
+def figure(
+    title: str,
+    draw: Callable[[bool], Any],
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    marks: Sequence[Mapping[str, Any]],
+) -> Figure:
+    """`draw(narrow)` gives the chart: on one line of panels, or for a telephone with one below the other. `marks`: what
+    it is drawn from."""
+    return Figure(title, svg(draw(False)), svg(draw(True)), head, rows, _csv(marks))
+
+
+def _csv(marks: Sequence[Mapping[str, Any]]) -> str:
+    """Marks with a column for each of their keys; numbers to six digits."""
+    written = io.StringIO()
+    table = csv.DictWriter(written, list(dict.fromkeys(key for row in marks for key in row)), lineterminator="\n")
+    table.writeheader()
+    table.writerows({k: _written(v) for k, v in row.items()} for row in marks)
+    return written.getvalue()
+
+
+def _written(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+
+
+def panels(found: Sequence[Any], *, narrow: bool, spacing: int = 20) -> Any:
+    """Charts side by side, or for a telephone one below the other."""
+    return alt.vconcat(*found, spacing=14) if narrow else alt.hconcat(*found, spacing=spacing)
 
 
 def shades(families: Mapping[str, str]) -> list[str]:
@@ -74,6 +110,7 @@ def shape(legend: Any = LEGEND) -> Any:
 
 
 GLYPHS = dict(zip(FAMILIES, "◆●■▲", strict=True))  # a family's shape, in a text
+NARROW = 192  # pixels of a panel for a telephone, without the names beside it
 LETTER, LINE = 6.4, 13.0  # pixels of a letter across and of a line down, at 11 px
 DIRECT = 6  # series that are named beside their marks; more have a legend
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import altair as alt
 
 from bench.core.display import share, size, span
-from bench.report.charts.draw import COLOURS, FAMILIES, Figure, Row, data, svg
+from bench.report.charts.draw import COLOURS, FAMILIES, Figure, Row, data, figure, panels
 
 MOST = 12  # systems that have a row of charts
 WIDTH, HEIGHT = 240, 54  # pixels of one chart
@@ -48,26 +48,36 @@ def history(points: Sequence[Point], baseline: Accepted | None, *, what: str, me
     if not names:
         return None
     accepted = baseline.figures if baseline else {}
-    rows = [_line(by_system[name], accepted.get(name, {}), measure if not n else None) for n, name in enumerate(names)]
+
+    def drawn(narrow: bool) -> Any:
+        return alt.vconcat(
+            *(
+                _line(by_system[name], accepted.get(name, {}), measure if narrow or not n else None, narrow=narrow)
+                for n, name in enumerate(names)
+            ),
+            spacing=6,
+        )
+
     beside = f"; dashed: the baseline {baseline.name}" if baseline else ""
     runs = max(point.number for point in points)
-    return Figure(
+    return figure(
         f"{what}: {runs} runs in the order of time, each system on its own axes{beside}",
-        svg(alt.vconcat(*rows, spacing=6)),
+        drawn,
         ("System", "Run", measure, "Median latency", "Peak memory"),
         [
             (p.system, p.run, *(show(getattr(p, m)) for m, show in MEASURES.items()))
             for n in names
             for p in by_system[n]
         ],
+        [asdict(p) for n in names for p in by_system[n]],
     )
 
 
-def _line(points: Sequence[Point], accepted: Mapping[str, float], measure: str | None) -> Any:
+def _line(points: Sequence[Point], accepted: Mapping[str, float], measure: str | None, *, narrow: bool) -> Any:
     """The charts of one system; the first row carries their titles."""
     titles = {"quality": measure, "latency": "Median latency, ms", "memory": "Peak memory, MB"}
     charts = [_small(points, key, accepted.get(key), titles[key] if measure else None) for key in MEASURES]
-    return alt.hconcat(*charts, spacing=24)
+    return panels(charts, narrow=narrow, spacing=24)
 
 
 def _small(points: Sequence[Point], key: str, accepted: float | None, title: str | None) -> Any:

@@ -9,7 +9,18 @@ from typing import Any
 import altair as alt
 
 from bench.core.display import count, percent, span
-from bench.report.charts.draw import DIRECT, LEGEND, Figure, Row, data, names_beside, shades, svg
+from bench.report.charts.draw import (
+    DIRECT,
+    LEGEND,
+    NARROW,
+    Figure,
+    Row,
+    data,
+    figure,
+    names_beside,
+    panels,
+    shades,
+)
 from bench.scoring.schema import Loaded, MeasuredSystem
 
 WIDTH, HEIGHT = 300, 170  # pixels of a panel
@@ -25,15 +36,24 @@ def under_load(done: Mapping[str, MeasuredSystem]) -> Figure | None:
     colours = shades({name: done[name].shown_family for name in found})
     scale = alt.Scale(domain=list(found), range=colours)
     colour = alt.Color("system:N", scale=scale, legend=None if len(found) <= DIRECT else LEGEND)
-    rows = [
-        alt.hconcat(*filter(None, (draw(levels, mode, colour) for draw in (_latency, _throughput))), spacing=110)
-        for mode in LEVELS
-        if (levels := {name: [at for at in load if at.mode == mode] for name, load in found.items()})
-        and any(levels.values())
-    ]
-    return Figure(
+    by_mode = {mode: {name: [at for at in load if at.mode == mode] for name, load in found.items()} for mode in LEVELS}
+
+    def drawn(narrow: bool) -> Any:
+        width = NARROW - 20 if narrow else WIDTH
+        rows = [
+            panels(
+                list(filter(None, (draw(levels, mode, colour, width) for draw in (_latency, _throughput)))),
+                narrow=narrow,
+                spacing=110,
+            )
+            for mode, levels in by_mode.items()
+            if any(levels.values())
+        ]
+        return alt.vconcat(*rows, spacing=20)
+
+    return figure(
         _told(found),
-        svg(alt.vconcat(*rows, spacing=20)),
+        drawn,
         ("System", "Load", "p50", "p95", "First token p50", "Answers/s", "Goodput/s", "In time", "Asked", "Failed"),
         [
             (
@@ -45,6 +65,14 @@ def under_load(done: Mapping[str, MeasuredSystem]) -> Figure | None:
                 str(at.n),
                 str(at.failed),
             )
+            for name, load in found.items()
+            for at in load
+        ],
+        [
+            {
+                "system": name,
+                **at.model_dump(include={"mode", "level", *PERCENTILES, "throughput", "goodput", "n", "failed"}),
+            }
             for name, load in found.items()
             for at in load
         ],
@@ -62,7 +90,7 @@ def _told(found: Mapping[str, Sequence[Loaded]]) -> str:
     return f"Most answers a second{within}: {count(most)}, by {name} with {level}"
 
 
-def _latency(levels: Mapping[str, Sequence[Loaded]], mode: str, colour: Any) -> Any:
+def _latency(levels: Mapping[str, Sequence[Loaded]], mode: str, colour: Any, width: int) -> Any:
     rows = [
         {"system": name, "level": at.level, "ms": 1000 * seconds, "which": which}
         for name, load in levels.items()
@@ -74,20 +102,22 @@ def _latency(levels: Mapping[str, Sequence[Loaded]], mode: str, colour: Any) -> 
         "which:N", scale=alt.Scale(domain=list(PERCENTILES), range=list(PERCENTILES.values())), legend=None
     )
     title = "ms (log): p50, dashed p95"
-    return _panel(rows, "ms", mode, title, colour, log=True, dash=dash)
+    return _panel(rows, "ms", mode, title, colour, width, log=True, dash=dash)
 
 
-def _throughput(levels: Mapping[str, Sequence[Loaded]], mode: str, colour: Any) -> Any:
+def _throughput(levels: Mapping[str, Sequence[Loaded]], mode: str, colour: Any, width: int) -> Any:
     needed = any(at.goodput is not None for load in levels.values() for at in load)
     rows = [
         {"system": name, "level": at.level, "rate": at.goodput if needed else at.throughput, "which": "p50_s"}
         for name, load in levels.items()
         for at in load
     ]
-    return _panel(rows, "rate", mode, f"Answers a second{' in time' if needed else ''}", colour, log=False)
+    return _panel(rows, "rate", mode, f"Answers a second{' in time' if needed else ''}", colour, width, log=False)
 
 
-def _panel(rows: Sequence[Row], of: str, mode: str, title: str, colour: Any, *, log: bool, dash: Any = None) -> Any:
+def _panel(
+    rows: Sequence[Row], of: str, mode: str, title: str, colour: Any, width: int, *, log: bool, dash: Any = None
+) -> Any:
     """Lines over the levels, named at their ends where they are few."""
     known = [row[of] for row in rows]
     if not known:  # too few answers for a percentile
@@ -102,7 +132,7 @@ def _panel(rows: Sequence[Row], of: str, mode: str, title: str, colour: Any, *, 
     points = base.mark_point(filled=True, size=40, opacity=1)
     ends = list({row["system"]: row for row in rows if row["which"] == "p50_s"}.values())
     said = names_beside(ends, [_height(row[of], edges, log) for row in ends], HEIGHT, x=x)
-    return alt.layer(line, points, *said).properties(width=WIDTH, height=HEIGHT)
+    return alt.layer(line, points, *said).properties(width=width, height=HEIGHT)
 
 
 def _height(value: float, edges: Sequence[float], log: bool) -> float:

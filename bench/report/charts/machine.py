@@ -11,7 +11,21 @@ import altair as alt
 
 from bench.core.display import count, size, span
 from bench.execution.run_file import Memory
-from bench.report.charts.draw import COLOURS, LINE, ROW, Figure, Row, colour, data, lines, shape, spread, svg
+from bench.report.charts.draw import (
+    COLOURS,
+    LINE,
+    NARROW,
+    ROW,
+    Figure,
+    Row,
+    colour,
+    data,
+    figure,
+    lines,
+    panels,
+    shape,
+    spread,
+)
 from bench.scoring.resources import by_stage
 from bench.scoring.schema import MeasuredSystem
 
@@ -37,18 +51,32 @@ def latencies(done: Measured, seconds: Mapping[str, Sequence[float]]) -> Figure 
     if not rows:
         return None
     names = [row[0] for row in table]
-    x = alt.X("ms:Q", title="Latency of a question asked alone, ms (log)", scale=alt.Scale(type="log", nice=True))
-    ticks = data(rows).mark_tick(thickness=1.2, opacity=0.45, size=15).encode(x=x, y=lines(names), color=colour(None))
+    ticks = data(rows).mark_tick(thickness=1.2, opacity=0.45, size=15)
     points = data(medians).mark_point(shape="diamond", size=70, filled=True, opacity=1, color="currentColor")
-    middle = points.encode(x=x, y=lines(names))
     families = [{"system": name, "family": done[name].shown_family} for name in names]
     beside = data(families).mark_text(align="left", dx=6, fontSize=11)
-    said = beside.encode(x=alt.value(WIDTH), y=lines(names), text="family:N")
-    return Figure(
+
+    def drawn(narrow: bool) -> Any:
+        width = NARROW - 40 if narrow else WIDTH
+        x = alt.X(
+            "ms:Q",
+            title="Latency of a question alone, ms (log)",
+            scale=alt.Scale(type="log", nice=True),
+            axis=alt.Axis(tickCount=3) if narrow else alt.Axis(),
+        )
+        layers = (
+            ticks.encode(x=x, y=lines(names), color=colour(None)),
+            points.encode(x=x, y=lines(names)),
+            beside.encode(x=alt.value(width), y=lines(names), text="family:N"),
+        )
+        return alt.layer(*layers).properties(width=width, height=ROW * len(names))
+
+    return figure(
         _between(medians),
-        svg((ticks + middle + said).properties(width=WIDTH, height=ROW * len(names))),
+        drawn,
         ("System", "Fastest", "Median", "Slowest", "Questions"),
         table,
+        rows,
     )
 
 
@@ -80,13 +108,18 @@ def memory(traces: Mapping[str, Mapping[str, Memory]]) -> Figure | None:
     if not drawn or not max(peaks.values()):
         return None
     most = 1.15 * max(row["mb"] for rows in drawn.values() for row in rows)
-    panels = [_panel(rows, name, most) for name, rows in drawn.items()]
     (name, process), highest = max(peaks.items(), key=lambda item: item[1])
-    return Figure(
+
+    def panels_of(narrow: bool) -> Any:
+        found = [_panel(rows, system, most, width=NARROW + 50 if narrow else 165) for system, rows in drawn.items()]
+        return alt.concat(*found, columns=1 if narrow else 4, spacing=14)
+
+    return figure(
         f"Highest {'GPU' if gpu else 'resident'} memory: {size(highest)} ({name}, while {process})",
-        svg(alt.concat(*panels, columns=4, spacing=14)),
+        panels_of,
         ("System", "Process", "Phase", "Duration", "Highest sample"),
         table,
+        [{"system": system, **row} for system, rows in drawn.items() for row in rows],
     )
 
 
@@ -100,7 +133,7 @@ def _phases(points: Sequence[tuple[float, int, str]]) -> list[tuple[str, str, st
     ]
 
 
-def _panel(rows: Sequence[Row], name: str, highest: float) -> Any:
+def _panel(rows: Sequence[Row], name: str, highest: float, *, width: int) -> Any:
     """The memory of one system, up to the `highest` of all; each line is named where it is highest."""
     processes = ["training", "answering"]
     colours = alt.Color("process:N", scale=alt.Scale(domain=processes, range=[COLOURS[2], COLOURS[1]]), legend=None)
@@ -122,7 +155,7 @@ def _panel(rows: Sequence[Row], name: str, highest: float) -> Any:
         for row, place in zip(known, places, strict=True)
     ]
     title = alt.Title(name, fontSize=12, anchor="start", limit=180)
-    return alt.layer(marks, drawn, *said).properties(width=165, height=HIGH, title=title)
+    return alt.layer(marks, drawn, *said).properties(width=width, height=HIGH, title=title)
 
 
 def build(done: Measured) -> Figure | None:
@@ -132,27 +165,34 @@ def build(done: Measured) -> Figure | None:
     if not names:
         return None
     parts = [part for part in by_stage(done[names[0]].build) if any(part in stages[name] for name in names)]
-    panels = {"all": {name: done[name].build.total_s for name in names}}
-    panels |= {part: {name: stages[name][part] or 0.0 for name in names if part in stages[name]} for part in parts}
+    panels_of = {"all": {name: done[name].build.total_s for name in names}}
+    panels_of |= {part: {name: stages[name][part] or 0.0 for name in names if part in stages[name]} for part in parts}
     rows: dict[str, list[Row]] = {
         part: [{"system": name, "s": s, "family": done[name].shown_family} for name, s in found.items()]
-        for part, found in panels.items()
+        for part, found in panels_of.items()
     }
     every = [row["s"] for found in rows.values() for row in found]
     edges = alt.Scale(type="log", domain=[min(every) / 1.5, max(every) * 1.5])
     x = alt.X("s:Q", title="s (log)", scale=edges, axis=alt.Axis(tickCount=3, format="~g"))
-    drawn: list[Any] = []
-    for part, found in rows.items():
-        y = lines(names) if not drawn else lines(names).axis(labels=False, ticks=False)
-        points = data(found).mark_point(filled=True, size=60, opacity=1)
-        chart = points.encode(x=x, y=y, color=colour(None), shape=shape(None))
-        size = {"width": (WIDTH + 20) / len(rows) - 20, "height": ROW * len(names)}
-        drawn.append(chart.properties(title=alt.Title(part, fontSize=12, anchor="start", limit=150), **size))
+
+    def drawn(narrow: bool) -> Any:
+        width = NARROW if narrow else (WIDTH + 20) / len(rows) - 20
+        charts: list[Any] = []
+        for part, found in rows.items():
+            here = [name for name in names if name in panels_of[part]] if narrow else names
+            y = lines(here) if narrow or not charts else lines(here).axis(labels=False, ticks=False)
+            points = data(found).mark_point(filled=True, size=60, opacity=1)
+            chart = points.encode(x=x, y=y, color=colour(None), shape=shape(None))
+            title = alt.Title(part, fontSize=12, anchor="start", limit=150)
+            charts.append(chart.properties(title=title, width=width, height=ROW * len(here)))
+        return panels(charts, narrow=narrow)
+
     longest = names[0]
     most = max(stages[longest], key=lambda part: stages[longest][part] or 0.0)
-    return Figure(
+    return figure(
         f"The longest build is {longest}'s: {span(done[longest].build.total_s)}, most of it {most}",
-        svg(alt.hconcat(*drawn, spacing=20)),
+        drawn,
         ("System", "All", *parts),
         [(name, span(done[name].build.total_s), *(span(stages[name].get(part)) for part in parts)) for name in names],
+        [{"stage": part, **row} for part, found in rows.items() for row in found],
     )

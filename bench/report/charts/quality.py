@@ -16,6 +16,7 @@ from bench.report.charts.draw import (
     GLYPHS,
     LETTER,
     LINE,
+    NARROW,
     ROW,
     SHADES,
     SHAPES,
@@ -23,11 +24,12 @@ from bench.report.charts.draw import (
     Row,
     colour,
     data,
+    figure,
     lines,
     names_beside,
+    panels,
     shape,
     spread,
-    svg,
 )
 from bench.scoring.schema import Criteria, Criterion, LearningCurve, MeasuredSystem, Recommendation, Score
 from bench.stats.comparisons import Pair
@@ -69,16 +71,15 @@ def by_type(done: Measured, recommendation: Recommendation, title: str) -> Figur
     if not rows:
         return None
     families = [done[name].shown_family for name in types.systems]
-    wide, narrow = (svg(_by_type(rows, types.systems, families, width=width)) for width in (860, 210))
-    return Figure(
+    return figure(
         f"{title} by type of question, with 95% intervals",
-        wide,
+        lambda narrow: _by_type(rows, types.systems, families, width=NARROW if narrow else 860),
         ("Type of question", "n", *types.systems, "Ahead"),
         [
             (row.type, count(row.n), *(interval(row.scores.get(n)) for n in types.systems), ", ".join(row.ahead) or "-")
             for row in types.rows
         ],
-        narrow,
+        rows,
     )
 
 
@@ -148,24 +149,34 @@ def tradeoff(done: Measured, recommendation: Recommendation, title: str) -> Figu
     shared = (
         alt.Scale(domain=[max(0.0, min(ends)[0] - 0.04), min(1.0, max(e for _, e in ends) + 0.06)]) if ends else None
     )
-    panels: list[Any] = []
-    for axis, rows in found.items():
-        title_here = title if not panels else None
-        panels.append(_against(rows, axis, title_here, set(recommendation.feasible), shared))
-    if not panels:
+    if not found:
         return None
+    able = set(recommendation.feasible)
+
+    def drawn(narrow: bool) -> Any:
+        width = NARROW if narrow else 285
+        return panels(
+            [
+                _against(rows, axis, title if narrow or not number else None, able, shared, width=width)
+                for number, (axis, rows) in enumerate(found.items())
+            ],
+            narrow=narrow,
+            spacing=18,
+        )
+
     front = ", ".join(recommendation.pareto)
     heading = "No system meets the needs"
     if front:
         heading = f"No other system is both better and cheaper, faster and smaller than these: {front}"
-    return Figure(
+    return figure(
         heading,
-        svg(alt.hconcat(*panels, spacing=18)),
+        drawn,
         ("System", title, "Cost per month", "Median latency", "Peak memory", "Front"),
         [
             (name, interval(score), *_shown(criteria), "yes" if name in recommendation.pareto else "no")
             for name, (criteria, score) in scored.items()
         ],
+        [{"panel": axis, **row} for axis, rows in found.items() for row in rows],
     )
 
 
@@ -178,7 +189,7 @@ def _shown(criteria: Criteria) -> list[str]:
     return [panel.show(getattr(criteria, criterion)) for criterion, panel in PANELS.items()]
 
 
-def _against(rows: list[Row], label: str, title: str | None, feasible: set[str], scale: Any) -> Any:
+def _against(rows: list[Row], label: str, title: str | None, feasible: set[str], scale: Any, *, width: int) -> Any:
     best = _front([row for row in rows if row["system"] in feasible])
     edges = [min(r["x"] for r in rows) / 1.3, max(r["x"] for r in rows) * 1.6]
     x = alt.X("x:Q", title=f"{label} (log)", scale=alt.Scale(type="log", domain=edges), axis=alt.Axis(tickCount=4))
@@ -189,7 +200,7 @@ def _against(rows: list[Row], label: str, title: str | None, feasible: set[str],
     low, high = scale.domain
     heights = [HEIGHT * (high - row["mean"]) / (high - low) - LINE for row in best]  # above their dots
     return alt.layer(front, bars, dots, *names_beside(best, heights, HEIGHT, dx=4, x=x)).properties(
-        width=285, height=HEIGHT
+        width=width, height=HEIGHT
     )
 
 
@@ -218,17 +229,20 @@ def forest(pairs: Sequence[Pair], reference: str, title: str) -> Figure:
     number = Counter(row["state"] for row in rows)
     heading = f"Compared with {reference}: " + ", ".join(f"{number[state]} {state}" for state in STATES)
     shown = [Seen(row["difference"], row["low"], row["high"]) for row in rows]
-    return Figure(
+    axis = [f"{title}, minus {reference},", "95% interval"]
+    return figure(
         heading,
-        svg(_forest(rows, pairs[0].margin, f"{title}, minus {reference}, 95% interval")),
+        lambda narrow: _forest(rows, pairs[0].margin, axis, width=NARROW - 30 if narrow else 800),
         ("System", f"Difference from {reference}", "State"),
         [(row["system"], difference(seen), row["state"]) for row, seen in zip(rows, shown, strict=True)],
+        rows,
     )
 
 
-def _forest(rows: Sequence[Row], margin: float | None, axis: str) -> Any:
+def _forest(rows: Sequence[Row], margin: float | None, axis: Sequence[str], *, width: int) -> Any:
     base = data(rows).encode(y=lines([row["system"] for row in rows]))
-    x = alt.X("low:Q", title=axis, axis=alt.Axis(tickCount=9))
+    said_below = " ".join(axis) if width > NARROW else list(axis)
+    x = alt.X("low:Q", title=said_below, axis=alt.Axis(tickCount=max(3, width // 90)))
     bars = base.mark_rule(strokeWidth=2, color=COLOURS[1]).encode(x=x, x2="high:Q")
     states, fills = list(STATES), [COLOURS[1], COLOURS[1], SHADES["retrieval"][1], "transparent"]
     fill = alt.Fill("state:N", scale=alt.Scale(domain=states, range=fills), legend=None)
@@ -241,7 +255,7 @@ def _forest(rows: Sequence[Row], margin: float | None, axis: str) -> Any:
         layers.insert(
             0, data([{"a": -margin, "b": margin}]).mark_rect(color="#8a93a0", opacity=0.15).encode(x="a:Q", x2="b:Q")
         )
-    return alt.layer(*layers).properties(width=800, height=ROW * len(rows))
+    return alt.layer(*layers).properties(width=width, height=ROW * len(rows))
 
 
 def learning(found: LearningCurve, title: str) -> Figure | None:
@@ -254,15 +268,16 @@ def learning(found: LearningCurve, title: str) -> Figure | None:
     if found.retrieval_score:
         heading += f"; {found.retrieval_score.mean:.2f} for {found.retrieval} without training"
     heading += f"; on {last.n} of the test questions"
-    return Figure(
+    return figure(
         heading,
-        svg(_curve(points, found, title)),
+        lambda narrow: _curve(points, found, title, width=NARROW + 50 if narrow else 860),
         ("Training questions", title),
         [(count(number), interval(score)) for number, score in points],
+        [{"size": number, "mean": score.mean, "low": score.low, "high": score.high} for number, score in points],
     )
 
 
-def _curve(points: Sequence[tuple[int, Estimate]], found: LearningCurve, title: str) -> Any:
+def _curve(points: Sequence[tuple[int, Estimate]], found: LearningCurve, title: str, *, width: int) -> Any:
     rows = [{"size": n, "mean": score.mean, "low": score.low, "high": score.high} for n, score in points]
     sizes = alt.Scale(domain=[0, 1.06 * max(n for n, _ in points)], nice=False)
     base = data(rows).encode(x=alt.X("size:Q", title="Training questions", scale=sizes))
@@ -280,4 +295,4 @@ def _curve(points: Sequence[tuple[int, Estimate]], found: LearningCurve, title: 
             drawn.mark_rule(strokeDash=[6, 4], strokeWidth=2, color=COLOURS[1]).encode(y="y:Q"),
             drawn.mark_text(align="left", dy=-8, dx=4, color=COLOURS[1]).encode(y="y:Q", text="name:N", x=alt.value(0)),
         ]
-    return alt.layer(*layers).properties(width=860, height=200)
+    return alt.layer(*layers).properties(width=width, height=200)
