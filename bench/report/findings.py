@@ -38,8 +38,9 @@ def retrieval(scores: Scores) -> str:
     ]
     parts += [
         f"after {row.rounds} rounds of updates in place: recall {row.recall_in_place:.3f}, rebuilt "
-        f"{row.recall_rebuilt:.3f}"
+        f"{row.recall_rebuilt:.3f} ({row.index})"
         for row in scores.scenarios.churn or ()
+        if row.recall_in_place is not None
     ]
     return "; ".join(parts)
 

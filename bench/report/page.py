@@ -48,6 +48,7 @@ FILTERS = {
     "count": display.count,
     "listed": listed,
     "span": display.span,
+    "recall": lambda value: "n/a" if value is None else f"{value:.4f}",
     "size": display.size,
     "money": display.money,
     "joules": display.joules,

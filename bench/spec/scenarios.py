@@ -62,9 +62,9 @@ class Sweep(Block):
 
 
 class Churn(Block):
-    """An index that is updated in place, against one built anew: its recall after many updates."""
+    """A vector index by itself: its speed at a recall, filtered too, and its recall after many updates in place."""
 
-    system: str = Field(description="A retrieval system of this spec, on hnswlib.")
+    system: str = Field(description="A retrieval system of this spec.")
     rounds: PositiveInt = 10
     share: float = Field(0.2, gt=0, le=1, description="Share of the vectors that each round replaces.")
 

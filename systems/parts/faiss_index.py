@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import faiss
+import numpy as np
 import numpy.typing as npt
 
 from systems.parts.embed import Vectors
-from systems.parts.index import Ranked
+from systems.parts.index import PARTS, Ranked, Size
 
 FILE = "index.bin"
 TIE = 1e-5  # of inner products of unit vectors in single precision
@@ -31,6 +32,57 @@ class FaissIndex:
         faiss.omp_set_num_threads(1 if len(queries) == 1 else THREADS)
         scores, ids = self.index.search(queries, k, params=self.parameters)
         return ranked(ids, scores)
+
+
+@dataclass
+class LiveFaiss:
+    """A FAISS index whose vectors have ids; `parameters(effort, selector)` are those of a search."""
+
+    index: Any
+    vectors: Vectors
+    parameters: Callable[[int, Any], Any]
+    updates: bool = True
+    effort: int = 1
+
+    @classmethod
+    def of(
+        cls, index: Any, vectors: Vectors, parameters: Callable[[int, Any], Any], *, updates: bool = True
+    ) -> LiveFaiss:
+        """The index filled on one thread."""
+        faiss.omp_set_num_threads(1)
+        if updates:
+            index.add_with_ids(vectors, np.arange(len(vectors)))
+        else:
+            index.add(vectors)
+        faiss.omp_set_num_threads(THREADS)
+        return cls(index, vectors, parameters, updates)
+
+    def reach(self, effort: int) -> None:
+        """The effort of the next searches."""
+        self.effort = effort
+
+    def search(self, queries: Vectors, k: int, part: int | None = None) -> Ranked:
+        """The best of each query; a filter is a selector of ids."""
+        chosen = None if part is None else np.arange(part, len(self.vectors), PARTS)
+        selector = None if chosen is None else faiss.IDSelectorBatch(chosen)
+        scores, ids = self.index.search(queries, k, params=self.parameters(self.effort, selector))
+        return ranked(ids, scores)
+
+    def replace(self, numbers: Sequence[int]) -> None:
+        """Delete and add; FAISS' HNSW cannot delete."""
+        if not self.updates:
+            raise NotImplementedError("FAISS cannot delete from an HNSW graph")
+        moved = np.array(numbers)
+        self.index.remove_ids(faiss.IDSelectorBatch(moved))
+        self.index.add_with_ids(self.vectors[moved], moved)
+
+    def size(self) -> Size:
+        """The bytes of its file."""
+        return Size(int(faiss.serialize_index(self.index).size))
+
+    def close(self) -> None:
+        """Nothing is left."""
+        return
 
 
 def write(index: Any, vectors: Vectors, folder: Path) -> None:

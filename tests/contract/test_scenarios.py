@@ -80,8 +80,10 @@ def test_their_systems_stay_out_of_the_comparison(tables: dict[str, Any]) -> Non
 
 def test_an_updated_index_is_measured_against_a_new_one(tables: dict[str, Any]) -> None:
     churned = tables["scenarios"]["churn"][0]
-    assert churned["rounds"] == 3 and 0 < churned["recall_in_place"] <= churned["recall_rebuilt"] == 1.0
+    assert churned["rounds"] == 3 and 0.8 < churned["recall_in_place"] <= 1.0 and churned["recall_rebuilt"] >= 0.95
     assert churned["update_s"] > 0 and churned["rebuild_s"] > 0
+    assert churned["recall"] >= 0.95 and churned["effort"].startswith("ef_search ") and churned["p50_s"] > 0
+    assert churned["filtered"]["recall"] > 0.9 and churned["disk_bytes"] > 0 and churned["server_bytes"] is None
 
 
 def test_the_page_shows_them(outcome: Any) -> None:
@@ -93,7 +95,7 @@ def test_the_page_shows_them(outcome: Any) -> None:
         "How passages are used",
         "Effect of index recall on accuracy",
         "Provenance",
-        "in the updated index",
+        "Indexes by themselves",
     ):
         assert title in page
 

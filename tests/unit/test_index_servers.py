@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,23 +21,34 @@ VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 QUERIES = VECTORS[:50] + 0.05 * RNG.normal(size=(50, 16)).astype(np.float32)
 
 
+@contextmanager
+def server_of(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """The server of an index, where it needs one; skips where its package is not installed."""
+    if name == "qdrant":
+        pytest.importorskip("qdrant_client", reason="qdrant-client is not installed")
+        monkeypatch.setenv("QDRANT_URL", ":memory:")
+        yield
+    elif name == "pgvector":
+        pytest.importorskip("psycopg", reason="psycopg is not installed")
+        pytest.importorskip("pgvector", reason="pgvector is not installed")
+        pgserver = pytest.importorskip("pgserver", reason="pgserver, a PostgreSQL with pgvector, is not installed")
+        with pgserver.get_server(tmp_path / "pg", cleanup_mode="delete") as server:
+            monkeypatch.setenv("PGVECTOR_DSN", server.get_uri())
+            yield
+            from systems.parts.index import pgvector
+
+            pgvector.close()
+    else:
+        for package in {"usearch": ["usearch"], "lancedb": ["lancedb"]}.get(name, []):
+            pytest.importorskip(package, reason=f"{package} is not installed")
+        yield
+
+
 @pytest.fixture(params=["qdrant", "pgvector"])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """The name of an index whose server is there."""
-    if request.param == "qdrant":
-        pytest.importorskip("qdrant_client", reason="qdrant-client is not installed")
-        monkeypatch.setenv("QDRANT_URL", ":memory:")
+    with server_of(request.param, monkeypatch, tmp_path):
         yield request.param
-        return
-    pytest.importorskip("psycopg", reason="psycopg is not installed")
-    pytest.importorskip("pgvector", reason="pgvector is not installed")
-    pgserver = pytest.importorskip("pgserver", reason="pgserver, a PostgreSQL with pgvector, is not installed")
-    with pgserver.get_server(tmp_path / "pg", cleanup_mode="delete") as server:
-        monkeypatch.setenv("PGVECTOR_DSN", server.get_uri())
-        yield request.param
-        from systems.parts.index import pgvector
-
-        pgvector.close()
 
 
 def test_it_finds_what_exact_search_finds_and_fills_what_was_lost(library: str, tmp_path: Path) -> None:

@@ -101,18 +101,36 @@ class Found(Part):
     model_config = ConfigDict(extra="allow")
 
 
+class Filtered(Part):
+    """A search among a tenth of the vectors."""
+
+    recall: float
+    p50_s: float
+
+
 class Churn(Found):
-    """What the experiment on an index that is updated in place found."""
+    """What the experiment on an index by itself found; None where its library does not do it, or older runs did not
+    ask."""
+
+    index: str = "hnswlib"
 
     rounds: int
     share: float
     vectors: int
     queries: int
     k: int
-    recall_in_place: float
+    effort: str | None = None  # at which the recall is reached
+    recall: float | None = None
+    p50_s: float | None = None
+    filtered: Filtered | None = None
+    recall_in_place: float | None
     recall_rebuilt: float
-    update_s: float
+    update_s: float | None
     rebuild_s: float
+    disk_bytes: int | None = None
+    disk_after_bytes: int | None = None
+    server_bytes: int | None = None
+    left_out: tuple[str, ...] = ()
 
 
 class ChurnRow(Churn):

@@ -1,8 +1,8 @@
 """Vector indexes over stored embeddings, one library's index a module; this folder is the whole registry.
 
 A module's name is the value of `retrieval.index`. It holds `build(vectors, retrieval, folder)`, which writes the index
-into a folder; `open_folder(folder, vectors, retrieval)`, which gives an `Index`; and `recipe(retrieval)`, the
-parameters that what is built depends on. Inner product on unit vectors throughout: it is the cosine.
+into a folder; `open_folder(folder, vectors, retrieval)`, which gives an `Index`; `recipe(retrieval)`, the parameters that
+what is built depends on; and `live(vectors, retrieval, folder)`, an index that is changed in place. Inner product on unit vectors throughout: it is the cosine.
 
 Indexes are built on one thread, which makes them repeat exactly; a parallel HNSW build does not (faiss issue 1073).
 """
@@ -12,9 +12,12 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import psutil
 
 from bench.core.redact import hide
 from bench.core.store import Store
@@ -34,6 +37,44 @@ class Index(Protocol):
         ...
 
 
+PARTS = 10  # that a filter tells apart: a vector's number modulo this
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of an index: on disk, and of a server's processes where it has one. None where that is not told."""
+
+    disk_bytes: int | None
+    server_bytes: int | None = None
+
+
+class Live(Protocol):
+    """An index in use: searched with more or less effort and among a part of the vectors, and changed in place.
+
+    What a library does not do raises NotImplementedError, with the reason.
+    """
+
+    def reach(self, effort: int) -> None:
+        """Search from now on with this `ef_search` or `nprobe`."""
+        ...
+
+    def search(self, queries: Vectors, k: int, part: int | None = None) -> Ranked:
+        """The best `k` of each query, among the vectors of a part or all."""
+        ...
+
+    def replace(self, numbers: Sequence[int]) -> None:
+        """Delete these vectors, and put them there again."""
+        ...
+
+    def size(self) -> Size:
+        """What it takes now."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing behind on a server."""
+        ...
+
+
 class Library(Protocol):
     """What a module of this folder holds."""
 
@@ -48,6 +89,12 @@ class Library(Protocol):
     def recipe(self, retrieval: Retrieval) -> Mapping[str, Any]:
         """The parameters that the built index depends on; search-time ones are not among them."""
         ...
+
+    def live(self, vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
+        """An index of the vectors to be searched and changed; files go into the folder, which is the caller's."""
+        ...
+
+    EFFORT: str | None  # what a search can be given more of: `ef_search` or `nprobe`; None: it is exact
 
 
 def names() -> list[str]:
@@ -74,6 +121,31 @@ def address(variable: str) -> str:
         )
     hide(variable)
     return found
+
+
+def processes_bytes(pid: int, name: str) -> int | None:
+    """Resident memory of a server's process and its siblings of the same name; None where it is on another machine.
+    What they share is counted once for each: an upper bound."""
+    try:
+        process = psutil.Process(pid)
+        if name not in process.name():
+            return None  # another machine's number
+        above = process.parent()
+        family = [process] if above is None else [above, *above.children(recursive=True)]
+        return sum(p.memory_info().rss for p in family if name in p.name())
+    except psutil.Error:
+        return None
+
+
+def listening_bytes(port: int) -> int | None:
+    """Resident memory of the process of this machine that listens at a port; None where there is none to be seen."""
+    try:
+        found = [
+            c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr and c.laddr.port == port
+        ]
+        return sum(psutil.Process(pid).memory_info().rss for pid in {p for p in found if p}) or None
+    except psutil.Error:
+        return None
 
 
 def index(file: Path, digest: str, retrieval: Retrieval, store: Store) -> Index:

@@ -11,7 +11,9 @@ import faiss
 from bench.core.system import Retrieval
 from systems.parts import faiss_index
 from systems.parts.embed import Vectors
-from systems.parts.index import Index
+from systems.parts.index import Index, Live
+
+EFFORT = None
 
 
 def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
@@ -27,3 +29,9 @@ def open_folder(folder: Path, vectors: Vectors, retrieval: Retrieval) -> Index:
 def recipe(retrieval: Retrieval) -> Mapping[str, Any]:
     """Nothing: there are no parameters."""
     return {}
+
+
+def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
+    """The vectors with their ids."""
+    index = faiss.IndexIDMap2(faiss.IndexFlatIP(vectors.shape[1]))
+    return faiss_index.LiveFaiss.of(index, vectors, lambda _, selector: faiss.SearchParameters(sel=selector))

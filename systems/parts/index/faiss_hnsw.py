@@ -11,14 +11,29 @@ import faiss
 from bench.core.system import Retrieval
 from systems.parts import faiss_index
 from systems.parts.embed import Vectors
-from systems.parts.index import Index
+from systems.parts.index import Index, Live
+
+EFFORT = "ef_search"
 
 
 def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
     """Write the graph."""
+    faiss_index.write(_empty(vectors, retrieval), vectors, folder)
+
+
+def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
+    """The graph, which cannot be changed in place."""
+
+    def parameters(effort: int, selector: Any) -> Any:
+        return faiss.SearchParametersHNSW(efSearch=effort, sel=selector)
+
+    return faiss_index.LiveFaiss.of(_empty(vectors, retrieval), vectors, parameters, updates=False)
+
+
+def _empty(vectors: Vectors, retrieval: Retrieval) -> Any:
     index = faiss.IndexHNSWFlat(vectors.shape[1], retrieval.hnsw.m, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = retrieval.hnsw.ef_construction
-    faiss_index.write(index, vectors, folder)
+    return index
 
 
 def open_folder(folder: Path, vectors: Vectors, retrieval: Retrieval) -> Index:

@@ -12,16 +12,29 @@ import faiss
 from bench.core.system import IVF, Retrieval
 from systems.parts import faiss_index
 from systems.parts.embed import Vectors
-from systems.parts.index import Index
+from systems.parts.index import Index, Live
+
+EFFORT = "nprobe"
 
 
 def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
     """Find the centroids on one thread, and write the index."""
+    faiss_index.write(_trained(vectors, retrieval), vectors, folder)
+
+
+def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
+    """The vectors with their ids, in the cells that were found for them at first."""
+    return faiss_index.LiveFaiss.of(
+        _trained(vectors, retrieval), vectors, lambda n, selector: faiss.SearchParametersIVF(nprobe=n, sel=selector)
+    )
+
+
+def _trained(vectors: Vectors, retrieval: Retrieval) -> Any:
     faiss.omp_set_num_threads(1)
     dimensions, count = vectors.shape[1], cells(len(vectors), retrieval.ivf)
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimensions), dimensions, count, faiss.METRIC_INNER_PRODUCT)
     index.train(vectors)
-    faiss_index.write(index, vectors, folder)
+    return index
 
 
 def cells(vectors: int, ivf: IVF) -> int:

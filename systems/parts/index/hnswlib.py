@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import numpy as np
 from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
 from systems.parts.faiss_index import ranked
-from systems.parts.index import Index, Ranked
+from systems.parts.index import PARTS, Index, Live, Ranked, Size
 
+EFFORT = "ef_search"
 FILE = "index.bin"
 
 
@@ -28,6 +29,54 @@ class HnswlibIndex:
         """The best `k` chunks of each query, best first."""
         ids, distances = self.index.knn_query(queries, k=min(k, self.index.get_current_count()))
         return ranked(ids.astype(np.int64), 1 - distances)
+
+
+@dataclass
+class LiveHnswlib:
+    """A graph whose vectors are deleted and added: a deleted one's place is taken by the next, under a label never used
+    before."""
+
+    index: Any
+    vectors: Vectors
+    label_of: list[int]  # of each vector
+    vector_of: dict[int, int]
+
+    def reach(self, effort: int) -> None:
+        """The `ef` of the next searches."""
+        self.index.set_ef(effort)
+
+    def search(self, queries: Vectors, k: int, part: int | None = None) -> Ranked:
+        """The best of each query; a filter is asked of every label that is met."""
+        options = {} if part is None else {"filter": lambda label: self.vector_of[label] % PARTS == part}
+        labels, distances = self.index.knn_query(queries, k=k, num_threads=1, **options)
+        numbers = np.array([[self.vector_of[int(label)] for label in row] for row in labels])
+        return ranked(numbers, 1 - distances)
+
+    def replace(self, numbers: Sequence[int]) -> None:
+        """Mark as deleted, and add."""
+        for number in numbers:
+            self.index.mark_deleted(self.label_of[number])
+            self.vector_of.pop(self.label_of[number])
+        first = max([*self.vector_of, *self.label_of]) + 1
+        for label, number in enumerate(numbers, first):
+            self.label_of[number], self.vector_of[label] = label, number
+        labels = np.array([self.label_of[i] for i in numbers])
+        self.index.add_items(self.vectors[list(numbers)], labels, num_threads=1, replace_deleted=True)
+
+    def size(self) -> Size:
+        """The bytes of its file."""
+        return Size(int(self.index.index_file_size()))
+
+    def close(self) -> None:
+        """Nothing is left."""
+        return
+
+
+def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
+    """The graph, with room for what takes the place of what was deleted."""
+    index = empty(vectors, retrieval, allow_replace_deleted=True)
+    index.add_items(vectors, np.arange(len(vectors)), num_threads=1)
+    return LiveHnswlib(index, vectors, list(range(len(vectors))), {i: i for i in range(len(vectors))})
 
 
 def empty(vectors: Vectors, retrieval: Retrieval, **options: Any) -> Any:

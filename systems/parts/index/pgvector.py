@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from psycopg import sql
 from bench.core.files import read_json, write_json
 from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
-from systems.parts.index import Index, Ranked, address
+from systems.parts.index import PARTS, Index, Live, Ranked, Size, address, processes_bytes
 
+EFFORT = "ef_search"
 FILE = "table.json"  # the name of what stands in the database
 ADDRESS = "PGVECTOR_DSN"
 _open: dict[str, psycopg.Connection[Any]] = {}  # one a database
@@ -39,6 +41,58 @@ class Table:
             [(int(n), float(score)) for n, score in self.connection.execute(asked, (query, query, k))]
             for query in queries
         ]
+
+
+@dataclass
+class LiveTable:
+    """A table that rows are deleted from and copied into."""
+
+    connection: psycopg.Connection[Any]
+    name: str
+    vectors: Vectors
+
+    def reach(self, effort: int) -> None:
+        """The `ef_search` of the next searches."""
+        self.connection.execute(sql.SQL("SET hnsw.ef_search = {}").format(sql.Literal(min(MOST, effort))))
+
+    def search(self, queries: Vectors, k: int, part: int | None = None) -> Ranked:
+        """The best of each query; with a filter the graph is searched on until there are enough, from pgvector 0.8 on."""
+        if part is None:
+            return Table(self.connection, self.name).search(queries, k)
+        with contextlib.suppress(psycopg.errors.InvalidName, psycopg.errors.UndefinedObject):  # an older one
+            self.connection.execute("SET hnsw.iterative_scan = strict_order")
+        text = "SELECT number, -(vector <#> %s) FROM {} WHERE number %% {} = {} ORDER BY vector <#> %s LIMIT %s"
+        asked = sql.SQL(text).format(sql.Identifier(self.name), sql.Literal(PARTS), sql.Literal(part))
+        return [
+            [(int(n), float(score)) for n, score in self.connection.execute(asked, (query, query, k))]
+            for query in queries
+        ]
+
+    def replace(self, numbers: Sequence[int]) -> None:
+        """Delete, copy, and let the database clear away what was deleted."""
+        gone = sql.SQL("DELETE FROM {} WHERE number = ANY(%s)").format(sql.Identifier(self.name))
+        self.connection.execute(gone, (list(numbers),))
+        _copy(self.connection, self.name, self.vectors, numbers)
+        self.connection.execute(sql.SQL("VACUUM {}").format(sql.Identifier(self.name)))
+
+    def size(self) -> Size:
+        """Table and graph on disk; the resident memory of the database's processes, where they are on this machine."""
+        asked = self.connection.execute(
+            "SELECT pg_total_relation_size(to_regclass(%s)), pg_backend_pid()", (self.name,)
+        )
+        disk, pid = next(iter(asked))
+        return Size(int(disk), processes_bytes(int(pid), "postgres"))
+
+    def close(self) -> None:
+        """Drop the table."""
+        self.connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(self.name)))
+
+
+def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
+    """A table of its own."""
+    connection, name = _connected(), f"ragtune_{uuid.uuid4().hex[:16]}"
+    _fill(connection, name, vectors, retrieval)
+    return LiveTable(connection, name, vectors)
 
 
 def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
@@ -88,10 +142,15 @@ def _fill(connection: psycopg.Connection[Any], name: str, vectors: Vectors, retr
             table, sql.Literal(vectors.shape[1])
         )
     )
-    rows = sql.SQL("COPY {} (number, vector) FROM STDIN WITH (FORMAT BINARY)").format(table)
-    with connection.cursor() as cursor, cursor.copy(rows) as copy:
-        copy.set_types(["int4", "vector"])
-        for number, vector in enumerate(vectors):
-            copy.write_row((number, vector))
+    _copy(connection, name, vectors, range(len(vectors)))
     hnsw = sql.SQL("CREATE INDEX ON {} USING hnsw (vector vector_ip_ops) WITH (m = {}, ef_construction = {})")
     connection.execute(hnsw.format(table, sql.Literal(retrieval.hnsw.m), sql.Literal(retrieval.hnsw.ef_construction)))
+
+
+def _copy(connection: psycopg.Connection[Any], name: str, vectors: Vectors, numbers: Sequence[int]) -> None:
+    """Copy the vectors of these numbers into a table."""
+    rows = sql.SQL("COPY {} (number, vector) FROM STDIN WITH (FORMAT BINARY)").format(sql.Identifier(name))
+    with connection.cursor() as cursor, cursor.copy(rows) as copy:
+        copy.set_types(["int4", "vector"])
+        for number in numbers:
+            copy.write_row((number, vectors[number]))

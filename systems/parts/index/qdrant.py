@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from qdrant_client import QdrantClient, models
 from bench.core.files import read_json, write_json
 from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
-from systems.parts.index import Index, Ranked, address
+from systems.parts.index import PARTS, Index, Live, Ranked, Size, address, listening_bytes
 
+EFFORT = "ef_search"
 FILE = "collection.json"  # the name of what stands on the server
 ADDRESS, KEY = "QDRANT_URL", "QDRANT_API_KEY"
 LOCAL = ":memory:"
@@ -35,12 +36,52 @@ class Collection:
     name: str
     ef: int | None  # None: it searches without a graph
 
-    def search(self, queries: Vectors, k: int) -> Ranked:
-        """The best `k` chunks of each query, best first."""
+    def search(self, queries: Vectors, k: int, part: int | None = None) -> Ranked:
+        """The best `k` chunks of each query, best first, among those of a part or all."""
         wide = None if self.ef is None else models.SearchParams(hnsw_ef=max(self.ef, k))
-        asked = [models.QueryRequest(query=query.tolist(), limit=k, params=wide) for query in queries]
+        among = None if part is None else models.Filter(must=[_of_part(part)])
+        asked = [models.QueryRequest(query=query.tolist(), limit=k, params=wide, filter=among) for query in queries]
         found = self.client.query_batch_points(self.name, requests=asked)
         return [sorted(((int(p.id), float(p.score)) for p in one.points), key=lambda x: (-x[1], x[0])) for one in found]
+
+
+@dataclass
+class LiveCollection:
+    """A collection that points are deleted from and put into."""
+
+    client: QdrantClient
+    name: str
+    vectors: Vectors
+    effort: int | None = None
+
+    def reach(self, effort: int) -> None:
+        """The `ef` of the next searches."""
+        self.effort = None if address(ADDRESS) == LOCAL else effort
+
+    def search(self, queries: Vectors, k: int, part: int | None = None) -> Ranked:
+        """The best of each query; a filter is on what stands with a point."""
+        return Collection(self.client, self.name, self.effort).search(queries, k, part)
+
+    def replace(self, numbers: Sequence[int]) -> None:
+        """Delete, and put there again."""
+        self.client.delete(self.name, models.PointIdsList(points=list(numbers)), wait=True)
+        _put(self.client, self.name, self.vectors, numbers)
+
+    def size(self) -> Size:
+        """The resident memory of a server on this machine; the client is not told what is on disk."""
+        port = urlsplit(address(ADDRESS)).port
+        return Size(None, None if port is None else listening_bytes(port))
+
+    def close(self) -> None:
+        """Delete the collection."""
+        self.client.delete_collection(self.name)
+
+
+def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
+    """A collection of its own."""
+    name = f"ragtune-{uuid.uuid4().hex[:16]}"
+    _fill(_client(), name, vectors, retrieval)
+    return LiveCollection(_client(), name, vectors)
 
 
 def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
@@ -80,7 +121,18 @@ def _fill(client: QdrantClient, name: str, vectors: Vectors, retrieval: Retrieva
         vectors_config=models.VectorParams(size=vectors.shape[1], distance=models.Distance.DOT),
         hnsw_config=models.HnswConfigDiff(m=retrieval.hnsw.m, ef_construct=retrieval.hnsw.ef_construction),
     )
-    for start in range(0, len(vectors), AT_ONCE):
-        part = vectors[start : start + AT_ONCE]
-        batch = models.Batch(ids=list(range(start, start + len(part))), vectors=part.tolist())
-        client.upsert(name, batch, wait=True)
+    if address(ADDRESS) != LOCAL:  # which has none
+        client.create_payload_index(name, "part", models.PayloadSchemaType.INTEGER)
+    _put(client, name, vectors, range(len(vectors)))
+
+
+def _of_part(part: int) -> models.FieldCondition:
+    return models.FieldCondition(key="part", match=models.MatchValue(value=part))
+
+
+def _put(client: QdrantClient, name: str, vectors: Vectors, numbers: Sequence[int]) -> None:
+    """Put the vectors of these numbers there, some at a time."""
+    for start in range(0, len(numbers), AT_ONCE):
+        some = list(numbers[start : start + AT_ONCE])
+        kept = [{"part": number % PARTS} for number in some]
+        client.upsert(name, models.Batch(ids=some, vectors=vectors[some].tolist(), payloads=kept), wait=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from usearch.index import Index as Graph
 from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
 from systems.parts.faiss_index import ranked
-from systems.parts.index import Index, Ranked
+from systems.parts.index import Index, Live, Ranked, Size
 
+EFFORT = "ef_search"
 FILE = "index.usearch"
 
 
@@ -31,14 +32,55 @@ class UsearchIndex:
         return ranked(ids.astype(np.int64), 1 - distances)
 
 
+@dataclass
+class LiveUsearch:
+    """A graph whose vectors are removed and added under their own keys."""
+
+    graph: Any
+    vectors: Vectors
+
+    def reach(self, effort: int) -> None:
+        """The expansion of the next searches."""
+        self.graph.expansion_search = effort
+
+    def search(self, queries: Vectors, k: int, part: int | None = None) -> Ranked:
+        """The best of each query."""
+        if part is not None:
+            raise NotImplementedError("USearch has no filter in Python")
+        return UsearchIndex(self.graph).search(queries, k)
+
+    def replace(self, numbers: Sequence[int]) -> None:
+        """Remove, and add."""
+        keys = np.array(numbers)
+        self.graph.remove(keys)
+        self.graph.add(keys, self.vectors[keys], threads=1)
+
+    def size(self) -> Size:
+        """The bytes of its file."""
+        return Size(int(self.graph.serialized_length))
+
+    def close(self) -> None:
+        """Nothing is left."""
+        return
+
+
+def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
+    """The graph."""
+    return LiveUsearch(_built(vectors, retrieval), vectors)
+
+
 def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
     """Write the graph."""
+    _built(vectors, retrieval).save(str(folder / FILE))
+
+
+def _built(vectors: Vectors, retrieval: Retrieval) -> Any:
     hnsw = retrieval.hnsw
     graph = Graph(
         ndim=vectors.shape[1], metric="ip", dtype="f32", connectivity=hnsw.m, expansion_add=hnsw.ef_construction
     )
     graph.add(np.arange(len(vectors)), vectors, threads=1)
-    graph.save(str(folder / FILE))
+    return graph
 
 
 def open_folder(folder: Path, vectors: Vectors, retrieval: Retrieval) -> Index:

@@ -1,0 +1,71 @@
+"""Indexes in use: with more effort they find more, a filter keeps to its part, and what is replaced is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.core.system import Retrieval
+from systems.parts.faiss_index import exact_recall
+from systems.parts.index import PARTS, Live, library, names
+from tests.unit.test_index_servers import server_of
+
+RNG = np.random.default_rng(0)
+VECTORS = RNG.normal(size=(6000, 16)).astype(np.float32)  # more than LanceDB searches whole
+VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
+QUERIES = VECTORS[:40] + 0.05 * RNG.normal(size=(40, 16)).astype(np.float32)
+CANNOT = {"faiss_hnsw": "cannot delete", "usearch": "no filter"}
+
+
+@pytest.fixture(params=names())
+def live(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, Live]]:
+    """The name of an index, and one of the vectors."""
+    with server_of(request.param, monkeypatch, tmp_path):
+        retrieval = Retrieval.model_validate({"index": request.param, "k": 10})
+        found = library(request.param).live(VECTORS, retrieval, tmp_path)
+        yield request.param, found
+        found.close()
+
+
+def recall(live: Live) -> float:
+    found = [[number for number, _ in row] for row in live.search(QUERIES, 10)]
+    return float(np.mean(exact_recall(VECTORS, QUERIES, found, 10)))
+
+
+def test_an_index_in_use(live: tuple[str, Live]) -> None:
+    name, index = live
+    index.reach(512)
+    whole = recall(index)
+    assert whole > 0.97
+    if library(name).EFFORT == "nprobe":
+        index.reach(1)
+        assert recall(index) < whole
+        index.reach(512)
+    check_filter(name, index)
+    before = index.size()
+    assert name == "qdrant" or (before.disk_bytes or 0) >= VECTORS.nbytes
+    moved = list(range(0, 6000, 3))
+    if name == "faiss_hnsw":
+        with pytest.raises(NotImplementedError, match=CANNOT[name]):
+            index.replace(moved)
+        return
+    index.replace(moved)
+    assert recall(index) > 0.95
+    rows: Any = index.search(VECTORS[moved[:20]], 1)
+    assert [row[0][0] for row in rows] == moved[:20]  # each is found under its number
+
+
+def check_filter(name: str, index: Live) -> None:
+    """Of the vectors of a part, and of no others, what exact search finds among them."""
+    if name == "usearch":
+        with pytest.raises(NotImplementedError, match=CANNOT[name]):
+            index.search(QUERIES, 5, 3)
+        return
+    found = [[number for number, _ in row] for row in index.search(QUERIES, 5, 3)]
+    assert {number % PARTS for row in found for number in row} == {3}
+    of_part = [[number // PARTS for number in row] for row in found]
+    assert np.mean(exact_recall(VECTORS[3::PARTS], QUERIES, of_part, 5)) > 0.9
