@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cli.tables import escape, plain
-from bench.core.display import interval, share, size, span
+from bench.core.display import interval, money, share, size, span
 from bench.core.media import one_line
 from bench.execution.run_file import RunFile
 from bench.metrics.registry import title
-from bench.report.decision import LEADING, changes, meanwhile, price, ranked
+from bench.report.decision import LEADING, changes, meanwhile, price, ranked, sure
 from bench.scoring.schema import QuestionTypes, Scores
 from bench.verdict.sentence import by_type
 
@@ -28,6 +28,8 @@ def first_screen(run: RunFile, found: Scores, page: Path) -> None:
     facts = (f"{run.dataset.test:,} questions", run.spec.model.name, f"{count} seed{'s' if count > 1 else ''}")
     console.print(one_line(" · ".join((run.name, *facts))), style="dim", markup=False)
     _say(console, found.recommendation.sentence, style="bold")
+    if told := sure(found.recommendation, many_seeds=count > 1):
+        _say(console, told)
     if types:
         _print(console, _by_type(types, found.headline))
         _say(console, by_type(types))
@@ -39,7 +41,7 @@ def first_screen(run: RunFile, found: Scores, page: Path) -> None:
     if cost := price(found, run.spec.volumes):
         console.print()
         _say(console, cost)
-    sentences = changes(found.recommendation)
+    sentences = changes(found.recommendation, run.spec.volumes)
     if sentences:
         console.print("\nWhat would change the decision:")
     for line in sentences:
@@ -65,7 +67,7 @@ def _by_type(types: QuestionTypes, measure: str) -> Table:
 
 def _leading(found: Scores, lines: Sequence[tuple[str, Sequence[str]]]) -> Table:
     """The systems that score highest, with what they take; those that answer the same on one line."""
-    table = _table("system", title(found.headline).lower(), "p50", "build", "memory")
+    table = _table("system", title(found.headline).lower(), "p50", "build", "memory", "$/month")
     for name, same in lines[:LEADING]:
         system = found.measured[name]
         table.add_row(
@@ -74,6 +76,7 @@ def _leading(found: Scores, lines: Sequence[tuple[str, Sequence[str]]]) -> Table
             span(system.speed.p50_s),
             span(system.build.total_s or None),
             size(system.memory.peak_rss_growth_bytes),
+            money(found.recommendation.costs[name].usd_per_month if name in found.recommendation.costs else None),
         )
     if len(lines) > LEADING:
         table.caption = f"and {len(lines) - LEADING} more in the report"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bench.core import display
 from bench.metrics.registry import title
+from bench.scoring.money import cheapest, monthly
 from bench.scoring.schema import Criterion, MeasuredSystem, NeedFlip, Recommendation, Scores, Split, WeightFlip
 from bench.spec.model import Volumes
 from bench.verdict.recommendation import WORTH
@@ -39,11 +40,26 @@ def _same(scores: Scores, a: str, b: str) -> bool:
     return one.score(scores.headline) == other.score(scores.headline)
 
 
-def changes(found: Recommendation) -> list[str]:
+def sure(found: Recommendation, *, many_seeds: bool) -> str:
+    """How sure the choice is; empty where there is none."""
+    if found.probability is None:
+        return ""
+    level = ", or one that is equivalent to it," if found.equivalent else ""
+    of = f"{found.common:,} questions that all systems have" if found.common else "questions"
+    seeds = ", and of the seeds" if many_seeds else ""
+    told = (
+        f"How sure: {found.choice}{level} scores highest in {100 * found.probability:.1f}% of 10,000 resamples of the "
+    )
+    if found.outcome in ("undecided", "contradicted"):
+        return f"{told}{of}{seeds}, which is too little once it is corrected for the number of comparisons."
+    return f"{told}{of}{seeds}."
+
+
+def changes(found: Recommendation, volumes: Volumes) -> list[str]:
     """What would change the decision, in the reader's own quantities: a sentence each."""
     mixes = sorted(found.types.mixes, key=lambda mix: mix.share - mix.now) if found.types else []
     needs = [flip for flip in found.flips if isinstance(flip, NeedFlip)]
-    told = [*map(mixed, mixes), *_trades(found), *map(_lifted, needs)][:CHANGES]
+    told = [*map(mixed, mixes), *_trades(found), *map(_lifted, needs), *_volumes(found, volumes)][:CHANGES]
     return told or [*_by_more_data(found), *_by_no_mix(found)]
 
 
@@ -58,25 +74,46 @@ def _by_no_mix(found: Recommendation) -> Iterator[str]:
         yield "Another share of a question type would not: on none of them is another system shown to be ahead."
 
 
+def _volumes(found: Recommendation, volumes: Volumes) -> Iterator[str]:
+    """From how many questions or updates a month on the choice is no longer among the cheapest, where that is more than
+    a small sum."""
+    costs = {name: found.costs[name] for name in found.feasible if found.costs[name].usd_per_month is not None}
+    asked, updates = float(volumes.questions_per_month), float(volumes.updates_per_month)
+    if found.choice not in costs or len(costs) < 2 or found.choice not in cheapest(costs, asked, updates):
+        return
+    for what in ("questions", "updates"):
+        for power in range(1, 33):
+            factor = 10 ** (power / 8)
+            volume = (asked * factor, updates) if what == "questions" else (asked, (updates or 1.0) * factor)
+            least = cheapest(costs, *volume)
+            saved = (monthly(costs[found.choice], *volume) or 0.0) - (monthly(costs[least[0]], *volume) or 0.0)
+            if found.choice not in least and saved > SMALL_USD:
+                number = display.count(float(f"{volume[what == 'updates']:.1g}"))
+                yield f"From about {number} {what} a month on, {listed(least, 'or')} costs less than {found.choice}."
+                break
+
+
 def meanwhile(scores: Scores) -> str:
-    """What speaks for one of two systems while their quality cannot tell them apart; empty where it can, or where more
-    than two are open."""
+    """What speaks for either of two systems while their quality cannot tell them apart; empty where it can, or where
+    more than two are open."""
     found = scores.recommendation
     if found.outcome != "undecided" or len(found.among) != 1:
         return ""
     names = (str(found.choice), found.among[0])
     one, other = ((scores.measured[n], found.criteria[n].cost) for n in names)
-    compared = (
+    updates = [found.costs[n].refresh_s for n in names]
+    compared: tuple[tuple[str, Callable[[float | None], str], float | None, float | None, float], ...] = (
         ("costs {} a month", display.money, one[1], other[1], SMALL_USD),
-        ("answers nine of ten questions within {}", display.span, one[0].speed.p90_s, other[0].speed.p90_s, 0.0),
+        ("answers in {}", display.span, one[0].speed.p50_s, other[0].speed.p50_s, 0.0),
         ("takes {} to build", display.span, one[0].build.total_s, other[0].build.total_s, 0.0),
+        ("takes {} to update", display.span, updates[0], updates[1], 0.0),
     )
-    told = [
-        f"{text.format(show(mine))} ({names[1]}: {show(its)})"
-        for text, show, mine, its, small in compared
-        if mine and its and max(mine, its) > max(small, WORTH * min(mine, its))
-    ]
-    return f"Until that is known: {names[0]} {listed(told)}." if told else ""
+    speaks: dict[str, list[str]] = {}
+    for text, show, mine, its, small in compared:
+        if mine and its and max(mine, its) > max(small, WORTH * min(mine, its)):
+            better, worse = (mine, its) if mine < its else (its, mine)
+            speaks.setdefault(names[mine > its], []).append(f"{text.format(show(better))} instead of {show(worse)}")
+    return f"Until that is known: {'; '.join(f'{n} {listed(told)}' for n, told in speaks.items())}." if speaks else ""
 
 
 def _lifted(flip: NeedFlip) -> str:
@@ -150,7 +187,7 @@ def all_met(found: Recommendation) -> str:
 def profile(scores: Scores) -> tuple[list[str], dict[str, list[str]]]:
     """(labels, system -> texts): what two systems are set side by side by."""
     done, found = scores.measured, scores.recommendation
-    kinds = [row.type for row in found.types.rows] if found.types else []
+    kinds = [row.type for row in found.types.rows if not row.is_beyond_all] if found.types else []
     labels = [
         title(scores.headline),
         *kinds,

@@ -45,7 +45,9 @@
   const select = (bar, label, values) => {
     const field = make("select", "", { id: `choose-${label.toLowerCase().replaceAll(" ", "-")}` });
     field.append(...values.map(([value, text]) => make("option", text, { value })));
-    bar.append(make("label", label, { for: field.id }), field);
+    const both = make("span", "", { class: "field" }); // on one line
+    both.append(make("label", label, { for: field.id }), " ", field);
+    bar.append(both);
     return field;
   };
   const plain = (values) => [...new Set(values)].sort().map((v) => [v, v]);
@@ -65,7 +67,10 @@
         (heads[i].querySelector("button") ?? heads[i]).textContent = side.value;
         [...table.tBodies[0].rows].forEach((row) => (row.cells[i + 1].textContent = texts[side.value][row.dataset.place]));
       });
-      document.getElementById("pair-difference").textContent = differences[sides.map((s) => s.value).join(" − ")] ?? "";
+      const told = document.getElementById("pair-difference");
+      told.textContent = `${differences[sides.map((s) => s.value).join(" − ")] ?? ""} `;
+      const two = sides.map((s) => encodeURIComponent(s.value)).join(",");
+      if (document.getElementById("every") && sides[0].value !== sides[1].value) told.append(make("a", "Questions on which they differ", { href: `#differ=${two}` }));
     };
     [...table.tBodies[0].rows].forEach((row, place) => (row.dataset.place = place));
     const read = () => {
@@ -119,11 +124,12 @@
     let found = []; // the questions that fit, in the order of the page
     const fits = (q) => {
       const mine = system.value ? [q.said[system.value]?.[1]] : Object.values(q.said).map((s) => s[1]);
-      const right = (name) => q.said[name]?.[1] === "right";
+      const right = (name) => (q.said[name]?.[1] ?? "").startsWith("right");
       return (!type.value || q.type === type.value) && (!outcome.value || mine.includes(outcome.value)) &&
         (!other.value || !system.value || right(other.value) !== right(system.value));
     };
     const draw = (open) => {
+      other.disabled = !system.value; // of two systems both are needed
       found = questions.filter(fits);
       const at = open ? found.findIndex((q) => q.id === open) : -1;
       if (at >= 0) first = at - (at % PAGE);
@@ -166,7 +172,7 @@
       const read = new Map(); // prompt -> the systems that it was sent to
       for (const [name, [text, what, hits, failed, tokens]] of Object.entries(q.said)) {
         const row = answers.tBodies[0].insertRow();
-        row.append(make("th", name, { scope: "row" }), make("td", what, what === "right" ? { class: "confirmed" } : {}));
+        row.append(make("th", name, { scope: "row" }), make("td", what, what.startsWith("right") ? { class: "confirmed" } : {}));
         row.append(make("td", failed ? `failed: ${text}` : text || "(nothing)", { dir: "auto" }));
         const cell = make("td", hits ? "" : "n/a");
         (hits ?? []).forEach(([chunk, passage, score], i) => {
@@ -205,10 +211,11 @@
     };
     const go = () => {
       const wanted = hash();
-      if (!wanted.has("q") && !wanted.has("outcome")) return;
+      if (!["q", "outcome", "differ"].some((key) => wanted.has(key))) return;
       const within = found.some((q) => q.id === wanted.get("q")); // the next one of those that were asked for
       for (const field of within ? [] : [type, system, outcome, other]) field.value = "";
       if (wanted.has("outcome")) [system.value, outcome.value] = [wanted.get("system"), wanted.get("outcome")];
+      if (wanted.has("differ")) [system.value, other.value] = wanted.get("differ").split(",");
       first = 0;
       draw(wanted.get("q"));
       if (wanted.has("q") && !found.some((q) => q.id === wanted.get("q"))) shown.textContent = `There is no question ${wanted.get("q")}.`;
@@ -235,7 +242,7 @@
     clear(); // what is linked to is not under the bar
     addEventListener("resize", clear);
   }
-  const folds = [...document.querySelectorAll("details.fold")];
+  const folds = [...document.querySelectorAll("main details:not(.question)")];
   if (nav && folds.length) {
     const all = make("button", "Open all", { type: "button" });
     all.addEventListener("click", () => {

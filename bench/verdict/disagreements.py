@@ -13,6 +13,7 @@ from bench.scoring.schema import Disagreement
 MOST = 1000
 OUTCOMES = {  # what became of an answer, in the order of the page
     "right": "as good as a reference answer",
+    "right without support": "as good as a reference answer, and not all gold passages were shown",
     "misread": "all gold passages were shown, and the answer is another",
     "partly retrieved": "only some of the gold passages were shown",
     "not retrieved": "none of the gold passages was shown",
@@ -23,22 +24,35 @@ OUTCOMES = {  # what became of an answer, in the order of the page
 }
 
 
+RIGHT = ("right", "right without support")
+
+
 def outcome(record: Record, value: float | None, abstain: Sequence[str]) -> str:
     """What became of a question: one of OUTCOMES."""
     if record.answer.error:
         return "failed"
     if value is not None and value >= 1.0:
-        return "right"
+        return "right" if _is_supported(record) else "right without support"
     if record.answers == ():
         return "should have abstained"
     if silent(record.answer, abstain):
         return "abstained"
     if record.answer.hits is None:
         return "wrong"
-    gold, shown = set(record.gold), {h.passage_id for h in record.answer.held}
+    gold, shown = _gold_and_shown(record)
     if gold <= shown:
         return "misread"
     return "partly retrieved" if gold & shown else "not retrieved"
+
+
+def _gold_and_shown(record: Record) -> tuple[set[str], set[str]]:
+    return set(record.gold), {h.passage_id for h in record.answer.held}
+
+
+def _is_supported(record: Record) -> bool:
+    """Whether all gold passages were shown, of a system that shows any; abstaining needs none."""
+    gold, shown = _gold_and_shown(record)
+    return record.answer.hits is None or record.answers == () or gold <= shown
 
 
 def outcomes_of(records: Sequence[Record], column: Column | None, abstain: Sequence[str]) -> dict[str, str]:
@@ -64,7 +78,7 @@ def disagreements(outcomes: Mapping[str, Mapping[str, str]], strata: Mapping[str
 
     def minority(question: str) -> int:
         """How many systems are on the smaller side."""
-        right = sum(what == "right" for what in found[question].values())
+        right = sum(what in RIGHT for what in found[question].values())
         return min(right, len(found[question]) - right)
 
     by_stratum: dict[str, list[str]] = {}

@@ -31,15 +31,17 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str]) 
         return f"Nothing works: the highest is {found.best}, {_score(evidence, found, str(found.best))}."
     if found.outcome == "not better than the base model":
         return _no_better(evidence, found, choice)
-    return f"{_chosen(evidence, found, choice)}{_open_needs(choice, found.needs[choice])}"
+    whole = f"{_chosen(evidence, found, choice)}{_open_needs(choice, found.needs[choice])}"
+    depends = disagreement(found.types)
+    return f"{depends} Over all questions: {whole}" if depends else whole
 
 
 def _chosen(evidence: Evidence, found: Recommendation, choice: str) -> str:
     score = _score(evidence, found, choice)
     if found.outcome == "undecided":
         start = f"No clear winner between {choice} and {listed(found.among, 'or')}"
-        highest = "Highest so far" if choice == found.best else f"So far {choice} has"
-        return f"{start}; {_takes(found)}. {highest}: {score}."
+        highest = f"Highest so far: {choice}," if choice == found.best else f"So far {choice} has:"
+        return f"{start}; {_takes(found)}. {highest} {score}."
     start = f"Use {choice}"
     if found.outcome == "provisional":
         start = f"Provisional, one seed: {choice}"
@@ -100,17 +102,21 @@ def _takes(found: Recommendation) -> str:
     unseen = [pair.b for pair in pairs if not _has_plan(pair)]
     within = [pair.within90 for pair in pairs if pair.within90]
     if not seen and pairs and len(within) == len(pairs):
-        return f"about {max(within):,} questions are needed to show that they differ by less than {pairs[0].margin}"
+        return f"{_about(max(within))} needed to show that they differ by less than {pairs[0].margin}"
     if not seen:
         return "no difference was seen between them, so the number of questions needed cannot be estimated"
     rest = f"; no difference that more data would show was seen from {listed(unseen)}" if unseen else ""
     if all(pair.n90 for pair in seen):
-        return f"about {max(pair.n90 or 0 for pair in seen):,} questions are needed to decide{rest}"
+        return f"{_about(max(pair.n90 or 0 for pair in seen))} needed to decide{rest}"
     if all(pair.n90 or pair.seeds90 for pair in seen):
         seeds = max(pair.seeds90 or 0 for pair in seen)
         return f"about {seeds:,} seeds are needed to decide, and more questions alone will not do{rest}"
     questions, seeds = (max(pair.both90[i] for pair in seen if pair.both90) for i in (0, 1))
     return f"about {questions:,} questions and {seeds:,} seeds are needed to decide{rest}"
+
+
+def _about(questions: int) -> str:
+    return f"about {questions:,} questions are" if questions > 1 else "one question is"
 
 
 def _has_plan(pair: Pair) -> bool:
@@ -123,27 +129,42 @@ def _open_needs(name: str, needs: Sequence[Need]) -> str:
 
 
 def by_type(found: QuestionTypes | None) -> str:
-    """On which types of question which system is ahead; empty where nothing was compared by type."""
+    """What the verdict does not say of the types of question; empty where nothing was compared by type."""
     if found is None:
         return ""
     beyond = [row.type for row in found.rows if row.is_beyond_all]
     none = f" None of {listed(found.systems)} is right on any question of {listed(beyond, 'or')}." if beyond else ""
-    return _ahead(found) + none
+    return (_level(found) + none).strip()
 
 
-def _ahead(found: QuestionTypes) -> str:
-    told = {row.type: row.ahead for row in found.rows if row.ahead}
+def _level(found: QuestionTypes) -> str:
+    """That the types agree; empty where they do not, which the verdict begins with."""
+    told = [row.ahead for row in found.rows if row.ahead]
     if not told:
-        return "On no type of question a difference between the leading systems is shown."
-    everywhere = [name for name in found.systems if all(name in names for names in told.values())]
-    if everywhere:
+        return "On no type of question is a difference between the leading systems shown."
+    if everywhere := _everywhere(found):
         verb = "is" if len(everywhere) == 1 else "are"
         return f"On no type of question {verb} {listed(everywhere)} shown to be behind."
+    return ""
+
+
+def _everywhere(found: QuestionTypes) -> list[str]:
+    """The systems that are ahead on every type on which one is."""
+    return [name for name in found.systems if all(name in row.ahead for row in found.rows if row.ahead)]
+
+
+def disagreement(found: QuestionTypes | None) -> str:
+    """Which system is ahead on which types, where they disagree; else empty."""
+    if found is None or _everywhere(found):
+        return ""
     groups: dict[tuple[str, ...], list[str]] = {}
-    for kind, names in told.items():
-        groups.setdefault(names, []).append(kind)
-    parts = [f"{listed(names)} on {listed(kinds)}" for names, kinds in groups.items()]
-    return f"Question types disagree. Ahead are {'; '.join(parts)}."
+    for row in found.rows:
+        if row.ahead:
+            groups.setdefault(row.ahead, []).append(row.type)
+    parts = [
+        f"{listed(names)} {'is' if len(names) == 1 else 'are'} ahead on {listed(k)}" for names, k in groups.items()
+    ]
+    return f"It depends on the type of question: {'; '.join(parts)}."
 
 
 def mixed(mix: Mix) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bench.core.vocabulary import Answer
 from bench.report import decision
-from bench.verdict.sentence import by_type, mixed
+from bench.spec.model import Volumes
+from bench.verdict.sentence import by_type, disagreement, mixed
 from tests.made_up import Asked, Made, Says, right, scored
 
 
@@ -24,11 +25,13 @@ def test_opposite_types_are_told_and_the_share_at_which_the_other_leads(tmp_path
     found = scored(tmp_path / "r", systems, of({"docs": 60, "jargon": 40})).recommendation
     assert found.types and found.types.systems == ("docs-rag", "tuned")
     assert {row.type: row.ahead for row in found.types.rows} == {"docs": ("docs-rag",), "jargon": ("tuned",)}
-    assert by_type(found.types) == "Question types disagree. Ahead are docs-rag on docs; tuned on jargon."
+    depends = "It depends on the type of question: docs-rag is ahead on docs; tuned is ahead on jargon."
+    assert disagreement(found.types) == depends and found.sentence.startswith(f"{depends} Over all questions: ")
+    assert by_type(found.types) == ""
     (mix,) = found.types.mixes  # of the rest all is lost, of jargon all is gained: half of each
     assert (mix.type, mix.to, mix.now, mix.share) == ("jargon", "tuned", 0.4, 0.5)
     assert mixed(mix) == "tuned overtakes when more than 50% of the questions are jargon (now 40%)."
-    assert decision.changes(found)[0] == mixed(mix)
+    assert decision.changes(found, Volumes())[0] == mixed(mix)
 
 
 def test_one_that_leads_everywhere_is_said_to(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,14 +13,18 @@ import numpy as np
 import pytest
 from scipy import stats as distributions
 
+from bench.core.vocabulary import Answer, Hit
 from bench.gate.decisions import confirmed, gate
 from bench.gate.rules import DEFAULT, Rule, Rules
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot
+from bench.report import decision
 from bench.scoring import money
 from bench.scoring.schema import BreakEven, Costs
 from bench.scoring.schema.gate import Result
+from bench.spec.model import Volumes
 from bench.stats import comparisons
 from bench.stats.comparisons import Panel, compare
+from bench.verdict.disagreements import outcome
 from bench.verdict.question_types import ahead
 from bench.verdict.score import VERSION, is_current
 from tests.made_up import Made, asked, right, scored
@@ -205,3 +210,41 @@ def test_who_is_ahead_is_better_than_one_and_worse_than_none(pairs: list[Any], f
 def test_scores_of_another_version_are_not_current() -> None:
     assert is_current({"version": VERSION}) and not is_current({"version": VERSION - 1}) and not is_current({})
     assert not is_current([VERSION])
+
+
+def test_at_which_volume_another_costs_less(tmp_path: Path) -> None:
+    systems = {"a": Made(right(200), kind="rag"), "b": Made(right(150), kind="lora")}
+    found = scored(tmp_path / "r", systems, asked(200)).recommendation
+    costs = {"a": priced(1.0, 0.1), "b": priced(50.0, 0.01)}
+    told = list(decision._volumes(found.model_copy(update={"costs": costs}), Volumes(updates_per_month=0)))
+    (number,) = re.findall(r"From about ([\d,]+) questions a month on, b costs less than a", told[0])
+    assert 49.0 / 0.09 * 1000 < int(number.replace(",", "")) < 5e6  # later than at the same figures without an interval
+    small = {"a": priced(0.001, 1e-6), "b": priced(0.01, 1e-7)}
+    assert not list(decision._volumes(found.model_copy(update={"costs": small}), Volumes(updates_per_month=0)))
+
+
+@pytest.mark.parametrize(
+    ("state", "end"), [("winner", "all systems have."), ("undecided", "corrected for the number of comparisons.")]
+)
+def test_how_sure_a_choice_is(state: str, end: str, tmp_path: Path) -> None:
+    systems = {"a": Made(right(200), kind="rag"), "b": Made(right(150), kind="lora")}
+    found = scored(tmp_path / "r", systems, asked(200)).recommendation.model_copy(
+        update={"outcome": state, "probability": 0.963}
+    )
+    told = decision.sure(found, many_seeds=False)
+    assert told.startswith("How sure: a scores highest in 96.3% of 10,000 resamples") and told.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("gold", "shown", "answers", "what"),
+    [
+        (("p",), ("p", "q"), ("x",), "right"),
+        (("p", "r"), ("p", "q"), ("x",), "right without support"),
+        (("p",), None, ("x",), "right"),  # it shows no passages
+        (("p",), ("q",), (), "right"),  # it abstains rightly
+    ],
+)
+def test_a_right_answer_has_its_passages_or_lacks_support(gold: Any, shown: Any, answers: Any, what: str) -> None:
+    hits = None if shown is None else tuple(Hit(p, p, "x", 1.0) for p in shown)
+    record: Any = SimpleNamespace(answer=Answer("x", hits), gold=gold, answers=answers)
+    assert outcome(record, 1.0, ()) == what

@@ -108,10 +108,14 @@ def memory(traces: Mapping[str, Mapping[str, Memory]]) -> Figure | None:
     if not drawn or not max(peaks.values()):
         return None
     most = 1.15 * max(row["mb"] for rows in drawn.values() for row in rows)
+    longest = max(row["s"] for rows in drawn.values() for row in rows)
+    drawn = dict(sorted(drawn.items(), key=lambda item: -max(row["mb"] for row in item[1])))
     (name, process), highest = max(peaks.items(), key=lambda item: item[1])
 
     def panels_of(narrow: bool) -> Any:
-        found = [_panel(rows, system, most, width=NARROW + 50 if narrow else 165) for system, rows in drawn.items()]
+        found = [
+            _panel(rows, system, most, longest, width=NARROW + 50 if narrow else 165) for system, rows in drawn.items()
+        ]
         return alt.concat(*found, columns=1 if narrow else 4, spacing=14)
 
     return figure(
@@ -133,12 +137,12 @@ def _phases(points: Sequence[tuple[float, int, str]]) -> list[tuple[str, str, st
     ]
 
 
-def _panel(rows: Sequence[Row], name: str, highest: float, *, width: int) -> Any:
-    """The memory of one system, up to the `highest` of all; each line is named where it is highest."""
+def _panel(rows: Sequence[Row], name: str, highest: float, longest: float, *, width: int) -> Any:
+    """The memory of one system, up to the `highest` of all, over the seconds of the `longest`; each line is named where it is highest."""
     processes = ["training", "answering"]
     colours = alt.Color("process:N", scale=alt.Scale(domain=processes, range=[COLOURS[2], COLOURS[1]]), legend=None)
     dashes = alt.Scale(domain=processes, range=[[4, 2], [1, 0]])
-    x = alt.X("s:Q", title="s", axis=alt.Axis(tickCount=4))
+    x = alt.X("s:Q", title="s", axis=alt.Axis(tickCount=4), scale=alt.Scale(domain=[0, longest]))
     y = alt.Y("mb:Q", title="MB", axis=alt.Axis(tickCount=4), scale=alt.Scale(domain=[0, highest]))
     line = data(rows).mark_line(interpolate="step-after", strokeWidth=1.6)
     drawn = line.encode(x=x, y=y, color=colours, strokeDash=alt.StrokeDash("process:N", scale=dashes, legend=None))
@@ -146,7 +150,7 @@ def _panel(rows: Sequence[Row], name: str, highest: float, *, width: int) -> Any
     marks = data(starts).mark_rule(strokeDash=[2, 2], color="#9aa2ad").encode(x="s:Q")
     peaks = [max((row for row in rows if row["process"] == p), key=lambda r: r["mb"], default=None) for p in processes]
     known = [row for row in peaks if row]
-    middle = max(row["s"] for row in rows) / 2
+    middle = longest / 2
     places = spread([(HIGH * (1 - row["mb"] / highest) - LINE / 2, LINE) for row in known], HIGH)
     said = [
         data([row])

@@ -26,7 +26,6 @@ from bench.report.charts.draw import (
     data,
     figure,
     lines,
-    names_beside,
     panels,
     shape,
     spread,
@@ -34,6 +33,7 @@ from bench.report.charts.draw import (
 from bench.scoring.schema import Criteria, Criterion, LearningCurve, MeasuredSystem, Recommendation, Score
 from bench.stats.comparisons import Pair
 from bench.stats.intervals import Estimate
+from bench.verdict.sentence import listed
 
 Measured = Mapping[str, MeasuredSystem]
 
@@ -47,8 +47,9 @@ class Seen:
     high: float
 
 
+NAMES = 90  # pixels of a name beside a panel
 HEIGHT = 250  # pixels of a panel of the trade-offs
-OFFSET = 7  # pixels between the systems of one type
+OFFSET = 6  # pixels between the systems of one type
 
 
 def by_type(done: Measured, recommendation: Recommendation, title: str) -> Figure | None:
@@ -154,7 +155,7 @@ def tradeoff(done: Measured, recommendation: Recommendation, title: str) -> Figu
     able = set(recommendation.feasible)
 
     def drawn(narrow: bool) -> Any:
-        width = NARROW if narrow else 285
+        width = NARROW if narrow else 285 - NAMES
         return panels(
             [
                 _against(rows, axis, title if narrow or not number else None, able, shared, width=width)
@@ -164,10 +165,7 @@ def tradeoff(done: Measured, recommendation: Recommendation, title: str) -> Figu
             spacing=18,
         )
 
-    front = ", ".join(recommendation.pareto)
-    heading = "No system meets the needs"
-    if front:
-        heading = f"No other system is both better and cheaper, faster and smaller than these: {front}"
+    heading = _leaders(recommendation, {n: score.mean for n, (_, score) in scored.items()})
     return figure(
         heading,
         drawn,
@@ -180,6 +178,22 @@ def tradeoff(done: Measured, recommendation: Recommendation, title: str) -> Figu
     )
 
 
+def _leaders(found: Recommendation, quality: Mapping[str, float]) -> str:
+    """Which systems are first in what, of those that meet the needs."""
+    able = [name for name in found.feasible if name in quality]
+    if not able:
+        return "No system meets the needs"
+    told = {"scores highest": max(able, key=lambda name: quality[name])}
+    for key, what in (("latency", "answers fastest"), ("memory", "takes the least memory"), ("cost", "costs least")):
+        known = {name: value for name in able if (value := getattr(found.criteria[name], key))}
+        if known:
+            told[what] = min(known, key=lambda name: known[name])
+    firsts: dict[str, list[str]] = {}
+    for what, name in told.items():
+        firsts.setdefault(name, []).append(what)
+    return "; ".join(f"{name} {listed(whats)}" for name, whats in firsts.items())
+
+
 def _point(name: str, system: MeasuredSystem, score: Score, value: float) -> Row:
     ends = {"mean": score.mean, "low": score.low, "high": score.high}
     return {"system": name, "family": system.shown_family, "x": value, **ends}
@@ -190,18 +204,24 @@ def _shown(criteria: Criteria) -> list[str]:
 
 
 def _against(rows: list[Row], label: str, title: str | None, feasible: set[str], scale: Any, *, width: int) -> Any:
+    """A panel of the trade-offs: every system by name beside it, with a line to its mark."""
     best = _front([row for row in rows if row["system"] in feasible])
-    edges = [min(r["x"] for r in rows) / 1.3, max(r["x"] for r in rows) * 1.6]
+    edges = [min(r["x"] for r in rows) / 1.3, max(r["x"] for r in rows) * 1.3]
     x = alt.X("x:Q", title=f"{label} (log)", scale=alt.Scale(type="log", domain=edges), axis=alt.Axis(tickCount=4))
     y = alt.Y("mean:Q", title=title and f"{title}, 95% interval", scale=scale)
     front = data(best).mark_line(interpolate="step-after", color="#9aa2ad", strokeDash=[4, 3]).encode(x=x, y=y)
-    bars = data(rows).mark_rule(opacity=0.35).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour())
-    dots = data(rows).mark_point(filled=True, size=80, opacity=1).encode(x=x, y=y, color=colour(), shape=shape())
+    bars = data(rows).mark_rule(opacity=0.35).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour(None))
+    points = data(rows).mark_point(filled=True, size=80, opacity=1)
+    dots = points.encode(x=x, y=y, color=colour(None), shape=shape(None))
     low, high = scale.domain
-    heights = [HEIGHT * (high - row["mean"]) / (high - low) - LINE for row in best]  # above their dots
-    return alt.layer(front, bars, dots, *names_beside(best, heights, HEIGHT, dx=4, x=x)).properties(
-        width=width, height=HEIGHT
-    )
+    places = spread([(HEIGHT * (high - row["mean"]) / (high - low), LINE) for row in rows], HEIGHT)
+    named = []
+    for row, place in zip(rows, places, strict=True):
+        one = data([row])
+        named.append(one.mark_rule(opacity=0.3).encode(x=x, x2=alt.value(width), y=y, y2=alt.value(place)))
+        text = one.mark_text(align="left", dx=3, fontSize=11, limit=NAMES)
+        named.append(text.encode(x=alt.value(width), y=alt.value(place), text="system:N"))
+    return alt.layer(front, *named, bars, dots).properties(width=width, height=HEIGHT)
 
 
 def _front(rows: Sequence[Row]) -> list[Row]:
@@ -280,7 +300,7 @@ def learning(found: LearningCurve, title: str) -> Figure | None:
 def _curve(points: Sequence[tuple[int, Estimate]], found: LearningCurve, title: str, *, width: int) -> Any:
     rows = [{"size": n, "mean": score.mean, "low": score.low, "high": score.high} for n, score in points]
     sizes = alt.Scale(domain=[0, 1.06 * max(n for n, _ in points)], nice=False)
-    base = data(rows).encode(x=alt.X("size:Q", title="Training questions", scale=sizes))
+    base = data(rows).encode(x=alt.X("size:Q", title="Training questions", scale=sizes, axis=alt.Axis(tickCount=6)))
     y = alt.Y("low:Q", title=f"{title}, 95% interval", scale=alt.Scale(domain=[0, 1]))
     layers = [
         base.mark_rule(strokeWidth=2, color=COLOURS[2]).encode(y=y, y2="high:Q"),
