@@ -37,7 +37,14 @@ _ENGLISH = re.compile(
             rf"\b(?:i|we) (?:cannot|can't|can not|could not|couldn't|am unable to|was unable to) {_WITHHELD}\b",
             rf"\b(?:cannot|can't|can not|could not|couldn't) (?:be )?{_WITHHELD}(?:ed|d)?\b.*",
             rf"^(?:unable|not able) to {_WITHHELD}\b",
-            rf"{_SOURCE} {_NOT} {_SAY}\b",
+            rf"{_SOURCE} {_NOT} {_SAY}\b(?! (?:him|her|them|me|us)\b)",
+            rf"{_SOURCE} (?:never|fails? to|failed to|neglects? to) {_SAY}s?\b",
+            rf"^no {_SOURCE} {_SAY}s?\b",
+            rf"^(?:it|this|they) {_NOT} (?:say|mention|specify|state|tell)\b",
+            r"^(?:no one|nobody) knows\b",
+            r"\bwe (?:really |simply |honestly )?(?:do|did) ?(?:not|n't) know\b",
+            r"^it(?: is|'s) (?:unclear|not clear|not known|unknown)(?:\W*$| (?:who|what|when|where|why|how|whether|which)\b)",
+            r"\b(?:is|are|was|were)(?: not|n't) (?:covered|discussed|described|mentioned) (?:here|there)\W*$",
             rf"{_SOURCE} (?:is|are) (?:not sufficient|insufficient|silent|not enough)\b",
             rf"\bnone of {_SOURCE} {_SAY}s?\b",
             r"\bno (?:relevant |specific |such |further )?(?:information|mention|answer|data|details|detail|"
@@ -98,7 +105,10 @@ _AFTER_ALL = re.compile(
     r"i'd (?:say|guess)|my (?:best )?guess|"
     r"it (?:is|might be|may be|could be|should be) (?:probably|likely|most likely)|probably|most likely|"
     r"perhaps it|it (?:might|may|could) be|the answer is)\b"
+    r"|\b(?:but|however),? (?:about |around |roughly |maybe |perhaps |it is |it's )*\d"
+    r"|; (?:it|the \w+) is\b[^.]*\d"
 )
+_BEFORE_ALL = re.compile(r"\d[^,;]*[,;-]\s*$")  # "14 rpm, I am not sure" has answered
 _END = re.compile(r"(?<=[.!?])\s+|\n|(?<=[\u3002\uff01\uff1f\u0964])")
 
 
@@ -125,7 +135,9 @@ def _abstains(answer: str, phrases: tuple[str, ...]) -> bool:
             return not _AFTER_ALL.search(plain)
     if first.strip(" .!'\"*()[]") in _SHORT:
         return True
-    return bool(_ENGLISH.search(first.strip(' .!"*'))) and not _AFTER_ALL.search(plain)
+    said = first.strip(' .!"*')
+    found = _ENGLISH.search(said)
+    return bool(found and not _BEFORE_ALL.search(said[: found.start()])) and not _AFTER_ALL.search(plain)
 
 
 def _bare(text: str) -> str:

@@ -61,7 +61,7 @@ def numeric(record: Record, abstain: Phrases) -> float | None:
     whether it abstains."""
     if not record.answers:
         return None if record.answers is None else float(silent(record.answer, abstain))
-    return quantity.numeric(said(record.answer), record.answers, record.text)
+    return quantity.numeric(said(record.answer), record.answers, record.text, record.language)
 
 
 def answerable_em(record: Record, abstain: Phrases) -> float | None:

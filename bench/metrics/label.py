@@ -8,6 +8,7 @@ A letter counts only as a capital of its own, for "a" is an article and "I" a pr
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -26,6 +27,9 @@ _DENIED = (
     r"\b(?:not|isn't|rather than|instead of|n't be|neither|nor|cannot be|exclude[sd]?|rules? out)[\s*_`\"'(]*"
     r"(?:an? |the )?(?:option |choice )?$"
 )
+_GOES_ON = r"(?:because|since|as|is|it|the|this|there|they)\b"  # after a choice that a sentence begins with
+_WAIT = re.compile(r"\b(?:no wait|wait,|actually,|correction)", re.IGNORECASE)
+_NAME = re.compile(r"\b(?!(?:Option|Choice|Answer|Letter|Label|Is|It|The|So|Thus|Hence)\b)[A-Z][a-z]+ $")  # Hepatitis B
 DENIAL = 60  # characters before a choice in which it is denied
 _EDGES = " \t\n.,:;!?*_`\"'()[]{}"
 _MARK = re.compile(r"^\(?([A-Za-z0-9])[.):]\s+(.+)$", re.DOTALL)  # a choice that is a letter with its text
@@ -43,7 +47,21 @@ def _label(answer: str, choices: tuple[str, ...]) -> str | None:
     for choice in choices:
         if bare.lower() in (form.strip(_EDGES).lower() for form in _forms(choice)):
             return choice
+    if _is_list(said, choices):
+        return None
+    if _WAIT.search(said) and (named := _named(said, choices)):
+        return named[-1][2]  # what it takes back does not count
     return _announced(said, choices) or _leading(said, choices) or _only(said, choices)
+
+
+def _is_list(said: str, choices: Sequence[str]) -> bool:
+    """Whether it names several choices as one as good as the other: "A or B", or all of them a line each."""
+    named = _named(said, choices)
+    return any(
+        one[2] != other[2]
+        and re.fullmatch(r"[\s*_`\"')\]}]*(?:or|/|and/or|,|\n)[\s*_`\"'(\[{]*(?:\n\s*)?", said[one[1] : other[0]])
+        for one, other in itertools.pairwise(named)
+    )
 
 
 @lru_cache(1024)
@@ -84,8 +102,11 @@ def _named(said: str, choices: Sequence[str]) -> list[tuple[int, int, str]]:
 def _announced(said: str, choices: Sequence[str]) -> str | None:
     """The last choice that follows an announcement."""
     ends = [match.end() for match in re.finditer(_ANNOUNCED, said, re.IGNORECASE)]
-    named = [choice for start, _, choice in _named(said, choices) if start in ends]
-    return named[-1] if named else None
+    named = [(start, choice) for start, _, choice in _named(said, choices) if start in ends]
+    for end in ends:  # "the answer is b"
+        letter = re.match(r"[a-z](?=$|[.,;:!)\]}\n*])", said[end:])
+        named += [(end, choice) for choice in choices if letter and letter[0].upper() in _forms(choice)]
+    return max(named)[1] if named else None
 
 
 def _leading(said: str, choices: Sequence[str]) -> str | None:
@@ -93,9 +114,7 @@ def _leading(said: str, choices: Sequence[str]) -> str | None:
     skipped = len(said) - len(said.lstrip(_EDGES))
     for start, end, choice in _named(said, choices):
         rest = said[end:]
-        if start == skipped and re.match(
-            r"\s*(?:$|[.,:;!?)\]}*\n\u2013\u2014-]|(?i:because|since|as|is|it|the|this)\b)", rest
-        ):
+        if start == skipped and re.match(rf"\s*(?:$|[.,:;!?)\]}}*\n\u2013\u2014-]|(?i:{_GOES_ON}))", rest):
             return choice
     return None
 
@@ -106,5 +125,9 @@ def _only(said: str, choices: Sequence[str]) -> str | None:
         choice
         for start, end, choice in _named(said, choices)
         if not (said[start:end] in ("A", "I") and re.match(r"[ '](?!or\b|and\b|is\b)\w", said[end:]))
+        and not (_is_letter(said[start:end]) and (said[end : end + 1] == "'" or _NAME.search(said[:start])))
+        and not (
+            said[start:end].lower() == "no" and re.match(rf" (?!{_GOES_ON})\w", said[end:])
+        )  # no idea, no evidence
     }
     return named.pop() if len(named) == 1 else None

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from bench.core.normalisation import DASHES
 
+LISTED = 3  # values in an answer, beyond which it lists what it may be
 TOLERANCE = 0.01  # relative: 1.58 billion is 1,577 million
 SCALES = {
     "hundred": 1e2,
@@ -29,16 +30,93 @@ SCALES = {
     "tn": 1e12,
 }
 LETTERS = {"m": 1e6, "b": 1e9}
-CURRENCIES = {"$": "usd", "us$": "usd", "usd": "usd", "dollars": "usd", "dollar": "usd", "\u20ac": "eur", "eur": "eur"}
-CURRENCIES |= {
-    "euros": "eur",
-    "euro": "eur",
-    "\u00a3": "gbp",
-    "gbp": "gbp",
-    "pounds": "gbp",
-    "\u00a5": "jpy",
-    "yen": "jpy",
+CURRENCIES = {
+    name: code
+    for code, names in {
+        "usd": "$ us$ usd dollar dollars",
+        "eur": "\u20ac eur euro euros",
+        "gbp": "\u00a3 gbp pound pounds",
+        "jpy": "\u00a5 jpy yen",
+        "inr": "\u20b9 inr rs rupee rupees",
+        "chf": "chf franc francs",
+        "cny": "cny rmb yuan",
+        "krw": "\u20a9 krw won",
+        "rub": "\u20bd rub rouble roubles ruble rubles",
+        "cad": "c$ cad",
+        "aud": "a$ aud",
+        "brl": "r$ brl",
+        "sek": "sek",
+        "nok": "nok",
+        "dkk": "dkk",
+        "pln": "pln",
+        "try": "\u20ba try lira",
+        "mxn": "mxn",
+        "zar": "zar rand",
+    }.items()
+    for name in names.split()
 }
+UNITS = {  # how a unit may be written; others are one where they differ by a plural alone
+    name: names.split()[0]
+    for names in (
+        "second s sec secs seconds",
+        "minute min mins minutes",
+        "hour h hr hrs hours",
+        "day d days",
+        "millisecond ms msec milliseconds",
+        "metre m meter meters metres",
+        "kilometre km kilometer kilometers kilometres",
+        "centimetre cm centimeter centimeters centimetres",
+        "millimetre mm millimeter millimeters millimetres",
+        "gram g gram grams",
+        "kilogram kg kilo kilos kilograms",
+        "tonne t tonnes",
+        "litre l liter liters litres",
+        "degree deg degrees",
+        "celsius c centigrade",
+        "fahrenheit f",
+        "kelvin k",
+        "volt v volts",
+        "ampere amp amps amperes",
+        "watt w watts",
+        "kilowatt kw kilowatts",
+        "hertz hz",
+        "newtonmetre nm",
+    )
+    for name in names.split()
+}
+COMMA = frozenset(
+    [
+        "bg",
+        "cs",
+        "da",
+        "de",
+        "el",
+        "es",
+        "et",
+        "fi",
+        "fr",
+        "hr",
+        "hu",
+        "id",
+        "it",
+        "lt",
+        "lv",
+        "nb",
+        "nl",
+        "no",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sk",
+        "sl",
+        "sr",
+        "sv",
+        "tr",
+        "uk",
+        "vi",
+    ]
+)
 PERCENT = {"%", "percent", "percentage", "pct"}
 NO_UNIT = {
     *[
@@ -71,11 +149,20 @@ NO_UNIT = {
         "years",
     ]
 }
+_SIGNS = r"[$\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd\u20ba]"
+_CODES = "|".join(sorted(set(CURRENCIES.values())))
+_SEPARATOR = re.compile(r"(?<=\d)[.,](?=\d)")
+_ABOUT = re.compile(  # what may stand before the number that a reference is
+    r"^\W*(?:(?:about|around|approximately|approx|roughly|nearly|almost|some|circa|ca|over|under|up to|at least|at most|"
+    r"more than|less than|a total of|the)\W*)*$",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(
-    r"(?P<open>\()?(?P<before>us\$|[$\u20ac\u00a3\u00a5]|\b(?:usd|eur|gbp)\b)?\s?"
-    r"(?P<sign>(?<![\w)])[-+])?\s?(?P<before2>[$\u20ac\u00a3\u00a5])?"
-    r"(?P<digits>(?<![\w.])\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?(?!\d)|(?<![\w.,])\d+(?:\.\d+)?|(?<![\w.])\.\d+)"
-    r"(?P<after>(?:\s?%|\s?-?\s?[^\W\d_]+\.?(?:/[^\W\d_]+)?){0,2})(?P<close>\))?",
+    rf"(?P<open>\()?(?P<before>(?:us|c|a|r)\$|{_SIGNS}|\b(?:{_CODES})\b)?\s?"
+    rf"(?P<sign>(?<![\w)])[-+])?\s?(?P<before2>{_SIGNS})?"
+    r"(?<!\d-)(?<![^\W\d_]-)(?P<digits>(?<![\w.])\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?(?![\d-]|[.,]\d)|(?<![\w.,])\d+(?:\.\d+)?"
+    r"(?![\d]|[.,]\d|-\d)|(?<![\w.])\.\d+)"
+    r"(?P<after>(?:\s?%|\s?-?\s?\u00b0?\s?[^\W\d_]+\.?(?:/[^\W\d_]+)?){0,2})(?P<close>\))?",
     re.IGNORECASE,
 )
 _IN = re.compile(r"\bin (?:usd |us\$ |\$ ?|eur |euros? )?(thousand|million|billion)s?\b", re.IGNORECASE)
@@ -93,14 +180,22 @@ class Quantity:
 
 
 @lru_cache(4096)
-def quantities(text: str) -> tuple[Quantity, ...]:
-    """Every number in a text, in order."""
-    return tuple(_quantity(match) for match in _NUMBER.finditer(text.translate(DASHES)))
+def quantities(text: str, language: str = "en") -> tuple[Quantity, ...]:
+    """Every number in a text, in order. What could be read in two ways, such as 3,5 in English, is none."""
+    return tuple(_quantity(match) for match in _NUMBER.finditer(_plain(text, language)))
+
+
+def _plain(text: str, language: str) -> str:
+    """The text with the separators of English: 1.200,50 is 1,200.50 where the language has a decimal comma."""
+    found = text.translate(DASHES)
+    if language.split("-")[0] not in COMMA:
+        return found
+    return _SEPARATOR.sub(lambda mark: "." if mark[0] == "," else ",", found)
 
 
 def _quantity(match: re.Match[str]) -> Quantity:
     value = float(re.sub(r"[,' ]", "", match["digits"]))
-    words = [word.strip(".-") for word in re.findall(r"%|[^\W\d_]+(?:/[^\W\d_]+)?", match["after"].lower())]
+    words = [word.strip(".-") for word in re.findall(r"%|\u00b0|[^\W\d_]+(?:/[^\W\d_]+)?", match["after"].lower())]
     factor = math.prod([SCALES[words.pop(0)]]) if words and words[0] in SCALES else None
     before = (match["before"] or match["before2"] or "").lower().strip()
     letter = re.match(r"\s?([MmBb])\b", match["after"])  # $12.5m, 12.5M: of money, or a capital beside the digits
@@ -108,39 +203,46 @@ def _quantity(match: re.Match[str]) -> Quantity:
         factor = LETTERS[letter[1].lower()]
         words.pop(0)
     bracketed = match["open"] and match["close"]  # as accountants write what is below zero
-    first = words[0] if words else ""
+    first = next((word for word in words if word != "\u00b0"), "degree" if words else "")
     unit = CURRENCIES.get(before) or CURRENCIES.get(first) or ("" if first in NO_UNIT | PERCENT else first)
     negative = match["sign"] == "-" or bool(bracketed)
     return Quantity((-1 if negative else 1) * value * (factor or 1), first in PERCENT, unit, factor is not None)
 
 
-def numeric(answer: str, references: Sequence[str], question: str = "") -> float | None:
-    """1 where the answer says a reference's value within TOLERANCE, else 0; None where a reference is no number. Counts
-    and years, whole numbers without a unit, must be the same.
+def numeric(answer: str, references: Sequence[str], question: str = "", language: str = "en") -> float | None:
+    """1 where the answer says a reference's value within TOLERANCE, else 0; None where a reference is no number. Whole
+    numbers that are said without a scale, counts and years, must be the same.
 
     A sign, a currency or a unit that both say must agree. A question that asks "in millions" scales what says no scale.
+    Of an answer that lists more than LISTED values the first and the last count.
     """
-    known = [_of_reference(reference) for reference in references]
+    known = [_of_reference(reference, language) for reference in references]
     if not known or any(quantity is None for quantity in known):
         return None
-    given = {(q.value, q.percent) for q in quantities(question)}
-    said = [q for q in quantities(answer) if (q.value, q.percent) not in given or len(quantities(answer)) == 1]
+    given = {(q.value, q.percent) for q in quantities(question, language)}
+    every = quantities(answer, language)
+    said = [q for q in every if (q.value, q.percent) not in given or len(every) == 1]
+    if len({q.value for q in said}) > LISTED:
+        said = [said[0], said[-1]]
     asked = _IN.search(question)
     scale = SCALES[asked[1].lower()] if asked else 1.0
     return float(any(_same(mine, its, scale) for mine in said for its in known if its))
 
 
 @lru_cache(4096)
-def _of_reference(text: str) -> Quantity | None:
-    """The number that a reference is: it and at most three words."""
-    found = quantities(text)
-    return found[0] if len(found) == 1 and len(re.findall(r"[^\W\d_]+", text)) <= 3 else None
+def _of_reference(text: str, language: str) -> Quantity | None:
+    """The number that a reference is: it and at most three words, none of them before it. "Article 4" is a name."""
+    found = quantities(text, language)
+    match = _NUMBER.search(_plain(text, language))
+    if match is None or len(found) != 1 or len(re.findall(r"[^\W\d_]+", text)) > 3:
+        return None
+    return found[0] if _ABOUT.match(text[: match.start()]) else None
 
 
 def _is_count(quantity: Quantity) -> bool:
-    """Whether it is a whole number without a unit, a scale or per cent: a year, a number of things."""
-    bare = not quantity.unit and not quantity.scaled and not quantity.percent
-    return bare and float(quantity.value).is_integer()
+    """Whether it is a whole number without a scale, per cent or unit of measure: a year, a number of things."""
+    whole = not quantity.scaled and not quantity.percent and float(quantity.value).is_integer()
+    return whole and UNITS.get(quantity.unit, "day") == "day"
 
 
 def _same(mine: Quantity, its: Quantity, scale: float) -> bool:
@@ -156,6 +258,6 @@ def _same(mine: Quantity, its: Quantity, scale: float) -> bool:
 
 
 def _alike(a: str, b: str) -> bool:
-    """Whether two units are one: the same, a plural, or one the beginning of the other (s, sec, seconds)."""
-    short, long = sorted((a.rstrip("s") or a, b.rstrip("s") or b), key=len)
-    return long.startswith(short)
+    """Whether two units are one: the same, a plural, or two ways to write it."""
+    one, other = (UNITS.get(unit, unit.rstrip("s") or unit) for unit in (a, b))
+    return one == other

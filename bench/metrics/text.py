@@ -60,6 +60,9 @@ def strict(answer: str, references: Sequence[str]) -> float:
     )
 
 
+ABOUT = ("about", "around", "approximately", "roughly", "nearly", "some", "usd", "eur", "gbp", "us")
+
+
 @lru_cache(1024)
 def _exact(text: str) -> tuple[str | float, ...]:
     """Words in lower case without articles, numbers by value, and signs of units."""
@@ -68,9 +71,12 @@ def _exact(text: str) -> tuple[str | float, ...]:
 
 
 def is_numeric(reference: str) -> bool:
-    """Whether a reference is a number, with or without a unit."""
+    """Whether a reference is a number, with or without a unit. A name with a number, such as Article 4, is none."""
     tokens = _exact(reference)
-    return 0 < len(tokens) <= 4 and any(isinstance(token, float) for token in tokens[:2])
+    if not 0 < len(tokens) <= 4:
+        return False
+    first = next((token for token in tokens if isinstance(token, float) or token.isalpha()), "")
+    return isinstance(first, float) or (first in ABOUT and any(isinstance(token, float) for token in tokens[1:2]))
 
 
 def rouge_l(answer: str, references: Sequence[str], language: str = "en") -> float:

@@ -7,6 +7,16 @@ import pytest
 from bench.metrics.abstention import abstains
 
 REFUSALS = """\
+No one knows who built it
+It does not say who built it.
+We don't know.
+It's unclear.
+It is not clear who built it.
+No passage mentions this.
+This isn't covered here.
+The document fails to mention it
+The passages never mention the torque.
+Nobody knows.
 unknown
 Unknown.
 I don't know.
@@ -168,6 +178,13 @@ Texts by hand
 The material does not rust.
 I am able to confirm that it is closed.
 It is unclear water that damages the pump.
+I don't know the exact number, but about 14 rpm
+I am not sure, but 14 rpm
+14 rpm, I am not sure
+The article does not address him as king
+The valve is not clear of oil
+The text does not contain errors; it is 14 rpm.
+Nobody but Ms Vos
 Access was denied to the engineer.
 The tank is not full.
 """.splitlines()
