@@ -13,7 +13,7 @@ from bench.core.digest import digest
 from bench.core.errors import UserError, every
 from bench.core.system import Block
 from bench.core.vocabulary import Example, Passage, Question
-from bench.data.row import strings, text_of
+from bench.data.row import check_choices, strings, text_of
 from bench.data.task import Task
 
 Row = tuple[str, str, Mapping[str, Any]]  # (where it stands, default id, record)
@@ -87,7 +87,7 @@ def mapped(
 def _check_answers(rows: Sequence[Row], path: str) -> None:
     """Raises UserError where no record has the field that the answers are in: then it is misnamed."""
     records = [record for _, _, record in rows]
-    if records and all(_at(record, path, "", optional=True) is None for record in records):
+    if records and not any(_has(record, path) for record in records):
         have = list(dict.fromkeys(str(key) for record in records for key in record))
         near = difflib.get_close_matches(path, have, 1, 0.5)
         raise UserError(
@@ -95,6 +95,14 @@ def _check_answers(rows: Sequence[Row], path: str) -> None:
             where=rows[0][0],
             remedy=f"Set `dataset.fields.answers`{f' to {near[0]!r}' if near else ''}. There are: {', '.join(have)}.",
         )
+
+
+def _has(record: Mapping[str, Any], path: str) -> bool:
+    """Whether a record has the field; one whose list holds something, and in none of it the field, lacks it."""
+    found = _at(record, path, "", optional=True)
+    if found is None or found or "[]" not in path:
+        return found is not None
+    return not _at(record, path.partition("[]")[0], "", optional=True)
 
 
 def _merged(corpus: dict[str, Passage], texts: Sequence[str], group: str, where: str) -> list[Passage]:
@@ -134,9 +142,7 @@ def _example(
             where=where,
             remedy="Leave the list empty where the right answer is to abstain, and write `null` where none is known.",
         )
-    outside = [a for a in answers if choices and a not in choices]
-    if outside:
-        raise UserError(f"answer {outside[0]!r} is not one of the choices {list(choices)}.", where=where)
+    check_choices(answers, choices, where)
     group = str(flat["group"]) if fields.group else ""
     found = passages(strings(flat, "passages", where), group or ident, where)
     gold = [p.id for p in found]

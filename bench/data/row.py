@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import regex
 
 from bench.core.errors import UserError
 from bench.core.vocabulary import Place, read_spans
+
+
+def check_keys(row: Mapping[str, Any], known: Sequence[str], where: str, told: set[str]) -> None:
+    """Raises UserError for a key that is nearly one that the row lacks, once a file (`told`). Other keys are the
+    user's own."""
+    for key in row.keys() - told:
+        near = difflib.get_close_matches(key, [name for name in known if name not in row], 1, cutoff=0.8)
+        if key not in known and near:
+            told.add(key)
+            raise UserError(f"unknown key `{key}`.", where=where, remedy=f"Did you mean `{near[0]}`?")
+
+
+def check_answered(have: bool, rows: int, where: str) -> None:
+    """Raises UserError where no line of a file has `answers`: then they stand under another name."""
+    if rows and not have:
+        raise UserError(
+            "no line has `answers`.",
+            where=where,
+            remedy="Rename the field that holds them; write `[]` where the right answer is to abstain, and `null` where "
+            "no reference is known.",
+        )
+
+
+def check_choices(answers: Sequence[str] | None, choices: Sequence[str], where: str) -> None:
+    """Raises UserError for an answer that is none of the choices: no answer could be right."""
+    outside = [answer for answer in answers or () if choices and answer not in choices]
+    if outside:
+        near = next((choice for choice in choices if choice.lower() == outside[0].lower()), None)
+        raise UserError(
+            f"answer {outside[0]!r} is not one of the choices {list(choices)}.",
+            where=where,
+            remedy=f"Write {near!r}." if near else "",
+        )
 
 
 def text_of(row: Mapping[str, Any], key: str, where: str) -> str:

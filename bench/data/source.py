@@ -41,7 +41,16 @@ class Source(Block):
     @property
     def is_a_test(self) -> bool:
         """Whether the questions stand in what is named a test."""
-        return "test" in re.split(r"[^a-z]+", Path(str(getattr(self, "path", ""))).stem.lower())
+        return named_test(str(getattr(self, "questions", None) or getattr(self, "path", "")))
+
+
+def named_test(path: str) -> bool:
+    """Whether a file, or the folder that it lies in, is named a test: test.jsonl, my-test.json, testset.csv, test/a.csv."""
+    words = re.split(r"[^a-z]+", Path(path).stem.lower())
+    return any(word in TESTS for word in words) or Path(path).parent.name.lower() in TESTS
+
+
+TESTS = ("test", "tests", "testset", "testdata", "testing")
 
 
 def file_fingerprint(source: Source) -> dict[str, JSON]:

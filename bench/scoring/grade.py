@@ -41,7 +41,11 @@ def per_question(
 def _relevance(records: Sequence[Record], system: SystemEntry) -> dict[str, Values]:
     """Measures of the passages found, by question, where there are gold ones. An oracle is given its passages."""
     retrieval = system.retrieval
-    if retrieval is None or system.distractors is not None:
+    if system.distractors is not None:
+        return {}
+    if retrieval is None and system.kind == "predictions":  # as many passages as it was given
+        retrieval = Retrieval(k=max((len(r.answer.hits or ()) for r in records), default=1) or 1, chunking=None)
+    if retrieval is None:
         return {}
     shown = {r.question: r for r in records if r.answer.hits is not None and r.gold}
     rows = {q: ([h.passage_id for h in r.answer.hits or ()], _grades(r)) for q, r in shown.items()}

@@ -71,6 +71,12 @@ def _examples(path: Path, queries: Mapping[str, str]) -> tuple[Example, ...]:
             )
         if parts[0] not in queries:
             raise UserError(f"query {parts[0]!r} is not in queries.jsonl.", where=f"{path}:{number}")
+        if int(parts[2]) != gold.get(parts[0], {}).get(parts[1], int(parts[2])):
+            raise UserError(
+                f"query {parts[0]!r} and document {parts[1]!r} were judged before, with another score.",
+                where=f"{path}:{number}",
+                remedy="Keep one of the lines.",
+            )
         if int(parts[2]) > 0:
             gold.setdefault(parts[0], {})[parts[1]] = int(parts[2])
     return tuple(

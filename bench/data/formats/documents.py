@@ -17,7 +17,7 @@ from bench.core.errors import UserError, every
 from bench.core.files import read_jsonl
 from bench.core.system import Chunking
 from bench.core.vocabulary import JSON, Example, Passage, Place, Question
-from bench.data.row import strings, text_of
+from bench.data.row import check_answered, check_keys, strings, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
 
@@ -57,11 +57,22 @@ def read(source: Documents, origin: JSON) -> Task:
     root = Path(source.path)
     texts, notes = _whole(root)
     chunks = _chunks(texts, source.chunking)
-    examples = every(
-        lambda line: _located(f"{source.questions}:{line[0]}", *line, texts, chunks), read_jsonl(Path(source.questions))
-    )
+    told: set[str] = set()
+    answered: list[bool] = []
+
+    def located(line: tuple[int, Mapping[str, Any]]) -> Example:
+        where = f"{source.questions}:{line[0]}"
+        check_keys(line[1], KEYS, where, told)
+        answered.append("answers" in line[1])
+        return _located(where, *line, texts, chunks)
+
+    examples = every(located, read_jsonl(Path(source.questions)))
+    check_answered(any(answered), len(answered), source.questions)
     passages = tuple(p for rows in chunks.values() for _, p in rows)
     return Task(root.name, passages, (), (), tuple(examples), notes=tuple(notes))
+
+
+KEYS = ("id", "question", "answers", "document", "quote", "start", "end", "occurrence")
 
 
 def read_chunks(root: Path, chunking: Chunking) -> tuple[Chunks, list[str]]:
@@ -150,7 +161,8 @@ def _located(where: str, number: int, row: Mapping[str, Any], texts: Mapping[str
     """A question with the chunks that its answer's span overlaps as gold. Raises UserError where there is no span."""
     answers = strings(row, "answers", where)
     ident = str(row.get("id", f"q{number}"))
-    if "document" not in row and not answers:
+    unknown = row.get("answers", ()) is None  # no reference is known, which is another thing than that none is right
+    if "document" not in row and not answers and not unknown:
         return Example(Question(ident, text_of(row, "question", where)), (), "unanswerable", ident)
     name = text_of(row, "document", where)
     if name not in texts:
@@ -162,7 +174,8 @@ def _located(where: str, number: int, row: Mapping[str, Any], texts: Mapping[str
         if at < end and start < at + len(p.text)
     )
     question = Question(ident, text_of(row, "question", where), tuple(place.passage for place in places))
-    return Example(question, answers, "answerable" if answers else "unanswerable", name, spans=(places,))
+    stratum = "answerable" if answers or unknown else "unanswerable"
+    return Example(question, None if unknown else answers, stratum, name, spans=(places,))
 
 
 def _span(row: Mapping[str, Any], quote: str, name: str, whole: str, where: str) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from bench.core.errors import Mistakes, UserError, every
 from bench.core.files import read_jsonl, read_text, write_json, write_jsonl
 from bench.core.vocabulary import JSON, Example, Passage, Question
 from bench.core.yaml_text import composed
-from bench.data.row import grades, pattern, spans, strings, text_of
+from bench.data.row import check_answered, check_choices, check_keys, grades, pattern, spans, strings, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import SPLITS, Task
 
@@ -163,10 +162,12 @@ def _answers(row: Mapping[str, JSON], where: str) -> tuple[str, ...]:
 
 def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> tuple[Example, ...]:
     told: set[str] = set()
+    answered: list[bool] = []
 
     def read(line: tuple[int, Mapping[str, JSON]]) -> Example:
         where, row = f"{path}:{line[0]}", line[1]
-        _check_keys(row, where, told)
+        check_keys(row, KEYS, where, told)
+        answered.append("answers" in row)
         example = _example(row, name, where)
         _once("question", example.question.id, where, seen)
         missing = [g for g in example.question.gold if g not in known]
@@ -178,7 +179,9 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
             )
         return example
 
-    return tuple(every(read, read_jsonl(path))) if _stands(path) else ()
+    found = tuple(every(read, read_jsonl(path))) if _stands(path) else ()
+    check_answered(any(answered), len(answered), str(path))
+    return found
 
 
 KEYS = (
@@ -197,15 +200,6 @@ KEYS = (
 )
 
 
-def _check_keys(row: Mapping[str, JSON], where: str, told: set[str]) -> None:
-    """Raises UserError for a key that is nearly one that the row lacks, once a file. Other keys are the user's own."""
-    for key in row.keys() - told:
-        near = difflib.get_close_matches(key, [known for known in KEYS if known not in row], 1, cutoff=0.8)
-        if key not in KEYS and near:
-            told.add(key)
-            raise UserError(f"unknown key `{key}`.", where=where, remedy=f"Did you mean `{near[0]}`?")
-
-
 def _example(row: Mapping[str, JSON], split: str, where: str) -> Example:
     question = Question(
         text_of(row, "id", where),
@@ -213,9 +207,11 @@ def _example(row: Mapping[str, JSON], split: str, where: str) -> Example:
         strings(row, "gold", where),
         strings(row, "choices", where),
     )
+    answers = None if row.get("answers", ()) is None else _answers(row, where)
+    check_choices(answers, question.choices, where)
     return Example(
         question,
-        None if row.get("answers", ()) is None else _answers(row, where),
+        answers,
         sys.intern(str(row.get("stratum") or "all")),  # one text for all questions of a kind
         str(row.get("group") or next(iter(question.gold), question.id)),
         split,

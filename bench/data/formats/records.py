@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bench.core.errors import UserError
 from bench.core.files import read_json, read_jsonl
 from bench.core.vocabulary import JSON
 from bench.data.field_mapping import Fields, PageFields, Row, corpus_of, mapped
-from bench.data.source import Source, file_fingerprint
+from bench.data.source import Source, file_fingerprint, named_test
 from bench.data.task import Task
 
 fingerprint = file_fingerprint
@@ -27,6 +27,16 @@ class Records(Source):
     format: Literal["records"]
     path: str
     train_path: str | None = None
+
+    @field_validator("train_path")
+    @classmethod
+    def _no_test(cls, path: str | None) -> str | None:
+        if path and named_test(path):
+            raise ValueError(
+                f"{path!r} is named a test, and nothing of it is trained on: give it as `path`, or rename it"
+            )
+        return path
+
     corpus_path: str | None = Field(None, description="Records of passages; `fields.passages` then names their ids.")
     fields: Fields = Fields()
     corpus_fields: PageFields = PageFields()
@@ -96,7 +106,10 @@ def _json(path: Path) -> Iterator[Row]:
 def _csv(path: Path) -> Iterator[Row]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            table = list(csv.DictReader(file))
+            header = file.readline()
+            file.seek(0)
+            mark = max(",;\t", key=header.count)  # spreadsheets of many countries write a semicolon
+            table = list(csv.DictReader(file, delimiter=mark))
     except (UnicodeDecodeError, csv.Error) as e:
         raise UserError(
             f"not readable as CSV: {e}.", where=str(path), remedy="Save it as UTF-8 with a header line."

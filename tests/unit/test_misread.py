@@ -1,0 +1,117 @@
+"""Data that a hostile reader got past `validate`: what is misnamed, doubled or named a test is told, and not read as
+something else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bench.core.errors import UserError
+from bench.data.formats.records import Records
+from bench.data.source import named_test
+from tests.conftest import read_task
+
+
+def jsonl(path: Path, *rows: dict[str, Any]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "pump.md").write_text("The pump runs at 14 rpm. The valve is red.\n")
+    return {"format": "documents", "path": str(tmp_path / "docs"), "questions": str(tmp_path / "questions.jsonl")}
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"answer": ["14 rpm"], "document": "pump.md", "quote": "14 rpm"}, "Did you mean `answers`"),
+        ({"answers": ["14 rpm"], "document": "pump.md", "qoute": "red"}, "Did you mean `quote`"),
+        ({"answers": ["red"], "document": "pump.md", "ocurrence": 1}, "Did you mean `occurrence`"),
+        ({"reference": ["14 rpm"]}, "no line has `answers`"),
+    ],
+)
+def test_misnamed_fields_of_documents(
+    documents: dict[str, Any], tmp_path: Path, row: dict[str, Any], told: str
+) -> None:
+    jsonl(tmp_path / "questions.jsonl", {"question": "How fast?", **row})
+    with pytest.raises(UserError, match=told):
+        read_task(tmp_path, **documents)
+
+
+def test_null_answers_of_documents_are_not_known(documents: dict[str, Any], tmp_path: Path) -> None:
+    known = {"answers": None, "document": "pump.md", "quote": "14 rpm"}
+    jsonl(tmp_path / "questions.jsonl", {"question": "How fast?", **known})
+    (example,) = read_task(tmp_path, **documents, test_share=1.0).test
+    assert example.answers is None and example.stratum == "answerable"
+
+
+def native(tmp_path: Path, *rows: dict[str, Any]) -> dict[str, Any]:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    jsonl(folder / "corpus.jsonl", {"id": "p", "text": "The pump is on."})
+    jsonl(folder / "test.jsonl", *({"id": str(n), "question": "Is it on?", **row} for n, row in enumerate(rows)))
+    return {"format": "native", "path": str(folder)}
+
+
+def test_no_line_of_a_native_split_has_answers(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no line has `answers`"):
+        read_task(tmp_path, **native(tmp_path, {"reference": ["yes"]}, {"reference": ["no"]}))
+
+
+def test_an_answer_is_one_of_its_choices(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'Yes' is not one of the choices .*Write 'yes'"):
+        read_task(tmp_path, **native(tmp_path, {"answers": ["Yes"], "choices": ["yes", "no"]}))
+
+
+def test_lists_of_objects_without_the_field(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "q.jsonl", {"question": "How fast?", "answers": [{"text": "14 rpm"}], "p": ["It runs."]})
+    fields = {"question": "question", "answers": "answers[].txt", "passages": "p"}
+    with pytest.raises(UserError, match=r"no record has the field 'answers\[\]\.txt'"):
+        read_task(tmp_path, format="records", path=path, fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("a/test.jsonl", True),
+        ("testset.csv", True),
+        ("my-test.json", True),
+        ("test/part-0.jsonl", True),
+        ("latest.jsonl", False),
+        ("contest/a.jsonl", False),
+    ],
+)
+def test_what_is_named_a_test(path: str, found: bool) -> None:
+    assert named_test(path) is found
+
+
+def test_a_test_is_not_given_to_train_on(documents: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="is named a test, and nothing of it is trained on"):
+        Records.model_validate({"path": "a.jsonl", "train_path": "test.jsonl", "fields": {"question": "q"}})
+    rows = [{"question": f"How fast {n}?", "answers": [], "document": "pump.md", "quote": "red"} for n in range(4)]
+    jsonl(tmp_path / "test.jsonl", *rows)
+    task = read_task(tmp_path, **documents | {"questions": str(tmp_path / "test.jsonl")})
+    assert not task.train and len(task.test) == 4
+
+
+def test_a_judgement_that_stands_twice(tmp_path: Path) -> None:
+    jsonl(tmp_path / "corpus.jsonl", {"_id": "d", "text": "The pump."})
+    jsonl(tmp_path / "queries.jsonl", {"_id": "q", "text": "What?"})
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t2\nq\td\t1\n")
+    with pytest.raises(UserError, match=r"were judged before, with another score"):
+        read_task(tmp_path, format="beir", path=str(tmp_path))
+
+
+def test_a_csv_with_semicolons(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("question;answers;passage\nHow fast?;14 rpm;It runs at 14 rpm, says Vos.\n")
+    fields = {"question": "question", "answers": "answers", "passages": "passage"}
+    task = read_task(tmp_path, format="records", path=str(tmp_path / "q.csv"), fields=fields, test_share=1.0)
+    assert task.test[0].answers == ("14 rpm",) and "Vos" in task.corpus[0].text
