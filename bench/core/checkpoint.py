@@ -17,7 +17,25 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "t
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")  # of transformers itself
 POINTER = b"version https://git-lfs"
 CAUSAL = ("ForCausalLM", "LMHeadModel")
-ENCODERS = ("bert", "roberta", "electra", "xlm-roberta", "camembert")  # causal only where `is_decoder` is set
+ENCODERS = {  # causal only where `is_decoder` is set
+    *(
+        "bert",
+        "roberta",
+        "electra",
+        "xlm-roberta",
+        "camembert",
+        "distilbert",
+        "mpnet",
+        "deberta",
+        "deberta-v2",
+        "albert",
+    ),
+    *("modernbert", "nomic_bert", "longformer", "xlnet", "vit", "clip", "siglip", "dinov2", "wav2vec2", "hubert"),
+}
+PAIRED = {  # encoders with a decoder, whatever their `architectures` say
+    *("t5", "mt5", "umt5", "longt5", "switch_transformers", "bart", "mbart", "pegasus", "marian", "led", "m2m_100"),
+    *("blenderbot", "blenderbot-small", "prophetnet", "whisper", "vision-encoder-decoder", "encoder-decoder"),
+}
 
 
 def check(folder: Path, *, what: str, key: str) -> None:
@@ -66,12 +84,18 @@ def _check(folder: Path, *, what: str, key: str) -> None:
             where=str(folder),
             remedy="Copy its model.safetensors beside config.json.",
         )
+    for name in (*TOKENIZERS, "config.json", "generation_config.json"):
+        if (folder / name).is_file():
+            _check_pointer(folder / name, "file")
     check_configs(folder, what)
     for file in weights:
         _check_weights(file)
+    for file in sorted(folder.glob("*.safetensors.index.json")):
+        _check_index(file)
     if what == "base model" and (folder / "config.json").is_file():
         config = _object(folder / "config.json")
         _check_causal(config, folder / "config.json")
+        _check_vocabulary(folder, config)
         _check_tokenizer(folder, config)
 
 
@@ -168,6 +192,36 @@ def _check_weights(file: Path) -> None:
         )
 
 
+def _check_index(file: Path) -> None:
+    """Raises UserError where the index of sharded weights names a tensor that its shard does not hold."""
+    held: dict[str, set[str]] = {}
+    for tensor, shard in dict(_object(file).get("weight_map") or {}).items():
+        path = file.parent / str(shard)
+        if str(shard) not in held:
+            held[str(shard)] = set(tensors(path)[1]) if path.is_file() else set()
+        if tensor not in held[str(shard)]:
+            raise UserError(
+                f"it names {tensor!r}, which {shard} does not hold.",
+                where=str(file),
+                remedy="Copy the shards and their index again.",
+            )
+
+
+def _check_vocabulary(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raises UserError where the embeddings are not of as many tokens as the config says."""
+    wanted = (config.get("text_config") or config).get("vocab_size")
+    for file in sorted(folder.glob("*.safetensors")):
+        for name, tensor in tensors(file)[1].items():
+            if name.endswith(("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")):
+                rows = (tensor.get("shape") or [wanted])[0]
+                if isinstance(wanted, int) and rows != wanted:
+                    raise UserError(
+                        f"`vocab_size` is {wanted:,}, and {name} has {rows:,} rows.",
+                        where=str(folder / "config.json"),
+                        remedy="Copy config.json and the weights of one model.",
+                    )
+
+
 def _check_pointer(file: Path, what: str) -> None:
     """Raises UserError for a file that Git LFS left to be fetched."""
     with file.open("rb") as opened:
@@ -209,7 +263,8 @@ def _check_causal(config: Mapping[str, Any], file: Path) -> None:
     encoder = str(config.get("model_type")) in ENCODERS and not config.get("is_decoder")
     composite = isinstance(config.get("text_config"), dict) and any("ForConditionalGeneration" in n for n in names)
     causal = composite or not names or any(name.endswith(CAUSAL) for name in names)
-    if config.get("is_encoder_decoder") or encoder or not causal:
+    paired = config.get("is_encoder_decoder") or str(config.get("model_type")) in PAIRED
+    if paired or encoder or not causal:
         found = names[0] if names else str(config.get("model_type"))
         raise UserError(
             f"{found} is no causal language model, and ragtune's prompts need one.",
@@ -246,8 +301,9 @@ def _check_template(folder: Path, about: Mapping[str, Any]) -> None:
     if file.is_file():
         _check_pointer(file, "chat template")
     template = file.read_text(encoding="utf-8") if file.is_file() else about.get("chat_template")
+    several = [t.get("template") for t in template if isinstance(t, dict)] if isinstance(template, list) else [template]
     try:
-        if isinstance(template, str):
+        for template in (text for text in several if isinstance(text, str)):
             jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template.replace("{% generation %}", ""))
     except jinja2.TemplateSyntaxError as e:
         if "generation" in (e.message or ""):

@@ -113,6 +113,9 @@ def describe(device: str) -> str:
     return torch.cuda.get_device_name() if device_of(device) == "cuda" else "cpu"
 
 
+fix_date()
+
+
 def load(base: Model, *, precision: str, folder: str | None = None, sharded: bool = False) -> tuple[Any, Any]:
     """(model, tokenizer) of a base model, or of a tuned one in a folder. `precision="nf4"` quantises as QLoRA does.
 
@@ -153,9 +156,8 @@ def load(base: Model, *, precision: str, folder: str | None = None, sharded: boo
             options["attn_implementation"] = base.attention
         loaded: Any = AutoModelForCausalLM.from_pretrained(name, config=config, **options, output_loading_info=True)
         model, info = loaded
-        _check_whole(name, info)
+        _check_whole(name, info, config)
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-    fix_date(tokenizer)
     check_template(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -191,21 +193,22 @@ def four_bit_share(model: Any, name: str) -> float:
     return share
 
 
-def _check_whole(name: str, info: Mapping[str, Any]) -> None:
+def _check_whole(name: str, info: Mapping[str, Any], config: Any) -> None:
     """Raises ValueError where weights are missing or left over: the model would answer with random ones.
 
     Weights that a model ties to others do not count, nor do the towers of a model that sees or hears.
     """
-    left = [key for key in info["unexpected_keys"] if not _TOWER.search(str(key))]
+    passed = _TOWER if _SENSES.search(" ".join(config.to_dict())) else _BUFFER
+    left = [key for key in info["unexpected_keys"] if not passed.search(str(key))]
     wrong = {"missing": info["missing_keys"], "of another shape": info["mismatched_keys"], "not of the model": left}
     told = [f"{len(keys)} {what}, such as {min(map(str, keys))}" for what, keys in wrong.items() if keys]
     if told:
         raise ValueError(f"the weights of {name} do not fit its config.json: {'; '.join(told)}")
 
 
-_TOWER = re.compile(
-    r"vision|visual|image|audio|speech|multi_modal|projector|rotary_emb\.inv_freq|masked_bias|\.attn\.bias"
-)
+_SENSES = re.compile(r"vision|visual|image|audio|speech|mm_")  # keys of a config that sees or hears
+_BUFFER = re.compile(r"rotary_emb\.inv_freq|masked_bias|\.attn\.bias")
+_TOWER = re.compile(rf"vision|visual|image|audio|speech|multi_modal|projector|{_BUFFER.pattern}")
 
 
 def _count(parameter: Any) -> int:

@@ -8,7 +8,7 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import jinja2
 
@@ -66,13 +66,25 @@ def _asked(prompt: Prompt, question: Question, passages: Sequence[tuple[str, str
 
 
 _CONTROL = re.compile(r"<[^<>\s]+>|\[[A-Z_/]+\]")  # how tokens that steer a model are written, such as <tool_call>
-_OPEN, _CLOSE = "<think>", "</think>"
-_THOUGHT = re.compile(rf"{_OPEN}.*?({_CLOSE}|$)", re.DOTALL)
+_CLOSE = "</think>"
+THOUGHTS = {  # the marks that models think between
+    "<think>": "</think>",
+    "<thinking>": "</thinking>",
+    "<thought>": "</thought>",
+    "<reasoning>": "</reasoning>",
+    "<reflection>": "</reflection>",
+    "<seed:think>": "</seed:think>",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "[THINK]": "[/THINK]",
+    "\u25c1think\u25b7": "\u25c1/think\u25b7",
+}
 _FINAL = re.compile(r"<\|channel\|>\s*final\s*<\|message\|>(.*?)(?=<\||$)", re.DOTALL)  # as in OpenAI's harmony
 _DAY = datetime.datetime(2025, 1, 1)  # that templates print as today's: a prompt is the same tomorrow
-_NOW = re.compile(r"""strftime_now\s*\(\s*(?:format\s*=\s*)?(['"])(.*?)\1\s*\)""")
 # templates that know no thinking, or print no date, ignore what they do not use
-_FIXED = {"enable_thinking": False, "date_string": _DAY.strftime("%d %b %Y")}
+_FIXED = {
+    "enable_thinking": False,
+    "date_string": _DAY.strftime("%d %b %Y"),
+}
 _PLAIN = {"tokenize": True, "return_dict": False, **_FIXED}
 
 
@@ -87,7 +99,7 @@ def said(tokenizer: Any, prompt: Sequence[int], ids: Sequence[int]) -> str:
     written = tokenizer.decode(ids, skip_special_tokens=False)
     if "<|channel|>" in written:
         return "".join(_FINAL.findall(written)[-1:]).strip()
-    return without_thoughts(tokenizer.decode(ids, skip_special_tokens=True), opened=_is_thinking(tokenizer, prompt))
+    return without_thoughts(tokenizer.decode(ids, skip_special_tokens=True), opened=_thought(tokenizer, prompt))
 
 
 def _after_lead(tokenizer: Any, ids: Sequence[int]) -> Sequence[int]:
@@ -110,28 +122,33 @@ def _lead(tokenizer: Any) -> tuple[int, ...]:
     return tuple(tokenizer.encode(lead, add_special_tokens=False))
 
 
-def without_thoughts(text: str, *, opened: bool = False) -> str:
-    """The text without what stands between marks of thinking; `opened`: the first mark stands in the prompt."""
-    opened = opened or _CLOSE in text.partition(_OPEN)[0]
-    return _THOUGHT.sub("", f"{_OPEN}{text}" if opened else text).strip()
+def without_thoughts(text: str, *, opened: str = "") -> str:
+    """The text without what stands between marks of thinking; `opened`: the mark that stands in the prompt."""
+    for begin, end in THOUGHTS.items():
+        if opened == begin or end in text.partition(begin)[0]:
+            text = f"{begin}{text}"
+        text = re.sub(rf"{re.escape(begin)}.*?({re.escape(end)}|$)", "", text, flags=re.DOTALL)
+    return text.strip()
 
 
-def _is_thinking(tokenizer: Any, prompt: Sequence[int]) -> bool:
-    """Whether a prompt ends inside a thought."""
-    return bool(tokenizer.decode(prompt[-8:]).rstrip().endswith(_OPEN))
+def _thought(tokenizer: Any, prompt: Sequence[int]) -> str:
+    """The mark of the thought that a prompt ends inside; empty where it does not."""
+    end = tokenizer.decode(prompt[-8:]).rstrip()
+    return next((mark for mark in THOUGHTS if end.endswith(mark)), "")
 
 
-def fix_date(tokenizer: Any) -> None:
-    """Make chat templates that print today's date print the same one every day."""
+class _Clock(datetime.datetime):
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+        return cls(_DAY.year, _DAY.month, _DAY.day)
 
-    def fixed(template: str) -> str:
-        return _NOW.sub(lambda m: repr(_DAY.strftime(m[2])), template)
 
-    found = tokenizer.chat_template
-    if isinstance(found, dict):  # one for each use
-        tokenizer.chat_template = {name: fixed(template) for name, template in found.items()}
-    elif isinstance(found, str):
-        tokenizer.chat_template = fixed(found)
+def fix_date() -> None:
+    """Make chat templates that print today's date print the same one every day: what transformers' `strftime_now` asks
+    is another clock from now on."""
+    from transformers.utils import chat_template_utils
+
+    vars(chat_template_utils)["datetime"] = _Clock
 
 
 def check_template(tokenizer: Any) -> None:
@@ -213,7 +230,8 @@ def encode_answer(tokenizer: Any, conversation: Sequence[Message], answer: str) 
         if whole[: len(start)] == start:
             ids = whole[len(start) :]
             return ids if tokenizer.eos_token_id in ids else [*ids, tokenizer.eos_token_id]
-        lead = f"{_CLOSE}\n\n" if _is_thinking(tokenizer, start) else " "
+        mark = _thought(tokenizer, start)
+        lead = f"{THOUGHTS[mark]}\n\n" if mark else " "
     return [*tokenizer.encode(f"{lead}{as_text(tokenizer, answer)}", add_special_tokens=False), tokenizer.eos_token_id]
 
 

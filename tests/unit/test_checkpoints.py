@@ -163,22 +163,32 @@ def test_the_system_text_is_told_whatever_the_template_has(tiny_lm: Path, templa
 
 
 @pytest.mark.parametrize(
-    "asked", ['strftime_now("%d %B %Y")', "strftime_now ( '%d %B %Y' )", 'strftime_now(format="%d %B %Y")']
+    "asked",
+    [
+        'strftime_now("%d %B %Y")',
+        "strftime_now ( '%d %B %Y' )",
+        'strftime_now(format="%d %B %Y")',
+        "'%d %B %Y' | strftime_now",
+        "strftime_now('%d ' ~ '%B %Y')",
+    ],
 )
 def test_a_template_that_prints_the_date_is_the_same_tomorrow(asked: str, tiny_lm: Path) -> None:
     from transformers import AutoTokenizer
 
     from systems.parts.prompt import encode, fix_date, messages
 
+    fix_date()
+
     tokenizer = AutoTokenizer.from_pretrained(tiny_lm)
-    dated = f"{{{{ {asked} }}}}{{% for m in messages %}}[{{{{ m.role }}}}]{{{{ m.content }}}}{{% endfor %}}"
-    tokenizer.chat_template = {"default": dated, "other": dated}
-    fix_date(tokenizer)
-    assert not any("strftime_now" in template for template in tokenizer.chat_template.values())
-    tokenizer.chat_template = dated
-    fix_date(tokenizer)
-    talk = messages(Prompt(system="", closed_book="{question}"), Question("q", "Why?"), None)
-    assert encode(tokenizer, talk) == tokenizer.encode("01 January 2025[user]Why?", add_special_tokens=False)
+    asked = asked.replace("'%d %B %Y' | strftime_now", "strftime_now(form)")
+    dated = (
+        f"{{% set form = '%d %B %Y' %}}{{{{ {asked} }}}}{{% for m in messages %}}[{{{{ m.role }}}}]{{{{ m.content }}}}"
+    )
+    dated += "{% endfor %}"
+    for template in ({"default": dated, "other": dated}, dated):
+        tokenizer.chat_template = template
+        talk = messages(Prompt(system="", closed_book="{question}"), Question("q", "Why?"), None)
+        assert encode(tokenizer, talk) == tokenizer.encode("01 January 2025[user]Why?", add_special_tokens=False)
 
 
 def test_a_template_that_drops_the_question_is_refused(tiny_lm: Path) -> None:
@@ -282,3 +292,53 @@ def test_lora_adapts_what_can_be_adapted(kind: str) -> None:
     else:
         assert left == () and len(adapted) == 7
     assert adapter.left_out(Tuning(targets=("in_proj",)), model) == ()
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "tokenizer.model"])
+def test_a_pointer_of_git_lfs_is_told_as_one(folder: Path, name: str) -> None:
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(UserError, match="this is a pointer of Git LFS, not the file"):
+        checkpoint.check(folder, what="base model", key="model.name")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"vocab_size": 7}, "`vocab_size` is 7, and"),
+        ({"model_type": "bart", "architectures": ["BartForCausalLM"]}, "BartForCausalLM is no causal language model"),
+        ({"model_type": "t5", "architectures": None}, "t5 is no causal language model"),
+        ({"model_type": "distilbert", "architectures": None}, "distilbert is no causal language model"),
+    ],
+)
+def test_a_config_that_is_not_of_its_weights(folder: Path, change: dict[str, Any], told: str) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(UserError, match=told):
+        checkpoint.check(folder, what="base model", key="model.name")
+
+
+def test_an_index_that_names_what_no_shard_holds(folder: Path) -> None:
+    index = {"weight_map": {"model.lost.weight": "model.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match=r"it names 'model\.lost\.weight', which model\.safetensors does not hold"):
+        checkpoint.check(folder, what="base model", key="model.name")
+
+
+def test_a_broken_one_of_several_templates(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    path = folder / "tokenizer_config.json"
+    several = [{"name": "default", "template": "{{ x }}"}, {"name": "tool", "template": "{% if %}"}]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": several}))
+    with pytest.raises(UserError, match="no valid Jinja"):
+        checkpoint.check(folder, what="base model", key="model.name")
+
+
+def test_towers_are_passed_over_only_where_the_config_has_them(tiny_lm: Path) -> None:
+    from transformers import LlamaConfig, LlavaConfig
+
+    from systems.parts.lm import _check_whole
+
+    info = {"missing_keys": [], "mismatched_keys": [], "unexpected_keys": ["image_adapter.weight"]}
+    with pytest.raises(ValueError, match="1 not of the model, such as image_adapter"):
+        _check_whole("m", info, LlamaConfig())
+    _check_whole("m", info, LlavaConfig())

@@ -50,5 +50,6 @@ def test_what_is_open_says_what_would_decide_it(tmp_path: Path, capsys: pytest.C
     assert "More data, which could still show that tuned or finds is better." in alike
     assert "Another share of a question type would not" in alike
     slower = told(finds=finds, tuned=replace(tuned, latency_s=0.5))
-    assert "Until that is known: tuned answers nine of ten questions within 5" in slower
+
+    assert "Until that is known: finds answers in" in slower and "instead of 499 ms" in slower
     assert "- finds answers in" in slower

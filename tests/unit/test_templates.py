@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from bench.core.system import Prompt
 from bench.core.vocabulary import Question
-from systems.parts.prompt import encode, encode_answer, messages, said, without_thoughts
+from systems.parts.prompt import THOUGHTS, encode, encode_answer, messages, said, without_thoughts
 from tests.conftest import MICRO
 
 TALK = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
@@ -96,6 +96,9 @@ def test_the_tokenizers_own_response_template_decides() -> None:
 
 def test_an_endpoints_text_is_cut_as_well() -> None:
     assert without_thoughts("<think>a</think> b") == without_thoughts("a</think> b") == "b"
+    for begin, end in THOUGHTS.items():
+        assert without_thoughts(f"{begin}a{end} b") == without_thoughts(f"a{end} b") == "b"
+        assert without_thoughts("a", opened=begin) == ""
     assert without_thoughts("a < b") == "a < b" and without_thoughts("<think>a") == ""
 
 
