@@ -141,19 +141,25 @@ def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
     mistakes.tell()
 
 
+def _to_train_on(task: Task) -> str:
+    """How there could be training questions. Questions of one group, such as one document, are never divided."""
+    share = "lower dataset.test_share, " if len({e.group for e in task.test}) > 1 else ""
+    return f"Give a training split, {share}or leave the system out."
+
+
 def _check_cell(spec: Spec, cell: Cell, task: Task) -> None:
     tuning = Tuning.shared(cell.config["tuning"]) if "tuning" in cell.config else None
     if cell.kind == "few_shot" and not any(e.answers for e in task.train):
         raise UserError(
             f"system {cell.system!r} shows answered training questions, and there is none.",
             where=spec.name,
-            remedy="Give a training split, lower dataset.test_share, or leave the system out.",
+            remedy=_to_train_on(task),
         )
     if tuning and not any(e.answers is not None for e in task.train):
         raise UserError(
             f"system {cell.system!r} tunes, and no training question has a reference answer.",
             where=spec.name,
-            remedy="Give a training split, lower dataset.test_share, or leave the system out.",
+            remedy=_to_train_on(task),
         )
     if tuning and (tuning.search or tuning.early_stopping) and not task.dev:
         raise UserError(

@@ -63,15 +63,7 @@ tuning:
   learning_rate: 2.0e-4
 
 systems:
-  - {{ name: closed-book, kind: closed_book }}   # control: what the model knows by itself
-  - {{ name: oracle, kind: oracle }}             # control: what it could do with perfect retrieval
-  - {{ name: rag, kind: rag }}
-  - {{ name: rag-fused, kind: rag, retrieval: {{ mode: fused }} }}
-  - {{ name: lora, kind: lora }}
-  # - {{ name: qlora, kind: qlora }}
-  # - {{ name: raft, kind: raft }}
-  - {{ name: hybrid, kind: hybrid, rag: rag, adapter: lora }}
-
+{systems}
 # needs:                       # what a system must keep to, before quality counts; `ragtune schema` has them all
 #   p90_latency_s: 2.0
 #   memory_bytes: 16.0e9
@@ -80,6 +72,23 @@ systems:
 seeds: [1]                     # three or more, to know how much of a difference is luck of training
 
 prices: {{}}                     # cpu_hour_usd, gpu_hour_usd: what an hour costs you
+"""
+
+ANSWERING = """\
+  - { name: closed-book, kind: closed_book }   # control: what the model knows by itself
+  - { name: oracle, kind: oracle }             # control: what it could do with perfect retrieval
+  - { name: rag, kind: rag }
+  - { name: rag-fused, kind: rag, retrieval: { mode: fused } }
+  - { name: lora, kind: lora }
+  # - { name: qlora, kind: qlora }
+  # - { name: raft, kind: raft }
+  - { name: hybrid, kind: hybrid, rag: rag, adapter: lora }
+"""
+RETRIEVING = """\
+  # no question has an answer to train on or to judge by: only retrieval can be compared
+  - { name: dense, kind: retriever }
+  - { name: bm25, kind: retriever, retrieval: { mode: bm25 } }
+  - { name: fused, kind: retriever, retrieval: { mode: fused } }
 """
 
 MICRO_PROMPT = """
@@ -107,6 +116,7 @@ def write(path: Path, *, data: str, questions: str | None, model: str, embedder:
         k=chosen.k,
         model=json.dumps(model),
         embedder=json.dumps(embedder),
+        systems=ANSWERING if chosen.answered else RETRIEVING,
         prompt=MICRO_PROMPT if model == "micro" else "",
     )
     write_text(path, spec)
@@ -126,6 +136,7 @@ class Chosen:
     why: str
     language: Language = "en"
     k: int = 4
+    answered: bool = True  # whether any question has an answer
 
 
 def _chosen(lines: Sequence[str], base: Path) -> Chosen:
@@ -151,6 +162,7 @@ def _chosen(lines: Sequence[str], base: Path) -> Chosen:
         "question needs, and 4 at least.",
         language,
         k,
+        answered > 0,
     )
 
 

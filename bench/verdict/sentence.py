@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.metrics.registry import title
+from bench.metrics.registry import ANSWERS, MEASURES, title
 from bench.scoring.grade import estimate
 from bench.scoring.schema import Contradiction, Mix, Need, QuestionTypes, Recommendation, View
 from bench.stats.comparisons import Pair
@@ -31,7 +31,7 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str]) 
         return f"Nothing works: the highest is {found.best}, {_score(evidence, found, str(found.best))}."
     if found.outcome == "not better than the base model":
         return _no_better(evidence, found, choice)
-    whole = f"{_chosen(evidence, found, choice)}{_open_needs(choice, found.needs[choice])}"
+    whole = f"{_chosen(evidence, found, choice)}{_open_needs(choice, found.needs[choice])}{_uncontrolled(found)}"
     depends = disagreement(found.types)
     return f"{depends} Over all questions: {whole}" if depends else whole
 
@@ -53,6 +53,13 @@ def _chosen(evidence: Evidence, found: Recommendation, choice: str) -> str:
     verb = "is" if len(found.equivalent) == 1 else "are"
     rest = " All others are behind." if behind else ""
     return f"{start}: {score}. {listed(found.equivalent)} {verb} equivalent to it.{rest}"
+
+
+def _uncontrolled(found: Recommendation) -> str:
+    """That nobody knows what the base model alone would score, where a run left its control out."""
+    decided = found.outcome in ("winner", "equivalent", "provisional")
+    of_answers = MEASURES[found.metric].table is ANSWERS
+    return " It was not compared with the base model alone." if decided and of_answers and not found.controls else ""
 
 
 def _no_better(evidence: Evidence, found: Recommendation, choice: str) -> str:

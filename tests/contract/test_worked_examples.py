@@ -179,7 +179,7 @@ def test_needs_by_hand(tmp_path: Path) -> None:
     states = {name: {n.need: n.state for n in rows} for name, rows in found.needs.items()}
     assert states["slow"] == {"p50_latency_s": "missed", "memory_bytes": "met", "min_quality": "met"}
     assert states["quick"] == {"p50_latency_s": "met", "memory_bytes": "met", "min_quality": "met"}
-    assert found.feasible == ("quick",) and found.sentence.endswith("No other system meets the needs.")
+    assert found.feasible == ("quick",) and "No other system meets the needs." in found.sentence
     (flip,) = found.flips
     assert flip.kind == "need" and flip.to == "slow" and [n.need for n in flip.needs] == ["p50_latency_s"]
     assert flip.gains == pytest.approx(0.3, abs=0.06)

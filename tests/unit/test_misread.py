@@ -11,9 +11,13 @@ import pytest
 from pydantic import ValidationError
 
 from bench.core.errors import UserError
+from bench.core.store import Store
 from bench.data.formats.records import Records
 from bench.data.source import named_test
-from tests.conftest import read_task
+from bench.execution.pinning import prepare
+from bench.spec import init
+from bench.spec.load import load, parse
+from tests.conftest import EMBEDDER, MICRO, raw_spec, read_task
 
 
 def jsonl(path: Path, *rows: dict[str, Any]) -> str:
@@ -115,3 +119,22 @@ def test_a_csv_with_semicolons(tmp_path: Path) -> None:
     fields = {"question": "question", "answers": "answers", "passages": "passage"}
     task = read_task(tmp_path, format="records", path=str(tmp_path / "q.csv"), fields=fields, test_share=1.0)
     assert task.test[0].answers == ("14 rpm",) and "Vos" in task.corpus[0].text
+
+
+def test_one_document_is_never_divided_and_no_share_is_advised(documents: dict[str, Any], tmp_path: Path) -> None:
+    rows = [{"question": f"How fast {n}?", "answers": ["red"], "document": "pump.md", "quote": "red"} for n in range(4)]
+    jsonl(tmp_path / "questions.jsonl", *rows)
+    spec = parse(raw_spec(dataset=documents, systems=[{"name": "lora", "kind": "lora"}]))
+    with pytest.raises(UserError, match="Give a training split, or leave the system out"):
+        prepare(spec, Store(tmp_path / "s"))
+
+
+def test_init_compares_retrieval_alone_where_no_question_has_an_answer(tmp_path: Path) -> None:
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    jsonl(folder / "corpus.jsonl", {"_id": "d", "text": "The pump."})
+    jsonl(folder / "queries.jsonl", {"_id": "q", "text": "What?"})
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\td\t1\n")
+    init.write(tmp_path / "s.yaml", data=str(folder), questions=None, model=str(MICRO), embedder=str(EMBEDDER))
+    found = prepare(load(tmp_path / "s.yaml"), Store(tmp_path / "s"))
+    assert {cell.kind for cell in found.cells} == {"retriever"}
