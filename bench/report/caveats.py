@@ -11,7 +11,7 @@ from bench.metrics.grounding import BLIND
 from bench.metrics.registry import title
 from bench.scoring.schema import MeasuredSystem, Scores
 from bench.stats.rounds import is_off
-from bench.verdict.claims import as_many
+from bench.verdict.claim_terms import as_many
 from bench.verdict.sentence import listed
 
 Measured = Mapping[str, MeasuredSystem]

@@ -1,0 +1,127 @@
+"""What rules of claims share: the systems that they look for, and findings from pairs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.metrics.registry import title
+from bench.scoring.schema import ClaimStatus
+from bench.stats.comparisons import Pair
+from bench.verdict.evidence import Evidence
+from bench.verdict.noise import ALIKE
+
+DRIFT = ALIKE["latency"]  # by which latencies of one system differ between two processes of a busy machine
+ALIKE_TOKENS = 1.1  # by which the training tokens of two systems may differ and still be called as many
+EQUAL_ARMS = "It takes arms trained on as many tokens, within 10%; set `tuning.max_steps` or `tuning.epochs`."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a run says of a claim. `takes` is what would decide it, where it is open."""
+
+    status: ClaimStatus
+    measured: str
+    takes: str = ""
+
+
+def first(evidence: Evidence, kind: str, **config: Any) -> str | None:
+    """The first of the spec's systems of a kind whose configuration says so; dotted keys are written with `__`."""
+    for name in evidence.named:
+        entry = evidence.entry(name)
+        if entry.kind == kind and all(_at(entry.config, key) == value for key, value in config.items()):
+            return name
+    return None
+
+
+def _at(config: Any, key: str) -> Any:
+    for step in key.split("__"):
+        config = config.get(step) if isinstance(config, Mapping) else None
+    return config
+
+
+def rag(evidence: Evidence) -> str | None:
+    """The first plain retrieval system."""
+    return first(evidence, "rag", precision="native")
+
+
+def hops(evidence: Evidence) -> str | None:
+    """The first plain retrieval system with more than one look-up."""
+    named = [n for n in evidence.named if evidence.entry(n).kind == "rag" and evidence.entry(n).precision == "native"]
+    return next((n for n in named if (found := evidence.entry(n).retrieval) and found.hops > 1), None)
+
+
+def lora(evidence: Evidence) -> str | None:
+    """The first LoRA system that is trained on question-answer pairs alone."""
+    return first(evidence, "lora", tuning__passages=False, tuning__paraphrases=False)
+
+
+def hybrid(evidence: Evidence) -> str | None:
+    """The first hybrid of retrieval and LoRA."""
+    return first(evidence, "hybrid", method="lora", precision="native", distractors=None, raft=None)
+
+
+def pair_as_text(pair: Pair, measure: str) -> str:
+    """A comparison as a sentence part: the difference, its interval, n and the test."""
+    difference = f"{pair.difference:+.2f} (95% interval {pair.low:+.2f} to {pair.high:+.2f}, n = {pair.n}, "
+    return f"{title(measure)}: {pair.a} minus {pair.b} {difference}{pair.test} p = {pair.p:.2g})"
+
+
+def ahead(pairs: Sequence[Pair | None], measure: str) -> Finding | None:
+    """Confirmed where `a` is better in every pair, refuted where it is worse or equivalent in one."""
+    known = [pair for pair in pairs if pair is not None]
+    if not known or len(known) < len(pairs):
+        return None
+    measured = "; ".join(pair_as_text(pair, measure) for pair in known)
+    if all(pair.verdict == "better" for pair in known):
+        return Finding("confirmed", measured)
+    if any(pair.verdict in ("worse", "equivalent") for pair in known):
+        return Finding("refuted", measured)
+    return Finding("inconclusive", measured, would_decide(known))
+
+
+def level(pair: Pair | None, measure: str) -> Finding | None:
+    """Confirmed where `a` is not worse by more than the margin, refuted where it is shown to be worse."""
+    if pair is None:
+        return None
+    measured = pair_as_text(pair, measure)
+    if pair.margin is None:
+        return Finding("inconclusive", measured, "It takes a `margin` in the spec.")
+    measured += f"; margin {pair.margin:.2f}"
+    if pair.non_inferior:
+        return Finding("confirmed", measured)
+    return Finding("refuted" if pair.verdict == "worse" else "inconclusive", measured, would_decide([pair]))
+
+
+def would_decide(pairs: Sequence[Pair]) -> str:
+    """How many questions would decide pairs that are open."""
+    questions = max((pair.n90 for pair in pairs if pair.n90), default=None)
+    if questions is None:
+        return "No difference was seen; set a margin to show that there is none."
+    return f"Finding a difference of this size with 90% power takes n = {questions:,} questions."
+
+
+def paired(evidence: Evidence, a: str | None, b: str | None, measure: str, stratum: str | None = None) -> Pair | None:
+    """Two systems compared; None where one is not there."""
+    return evidence.pair(a, b, measure, stratum) if a and b else None
+
+
+def same_tokens(evidence: Evidence, a: str, b: str) -> bool:
+    """Whether two systems were trained on as many tokens, within 10%; not where one did not say."""
+    first_of, second = (evidence.systems[name].build.tokens for name in (a, b))
+    return bool(first_of and second and as_many(first_of, second))
+
+
+def as_many(a: float, b: float) -> bool:
+    """Whether two numbers of training tokens count as equal."""
+    return max(a, b) <= ALIKE_TOKENS * min(a, b)
+
+
+def tokens_as_text(evidence: Evidence, *names: str) -> str:
+    """The training tokens of some systems."""
+    tokens = {name: evidence.systems[name].build.tokens for name in names}
+    return ", ".join(
+        f"{name} trained on {found:,.0f} tokens" if found else f"the training tokens of {name} are not known"
+        for name, found in tokens.items()
+    )
