@@ -183,7 +183,7 @@ def _times(run: RunFile, done: Measured) -> Iterator[str]:
         yield "Cells ran in different environments (versions, commit, processor or GPU): times are not comparable."
     few = [system.speed.n for system in done.values() if system.speed.p99_s is None]
     if few:
-        yield f"p99 is not shown: it takes 662 questions asked alone, and here were {min(few)}."
+        yield f"p99 is not shown: it needs 662 questions that are asked alone; this run asked {min(few)}."
     yield from _disturbed(run, done)
     before, cores = run.load_start, run.environment.cores or 1
     if before and before[0] > 0.5 * cores:
@@ -228,7 +228,7 @@ def _judge(scores: Scores) -> Iterator[str]:
     judge = scores.judge
     if judge is None:
         yield (
-            "Faithfulness by a language model judge was not measured: no judge is configured (`judge:` in the spec, "
+            "Faithfulness by a language model judge was not measured: no judge is configured (`judge` in the spec, "
             "with base_url and model). K-Precision and citations need no judge, but only compare words: "
             f"{'; '.join(BLIND.values())}."
         )

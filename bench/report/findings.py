@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from bench.core import display
 from bench.scoring.schema import ScenarioTables, Scores
@@ -13,6 +14,21 @@ def claims(scores: Scores) -> str:
     found = Counter(claim.status for claim in scores.claims)
     parts = [f"{found[status]} {status}" for status in ("confirmed", "refuted", "inconclusive") if found[status]]
     return ", ".join(parts) or "this run tests none of them"
+
+
+def updates(found: ScenarioTables, leaders: Sequence[str]) -> str:
+    """What the leading systems say of facts that changed: after a re-index, and after training anew."""
+    told = []
+    for row in found.freshness or ():
+        if row.system not in leaders or row.updated_em is None:
+            continue
+        after = (
+            f"{row.system} answers {row.updated_em.mean:.2f} of the changed facts after {display.span(row.refresh_s)}"
+        )
+        if row.retrained_changed and row.retrain_s:
+            after += f", and {row.retrained_changed.mean:.2f} after training anew for {display.span(row.retrain_s)}"
+        told.append(after)
+    return f"{'; '.join(told)}." if told else ""
 
 
 def reading(found: ScenarioTables) -> str:

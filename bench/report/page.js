@@ -172,7 +172,9 @@
       const read = new Map(); // prompt -> the systems that it was sent to
       for (const [name, [text, what, hits, failed, tokens]] of Object.entries(q.said)) {
         const row = answers.tBodies[0].insertRow();
-        row.append(make("th", name, { scope: "row" }), make("td", what, what.startsWith("right") ? { class: "confirmed" } : {}));
+        const became = make("td", what, what.startsWith("right") ? { class: "confirmed" } : {});
+        became.append(make("span", outcomes[what], { class: "low" })); // why it was scored so
+        row.append(make("th", name, { scope: "row" }), became);
         row.append(make("td", failed ? `failed: ${text}` : text || "(nothing)", { dir: "auto" }));
         const cell = make("td", hits ? "" : "n/a");
         (hits ?? []).forEach(([chunk, passage, score], i) => {
@@ -191,14 +193,12 @@
       for (const [chunk, passage] of golds) {
         const [title, text] = passages[chunk] ?? ["", ""];
         const p = make("p", "", { class: "passage" });
-        p.append(make(q.gold.includes(passage) ? "strong" : "span", `${chunk}${q.gold.includes(passage) ? " (gold)" : ""} ${title} `), marked(text, q.answers));
+        p.append(make(q.gold.includes(passage) ? "strong" : "span", `${chunk}${q.gold.includes(passage) ? " (gold)" : ""} ${title} `), marked(text, q.gold.includes(passage) ? q.answers : []));
         texts.append(p);
       }
       const scroll = make("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Answers" });
       scroll.append(answers);
-      const had = new Set(Object.values(q.said).map(([, what]) => what));
-      const why = make("p", [...had].map((what) => `${what}: ${outcomes[what]}`).join("; "), { class: "low" });
-      node.append(right, scroll, why, texts);
+      node.append(right, scroll, texts);
       for (const [whole, names] of read) {
         const box = make("details", "");
         box.append(make("summary", `Prompt as sent to ${names.join(", ")}, before the chat template`), make("pre", whole, { dir: "auto", tabindex: "0" }));
@@ -227,6 +227,13 @@
     addEventListener("hashchange", go);
     draw();
     go();
+  }
+
+  // every heading can be linked to
+  for (const head of document.querySelectorAll("h4")) {
+    const text = head.textContent;
+    head.id ||= `${head.closest("details, section").id || "in"}-${text.toLowerCase().replace(/[^a-z0-9]+/g, "-")}`;
+    head.append(" ", make("a", "#", { class: "anchor", href: `#${head.id}`, "aria-label": `Link to ${text}` }));
   }
 
   // what is linked to is opened; "Open all" is for printing everything

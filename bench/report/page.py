@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from bench.core import display
 from bench.execution.run_file import RunFile, SystemEntry
-from bench.metrics.registry import MEASURES, TABLES, in_table
+from bench.metrics.registry import MEASURES, STYLE, TABLES, in_table
 from bench.report import charts, decision, findings, questions
 from bench.report.caveats import caveats, models
 from bench.report.charts.draw import Figure
@@ -113,7 +113,11 @@ def render(run: RunFile, scores: Scores, shown: Details, gated: GateFile | None,
         caveats=all_caveats,
         models=models(run, done),
         outcomes=OUTCOMES,
-        tables=[(t.title, t.note, names) for t in TABLES if (names := applying(done, in_table(t)))],
+        tables=[
+            (t.title, t.note, names)
+            for t in TABLES
+            if (names := applying(done, in_table(t))) and not (t is STYLE and scores.scenarios.style)
+        ],
         described={
             name: describe(entry) + changed(name, run, shown.examples)
             for name, entry in run.systems.items()
@@ -149,6 +153,7 @@ def render(run: RunFile, scores: Scores, shown: Details, gated: GateFile | None,
         whole=questions.packed(scores.model_dump_json(indent=1)),
         told_claims=findings.claims(scores),
         told_reading=findings.reading(scores.scenarios),
+        told_updates=findings.updates(scores.scenarios, leaders),
         told_retrieval=findings.retrieval(scores),
         told_slowdown=findings.slowdown(scores),
     )
@@ -189,8 +194,8 @@ def differences(scores: Scores) -> dict[str, str]:
     for p in scores.compared.get(scores.headline, ()):
         for seen in (seen_from(p, p.a), seen_from(p, p.b)):
             found[f"{seen.a} − {seen.b}"] = (
-                f"{seen.a} minus {seen.b}: {display.difference(seen)}, {seen.verdict}; p {seen.p_holm:.2g} after "
-                f"Holm's correction over all pairs, n {seen.n}."
+                f"{seen.a} minus {seen.b}: {display.difference(seen)}, {seen.verdict}, on {seen.n} questions (p = "
+                f"{seen.p_holm:.2g}, corrected for the number of pairs)."
             )
     return found
 
