@@ -16,17 +16,17 @@ def claims(scores: Scores) -> str:
     return ", ".join(parts) or "this run tests none of them"
 
 
-def updates(found: ScenarioTables, leaders: Sequence[str]) -> str:
-    """What the leading systems say of facts that changed: after a re-index, and after training anew."""
+def updates(scores: Scores, leaders: Sequence[str]) -> str:
+    """What systems say of facts that changed: after a re-index, and before and after training anew."""
     told = []
-    for row in found.freshness or ():
-        if row.system not in leaders or row.updated_em is None:
+    for row in scores.scenarios.freshness or ():
+        if row.updated_em is None or (row.system not in leaders and not row.retrained_changed):
             continue
-        after = (
-            f"{row.system} answers {row.updated_em.mean:.2f} of the changed facts after {display.span(row.refresh_s)}"
-        )
+        tuned = scores.measured[row.system].family == "tuning"
+        when = "before training anew" if tuned else f"after an update of {display.span(row.refresh_s)}"
+        after = f"{row.system} answers {row.updated_em.mean:.2f} of the changed facts {when}"
         if row.retrained_changed and row.retrain_s:
-            after += f", and {row.retrained_changed.mean:.2f} after training anew for {display.span(row.retrain_s)}"
+            after += f" and {row.retrained_changed.mean:.2f} after it ({display.span(row.retrain_s)})"
         told.append(after)
     return f"{'; '.join(told)}." if told else ""
 

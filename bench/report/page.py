@@ -153,7 +153,7 @@ def render(run: RunFile, scores: Scores, shown: Details, gated: GateFile | None,
         whole=questions.packed(scores.model_dump_json(indent=1)),
         told_claims=findings.claims(scores),
         told_reading=findings.reading(scores.scenarios),
-        told_updates=findings.updates(scores.scenarios, leaders),
+        told_updates=findings.updates(scores, leaders),
         told_retrieval=findings.retrieval(scores),
         told_slowdown=findings.slowdown(scores),
     )
