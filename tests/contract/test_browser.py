@@ -268,10 +268,19 @@ def test_money_at_other_volumes(browser: Any, hostile: Path) -> None:
     assert "100,000,000 questions" in page.locator("section[aria-labelledby=cost]").inner_text()
 
 
-@pytest.mark.parametrize("width", [390, 768, 1280, 1920])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("published", [False, True])
-def test_axe_finds_nothing_serious(browser: Any, hostile: Path, scheme: str, width: int, published: bool) -> None:
+@pytest.mark.parametrize(
+    ("width", "scheme", "published"),
+    [
+        (390, "light", False),
+        (390, "dark", False),
+        (768, "dark", False),
+        (1280, "light", True),
+        (1280, "dark", False),
+        (1920, "light", False),
+        (1920, "dark", True),
+    ],
+)
+def test_axe_finds_nothing_serious(browser: Any, hostile: Path, width: int, scheme: str, published: bool) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = Opened(
         browser, PUBLISHED if published else hostile, color_scheme=scheme, viewport={"width": width, "height": 800}
