@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import regex
@@ -12,25 +14,40 @@ from bench.core.errors import UserError
 from bench.core.vocabulary import Place, read_spans
 
 
-def check_keys(row: Mapping[str, Any], known: Sequence[str], where: str, told: set[str]) -> None:
-    """Raises UserError for a key that is nearly one that the row lacks, once a file (`told`). Other keys are the
-    user's own."""
-    for key in row.keys() - told:
-        near = difflib.get_close_matches(key, [name for name in known if name not in row], 1, cutoff=0.8)
-        if key not in known and near:
-            told.add(key)
-            raise UserError(f"unknown key `{key}`.", where=where, remedy=f"Did you mean `{near[0]}`?")
+@dataclass
+class Keys:
+    """The keys of a file's rows, as they come: none may be nearly one of ragtune's that its row lacks, and some row must
+    have `answers`. Other keys are the user's own."""
+
+    known: frozenset[str]
+    told: set[str] = field(default_factory=set)  # a key is told of once a file
+    rows: int = 0
+    answered: int = 0
+
+    def check(self, row: Mapping[str, Any], where: str) -> None:
+        """Raises UserError for a key that is nearly another."""
+        self.rows += 1
+        self.answered += "answers" in row
+        for key in row.keys() - self.known - self.told:
+            near = _nearest(key, self.known.difference(row))
+            if near:
+                self.told.add(key)
+                raise UserError(f"unknown key `{key}`.", where=where, remedy=f"Did you mean `{near}`?")
+
+    def end(self, where: str) -> None:
+        """Raises UserError where no row had `answers`: then they stand under another name."""
+        if self.rows and not self.answered:
+            raise UserError(
+                "no line has `answers`.",
+                where=where,
+                remedy="Rename the field that holds them; write `[]` where the right answer is to abstain, and `null` "
+                "where no reference is known.",
+            )
 
 
-def check_answered(have: bool, rows: int, where: str) -> None:
-    """Raises UserError where no line of a file has `answers`: then they stand under another name."""
-    if rows and not have:
-        raise UserError(
-            "no line has `answers`.",
-            where=where,
-            remedy="Rename the field that holds them; write `[]` where the right answer is to abstain, and `null` where "
-            "no reference is known.",
-        )
+@lru_cache(4096)  # the rows of a file have the same keys
+def _nearest(key: str, known: frozenset[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(key, sorted(known), 1, cutoff=0.8)), None)
 
 
 def check_choices(answers: Sequence[str] | None, choices: Sequence[str], where: str) -> None:

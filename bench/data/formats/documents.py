@@ -17,7 +17,7 @@ from bench.core.errors import UserError, every
 from bench.core.files import read_jsonl
 from bench.core.system import Chunking
 from bench.core.vocabulary import JSON, Example, Passage, Place, Question
-from bench.data.row import check_answered, check_keys, strings, text_of
+from bench.data.row import Keys, strings, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
 
@@ -57,22 +57,20 @@ def read(source: Documents, origin: JSON) -> Task:
     root = Path(source.path)
     texts, notes = _whole(root)
     chunks = _chunks(texts, source.chunking)
-    told: set[str] = set()
-    answered: list[bool] = []
+    keys = Keys(KEYS)
 
     def located(line: tuple[int, Mapping[str, Any]]) -> Example:
         where = f"{source.questions}:{line[0]}"
-        check_keys(line[1], KEYS, where, told)
-        answered.append("answers" in line[1])
+        keys.check(line[1], where)
         return _located(where, *line, texts, chunks)
 
     examples = every(located, read_jsonl(Path(source.questions)))
-    check_answered(any(answered), len(answered), source.questions)
+    keys.end(source.questions)
     passages = tuple(p for rows in chunks.values() for _, p in rows)
     return Task(root.name, passages, (), (), tuple(examples), notes=tuple(notes))
 
 
-KEYS = ("id", "question", "answers", "document", "quote", "start", "end", "occurrence")
+KEYS = frozenset(["id", "question", "answers", "document", "quote", "start", "end", "occurrence"])
 
 
 def read_chunks(root: Path, chunking: Chunking) -> tuple[Chunks, list[str]]:

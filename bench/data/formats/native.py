@@ -16,7 +16,7 @@ from bench.core.errors import Mistakes, UserError, every
 from bench.core.files import read_jsonl, read_text, write_json, write_jsonl
 from bench.core.vocabulary import JSON, Example, Passage, Question
 from bench.core.yaml_text import composed
-from bench.data.row import check_answered, check_choices, check_keys, grades, pattern, spans, strings, text_of
+from bench.data.row import Keys, check_choices, grades, pattern, spans, strings, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import SPLITS, Task
 
@@ -161,13 +161,11 @@ def _answers(row: Mapping[str, JSON], where: str) -> tuple[str, ...]:
 
 
 def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> tuple[Example, ...]:
-    told: set[str] = set()
-    answered: list[bool] = []
+    keys = Keys(KEYS)
 
     def read(line: tuple[int, Mapping[str, JSON]]) -> Example:
         where, row = f"{path}:{line[0]}", line[1]
-        check_keys(row, KEYS, where, told)
-        answered.append("answers" in row)
+        keys.check(row, where)
         example = _example(row, name, where)
         _once("question", example.question.id, where, seen)
         missing = [g for g in example.question.gold if g not in known]
@@ -180,23 +178,12 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
         return example
 
     found = tuple(every(read, read_jsonl(path))) if _stands(path) else ()
-    check_answered(any(answered), len(answered), str(path))
+    keys.end(str(path))
     return found
 
 
-KEYS = (
-    "id",
-    "question",
-    "answers",
-    "gold",
-    "stratum",
-    "group",
-    "choices",
-    "updated",
-    "form",
-    "facts",
-    "grades",
-    "spans",
+KEYS = frozenset(
+    ["id", "question", "answers", "gold", "stratum", "group", "choices", "updated", "form", "facts", "grades", "spans"]
 )
 
 
