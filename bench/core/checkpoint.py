@@ -17,8 +17,8 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "t
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")  # of transformers itself
 POINTER = b"version https://git-lfs"
 CAUSAL = ("ForCausalLM", "LMHeadModel")
-ENCODERS = {  # causal only where `is_decoder` is set
-    *(
+ENCODERS = frozenset(  # causal only where `is_decoder` is set
+    [
         "bert",
         "roberta",
         "electra",
@@ -29,13 +29,39 @@ ENCODERS = {  # causal only where `is_decoder` is set
         "deberta",
         "deberta-v2",
         "albert",
-    ),
-    *("modernbert", "nomic_bert", "longformer", "xlnet", "vit", "clip", "siglip", "dinov2", "wav2vec2", "hubert"),
-}
-PAIRED = {  # encoders with a decoder, whatever their `architectures` say
-    *("t5", "mt5", "umt5", "longt5", "switch_transformers", "bart", "mbart", "pegasus", "marian", "led", "m2m_100"),
-    *("blenderbot", "blenderbot-small", "prophetnet", "whisper", "vision-encoder-decoder", "encoder-decoder"),
-}
+        "modernbert",
+        "nomic_bert",
+        "longformer",
+        "xlnet",
+        "vit",
+        "clip",
+        "siglip",
+        "dinov2",
+        "wav2vec2",
+        "hubert",
+    ]
+)
+PAIRED = frozenset(  # encoders with a decoder, whatever their `architectures` say
+    [
+        "t5",
+        "mt5",
+        "umt5",
+        "longt5",
+        "switch_transformers",
+        "bart",
+        "mbart",
+        "pegasus",
+        "marian",
+        "led",
+        "m2m_100",
+        "blenderbot",
+        "blenderbot-small",
+        "prophetnet",
+        "whisper",
+        "vision-encoder-decoder",
+        "encoder-decoder",
+    ]
+)
 
 
 def check(folder: Path, *, what: str, key: str) -> None:
@@ -170,6 +196,16 @@ def tensors(file: Path) -> tuple[int, dict[str, Any]]:
             raise ValueError("the header is longer than the file")
         header = json.loads(opened.read(length))
     return 8 + length, {name: tensor for name, tensor in header.items() if name != "__metadata__"}
+
+
+def must_fit(name: str, wrong: Mapping[str, Iterable[object]]) -> None:
+    """Raises ValueError where weights of a model are `wrong`, what is wrong with them -> their names: it would answer
+    with random ones."""
+    told = [
+        f"{len(keys)} {what}, such as {keys[0]}" for what, found in wrong.items() if (keys := sorted(map(str, found)))
+    ]
+    if told:
+        raise ValueError(f"the weights of {name} do not fit its config.json: {'; '.join(told)}")
 
 
 def _check_weights(file: Path) -> None:

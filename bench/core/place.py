@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from pathlib import Path
 
 GPUS = "RAGTUNE_GPUS"  # the variable that tells a cell all devices of its machine, by comma; it sees the first alone
+
+
+def import_path() -> str:
+    """Where this process looks for modules, as another's PYTHONPATH."""
+    return os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
 
 
 def place() -> str:

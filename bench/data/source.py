@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bench.core.digest import file_digest, tree_digest
 from bench.core.errors import UserError
@@ -45,11 +45,19 @@ class Source(Block):
 
 
 def named_test(path: str) -> bool:
-    """Whether a file, or the folder that it lies in, is named a test: test.jsonl, my-test.json, testset.csv, test/a.csv."""
+    """Whether a file is named a test, or the folder that it lies in: my-test.json, testset.csv, test/a.csv."""
     words = re.split(r"[^a-z]+", Path(path).stem.lower())
     return any(word in TESTS for word in words) or Path(path).parent.name.lower() in TESTS
 
 
+def _to_train_on(path: str | None) -> str | None:
+    """Raises ValueError for a path that is named a test."""
+    if path and named_test(path):
+        raise ValueError(f"{path!r} is named a test, and nothing of it is trained on: give it as `path`, or rename it")
+    return path
+
+
+TrainPath = Annotated[str | None, AfterValidator(_to_train_on)]
 TESTS = ("test", "tests", "testset", "testdata", "testing")
 
 

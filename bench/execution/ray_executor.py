@@ -16,7 +16,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import threading
 import time
 from collections import Counter
@@ -29,6 +28,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.core.errors import UserError
+from bench.core.place import import_path
 from bench.core.vocabulary import JSON
 from bench.execution import environment
 from bench.execution.cell_client import failed, run_job
@@ -62,14 +62,13 @@ def opening(address: str | None) -> Callable[[Terms], AbstractContextManager[Exe
 
     @contextmanager
     def opened(terms: Terms) -> Iterator[Executor]:
-        paths = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
         try:
             with _own_signals():
                 ray.init(
                     address=address or "local",
                     log_to_driver=False,
                     configure_logging=False,
-                    runtime_env={"env_vars": {"PYTHONPATH": paths}},
+                    runtime_env={"env_vars": {"PYTHONPATH": import_path()}},
                     **({} if address else {"include_dashboard": False}),
                 )
         except (OSError, ValueError, RuntimeError) as e:

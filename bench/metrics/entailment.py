@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.core import hub
+from bench.core import checkpoint, hub
 from bench.metrics.citations import Pair
 
 
@@ -24,7 +24,8 @@ def entailment(
 
     A model of several labels gives the softmax of the one named like `entailment`, `supported` or `LABEL_1` (of two);
     a model of one logit gives its sigmoid. Long passages are cut to the model's window. Raises OSError for a name that
-    neither the disk nor the hub has, ValueError for a model whose labels name no entailment or whose weights are missing.
+    neither the disk nor the hub has, ValueError for a model whose labels name no entailment, or
+    whose weights are missing.
     """
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -35,8 +36,7 @@ def entailment(
         name, revision=revision, trust_remote_code=False, output_loading_info=True
     )
     model, info = loaded[0].eval(), loaded[1]
-    if lost := sorted(map(str, (*info["missing_keys"], *info["mismatched_keys"]))):
-        raise ValueError(f"the weights of {name} do not fit its config.json: {len(lost)} missing, such as {lost[0]}")
+    checkpoint.must_fit(name, {"missing": (*info["missing_keys"], *info["mismatched_keys"])})
     label = None if model.config.num_labels == 1 else entailment_label(model.config.id2label)
     longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
     found: list[float] = []

@@ -47,16 +47,16 @@ def _label(answer: str, choices: tuple[str, ...]) -> str | None:
     for choice in choices:
         if bare.lower() in (form.strip(_EDGES).lower() for form in _forms(choice)):
             return choice
-    if _is_list(said, choices):
-        return None
-    if _WAIT.search(said) and (named := _named(said, choices)):
-        return named[-1][2]  # what it takes back does not count
-    return _announced(said, choices) or _leading(said, choices) or _only(said, choices)
-
-
-def _is_list(said: str, choices: Sequence[str]) -> bool:
-    """Whether it names several choices as one as good as the other: "A or B", or all of them a line each."""
     named = _named(said, choices)
+    if _is_list(said, named):
+        return None
+    if named and _WAIT.search(said):
+        return named[-1][2]  # what it takes back does not count
+    return _announced(said, choices, named) or _leading(said, named) or _only(said, named)
+
+
+def _is_list(said: str, named: Sequence[Named]) -> bool:
+    """Whether it names several choices as one as good as the other: "A or B", or all of them a line each."""
     return any(
         one[2] != other[2]
         and re.fullmatch(r"[\s*_`\"')\]}]*(?:or|/|and/or|,|\n)[\s*_`\"'(\[{]*(?:\n\s*)?", said[one[1] : other[0]])
@@ -82,8 +82,11 @@ def _is_letter(form: str) -> bool:
     return len(form) == 1 and form.isalpha()
 
 
-def _named(said: str, choices: Sequence[str]) -> list[tuple[int, int, str]]:
-    """(start, end, choice) of every choice that is named and not denied, the longest one at each place."""
+Named = tuple[int, int, str]  # (start, end, choice)
+
+
+def _named(said: str, choices: Sequence[str]) -> list[Named]:
+    """Every choice that is named and not denied, the longest one at each place."""
     found = []
     for choice in choices:
         for form in _forms(choice):
@@ -99,35 +102,35 @@ def _named(said: str, choices: Sequence[str]) -> list[tuple[int, int, str]]:
     return sorted(longest)
 
 
-def _announced(said: str, choices: Sequence[str]) -> str | None:
+def _announced(said: str, choices: Sequence[str], named: Sequence[Named]) -> str | None:
     """The last choice that follows an announcement."""
     ends = [match.end() for match in re.finditer(_ANNOUNCED, said, re.IGNORECASE)]
-    named = [(start, choice) for start, _, choice in _named(said, choices) if start in ends]
+    found = [(start, choice) for start, _, choice in named if start in ends]
     for end in ends:  # "the answer is b"
         letter = re.match(r"[a-z](?=$|[.,;:!)\]}\n*])", said[end:])
-        named += [(end, choice) for choice in choices if letter and letter[0].upper() in _forms(choice)]
-    return max(named)[1] if named else None
+        found += [(end, choice) for choice in choices if letter and letter[0].upper() in _forms(choice)]
+    return max(found)[1] if found else None
 
 
-def _leading(said: str, choices: Sequence[str]) -> str | None:
+def _leading(said: str, named: Sequence[Named]) -> str | None:
     """The choice that the answer starts with, set off by a sign, by a line's end or by a word such as because."""
     skipped = len(said) - len(said.lstrip(_EDGES))
-    for start, end, choice in _named(said, choices):
+    for start, end, choice in named:
         rest = said[end:]
         if start == skipped and re.match(rf"\s*(?:$|[.,:;!?)\]}}*\n\u2013\u2014-]|(?i:{_GOES_ON}))", rest):
             return choice
     return None
 
 
-def _only(said: str, choices: Sequence[str]) -> str | None:
+def _only(said: str, named: Sequence[Named]) -> str | None:
     """The only choice that is named. A letter that begins a sentence as a word ("A pump", "I think") does not count."""
-    named = {
+    found = {
         choice
-        for start, end, choice in _named(said, choices)
+        for start, end, choice in named
         if not (said[start:end] in ("A", "I") and re.match(r"[ '](?!or\b|and\b|is\b)\w", said[end:]))
         and not (_is_letter(said[start:end]) and (said[end : end + 1] == "'" or _NAME.search(said[:start])))
         and not (
             said[start:end].lower() == "no" and re.match(rf" (?!{_GOES_ON})\w", said[end:])
         )  # no idea, no evidence
     }
-    return named.pop() if len(named) == 1 else None
+    return found.pop() if len(found) == 1 else None

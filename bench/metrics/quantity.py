@@ -232,11 +232,10 @@ def numeric(answer: str, references: Sequence[str], question: str = "", language
 @lru_cache(4096)
 def _of_reference(text: str, language: str) -> Quantity | None:
     """The number that a reference is: it and at most three words, none of them before it. "Article 4" is a name."""
-    found = quantities(text, language)
-    match = _NUMBER.search(_plain(text, language))
-    if match is None or len(found) != 1 or len(re.findall(r"[^\W\d_]+", text)) > 3:
+    matches = list(_NUMBER.finditer(_plain(text, language)))
+    if len(matches) != 1 or len(re.findall(r"[^\W\d_]+", text)) > 3:
         return None
-    return found[0] if _ABOUT.match(text[: match.start()]) else None
+    return _quantity(matches[0]) if _ABOUT.match(text[: matches[0].start()]) else None
 
 
 def _is_count(quantity: Quantity) -> bool:

@@ -9,6 +9,17 @@ from bench.core import display
 from bench.scoring.schema import ScenarioTables, Scores
 
 
+def told(scores: Scores, leaders: Sequence[str]) -> dict[str, str]:
+    """The line of each part, by the name that its template gives it."""
+    return {
+        "told_claims": claims(scores),
+        "told_reading": reading(scores.scenarios),
+        "told_updates": updates(scores, leaders),
+        "told_retrieval": retrieval(scores),
+        "told_slowdown": slowdown(scores),
+    }
+
+
 def claims(scores: Scores) -> str:
     """How many claims came out how."""
     found = Counter(claim.status for claim in scores.claims)
@@ -18,7 +29,7 @@ def claims(scores: Scores) -> str:
 
 def updates(scores: Scores, leaders: Sequence[str]) -> str:
     """What systems say of facts that changed: after a re-index, and before and after training anew."""
-    told = []
+    lines = []
     for row in scores.scenarios.freshness or ():
         if row.updated_em is None or (row.system not in leaders and not row.retrained_changed):
             continue
@@ -27,8 +38,8 @@ def updates(scores: Scores, leaders: Sequence[str]) -> str:
         after = f"{row.system} answers {row.updated_em.mean:.2f} of the changed facts {when}"
         if row.retrained_changed and row.retrain_s:
             after += f" and {row.retrained_changed.mean:.2f} after it ({display.span(row.retrain_s)})"
-        told.append(after)
-    return f"{'; '.join(told)}." if told else ""
+        lines.append(after)
+    return f"{'; '.join(lines)}." if lines else ""
 
 
 def reading(found: ScenarioTables) -> str:

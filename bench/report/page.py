@@ -151,11 +151,7 @@ def render(run: RunFile, scores: Scores, shown: Details, gated: GateFile | None,
         few=shown.examples[:FEW],
         every=questions.questions(shown.examples, questions.prompts(run, done)),
         whole=questions.packed(scores.model_dump_json(indent=1)),
-        told_claims=findings.claims(scores),
-        told_reading=findings.reading(scores.scenarios),
-        told_updates=findings.updates(scores, leaders),
-        told_retrieval=findings.retrieval(scores),
-        told_slowdown=findings.slowdown(scores),
+        **findings.told(scores, leaders),
     )
 
 

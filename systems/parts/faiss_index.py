@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ class FaissIndex:
         return ranked(ids, scores)
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """FAISS on one thread, on which a build repeats exactly."""
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(THREADS)
+
+
 @dataclass
 class LiveFaiss:
     """A FAISS index whose vectors have ids; `parameters(effort, selector)` are those of a search."""
@@ -49,12 +60,11 @@ class LiveFaiss:
         cls, index: Any, vectors: Vectors, parameters: Callable[[int, Any], Any], *, updates: bool = True
     ) -> LiveFaiss:
         """The index filled on one thread."""
-        faiss.omp_set_num_threads(1)
-        if updates:
-            index.add_with_ids(vectors, np.arange(len(vectors)))
-        else:
-            index.add(vectors)
-        faiss.omp_set_num_threads(THREADS)
+        with one_thread():
+            if updates:
+                index.add_with_ids(vectors, np.arange(len(vectors)))
+            else:
+                index.add(vectors)
         return cls(index, vectors, parameters, updates)
 
     def reach(self, effort: int) -> None:
@@ -87,10 +97,9 @@ class LiveFaiss:
 
 def write(index: Any, vectors: Vectors, folder: Path) -> None:
     """Add the vectors on one thread, and write the index into the folder."""
-    faiss.omp_set_num_threads(1)
-    index.add(vectors)
-    faiss.write_index(index, str(folder / FILE))
-    faiss.omp_set_num_threads(THREADS)
+    with one_thread():
+        index.add(vectors)
+        faiss.write_index(index, str(folder / FILE))
 
 
 def read(folder: Path, parameters: Any = None) -> FaissIndex:

@@ -20,6 +20,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from bench.core import hub, meters
+from bench.core.checkpoint import must_fit
 from bench.core.system import Model
 from systems.parts import peaks, shapes
 from systems.parts.prompt import check_template, fix_date, said
@@ -200,10 +201,9 @@ def _check_whole(name: str, info: Mapping[str, Any], config: Any) -> None:
     """
     passed = _TOWER if _SENSES.search(" ".join(config.to_dict())) else _BUFFER
     left = [key for key in info["unexpected_keys"] if not passed.search(str(key))]
-    wrong = {"missing": info["missing_keys"], "of another shape": info["mismatched_keys"], "not of the model": left}
-    told = [f"{len(keys)} {what}, such as {min(map(str, keys))}" for what, keys in wrong.items() if keys]
-    if told:
-        raise ValueError(f"the weights of {name} do not fit its config.json: {'; '.join(told)}")
+    must_fit(
+        name, {"missing": info["missing_keys"], "of another shape": info["mismatched_keys"], "not of the model": left}
+    )
 
 
 _SENSES = re.compile(r"vision|visual|image|audio|speech|mm_")  # keys of a config that sees or hears

@@ -21,7 +21,7 @@ from transformers.trainer_utils import set_seed
 from bench.core import meters
 from bench.core.child_process import ChildFailed, attempt
 from bench.core.files import read_json, write_json, write_text
-from bench.core.place import GPUS
+from bench.core.place import GPUS, import_path
 from bench.core.store import Store
 from bench.core.vocabulary import JSON, Material
 from systems.parts import lm
@@ -30,7 +30,7 @@ from systems.parts.train import Recipe
 
 
 def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dict[str, JSON]:
-    """As `systems.parts.train.train`, in `tuning.processes` processes. Raises ChildFailed with the first one's reason."""
+    """As `systems.parts.train.train`, in `tuning.processes` processes. Raises ChildFailed with the reason of one."""
     work = folder / "processes"
     work.mkdir(parents=True)
     write_text(work / "recipe.json", TypeAdapter(Recipe).dump_json(recipe).decode())
@@ -54,7 +54,7 @@ def _environment(recipe: Recipe) -> dict[str, str]:
     on_gpu = lm.device_of(recipe.model.device) == "cuda"
     if recipe.tuning.sharded and not on_gpu:
         raise ValueError("`tuning.sharded` needs GPUs: accelerate does not shard on a processor. Leave it out here")
-    found["PYTHONPATH"] = os.pathsep.join(p or str(Path.cwd()) for p in sys.path)
+    found["PYTHONPATH"] = import_path()
     if on_gpu:
         known = [gpu for gpu in found.get(GPUS, "").split(",") if gpu]
         if len(known) < count:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.core import hub
-from bench.core.checkpoint import tensors
+from bench.core.checkpoint import must_fit, tensors
 
 DERIVED = ("position_ids", "token_type_ids", "inv_freq")  # buffers that a model makes for itself
 
@@ -23,5 +23,4 @@ def check(model: Any, name: str, revision: str | None) -> None:
     tied = set(getattr(model, "_tied_weights_keys", None) or ())
     wanted = [key for key in model.state_dict() if not key.endswith(DERIVED) and key not in tied]
     lost = [key for key in wanted if key not in known and key.removeprefix(base) not in known]
-    if lost:
-        raise ValueError(f"the weights of {name} do not fit its config.json: {len(lost)} missing, such as {min(lost)}")
+    must_fit(name, {"missing": lost})

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from bench.core.errors import UserError
 from bench.core.files import read_json, read_jsonl
 from bench.core.vocabulary import JSON
 from bench.data.field_mapping import Fields, PageFields, Row, corpus_of, mapped
-from bench.data.source import Source, file_fingerprint, named_test
+from bench.data.source import Source, TrainPath, file_fingerprint
 from bench.data.task import Task
 
 fingerprint = file_fingerprint
@@ -26,17 +26,7 @@ class Records(Source):
 
     format: Literal["records"]
     path: str
-    train_path: str | None = None
-
-    @field_validator("train_path")
-    @classmethod
-    def _no_test(cls, path: str | None) -> str | None:
-        if path and named_test(path):
-            raise ValueError(
-                f"{path!r} is named a test, and nothing of it is trained on: give it as `path`, or rename it"
-            )
-        return path
-
+    train_path: TrainPath = None
     corpus_path: str | None = Field(None, description="Records of passages; `fields.passages` then names their ids.")
     fields: Fields = Fields()
     corpus_fields: PageFields = PageFields()

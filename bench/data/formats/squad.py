@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel
 
 from bench.core.digest import digest
 from bench.core.errors import fitted
 from bench.core.files import read_json
 from bench.core.vocabulary import JSON, Example, Passage, Place, Question
-from bench.data.source import Source, file_fingerprint, named_test
+from bench.data.source import Source, TrainPath, file_fingerprint
 from bench.data.task import Task
 
 fingerprint = file_fingerprint
@@ -26,16 +26,7 @@ class Squad(Source):
 
     format: Literal["squad"]
     path: str
-    train_path: str | None = None
-
-    @field_validator("train_path")
-    @classmethod
-    def _no_test(cls, path: str | None) -> str | None:
-        if path and named_test(path):
-            raise ValueError(
-                f"{path!r} is named a test, and nothing of it is trained on: give it as `path`, or rename it"
-            )
-        return path
+    train_path: TrainPath = None
 
 
 @dataclass

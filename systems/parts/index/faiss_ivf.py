@@ -30,10 +30,10 @@ def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
 
 
 def _trained(vectors: Vectors, retrieval: Retrieval) -> Any:
-    faiss.omp_set_num_threads(1)
     dimensions, count = vectors.shape[1], cells(len(vectors), retrieval.ivf)
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimensions), dimensions, count, faiss.METRIC_INNER_PRODUCT)
-    index.train(vectors)
+    with faiss_index.one_thread():
+        index.train(vectors)
     return index
 
 

@@ -56,7 +56,8 @@ class LiveTable:
         self.connection.execute(sql.SQL("SET hnsw.ef_search = {}").format(sql.Literal(min(MOST, effort))))
 
     def search(self, queries: Vectors, k: int, part: int | None = None) -> Ranked:
-        """The best of each query; with a filter the graph is searched on until there are enough, from pgvector 0.8 on."""
+        """The best of each query; with a filter, from pgvector 0.8 on, the graph is searched until there are
+        enough."""
         if part is None:
             return Table(self.connection, self.name).search(queries, k)
         with contextlib.suppress(psycopg.errors.InvalidName, psycopg.errors.UndefinedObject):  # an older one
