@@ -16,6 +16,7 @@ WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json", "spiece.model")
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")  # of transformers itself
 POINTER = b"version https://git-lfs"
+_MARK = "usertextmark"  # what a chat template is tried on
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 ENCODERS = frozenset(  # causal only where `is_decoder` is set
     [
@@ -331,21 +332,47 @@ def _check_tokenizer(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _check_template(folder: Path, about: Mapping[str, Any]) -> None:
+    """Raises UserError where a question alone, which every prompt has, cannot be written by the chat template."""
     import jinja2
+    from transformers.utils.chat_template_utils import render_jinja_template  # one second
 
     file = folder / "chat_template.jinja"
     if file.is_file():
         _check_pointer(file, "chat template")
+    where = str(file if file.is_file() else folder / "tokenizer_config.json")
     template = file.read_text(encoding="utf-8") if file.is_file() else about.get("chat_template")
-    several = [t.get("template") for t in template if isinstance(t, dict)] if isinstance(template, list) else [template]
+    named = template if isinstance(template, list) else [{"name": "default", "template": template}]
+    written = [t["template"] for t in named if isinstance(t, dict) and isinstance(t.get("template"), str)]
+    if not written:
+        return
+    asked = [[{"role": "user", "content": _MARK}]]
+    special = {name: _token(about.get(name)) for name in about if name.endswith("_token") and _token(about.get(name))}
     try:
-        for template in (text for text in several if isinstance(text, str)):
-            jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(template.replace("{% generation %}", ""))
+        found = [
+            render_jinja_template(conversations=asked, chat_template=t, add_generation_prompt=True, **special)[0][0]
+            for t in written
+        ]
     except jinja2.TemplateSyntaxError as e:
-        if "generation" in (e.message or ""):
-            return  # a tag that transformers adds
         raise UserError(
             f"the chat template is no valid Jinja: {e.message}, line {e.lineno}.",
-            where=str(file if file.is_file() else folder / "tokenizer_config.json"),
+            where=where,
             remedy="Copy the template of the model again.",
         ) from None
+    except Exception as e:  # noqa: BLE001  the template is a program of its own, and may raise anything
+        raise UserError(
+            f"the chat template cannot write a question: {type(e).__name__}: {e}.",
+            where=where,
+            remedy="Copy the template of the model again, or use a model that was tuned to be asked.",
+        ) from None
+    if not any(_MARK in text for text in found):
+        raise UserError(
+            "the chat template drops what the user says.",
+            where=where,
+            remedy="It is made for another kind of input; use a model that is asked in text.",
+        )
+
+
+def _token(value: object) -> str:
+    """A special token as a tokenizer's settings name it: a string, or an object that holds one."""
+    found = value.get("content") if isinstance(value, Mapping) else value
+    return found if isinstance(found, str) else ""

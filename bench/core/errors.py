@@ -53,12 +53,28 @@ class Mistakes:
     def tell(self) -> None:
         """Raises one UserError with all that was noted, where something was."""
         if self:
-            first, *others = (plain for e in self._found.values() for plain in (_alone(e), *e.others))
+            first, *others = _together(plain for e in self._found.values() for plain in (_alone(e), *e.others))
             raise UserError(first.problem, where=first.where, remedy=first.remedy, others=others)
 
 
 def _alone(error: UserError) -> UserError:
     return UserError(error.problem, where=error.where, remedy=error.remedy)
+
+
+def _together(errors: Iterable[UserError]) -> list[UserError]:
+    """What is wrong in the same way at many places, once, with where else."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for error in errors:
+        places.setdefault((error.problem, error.remedy), []).append(error.where)
+    return [
+        UserError(problem, where=first, remedy=f"{remedy} {_elsewhere(others)}".strip() if others else remedy)
+        for (problem, remedy), (first, *others) in places.items()
+    ]
+
+
+def _elsewhere(places: Sequence[str]) -> str:
+    more = f" and {len(places) - 3:,} more places" if len(places) > 3 else ""
+    return f"The same is wrong at {', '.join(places[:3])}{more}."
 
 
 def every(read: Callable[[Row], Read], rows: Iterable[Row]) -> list[Read]:

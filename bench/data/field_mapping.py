@@ -74,6 +74,7 @@ def mapped(
     corpus = dict(known or {})
     test, train = list(test), list(train)
     _check_answers([*test, *train], fields.answers)
+    _check_objects([*test, *train], fields.answers)
     passages = _named if known is not None else _merged
     examples = every(lambda row: _example(row, fields, choices, partial(passages, corpus)), [*test, *train])
     tests, trains = tuple(examples[: len(test)]), tuple(examples[len(test) :])
@@ -95,6 +96,22 @@ def _check_answers(rows: Sequence[Row], path: str) -> None:
             where=rows[0][0],
             remedy=f"Set `dataset.fields.answers`{f' to {near[0]!r}' if near else ''}. There are: {', '.join(have)}.",
         )
+
+
+def _check_objects(rows: Sequence[Row], path: str) -> None:
+    """Raises UserError where the answers are objects: which field of them is meant must be said once, not a record."""
+    for where, _, record in rows:
+        found = _at(record, path, "", optional=True)
+        value = found[0] if isinstance(found, list) and found else found
+        if isinstance(value, Mapping):
+            listed = isinstance(found, list) and not path.endswith("[]")
+            have = ", ".join(map(str, value))
+            example = f"{path}{'[]' if listed else ''}.{'text' if 'text' in value else next(iter(value), 'text')}"
+            raise UserError(
+                f"the answers in {path!r} are objects with: {have}.",
+                where=where,
+                remedy=f"Set `dataset.fields.answers` to the field that is meant, such as {example!r}.",
+            )
 
 
 def _has(record: Mapping[str, Any], path: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bench.core.vocabulary import Example, Passage
 from bench.data.task import Task
@@ -27,6 +27,7 @@ def described(task: Task) -> Iterator[str]:
 
 def warnings(task: Task) -> Iterator[str]:
     """What is rarely meant."""
+    texts = {passage.id: passage.text for passage in task.corpus}
     silent = sum(example.answers == () for example in task.test)
     if 2 * silent > len(task.test):
         yield (
@@ -36,9 +37,25 @@ def warnings(task: Task) -> Iterator[str]:
     unknown = sum(example.answers is None for example in task.test)
     if unknown == len(task.test):
         yield "no test question has a reference answer: only retrieval can be scored."
+    marked = sum(_marks_another_place(example, texts) for example in task.test)
+    if marked:
+        yield (
+            f"the evidence of {marked} test questions holds none of their answers, and their gold passages do, in "
+            "another place: check `spans`, by which recall is measured."
+        )
     without = sum(bool(example.answers) and not example.question.gold for example in task.test)
     if without:
         yield f"{without} answerable test questions name no gold passage: recall is not measured for them."
+
+
+def _marks_another_place(example: Example, texts: Mapping[str, str]) -> bool:
+    """Whether none of the evidence holds an answer of some length, and a gold passage does elsewhere."""
+    places = [place for span in example.spans for place in span]
+    answers = [a.casefold() for a in example.answers or () if len(a) > 3]
+    marked = [texts[p.passage][p.start : p.end].casefold() for p in places]
+    gold = [texts[ident].casefold() for ident in example.question.gold]
+    held = any(answer in text for answer in answers for text in marked)
+    return bool(places) and not held and any(answer in text for answer in answers for text in gold)
 
 
 def _kinds(test: Sequence[Example]) -> str:

@@ -24,6 +24,10 @@ _SAY = (
     r"mention|specify|include|say|state|give|answer|indicate|tell|discuss|address|cover|reveal|offer|"
     r"describe|list)"
 )
+_OFFERED = (  # what a document may not give for all that it answers: "this document does not provide legal advice"
+    r"(?:(?!and\b|nor\b|of\b)[\w-]+ ){0,4}?(?:advice|warrant(?:y|ies)|guarantees?|assurances?|endorsements?|refunds?|licen[cs]es?|"
+    r"rights?|consent|permission|liability)\b(?! (?:of|for|in|on|about|period|number|terms?|conditions?)\b)"
+)
 _WITHHELD = (
     r"(?:answer|determine|find|provide|say|tell|locate|give|identify|confirm|be determined|be answered|"
     r"be found|respond|verify)"
@@ -37,7 +41,7 @@ _ENGLISH = re.compile(
             rf"\b(?:i|we) (?:cannot|can't|can not|could not|couldn't|am unable to|was unable to) {_WITHHELD}\b",
             rf"\b(?:cannot|can't|can not|could not|couldn't) (?:be )?{_WITHHELD}(?:ed|d)?\b.*",
             rf"^(?:unable|not able) to {_WITHHELD}\b",
-            rf"{_SOURCE} {_NOT} {_SAY}\b(?! (?:him|her|them|me|us)\b)",
+            rf"{_SOURCE} {_NOT} {_SAY}\b(?! (?:him|her|them|me|us)\b| {_OFFERED})",
             rf"{_SOURCE} (?:never|fails? to|failed to|neglects? to) {_SAY}s?\b",
             rf"^no {_SOURCE} {_SAY}s?\b",
             rf"^(?:it|this|they) {_NOT} (?:say|mention|specify|state|tell)\b",

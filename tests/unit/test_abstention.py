@@ -235,6 +235,10 @@ def test_a_spec_names_phrases_of_any_language(phrase: str, said: str, does: bool
         "Nothing in the context answers that.",
         "No relevant passage was found.",
         "I do not see that information in the passages.",
+        "The document does not mention the warranty period.",
+        "The context does not provide the number of refunds.",
+        "This document does not give advice on that question.",
+        "The passages do not state the rights of tenants.",
     ],
 )
 def test_refusals_that_were_missed_once(said: str) -> None:
@@ -242,7 +246,17 @@ def test_refusals_that_were_missed_once(said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["It isn't the pump.", "14 rpm, which isn't much.", "No passage of the ship was blocked."]
+    "said",
+    [
+        "It isn't the pump.",
+        "14 rpm, which isn't much.",
+        "No passage of the ship was blocked.",
+        "This document does not provide legal advice.",
+        "The information does not include any warranty.",
+        "The content does not offer legal or medical advice, and is for information alone.",
+        "This article does not give financial advice.",
+        "The data does not include refunds.",
+    ],
 )
 def test_answers_with_such_words_are_answers(said: str) -> None:
     assert not abstains(said)

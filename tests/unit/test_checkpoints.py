@@ -69,6 +69,18 @@ def template(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }")
 
 
+def raising(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ raise_exception('only tools may speak') }}")
+
+
+def calling(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content + no_such_token() }}")
+
+
+def dropping(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}<{{ m.role }}>{% endfor %}")
+
+
 Broken = Callable[[Path], None]
 
 
@@ -83,6 +95,9 @@ Broken = Callable[[Path], None]
         (no_end, "names no end token"),
         (gguf, "this is GGUF.*`model.base_url`"),
         (template, "the chat template is no valid Jinja.*line 1"),
+        (raising, "chat_template.jinja: the chat template cannot write a question: .*only tools may speak"),
+        (calling, "the chat template cannot write a question: .*no_such_token"),
+        (dropping, "the chat template drops what the user says"),
         (lambda f: edit(f / "config.json", architectures=["ViTForImageClassification"]), "ViT.* is no causal language"),
         (lambda f: edit(f / "config.json", is_encoder_decoder=True), "is no causal language model"),
         (

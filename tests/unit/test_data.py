@@ -253,12 +253,14 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path: Path) -> None:
         '{"id": "b", "question": "q?"}',
         '{"id": "c", "question": "q?", "gold": ["p9"]}',
     ]
-    (tmp_path / "test.jsonl").write_text("\n".join([*rows, *['{"id": "b", "question": "q?"}'] * 30]))
+    (tmp_path / "test.jsonl").write_text(
+        "\n".join([*rows, *[f'{{"id": "d{n}", "question": "q?", "gold": ["g{n}"]}}' for n in range(30)]])
+    )
     with pytest.raises(UserError) as e:
         native.read_folder(tmp_path)
     first, second, third, *_, last = str(e.value).split("\n")
     assert "test.jsonl:1: `question`" in first and "test.jsonl:3: gold passage 'p9'" in second
-    assert "test.jsonl:4: duplicate question id 'b', first at" in third and last == "and 12 more."
+    assert "test.jsonl:4: gold passage 'g0'" in third and last == "and 12 more."
 
 
 def test_an_empty_span_is_an_error(tmp_path: Path) -> None:

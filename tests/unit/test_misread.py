@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bench.core.errors import UserError
 from bench.core.store import Store
+from bench.data import summary
 from bench.data.formats.records import Records
 from bench.data.source import named_test
 from bench.execution.pinning import prepare
@@ -56,6 +57,25 @@ def test_null_answers_of_documents_are_not_known(documents: dict[str, Any], tmp_
     assert example.answers is None and example.stratum == "answerable"
 
 
+def test_a_span_that_holds_no_answer(documents: dict[str, Any], tmp_path: Path) -> None:
+    span = {"document": "pump.md", "start": 26, "end": 42}  # "The valve is red"
+    jsonl(tmp_path / "questions.jsonl", {"question": "How fast?", "answers": ["14 rpm"], **span})
+    with pytest.raises(UserError, match=r"stands 'he valve is red\.', which holds no answer; '14 rpm' stands at 17"):
+        read_task(tmp_path, **documents, test_share=1.0)
+    jsonl(tmp_path / "questions.jsonl", {"question": "Does it run?", "answers": ["yes"], **span})
+    assert read_task(tmp_path, **documents, test_share=1.0).test  # as no answer that is stated in other words would
+
+
+def test_evidence_that_marks_another_place_is_warned_of(tmp_path: Path) -> None:
+    spans = [[{"passage": "p", "start": 0, "end": 8}]]
+    row = {"answers": ["is on"], "gold": ["p"], "spans": spans}
+    (warning,) = summary.warnings(read_task(tmp_path, **native(tmp_path, row)))
+    assert "the evidence of 1 test questions holds none of their answers" in warning
+    spans[0][0]["end"] = 15
+    jsonl(tmp_path / "data" / "test.jsonl", {"id": "0", "question": "Is it on?", **row})
+    assert not list(summary.warnings(read_task(tmp_path, format="native", path=str(tmp_path / "data"))))
+
+
 def native(tmp_path: Path, *rows: dict[str, Any]) -> dict[str, Any]:
     folder = tmp_path / "data"
     folder.mkdir()
@@ -79,6 +99,31 @@ def test_lists_of_objects_without_the_field(tmp_path: Path) -> None:
     fields = {"question": "question", "answers": "answers[].txt", "passages": "p"}
     with pytest.raises(UserError, match=r"no record has the field 'answers\[\]\.txt'"):
         read_task(tmp_path, format="records", path=path, fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("answers", "meant"),
+    [([{"text": "14 rpm", "start": 3}], r"'answers\[\]\.text'"), ({"value": "x"}, "'answers.value'")],
+)
+def test_answers_that_are_objects_are_told_once(tmp_path: Path, answers: Any, meant: str) -> None:
+    rows = [{"question": f"How fast {n}?", "answers": answers, "p": [f"It runs {n}."]} for n in range(9)]
+    fields = {"question": "question", "answers": "answers", "passages": "p"}
+    with pytest.raises(UserError, match=f"the answers in 'answers' are objects .*such as {meant}") as e:
+        read_task(tmp_path, format="records", path=jsonl(tmp_path / "q.jsonl", *rows), fields=fields)
+    assert len(str(e.value).splitlines()) == 1
+
+
+def test_what_is_wrong_in_the_same_way_on_many_lines_is_told_once(tmp_path: Path) -> None:
+    rows = [{"question": "How fast?", "answers": ["x"], "document": f"no-{n // 5}.md"} for n in range(10)]
+    jsonl(tmp_path / "questions.jsonl", *rows)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "pump.md").write_text("The pump runs at 14 rpm.")
+    source = {"format": "documents", "path": str(tmp_path / "docs"), "questions": str(tmp_path / "questions.jsonl")}
+    with pytest.raises(UserError) as e:
+        read_task(tmp_path, **source)
+    first, second = str(e.value).splitlines()
+    assert first.startswith(f"{tmp_path / 'questions.jsonl'}:1: no document 'no-0.md'")
+    assert first.endswith("questions.jsonl:4 and 1 more places.") and "no-1.md" in second
 
 
 @pytest.mark.parametrize(

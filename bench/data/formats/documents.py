@@ -166,6 +166,8 @@ def _located(where: str, number: int, row: Mapping[str, Any], texts: Mapping[str
     if name not in texts:
         raise UserError(f"no document {name!r}.", where=where, remedy=f"There are: {', '.join(list(texts)[:8])}.")
     start, end = _span(row, str(row.get("quote") or (answers[0] if answers else "")), name, texts[name], where)
+    if not row.get("quote"):
+        _check_answer(answers, texts[name], start, end, where)
     places = tuple(
         Place(p.id, max(start, at) - at, min(end, at + len(p.text)) - at, max(start, at) - start)
         for at, p in chunks[name]
@@ -198,6 +200,21 @@ def _span(row: Mapping[str, Any], quote: str, name: str, whole: str, where: str)
             remedy="Leave out `start` and `end`, or mend the one that is wrong.",
         )
     return start, end
+
+
+def _check_answer(answers: Sequence[str], whole: str, start: int, end: int, where: str) -> None:
+    """Raises UserError where no answer stands in the evidence, and one does elsewhere: then the wrong text is marked.
+    "Yes", "no" and what the document says in other words need not stand in it."""
+    sought = [answer for answer in answers if len(answer) > 3 or re.search(r"\d", answer)]
+    found = {a: re.search(rf"(?<!\w){re.escape(a)}(?!\w)", whole, re.IGNORECASE) for a in sought}
+    if any(found.values()) and not any(a.casefold() in whole[start:end].casefold() for a in sought):
+        answer, match = next((a, match) for a, match in found.items() if match)
+        raise UserError(
+            f"from `start` {start} to `end` {end} stands {whole[start:end][:60]!r}, which holds no answer; "
+            f"{answer!r} stands at {match.start()}.",
+            where=where,
+            remedy="Mend `start` and `end`, or give the evidence as `quote`.",
+        )
 
 
 def _place(row: Mapping[str, Any], quote: str, name: str, whole: str, where: str) -> int:
