@@ -136,8 +136,8 @@ def exhausted() -> dict[str, JSON]:
     if cuda is not None:
         state = cuda.memory_stats()
         found |= {
-            "peak_gpu_allocated_bytes": int(cuda.max_memory_allocated()),
-            "peak_gpu_reserved_bytes": int(cuda.max_memory_reserved()),
+            "peak_gpu_allocated_bytes": _on_all(cuda, cuda.max_memory_allocated),
+            "peak_gpu_reserved_bytes": _on_all(cuda, cuda.max_memory_reserved),
             "allocator": {key: state.get(f"{key}.all.current") for key in ("allocated_bytes", "reserved_bytes")}
             | {"retries": state.get("num_alloc_retries"), "out_of_memory": state.get("num_ooms")},
         }
@@ -148,6 +148,17 @@ def _cuda() -> Any:
     """torch.cuda where a system of this process uses it, else None. The harness itself never imports torch."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+
+
+def _on_all(cuda: Any, bytes_on: Callable[[int], int]) -> int:
+    """The sum over the devices that this process sees: one, unless a model is spread over several."""
+    return sum(int(bytes_on(device)) for device in range(cuda.device_count()))
+
+
+def _reset_peaks(cuda: Any) -> None:
+    """Let the peaks begin anew."""
+    for device in range(cuda.device_count()):
+        cuda.reset_peak_memory_stats(device)
 
 
 @dataclass
@@ -178,7 +189,7 @@ class Memory:
         self._begin = time.perf_counter()
         self._gpu = gpu()
         if (cuda := _cuda()) is not None:
-            cuda.reset_peak_memory_stats()
+            _reset_peaks(cuda)
         self._energy = Meter(self._gpu)
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
@@ -193,8 +204,8 @@ class Memory:
     def phase(self, name: str) -> None:
         """From here on samples belong to this phase, and so does the peak of a GPU; of earlier phases it is kept."""
         if (cuda := _cuda()) is not None:
-            self.gpu_by_phase[self._phase] = int(cuda.max_memory_allocated())
-            cuda.reset_peak_memory_stats()
+            self.gpu_by_phase[self._phase] = _on_all(cuda, cuda.max_memory_allocated)
+            _reset_peaks(cuda)
         if self._energy:
             self._energy.end(self._phase)
         self._phase = name
@@ -217,7 +228,7 @@ class Memory:
     def facts(self) -> dict[str, JSON]:
         """Peaks in bytes. GPU figures are None where no GPU was used, never zero."""
         cuda = _cuda()
-        phases = self.gpu_by_phase | ({self._phase: int(cuda.max_memory_allocated())} if cuda else {})
+        phases = self.gpu_by_phase | ({self._phase: _on_all(cuda, cuda.max_memory_allocated)} if cuda else {})
         if self._energy:
             self._energy.end(self._phase)
         energy = self._energy.by_phase if self._energy else {}
@@ -228,7 +239,7 @@ class Memory:
             "trace": [[round(s, 3), rss, gpu, phase] for s, rss, gpu, phase in self.trace],
             "peak_gpu_allocated_bytes": max(phases.values()) if cuda else None,
             "peak_gpu_allocated_by_phase_bytes": phases,
-            "peak_gpu_reserved_bytes": int(cuda.max_memory_reserved()) if cuda else None,
+            "peak_gpu_reserved_bytes": _on_all(cuda, cuda.max_memory_reserved) if cuda else None,
             "peak_gpu_process_bytes": self.peak_gpu if cuda else None,
             "energy_j": {k: dict(v) for k, v in energy.items() if k != "gpu" or cuda},
         }

@@ -55,6 +55,9 @@ class Model(Block):
     revision: str | None = Field(None, description="Hub revision; resolved to a commit and recorded.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    gpus: PositiveInt = Field(
+        1, description="GPUs that the model is spread over, layer by layer, where one cannot hold it."
+    )
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = Field(
         "auto", description="How attention is computed; auto: as transformers chooses for the architecture."
     )
@@ -102,6 +105,11 @@ class Embedder(Block):
     batch_size: PositiveInt = 64
     query_prefix: str = Field("", description="Put before each question, for embedders trained with one.")
     passage_prefix: str = ""
+    precision: Literal["native", "int8"] = Field(
+        "native",
+        description="int8: linear layers in 8 bits, about twice as fast on a processor, with other vectors; the page "
+        "says so. For transformers on a processor alone.",
+    )
     tuned: EmbedderTuning | None = Field(None, description="Tune it on the training split first; charged to the build.")
     digest: str | None = None
 
@@ -201,6 +209,11 @@ class Retrieval(Block):
     )
     ivf: IVF = IVF()
     hnsw: HNSW = HNSW()
+    build_threads: PositiveInt = Field(
+        1,
+        description="Threads that build the index. On one it is the same each time; on more a graph is not, and is built "
+        "sooner.",
+    )
     rrf_k: PositiveInt = Field(60, description="The constant of reciprocal rank fusion (Cormack et al. 2009).")
     chunking: Chunking | Literal["auto"] | None = Field(
         "auto",

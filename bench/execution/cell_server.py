@@ -26,8 +26,10 @@ import psutil
 from bench.core.child_process import attempt
 from bench.core.files import read_json, write_json
 from bench.core.redact import WRITER, log_to, scrubbed
+from bench.core.vocabulary import JSON
 from bench.execution import cell, turn
 from bench.execution.cell_client import LOG
+from bench.execution.environment import see_gpus
 from bench.execution.job import Job
 
 LAST_WORDS_S = 10.0
@@ -113,7 +115,13 @@ def work(path: Path, tell: cell.Tell) -> int:
     job = Job(**read_json(path))
     sys.path[:] = job.sys_path
     begin = time.time()
-    result = attempt(lambda: cell.run(job, path.parent, tell) if job.round is None else turn.run(job, path.parent))
+
+    def run() -> dict[str, JSON]:
+        if job.model_gpus > 1:
+            see_gpus(job.model_gpus)
+        return cell.run(job, path.parent, tell) if job.round is None else turn.run(job, path.parent)
+
+    result = attempt(run)
     write_json(
         path.parent / "result.json",
         scrubbed(

@@ -54,11 +54,21 @@ def for_cells(threads: int) -> dict[str, str]:
     """The environment that cells run in, with so many threads of every numeric library.
 
     Cells see one GPU: with several, the Trainer would split batches of some systems and not of others. Training in
-    several processes is told of all.
+    several processes is told of all, and a cell whose model is spread over several sees those (`see_gpus`).
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(len(gpus()))))
     one_gpu = {"CUDA_VISIBLE_DEVICES": visible.split(",")[0] or "0", GPUS: visible}
     return {**os.environ, **SETTINGS, **one_gpu, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+
+
+def see_gpus(count: int) -> None:
+    """Let this process, which has not opened a GPU yet, see so many of those of its machine. Raises ValueError where
+    there are fewer; on a machine without GPUs nothing changes."""
+    known = [gpu for gpu in os.environ.get(GPUS, "").split(",") if gpu]
+    if known and len(known) < count:
+        raise ValueError(f"`model.gpus: {count}` needs as many GPUs, and {len(known)} are there")
+    if known:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(known[:count])
 
 
 @functools.cache

@@ -25,3 +25,14 @@ class Job:
     determinism: int = 0
     load: dict[str, Any] | None = None  # of `measure`, where the system is on an endpoint
     round: int | None = None  # where set, the job is a turn of that round, not the cell
+
+    @property
+    def model_gpus(self) -> int:
+        """GPUs that its model is spread over."""
+        return int((self.config.get("model") or {}).get("gpus", 1))
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that it takes: of its model, or one a process that trains."""
+        processes = int((self.config.get("tuning") or {}).get("processes", 1)) if self.round is None else 1
+        return max(self.model_gpus, processes)

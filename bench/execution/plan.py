@@ -38,7 +38,7 @@ def plan(
     prepared = prepare(spec, Store(root))
     folder = out / spec.name
     rate, cards = flops_per_s(), gpus() if spec.model.device != "cpu" else []
-    room = cards[0]["memory_bytes"] if cards else int(psutil.virtual_memory().total)  # None where NVML does not tell
+    room = room_of(cards, spec.model.gpus)
     before, rows, trained = remembered(root, str(cards[0]["name"]) if cards else processor()), [], set[str]()
     for cell in prepared.cells:
         cached = is_done(cell_folder(folder, cell.id), prepared.identities[cell.id])
@@ -57,6 +57,14 @@ def plan(
         middle = seconds and (seconds[0] * seconds[1]) ** 0.5
         rows.append({**row, "seconds": middle, "seconds_range": seconds, "fits": fits(room_needed, room)})
     return rows, [*windows(prepared), *_too_large(rows, room)]
+
+
+def room_of(cards: Sequence[Mapping[str, JSON]], count: int) -> int | None:
+    """Bytes of the GPUs that a model is spread over, or of the machine; None where NVML does not tell."""
+    sizes = [card["memory_bytes"] for card in cards[:count]]
+    if not cards:
+        return int(psutil.virtual_memory().total)
+    return None if None in sizes else sum(sizes)
 
 
 def fits(needed: int | None, room: int | None) -> str:

@@ -139,9 +139,9 @@ class OnRay:
                         self._running[_submit(assignment, self.terms, room)] = assignment, room
                 if not self._running:
                     raise UserError(
-                        "no node has as many GPUs as `tuning.processes` asks for.",
+                        "no node has as many GPUs as `tuning.processes` or `model.gpus` asks for.",
                         where=waiting[0].job.cell,
-                        remedy="Ask for fewer processes, or start a larger node.",
+                        remedy="Ask for fewer, or start a larger node.",
                     )
                 ended, _ = ray.wait(list(self._running), num_returns=1, timeout=LOOK_S)
                 for task in ended:
@@ -207,12 +207,11 @@ def slots(nodes: Sequence[JSON]) -> list[Slot]:
 
 
 def place(job: Job, free: Sequence[Slot]) -> tuple[Slot, ...]:
-    """Slots of one node for a job: as many as it has processes, each with its GPU; on a node without GPUs they share
-    the processor. Empty where there is no room now."""
-    count = int((job.config.get("tuning") or {}).get("processes", 1)) if job.round is None else 1
+    """Slots of one node for a job, as many as it takes GPUs; on a node without GPUs one. Empty where there is no room
+    now."""
     for first in free:
         of_node = [slot for slot in free if slot.node == first.node]
-        wanted = count if first.gpus else 1
+        wanted = job.gpus if first.gpus else 1
         if len(of_node) >= wanted:
             return tuple(of_node[:wanted])
     return ()

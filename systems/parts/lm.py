@@ -134,7 +134,7 @@ def load(base: Model, *, precision: str, folder: str | None = None, sharded: boo
         "dtype": number,
         "revision": revision,
         "trust_remote_code": False,
-        "device_map": {"": where},
+        "device_map": "auto" if where == "cuda" and base.gpus > 1 else {"": where},
     }
     if precision == "nf4":
         compute = number if number != "auto" else torch.bfloat16  # which this GPU has, or number were float16

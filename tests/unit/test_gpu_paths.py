@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,13 @@ import torch
 from bench.core import gpu, meters
 from bench.core.checkpoint import tensors
 from bench.core.child_process import attempt, in_child
+from bench.core.place import GPUS
 from bench.core.store import Store
 from bench.core.system import Model, Prompt, Tuning
 from bench.core.vocabulary import Material
 from bench.data.formats import native
 from bench.execution import arithmetic, doctor, environment, plan
+from bench.execution.job import Job
 from bench.execution.run_file import RunFile, read_run
 from bench.report.caveats import caveats
 from bench.scoring.schema.scenarios import SlowdownMemory
@@ -114,6 +117,45 @@ def test_running_out_of_memory_keeps_its_peak(tmp_path: Path) -> None:
     found = attempt(lambda: in_child(work, path=tmp_path / "found.json"))  # as a cell trains
     assert found["reason"].startswith("out of memory") and "The highest was" in found["reason"]
     assert found["memory"]["peak_rss_growth_bytes"] > 1e6
+
+
+def job(**config: Any) -> Job:
+    return Job("c", "c", "lora", 1, "", config, "", "", 0, 0, [], {})
+
+
+def test_a_model_may_be_spread_over_several_gpus(tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(GPUS, "4,5,6")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
+    environment.see_gpus(2)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,5"
+    with pytest.raises(ValueError, match=r"`model\.gpus: 4` needs as many GPUs, and 3 are there"):
+        environment.see_gpus(4)
+    told: dict[str, Any] = {}
+
+    def refuse(name: str, **options: Any) -> None:
+        told.update(options)
+        raise OSError("far enough")
+
+    monkeypatch.setattr(lm.AutoModelForCausalLM, "from_pretrained", refuse)
+    monkeypatch.setattr(lm, "device_of", lambda _: "cuda")
+    monkeypatch.setattr(lm, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(lm.peaks, "cuda", dict)
+    for count, placed in ((1, {"": "cuda"}), (2, "auto")):
+        with pytest.raises(OSError, match="far enough"):
+            lm.load(Model(name=str(tiny_lm), gpus=count), precision="native")
+        assert told["device_map"] == placed
+
+
+def test_a_cell_takes_as_many_gpus_as_its_model_or_its_training() -> None:
+    pytest.importorskip("ray")
+    from bench.execution.ray_executor import Slot, place
+
+    slots = [Slot("a", 0, 4.0, 1.0), Slot("b", 0, 4.0, 1.0), Slot("b", 1, 4.0, 1.0)]
+    assert [s.node for s in place(job(model={"gpus": 2}), slots)] == ["b", "b"]
+    assert [s.node for s in place(job(tuning={"processes": 2}), slots)] == ["b", "b"]
+    assert place(job(model={"gpus": 3}), slots) == () and len(place(job(), slots)) == 1
+    cards = [{"memory_bytes": 80 * 10**9}] * 2
+    assert plan.room_of(cards, 2) == 160 * 10**9 and plan.room_of([{"memory_bytes": None}], 1) is None
 
 
 def test_what_another_device_built_is_told() -> None:
