@@ -36,9 +36,9 @@ class FaissIndex:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """FAISS on one thread, on which a build repeats exactly."""
-    faiss.omp_set_num_threads(1)
+def threads(count: int) -> Iterator[None]:
+    """FAISS on so many threads; on one a build repeats exactly."""
+    faiss.omp_set_num_threads(count)
     try:
         yield
     finally:
@@ -57,10 +57,16 @@ class LiveFaiss:
 
     @classmethod
     def of(
-        cls, index: Any, vectors: Vectors, parameters: Callable[[int, Any], Any], *, updates: bool = True
+        cls,
+        index: Any,
+        vectors: Vectors,
+        parameters: Callable[[int, Any], Any],
+        *,
+        updates: bool = True,
+        build_threads: int = 1,
     ) -> LiveFaiss:
-        """The index filled on one thread."""
-        with one_thread():
+        """The index filled."""
+        with threads(build_threads):
             if updates:
                 index.add_with_ids(vectors, np.arange(len(vectors)))
             else:
@@ -95,9 +101,9 @@ class LiveFaiss:
         return
 
 
-def write(index: Any, vectors: Vectors, folder: Path) -> None:
-    """Add the vectors on one thread, and write the index into the folder."""
-    with one_thread():
+def write(index: Any, vectors: Vectors, folder: Path, *, build_threads: int = 1) -> None:
+    """Add the vectors, and write the index into the folder."""
+    with threads(build_threads):
         index.add(vectors)
         faiss.write_index(index, str(folder / FILE))
 
@@ -126,4 +132,5 @@ def exact_recall(vectors: Vectors, queries: Vectors, found: Sequence[Sequence[in
 
 def ranked(ids: npt.NDArray[Any], scores: npt.NDArray[Any]) -> Ranked:
     """Rows of (chunk number, score) from arrays of shape (queries, k); numbers below zero are padding."""
-    return [[(int(i), float(s)) for i, s in zip(*row, strict=True) if i >= 0] for row in zip(ids, scores, strict=True)]
+    rows = zip(ids.tolist(), scores.tolist(), strict=True)
+    return [[pair for pair in zip(*row, strict=True) if pair[0] >= 0] for row in rows]

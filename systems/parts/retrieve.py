@@ -81,7 +81,7 @@ class Retriever:
         queries = self.encoder.questions(texts)
         k = min(self.retrieval.k, len(self.chunks.rows))
         found = [[i for i, _ in row] for row in self.dense.search(queries, k)]
-        return exact_recall(np.load(self.vectors), queries, found, k)
+        return exact_recall(np.load(self.vectors, mmap_mode="r"), queries, found, k)
 
 
 def further(question: str, found: Hit | None) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.core.store import Store
 from bench.core.system import Retrieval
 from systems.parts.faiss_index import exact_recall
-from systems.parts.index import PARTS, Live, library, names
+from systems.parts.index import PARTS, Live, index, library, names
 from tests.unit.test_index_servers import server_of
 
 RNG = np.random.default_rng(0)
@@ -69,3 +70,15 @@ def check_filter(name: str, index: Live) -> None:
     assert {number % PARTS for row in found for number in row} == {3}
     of_part = [[number // PARTS for number in row] for row in found]
     assert np.mean(exact_recall(VECTORS[3::PARTS], QUERIES, of_part, 5)) > 0.9
+
+
+@pytest.mark.parametrize("name", ["faiss_ivf", "faiss_hnsw", "hnswlib", "usearch"])
+def test_an_index_built_on_several_threads_finds_as_much_and_is_stored_apart(name: str, tmp_path: Path) -> None:
+    file, store, found = tmp_path / "vectors.npy", Store(tmp_path / "s"), []
+    np.save(file, VECTORS)
+    for threads in (1, 2):
+        retrieval = Retrieval.model_validate({"index": name, "k": 10, "build_threads": threads})
+        opened = index(file, "digest", retrieval, store)
+        found.append([[number for number, _ in row] for row in opened.search(QUERIES, 10)])
+    one, two = (float(np.mean(exact_recall(VECTORS, QUERIES, rows, 10))) for rows in found)
+    assert abs(one - two) < 0.05 and len(store.used) == 2

@@ -5,7 +5,8 @@ into a folder; `open_folder(folder, vectors, retrieval)`, which gives an `Index`
 that what is built depends on; and `live(vectors, retrieval, folder)`, an index that is changed in place. Inner product on
 unit vectors throughout: it is the cosine.
 
-Indexes are built on one thread, which makes them repeat exactly; a parallel HNSW build does not (faiss issue 1073).
+Indexes are built on one thread unless `build_threads` says more, which makes them repeat exactly; a parallel HNSW
+build does not (faiss issue 1073).
 """
 
 from __future__ import annotations
@@ -154,13 +155,14 @@ def index(file: Path, digest: str, retrieval: Retrieval, store: Store) -> Index:
     import numpy as np
 
     chosen = library(retrieval.index)
-    vectors: Vectors = np.load(file)
+    vectors: Vectors = np.load(file, mmap_mode="r")  # read as it is needed
+    threads = {} if retrieval.build_threads == 1 else {"build_threads": retrieval.build_threads}
     known = {
         "kind": "index",
         "version": 1,
         "library": retrieval.index,
         "embeddings": digest,
-        "parameters": dict(chosen.recipe(retrieval)),
+        "parameters": {**chosen.recipe(retrieval), **threads},
     }
 
     def make(folder: Path) -> dict[str, int]:

@@ -18,7 +18,7 @@ EFFORT = "ef_search"
 
 def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
     """Write the graph."""
-    faiss_index.write(_empty(vectors, retrieval), vectors, folder)
+    faiss_index.write(_empty(vectors, retrieval), vectors, folder, build_threads=retrieval.build_threads)
 
 
 def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
@@ -27,7 +27,8 @@ def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
     def parameters(effort: int, selector: Any) -> Any:
         return faiss.SearchParametersHNSW(efSearch=effort, sel=selector)
 
-    return faiss_index.LiveFaiss.of(_empty(vectors, retrieval), vectors, parameters, updates=False)
+    empty = _empty(vectors, retrieval)
+    return faiss_index.LiveFaiss.of(empty, vectors, parameters, updates=False, build_threads=retrieval.build_threads)
 
 
 def _empty(vectors: Vectors, retrieval: Retrieval) -> Any:

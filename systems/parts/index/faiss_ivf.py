@@ -18,21 +18,24 @@ EFFORT = "nprobe"
 
 
 def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
-    """Find the centroids on one thread, and write the index."""
-    faiss_index.write(_trained(vectors, retrieval), vectors, folder)
+    """Find the centroids, and write the index."""
+    faiss_index.write(_trained(vectors, retrieval), vectors, folder, build_threads=retrieval.build_threads)
 
 
 def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
     """The vectors with their ids, in the cells that were found for them at first."""
     return faiss_index.LiveFaiss.of(
-        _trained(vectors, retrieval), vectors, lambda n, selector: faiss.SearchParametersIVF(nprobe=n, sel=selector)
+        _trained(vectors, retrieval),
+        vectors,
+        lambda n, selector: faiss.SearchParametersIVF(nprobe=n, sel=selector),
+        build_threads=retrieval.build_threads,
     )
 
 
 def _trained(vectors: Vectors, retrieval: Retrieval) -> Any:
     dimensions, count = vectors.shape[1], cells(len(vectors), retrieval.ivf)
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimensions), dimensions, count, faiss.METRIC_INNER_PRODUCT)
-    with faiss_index.one_thread():
+    with faiss_index.threads(retrieval.build_threads):
         index.train(vectors)
     return index
 

@@ -75,7 +75,7 @@ class LiveHnswlib:
 def live(vectors: Vectors, retrieval: Retrieval, folder: Path) -> Live:
     """The graph, with room for what takes the place of what was deleted."""
     index = empty(vectors, retrieval, allow_replace_deleted=True)
-    index.add_items(vectors, np.arange(len(vectors)), num_threads=1)
+    index.add_items(vectors, np.arange(len(vectors)), num_threads=retrieval.build_threads)
     return LiveHnswlib(index, vectors, list(range(len(vectors))), {i: i for i in range(len(vectors))})
 
 
@@ -90,7 +90,7 @@ def empty(vectors: Vectors, retrieval: Retrieval, **options: Any) -> Any:
 def build(vectors: Vectors, retrieval: Retrieval, folder: Path) -> None:
     """Write the graph."""
     index = empty(vectors, retrieval)
-    index.add_items(vectors, num_threads=1)
+    index.add_items(vectors, num_threads=retrieval.build_threads)
     index.save_index(str(folder / FILE))
 
 

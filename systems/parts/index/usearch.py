@@ -79,7 +79,7 @@ def _built(vectors: Vectors, retrieval: Retrieval) -> Any:
     graph = Graph(
         ndim=vectors.shape[1], metric="ip", dtype="f32", connectivity=hnsw.m, expansion_add=hnsw.ef_construction
     )
-    graph.add(np.arange(len(vectors)), vectors, threads=1)
+    graph.add(np.arange(len(vectors)), vectors, threads=retrieval.build_threads)
     return graph
 
 
