@@ -26,6 +26,7 @@ from bench.core.place import place
 from bench.core.vocabulary import JSON, Artefact
 
 MANIFEST = "manifest.json"
+EARLIER = "earlier_s"  # among the facts of a build that goes on from a stopped one: seconds that were spent then
 
 
 @dataclass
@@ -115,6 +116,7 @@ class Store:
                 facts = dict(make(part))
                 whole_s = time.perf_counter() - begin
             build_s, self._nested_s = whole_s - self._nested_s, outer + whole_s  # what it built inside is charged there
+            build_s += float(facts.pop(EARLIER, 0.0))
             files = {
                 p.relative_to(part).as_posix(): {"sha256": file_digest(p), "bytes": p.stat().st_size}
                 for p in sorted(part.rglob("*"))

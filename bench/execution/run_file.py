@@ -135,6 +135,11 @@ class SystemEntry(Part):
         return Model.shared(self.config["model"])
 
     @property
+    def embeds_in_int8(self) -> bool:
+        """Whether its embedder has linear layers in 8 bits."""
+        return bool((self.config.get("embedder") or {}).get("precision") == "int8")
+
+    @property
     def prompt(self) -> Prompt:
         """What the model reads."""
         return Prompt.shared(self.config["prompt"])
@@ -303,6 +308,7 @@ class CellResult(Part):
     ended: float | None = None
     environment: Machine | None = None
     load_s: float | None = None
+    inside_s: float | None = None  # in the system's own code: building, loading, answering, updating
     memory: Memory | None = None
     notes: Notes = Notes()
     artefacts: tuple[Artefact, ...] = ()
@@ -331,6 +337,11 @@ class CellResult(Part):
     def seconds(self) -> float | None:
         """Wall time of the cell."""
         return None if self.started is None or self.ended is None else self.ended - self.started
+
+    @property
+    def outside_s(self) -> float | None:
+        """Of this, what the harness itself took."""
+        return None if self.seconds is None or self.inside_s is None else max(0.0, self.seconds - self.inside_s)
 
 
 def _of_known_keys(written: Any, validate: Callable[[Any], Spec]) -> Spec:

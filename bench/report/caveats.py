@@ -82,6 +82,9 @@ def _models(run: RunFile, done: Measured) -> Iterator[str]:
         if note.prequantised:
             how = note.prequantised
             yield f"{name}: the base model was quantised before ({how}); its weights are used as they are."
+    rough = [name for name in done if run.systems[name].embeds_in_int8]
+    if rough:
+        yield f"{listed(rough)}: the embedder's linear layers are in 8 bits, so that its vectors are not the published ones."
     for name, note in notes.items():
         if note.tuning and note.tuning.left_out:
             modules = listed(list(note.tuning.left_out))
