@@ -26,6 +26,7 @@ from bench.data.formats import native
 from bench.data.leakage import alike
 from bench.data.task import Task
 from bench.execution import load
+from bench.execution.inside import Clock, Inside
 from bench.execution.job import Job
 from bench.execution.run_folder import rows_of
 from bench.spec import kinds
@@ -43,15 +44,16 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     meters.listen(throttled(tell))
     if kind.measure is not None:
         return experiment(kind.measure, config, task, store, gpus=job.environment.get("gpus") or ())
-    first, yardstick_s = None, []
+    first, yardstick_s, clock = None, [], Clock()
     if config.trains:
         yardstick_s.append(meters.yardstick())
-        first = build_apart(kind, config, task, store, path=folder / "built.json")
+        with clock.running():
+            first = build_apart(kind, config, task, store, path=folder / "built.json")
         yardstick_s.append(meters.yardstick())
     with meters.Memory() as memory:
-        begin = time.perf_counter()
-        system = kind.build(config, task.material, store)
-        load_s = time.perf_counter() - begin
+        loading = Clock()
+        with clock.running(), loading.running():
+            system: System = Inside(kind.build(config, task.material, store), clock)
         memory.phase("answer")
         asked_here = answer_all(job, config, system, task, folder)
         memory.phase("again")
@@ -68,7 +70,8 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     return {
         "files": {path.name: file_digest(path) for path in written},
         "status": "done",
-        "load_s": load_s,
+        "load_s": loading.seconds,
+        "inside_s": clock.seconds,
         "yardstick_s": yardstick_s,
         "memory": measured,
         "notes": meters.notes(),
@@ -93,6 +96,7 @@ def near_in_meaning(config: SystemConfig, task: Task, store: Store) -> list[str]
         "embedder": embedder.digest or embedder.name,
         "revision": embedder.revision,
         "prefix": embedder.query_prefix,
+        **({} if embedder.precision == "native" else {"precision": embedder.precision}),
     }
     encode = partial(kinds.encoder(), embedder)
     return alike(task.train, task.test, encode=encode, encoder=identity, store=store)

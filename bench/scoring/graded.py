@@ -182,6 +182,7 @@ class GradedRun:
             read_abstentions=sum(r.answer.abstained for r in records),
             strictly=_strictly(found),
             cell_s=resources.middle(cell.seconds for cell in cells.values()),
+            outside_s=resources.middle(cell.outside_s for cell in cells.values()),
         )
 
     @cached_property

@@ -226,6 +226,7 @@ class MeasuredSystem(SystemHead):
     device: str | None
     endpoint: bool
     cell_s: float | None
+    outside_s: float | None = None  # of `cell_s`, what the harness itself took
     load: tuple[Loaded, ...] = ()
     energy: tuple[Energy, ...] = ()
     trained_elsewhere: bool = False  # and served: what training took is not known
