@@ -346,7 +346,9 @@ def _check_template(folder: Path, about: Mapping[str, Any]) -> None:
     if not written:
         return
     asked = [[{"role": "user", "content": _MARK}]]
-    special = {name: _token(about.get(name)) for name in about if name.endswith("_token") and _token(about.get(name))}
+    special: dict[str, Any] = {
+        name: _token(about.get(name)) for name in about if name.endswith("_token") and _token(about.get(name))
+    }
     try:
         found = [
             render_jinja_template(conversations=asked, chat_template=t, add_generation_prompt=True, **special)[0][0]

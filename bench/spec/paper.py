@@ -17,6 +17,10 @@ class Published(Block):
         0.03, gt=0, lt=1, description="By how much a figure may differ and still count as the published one."
     )
     metric: str = Field("em", description="The measure of this project that comes nearest to the published one.")
+    order_only: bool = Field(
+        False,
+        description="The figure is of a measure that ragtune does not have: the order of the systems alone is compared.",
+    )
     note: str = ""
 
     @field_validator("metric")

@@ -48,7 +48,7 @@ def beside(folder: Path) -> tuple[Paper, list[Beside]]:
 
 def _figures(paper: Paper, done: Mapping[str, MeasuredSystem]) -> Iterator[Beside]:
     """Reproduced where the whole interval lies within the tolerance of the figure, not where it lies outside."""
-    for figure in paper.figures:
+    for figure in (f for f in paper.figures if not f.order_only):
         system = done.get(figure.system)
         found = system.score(figure.metric) if system else None
         if found is None:

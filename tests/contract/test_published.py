@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from bench import parse
 from bench.cli.main import app
 from bench.core.errors import UserError
+from bench.spec.load import load
 from bench.verdict.published import beside
-from tests.conftest import raw_spec
+from tests.conftest import ROOT, raw_spec
 from tests.made_up import Made, asked, right, scored
 
 UNSCORED = Made(right(0.0), on=(), cell={"status": "failed", "reason": "planted"})
@@ -40,6 +41,13 @@ def test_figures_and_orders_that_are_those_of_the_paper(tmp_path: Path) -> None:
         "low": "reproduced",
         "high over low": "reproduced",
     }
+
+
+def test_figures_of_another_measure_have_an_order_alone(tmp_path: Path) -> None:
+    of = paper(high=0.78, low=0.60)
+    figures = [figure | {"order_only": True} for figure in of["figures"]]
+    scored(tmp_path / "r", SYSTEMS, asked(1500), paper=of | {"figures": figures})
+    assert {row.what: row.state for row in beside(tmp_path / "r")[1]} == {"high over low": "reproduced"}
 
 
 def test_another_figure_and_another_order(tmp_path: Path) -> None:
@@ -78,3 +86,10 @@ def test_the_command_shows_it_and_asks_for_one_of_both(tmp_path: Path) -> None:
 def test_a_figure_of_no_system_is_an_error() -> None:
     with pytest.raises(UserError, match="did you mean 'rag'"):
         parse(raw_spec(systems=[{"name": "rag", "kind": "rag"}], paper=paper(rga=0.5)))
+
+
+@pytest.mark.parametrize("spec", sorted((ROOT / "bench" / "specs" / "papers").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_paper_has_figures_of_the_systems_of_its_spec(spec: Path) -> None:
+    loaded = load(spec)
+    assert loaded.paper and {f.system for f in loaded.paper.figures} <= {s.name for s in loaded.systems}
+    assert loaded.paper.data
