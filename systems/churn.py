@@ -1,4 +1,4 @@
-"""Experiment: a vector index by itself: its speed at a recall, filtered too, and updated in place against built anew."""
+"""Experiment: a vector index by itself: its speed at a recall, also filtered, and updated against built anew."""
 
 from __future__ import annotations
 

@@ -211,8 +211,8 @@ class Retrieval(Block):
     hnsw: HNSW = HNSW()
     build_threads: PositiveInt = Field(
         1,
-        description="Threads that build the index. On one it is the same each time; on more a graph is not, and is built "
-        "sooner.",
+        description="Threads that build the index. On one it is the same each time; on more it is built sooner, and "
+        "a graph is not the same.",
     )
     rrf_k: PositiveInt = Field(60, description="The constant of reciprocal rank fusion (Cormack et al. 2009).")
     chunking: Chunking | Literal["auto"] | None = Field(
@@ -411,7 +411,7 @@ class System(Protocol):
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """One answer a question, in order. Raises only what should cost the whole cell.
 
-        It is given up to four times `generation.batch_size` questions, to put those of like lengths together.
+        It is given up to eight times `generation.batch_size` questions, to put those of like lengths together.
         """
         ...
 

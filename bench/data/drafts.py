@@ -27,7 +27,8 @@ SINGLE = (
 MULTI = (
     "Read the two passages. Write one question that can only be answered with both of them, and that makes sense to a "
     "reader who does not see them. Then write the answer exactly as it stands in one of them.\n\n"
-    "Passage 1: {title}\n{text}\n\nPassage 2: {other_title}\n{other}\n\nReply with two lines and nothing else:\nQuestion: ...\nAnswer: ..."
+    "Passage 1: {title}\n{text}\n\nPassage 2: {other_title}\n{other}\n\nReply with two lines and nothing else:\n"
+    "Question: ...\nAnswer: ..."
 )
 PARAPHRASE = (
     "Say this question in other words, so that it has the same answer. Reply with the question and nothing else.\n\n"

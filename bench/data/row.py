@@ -16,8 +16,8 @@ from bench.core.vocabulary import Place, read_spans
 
 @dataclass
 class Keys:
-    """The keys of a file's rows, as they come: none may be nearly one of ragtune's that its row lacks, and some row must
-    have `answers`. Other keys are the user's own."""
+    """The keys of a file's rows, as they come: none may be nearly one of ragtune's that its row lacks, and some row
+    must have `answers`. Other keys are the user's own."""
 
     known: frozenset[str]
     told: set[str] = field(default_factory=set)  # a key is told of once a file

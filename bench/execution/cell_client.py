@@ -34,7 +34,7 @@ class ServerDied(RuntimeError):
 
 @dataclass
 class CellServer:
-    """A process that cells fork from, started with the first of them. `run` gives the reason why a cell failed, or None."""
+    """A process that cells fork from, started with the first of them. `run` says why a cell failed, or None."""
 
     environment: Mapping[str, str]
     log: Path

@@ -25,8 +25,8 @@ _SAY = (
     r"describe|list)"
 )
 _OFFERED = (  # what a document may not give for all that it answers: "this document does not provide legal advice"
-    r"(?:(?!and\b|nor\b|of\b)[\w-]+ ){0,4}?(?:advice|warrant(?:y|ies)|guarantees?|assurances?|endorsements?|refunds?|licen[cs]es?|"
-    r"rights?|consent|permission|liability)\b(?! (?:of|for|in|on|about|period|number|terms?|conditions?)\b)"
+    r"(?:(?!and\b|nor\b|of\b)[\w-]+ ){0,4}?(?:advice|warrant(?:y|ies)|guarantees?|assurances?|endorsements?|"
+    r"refunds?|licen[cs]es?|rights?|consent|permission|liability)\b(?! (?:of|for|in|on|about|period|number|terms?|conditions?)\b)"
 )
 _WITHHELD = (
     r"(?:answer|determine|find|provide|say|tell|locate|give|identify|confirm|be determined|be answered|"

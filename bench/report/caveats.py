@@ -84,7 +84,7 @@ def _models(run: RunFile, done: Measured) -> Iterator[str]:
             yield f"{name}: the base model was quantised before ({how}); its weights are used as they are."
     rough = [name for name in done if run.systems[name].embeds_in_int8]
     if rough:
-        yield f"{listed(rough)}: the embedder's linear layers are in 8 bits, so that its vectors are not the published ones."
+        yield f"{listed(rough)}: the embedder's linear layers are in 8 bits, so that its vectors are its own."
     for name, note in notes.items():
         if note.tuning and note.tuning.left_out:
             modules = listed(list(note.tuning.left_out))

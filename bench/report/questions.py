@@ -21,7 +21,7 @@ TEMPLATES = {"system", "passage", "open_book", "closed_book", "choices"}  # of a
 
 
 def prompts(run: RunFile, names: Iterable[str]) -> dict[str, Prompt]:
-    """The templates of the systems whose prompts they make; what a few-shot prompt holds beside is not in the records."""
+    """The templates of the systems whose prompts they make; what else a few-shot prompt holds is not in the records."""
     return {name: run.systems[name].prompt for name in names if "shots" not in run.systems[name].config}
 
 

@@ -19,7 +19,7 @@ class Published(Block):
     metric: str = Field("em", description="The measure of this project that comes nearest to the published one.")
     order_only: bool = Field(
         False,
-        description="The figure is of a measure that ragtune does not have: the order of the systems alone is compared.",
+        description="The figure is of a measure that ragtune does not have: only the order of systems is compared.",
     )
     note: str = ""
 

@@ -35,7 +35,7 @@ Row = dict[str, Any]  # what one mark is drawn from
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart under the sentence that it shows, with its figures: as text beside it, and as they are drawn to be saved."""
+    """A chart under the sentence that it shows, with its figures: as text beside it, and as drawn, to be saved."""
 
     title: str
     svg: Markup

@@ -138,7 +138,10 @@ def _phases(points: Sequence[tuple[float, int, str]]) -> list[tuple[str, str, st
 
 
 def _panel(rows: Sequence[Row], name: str, highest: float, longest: float, *, width: int) -> Any:
-    """The memory of one system, up to the `highest` of all, over the seconds of the `longest`; each line is named where it is highest."""
+    """The memory of one system, up to the `highest` of all, over the seconds of the `longest`.
+
+    Each line is named where it is highest.
+    """
     processes = ["training", "answering"]
     colours = alt.Color("process:N", scale=alt.Scale(domain=processes, range=[COLOURS[2], COLOURS[1]]), legend=None)
     dashes = alt.Scale(domain=processes, range=[[4, 2], [1, 0]])

@@ -2,8 +2,8 @@
 
 A module's name is the value of `retrieval.index`. It holds `build(vectors, retrieval, folder)`, which writes the index
 into a folder; `open_folder(folder, vectors, retrieval)`, which gives an `Index`; `recipe(retrieval)`, the parameters
-that what is built depends on; and `live(vectors, retrieval, folder)`, an index that is changed in place. Inner product on
-unit vectors throughout: it is the cosine.
+that what is built depends on; and `live(vectors, retrieval, folder)`, an index that is changed in place. Inner product
+on unit vectors throughout: it is the cosine.
 
 Indexes are built on one thread unless `build_threads` says more, which makes them repeat exactly; a parallel HNSW
 build does not (faiss issue 1073).
