@@ -411,7 +411,7 @@ class System(Protocol):
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """One answer a question, in order. Raises only what should cost the whole cell.
 
-        It is given up to eight times `generation.batch_size` questions, to put those of like lengths together.
+        It is given up to sixteen times `generation.batch_size` questions, to put those of like lengths together.
         """
         ...
 

@@ -170,7 +170,7 @@ def throttled(tell: Tell, every_s: float = 0.2) -> Callable[[str, int, int], Non
     return progress
 
 
-BATCHES = 8  # of the model, that a system is given at once: it may put prompts of like lengths together
+BATCHES = 16  # of the model, that a system is given at once: it may put prompts of like lengths together
 
 
 def batches(test: Sequence[Example], *, alone: int, size: int) -> list[list[Example]]:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.perf import peers
+
 STORED = Path(__file__).parent / "stored.json"
 TOLERANCE = 2.0  # machines are noisy; what this finds is work that was not there before
 
@@ -28,6 +30,14 @@ def unit_s() -> float:
         total += i * i % 7
     np.sort(np.random.default_rng(total).normal(size=400_000)).cumsum()
     return time.perf_counter() - begin
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The table of what was measured against others, also as files."""
+    if peers.ROWS:
+        peers.write(peers.ROWS)
+        terminalreporter.section(f"against others ({peers.OUT}/bench.json, bench.md)")
+        terminalreporter.write_line(peers.table(peers.ROWS))
 
 
 @pytest.fixture(autouse=True)
