@@ -86,6 +86,7 @@ micro: setup
 	$(BIN)/python -m systems.micro.train_lm
 	$(BIN)/python -m systems.micro.train_lm --start systems/micro/lm
 	$(BIN)/python -m systems.micro.card
+	$(BIN)/python -m systems.micro.rehearsal
 
 validity: setup
 	$(BIN)/python -m tests.validity

@@ -259,6 +259,15 @@ class Search(Block):
         return min(self.trials, len(self.grid))
 
 
+class Replay(Block):
+    """Exercises of another kind that are rehearsed beside the training questions, so that less of what the model could
+    do before is forgotten (Scialom et al. 2205.12393)."""
+
+    path: str = Field(description="JSON lines, each with a `prompt` as the model reads it and the `answer`.")
+    share: float = Field(0.2, gt=0, lt=1, description="Of all that is trained on; drawn by the seed.")
+    digest: str | None = None
+
+
 class Tuning(Block):
     """How a model is tuned."""
 
@@ -300,6 +309,7 @@ class Tuning(Block):
     paraphrases: bool = Field(
         False, description="Train on paraphrases.jsonl too, which says the passages in other words."
     )
+    replay: Replay | None = Field(None, description="Exercises to rehearse, against forgetting.")
     early_stopping: PositiveInt | None = Field(None, description="Epochs without a better dev loss before stopping.")
     processes: PositiveInt = Field(
         1, description="Processes that train together, a GPU each. `batch_size` is of all of them."

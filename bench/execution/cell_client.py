@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.files import read_json, read_state, write_json
+from bench.core.place import import_path
 from bench.core.redact import redacted
 from bench.execution.job import Job
 from bench.execution.run_folder import result_in
@@ -81,7 +82,7 @@ class CellServer:
                 stderr=log,
                 env={
                     **self.environment,
-                    "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+                    "PYTHONPATH": import_path(),
                     LOG: str(self.log.resolve()),
                 },
                 start_new_session=True,

@@ -12,6 +12,7 @@ from typing import Any
 from bench.core import hub
 from bench.core.digest import file_digest
 from bench.core.errors import Mistakes, UserError
+from bench.core.exercises import read_exercises
 from bench.core.gpu import gpus
 from bench.core.redact import hide
 from bench.core.store import Store
@@ -67,13 +68,13 @@ def prepare(spec: Spec, store: Store) -> Prepared:
 def _pinned(
     value: Any, known: dict[tuple[str, str | None], str], models: dict[str, str], mistakes: Mistakes, key: str = ""
 ) -> Any:
-    """The config with the digest of every model, embedder and reranker filled in, and of every file of answers."""
+    """The config with the digest of every model, embedder and reranker filled in, and of every file."""
     if not isinstance(value, dict):
         return value
     filled = {k: _pinned(v, known, models, mistakes, k) for k, v in value.items()}
     if "digest" in filled and filled.get("path"):
         with mistakes.noted():
-            filled["digest"] = _of_answers(Path(filled["path"]))
+            filled["digest"] = _of_file(Path(filled["path"]), key)
         return filled
     if "digest" not in filled or not filled.get("name"):
         return filled
@@ -119,13 +120,16 @@ def _chunking(name: str, revision: str | None, corpus: Sequence[Passage]) -> JSO
     return Chunking(unit="tokens", size=size, overlap=size // 8).model_dump(mode="json")
 
 
-def _of_answers(path: Path) -> str:
+def _of_file(path: Path, key: str) -> str:
+    """The digest of a file of answers, or of exercises to rehearse. Raises UserError for one that cannot be used."""
     if not path.is_file():
         raise UserError(
-            "no such file of answers.",
+            f"no such file of {'exercises' if key == 'replay' else 'answers'}.",
             where=str(path),
-            remedy="Mend `answered.path`; relative paths start at the spec's folder.",
+            remedy=f"Mend `{key}.path`; relative paths start at the spec's folder.",
         )
+    if key == "replay":
+        read_exercises(path)
     return file_digest(path)
 
 

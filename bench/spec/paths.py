@@ -63,14 +63,16 @@ class Paths:
         return source.model_copy(update=found)
 
     def models(self, config: Any, key: str = "") -> Any:
-        """A config with every model, embedder, reranker and file of answers located, however deep it stands."""
+        """A config with every model, embedder, reranker and file of answers or exercises located, however deep."""
         if not isinstance(config, dict):
             return config
         inner = {k: self.models(v, k) for k, v in config.items()}
         if key in ("model", "embedder", "reranker") and inner.get("name") and not inner.get("base_url"):
             inner["name"] = self.model(inner["name"], key)
-        if key == "answered" and inner.get("path"):
-            inner["path"] = str((self.folder / self.expand(inner["path"], (key, "path"))).resolve())
+        if key in ("answered", "replay") and inner.get("path"):
+            text = self.expand(inner["path"], (key, "path"))
+            path, embedded = (self.folder / text).resolve(), embedded_path("datasets", text)
+            inner["path"] = str(embedded if embedded and not path.exists() else path)
         return inner
 
     def model(self, name: str, what: str) -> str:

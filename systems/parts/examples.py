@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from bench.core.system import Prompt
+from bench.core.exercises import read_exercises
+from bench.core.system import Prompt, Replay
 from bench.core.vocabulary import Example, Hit, Passage
 from systems.parts import prompt as prompts
 from systems.parts import retrieve
@@ -92,6 +94,23 @@ def pairs(tokenizer: Any, examples: Sequence[Example], prompt: Prompt, context: 
             truncated.append(example.question.id)
         rows.append(Encoded(fitted.ids + said, [IGNORED] * len(fitted.ids) + said))
     return Pairs(rows, tuple(truncated), tuple(skipped))
+
+
+def rehearsed(tokenizer: Any, replay: Replay, beside: int, *, seed: int, window: int) -> list[Encoded]:
+    """As many exercises as make `replay.share` of all rows beside so many others, drawn by the seed; none twice before
+    each was drawn once. What does not fit the window is left out."""
+    known, rng = read_exercises(Path(replay.path)), random.Random(f"{seed}/replay")
+    wanted, drawn = round(beside * replay.share / (1 - replay.share)), list[tuple[str, str]]()
+    while len(drawn) < wanted:
+        drawn += rng.sample(known, min(len(known), wanted - len(drawn)))
+    rows = []
+    for prompt, answer in drawn:
+        conversation: list[prompts.Message] = [{"role": "user", "content": prompt}]
+        ids = prompts.encode(tokenizer, conversation)
+        said = prompts.encode_answer(tokenizer, conversation, answer)
+        if len(ids) + len(said) <= window:
+            rows.append(Encoded(ids + said, [IGNORED] * len(ids) + said))
+    return rows
 
 
 def plain(tokenizer: Any, corpus: Sequence[Passage], *, window: int) -> list[Encoded]:

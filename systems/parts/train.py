@@ -62,7 +62,7 @@ class Recipe:
             **({} if self.model.attention == "auto" else {"attention": self.model.attention}),
             "device": lm.device_of(self.model.device),
             "prompt": self.prompt.model_dump(mode="json"),
-            "tuning": self.tuning.model_dump(mode="json", exclude={"search"}),
+            "tuning": self.tuning.model_dump(mode="json", exclude={"search": True, "replay": {"path"}}),
             "raft": _known(self.raft.model_dump(mode="json")) if self.raft else None,
             "train": digest(material.train),
             "dev": digest(material.dev) if self.tuning.early_stopping or self.tuning.search else None,
@@ -192,9 +192,11 @@ def encoded(
         raise ValueError("no training question has a reference answer and fits the window: there is nothing to tune on")
     tuning = recipe.tuning
     read = (material.corpus if tuning.passages else ()) + (material.paraphrases if tuning.paraphrases else ())
-    corpus = examples.plain(tokenizer, read, window=window)
+    rows = pairs.rows + examples.plain(tokenizer, read, window=window)
+    if tuning.replay:
+        rows += examples.rehearsed(tokenizer, tuning.replay, len(rows), seed=recipe.seed, window=window)
     dev = examples.pairs(tokenizer, material.dev, recipe.prompt, context, window=window)
-    return [_row(e) for e in pairs.rows + corpus], [_row(e) | {"dev": [1]} for e in dev.rows], pairs
+    return [_row(e) for e in rows], [_row(e) | {"dev": [1]} for e in dev.rows], pairs
 
 
 def _row(encoded_row: Encoded) -> Row:
