@@ -32,6 +32,7 @@ from bench.stats.planning import ALPHA, Plan, more_questions, needed, needed_wit
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 PERMUTATIONS = 9999
+SHARED = 512  # clusters that differ, up to which pairs are tested with the same signs
 
 
 @dataclass(frozen=True)
@@ -379,16 +380,17 @@ def exact_or_permuted(differences: Array, panel: Panel, seed: int) -> tuple[floa
 
 def _flips(size: int, seed: int) -> Iterator[Array]:
     """Blocks of random signs. (rows, size)"""
-    if PERMUTATIONS * size <= BLOCK:
-        yield _small_flips(size, seed)
+    if size <= SHARED:
+        yield _shared_flips(seed, SHARED)[:, :size]
         return
     rng, rows = np.random.default_rng([seed, 2]), max(1, BLOCK // size)
     for first in range(0, PERMUTATIONS, rows):
         yield _signs(rng, min(rows, PERMUTATIONS - first), size)
 
 
-@lru_cache(16)
-def _small_flips(size: int, seed: int) -> Array:
+@lru_cache(1)
+def _shared_flips(seed: int, size: int) -> Array:
+    """Signs that every pair of a run takes its own number of columns of: drawing them is most of a test."""
     return _signs(np.random.default_rng([seed, 2]), PERMUTATIONS, size)
 
 

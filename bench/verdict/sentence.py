@@ -140,7 +140,7 @@ def by_type(found: QuestionTypes | None) -> str:
     if found is None:
         return ""
     beyond = [row.type for row in found.rows if row.is_beyond_all]
-    none = f" None of {listed(found.systems)} is right on any question of {listed(beyond, 'or')}." if beyond else ""
+    none = f" No leading system is right on any question of {listed(beyond, 'or')}." if beyond else ""
     return (_level(found) + none).strip()
 
 
@@ -150,8 +150,7 @@ def _level(found: QuestionTypes) -> str:
     if not told:
         return "On no type of question is a difference between the leading systems shown."
     if everywhere := _everywhere(found):
-        verb = "is" if len(everywhere) == 1 else "are"
-        return f"On no type of question {verb} {listed(everywhere)} shown to be behind."
+        return f"On no type of question is {listed(everywhere, 'or')} shown to be behind."
     return ""
 
 

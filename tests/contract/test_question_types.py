@@ -96,4 +96,4 @@ def test_a_type_that_nobody_answers_is_one_sentence(tmp_path: Path) -> None:
     systems = {"rag": Made(knows("docs"), kind="rag"), "tuned": Made(knows("jargon"), kind="lora")}
     found = scored(tmp_path / "r", systems, of({"docs": 60, "jargon": 40, "lists": 20})).recommendation.types
     assert found and [row.type for row in found.answered] == ["docs", "jargon"]
-    assert by_type(found).endswith("None of rag and tuned is right on any question of lists.")
+    assert by_type(found).endswith("No leading system is right on any question of lists.")

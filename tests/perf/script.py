@@ -21,8 +21,7 @@ def found(plan: dict[str, Any]) -> list[str]:
     from sentence_transformers import SentenceTransformer
 
     encoder = SentenceTransformer(plan["embedder"], device="cpu")
-    passages = [f"{p['title']}\n{p['text']}" if p["title"] else p["text"] for p in plan["passages"]]
-    vectors = encoder.encode(passages, normalize_embeddings=True)
+    vectors = encoder.encode([p["titled"] for p in plan["passages"]], normalize_embeddings=True)
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     _, ids = index.search(encoder.encode(plan["questions"], normalize_embeddings=True), plan["k"])

@@ -17,6 +17,7 @@ from transformers import Trainer
 from bench.core.files import read_jsonl
 from bench.core.system import Model, Prompt, Tuning
 from bench.core.vocabulary import Example, Material, Question
+from bench.core.window import titled
 from bench.data.formats import native
 from bench.execution.environment import SETTINGS, for_cells
 from systems.parts import train
@@ -35,7 +36,7 @@ def plan(folder: Path) -> dict[str, Any]:
     return {
         "model": str(MICRO),
         "embedder": str(EMBEDDER),
-        "passages": [{"title": p.title, "text": p.text} for p in task.corpus],
+        "passages": [{"titled": titled(p.title, p.text), "text": p.text} for p in task.corpus],
         "questions": [e.question.text for e in task.test[:COUNT]],
         "pairs": [(e.question.text, (e.answers or ("",))[0]) for e in taught],
         "k": 4,
@@ -96,7 +97,7 @@ def test_four_systems_together(benchmark: Any, tmp_path: Path) -> None:
 
     ratios = in_turns(ours, scripts)
     questions = {t: n for n, t in enumerate(json.loads(written.read_text())["questions"])}
-    for _, row in read_jsonl(ours() / "records.jsonl"):
+    for _, row in read_jsonl(ours() / "four" / "records.jsonl"):
         if row["system"] in ("closed_book", "rag"):  # what is trained differs by the order of its batches
             assert row["answer"]["text"] == said[row["system"]][questions[row["text"]]]
     what = f"closed book, rag, LoRA and hybrid, {COUNT} questions and pairs, cold store"

@@ -147,6 +147,7 @@ def test_permutations_in_blocks_are_those_of_one_block(monkeypatch: pytest.Monke
     a, b = (rng.random(180) < share for share in (0.65, 0.55))
     both = Panel({"a": a[None].astype(float), "b": b[None].astype(float)}, [f"c{i // 3}" for i in range(180)])
     (whole,) = compare(both)
+    monkeypatch.setattr(comparisons, "SHARED", 0)
     monkeypatch.setattr(comparisons, "BLOCK", 5000)  # a hundred rows at once
     (blocks,) = compare(both)
     assert whole.test == blocks.test == "cluster permutation" and 0.01 < whole.p < 0.5

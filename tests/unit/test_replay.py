@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,13 @@ def test_what_cannot_be_rehearsed_is_told_before_anything_runs(tmp_path: Path, r
     (tmp_path / "exercises.jsonl").unlink()
     with pytest.raises(UserError, match=r"no such file of exercises\. Mend `replay\.path`"):
         prepare(parse(raw_spec(systems=systems)), Store(tmp_path / "s"))
+
+
+def test_the_embedded_exercises_are_what_their_seed_gives() -> None:
+    from systems.micro.rehearsal import exercises
+
+    some = list(itertools.islice(exercises(), 40))
+    assert [(row["prompt"], row["answer"]) for row in some] == read_exercises(REHEARSAL)[:40]
 
 
 def test_the_embedded_exercises_name_nothing_of_the_plant() -> None:
