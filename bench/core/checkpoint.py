@@ -332,41 +332,49 @@ def _check_tokenizer(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _check_template(folder: Path, about: Mapping[str, Any]) -> None:
-    """Raises UserError where a question alone, which every prompt has, cannot be written by the chat template."""
-    import jinja2
-    from transformers.utils.chat_template_utils import render_jinja_template  # one second
-
+    """Raises UserError where a chat template is broken, or the one that prompts are written by cannot write a question
+    alone, which each of them has. Others, such as one for tools, may need more than a question."""
     file = folder / "chat_template.jinja"
     if file.is_file():
         _check_pointer(file, "chat template")
     where = str(file if file.is_file() else folder / "tokenizer_config.json")
     template = file.read_text(encoding="utf-8") if file.is_file() else about.get("chat_template")
     named = template if isinstance(template, list) else [{"name": "default", "template": template}]
-    written = [t["template"] for t in named if isinstance(t, dict) and isinstance(t.get("template"), str)]
-    if not written:
-        return
-    asked = [[{"role": "user", "content": _MARK}]]
+    several = [entry for entry in named if isinstance(entry, dict) and isinstance(entry.get("template"), str)]
+    for entry in sorted(several, key=lambda entry: entry.get("name") == "default"):
+        _try_template(entry["template"], about, where, asked=entry.get("name") == "default")
+
+
+def _try_template(template: str, about: Mapping[str, Any], where: str, *, asked: bool) -> None:
+    """Raises UserError for what is no Jinja, and where it is `asked` also for what cannot write a question."""
+    import jinja2
+    from transformers.utils.chat_template_utils import render_jinja_template  # one second
+
+    question: list[Any] = [[{"role": "user", "content": _MARK}]]
     special: dict[str, Any] = {
-        name: _token(about.get(name)) for name in about if name.endswith("_token") and _token(about.get(name))
+        name: token for name, value in about.items() if name.endswith("_token") and (token := _token(value))
     }
+    # a template is a program of its own: these are what it raises, and what its expressions may
+    faults = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
     try:
-        found = [
-            render_jinja_template(conversations=asked, chat_template=t, add_generation_prompt=True, **special)[0][0]
-            for t in written
-        ]
+        written: Any = render_jinja_template(
+            conversations=question, chat_template=template, add_generation_prompt=True, **special
+        )
     except jinja2.TemplateSyntaxError as e:
         raise UserError(
             f"the chat template is no valid Jinja: {e.message}, line {e.lineno}.",
             where=where,
             remedy="Copy the template of the model again.",
         ) from None
-    except Exception as e:  # noqa: BLE001  the template is a program of its own, and may raise anything
+    except faults as e:
+        if not asked:
+            return
         raise UserError(
             f"the chat template cannot write a question: {type(e).__name__}: {e}.",
             where=where,
             remedy="Copy the template of the model again, or use a model that was tuned to be asked.",
         ) from None
-    if not any(_MARK in text for text in found):
+    if asked and _MARK not in written[0][0]:
         raise UserError(
             "the chat template drops what the user says.",
             where=where,

@@ -130,6 +130,17 @@ def test_a_model_that_sees_may_read(folder: Path) -> None:
     checkpoint.check(folder, what="base model", key="model.name")
 
 
+def test_a_template_for_tools_may_need_more_than_a_question(folder: Path) -> None:
+    plain = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    tools = {"name": "tool_use", "template": "{{ documents[0].text }}"}
+    edit(folder / "tokenizer_config.json", chat_template=[{"name": "default", "template": plain}, tools])
+    checkpoint.check(folder, what="base model", key="model.name")
+    edit(folder / "tokenizer_config.json", chat_template=[tools | {"name": "default"}])
+    with pytest.raises(UserError, match="cannot write a question"):
+        checkpoint.check(folder, what="base model", key="model.name")
+
+
 def test_missing_weights_fail_their_cell(folder: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
