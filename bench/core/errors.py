@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import BaseModel, ValidationError
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 MOST = 20  # mistakes that are told at once
 
 Row = TypeVar("Row")
 Read = TypeVar("Read")
-Typed = TypeVar("Typed", bound=BaseModel)
+Typed = TypeVar("Typed", bound="BaseModel")
 
 
 class UserError(Exception):
@@ -89,8 +90,21 @@ def every(read: Callable[[Row], Read], rows: Iterable[Row]) -> list[Read]:
     return found
 
 
+def non_empty(value: object, key: str, row: Mapping[str, object], where: str) -> str:
+    """The value of a row's key, which must be a string that is not blank. Raises UserError with the keys there are."""
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(
+            f"`{key}` must be a non-empty string.",
+            where=where,
+            remedy=f"The line has: {', '.join(map(str, row)) or 'nothing'}.",
+        )
+    return value
+
+
 def fitted(of: type[Typed], path: Path, raw: object, *, wrong: str, remedy: str) -> Typed:
     """What a file holds, as its type. Raises UserError with the key that does not fit."""
+    from pydantic import ValidationError  # a third of what `--help` would take
+
     try:
         return of.model_validate(raw)
     except ValidationError as e:
