@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.core.errors import UserError, every
+from bench.core.errors import UserError, every, non_empty
 from bench.core.files import read_jsonl
 
 Exercise = tuple[str, str]  # prompt, answer
@@ -21,12 +21,5 @@ def read_exercises(path: Path) -> list[Exercise]:
 
 
 def _exercise(row: Mapping[str, Any], where: str) -> Exercise:
-    said = row.get("prompt"), row.get("answer")
-    for key, text in zip(("prompt", "answer"), said, strict=True):
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(
-                f"`{key}` must be a non-empty string.",
-                where=where,
-                remedy=f"The line has: {', '.join(map(str, row)) or 'nothing'}.",
-            )
-    return str(said[0]), str(said[1])
+    prompt, answer = (non_empty(row.get(key), key, row, where) for key in ("prompt", "answer"))
+    return prompt, answer

@@ -10,6 +10,14 @@ from pathlib import Path
 GPUS = "RAGTUNE_GPUS"  # the variable that tells a cell all devices of its machine, by comma; it sees the first alone
 
 
+def first_gpus(count: int, key: str) -> str:
+    """So many GPUs of those of this machine, by comma. Raises ValueError where `key` asks for more than there are."""
+    known = [gpu for gpu in os.environ.get(GPUS, "").split(",") if gpu]
+    if len(known) < count:
+        raise ValueError(f"`{key}: {count}` needs as many GPUs, and {len(known)} are there")
+    return ",".join(known[:count])
+
+
 def import_path() -> str:
     """Where this process looks for modules, as another's PYTHONPATH."""
     return os.pathsep.join(path or str(Path.cwd()) for path in sys.path)

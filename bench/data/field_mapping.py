@@ -74,7 +74,6 @@ def mapped(
     corpus = dict(known or {})
     test, train = list(test), list(train)
     _check_answers([*test, *train], fields.answers)
-    _check_objects([*test, *train], fields.answers)
     passages = _named if known is not None else _merged
     examples = every(lambda row: _example(row, fields, choices, partial(passages, corpus)), [*test, *train])
     tests, trains = tuple(examples[: len(test)]), tuple(examples[len(test) :])
@@ -98,20 +97,18 @@ def _check_answers(rows: Sequence[Row], path: str) -> None:
         )
 
 
-def _check_objects(rows: Sequence[Row], path: str) -> None:
-    """Raises UserError where the answers are objects: which field of them is meant must be said once, not a record."""
-    for where, _, record in rows:
-        found = _at(record, path, "", optional=True)
-        value = found[0] if isinstance(found, list) and found else found
-        if isinstance(value, Mapping):
-            listed = isinstance(found, list) and not path.endswith("[]")
-            have = ", ".join(map(str, value))
-            example = f"{path}{'[]' if listed else ''}.{'text' if 'text' in value else next(iter(value), 'text')}"
-            raise UserError(
-                f"the answers in {path!r} are objects with: {have}.",
-                where=where,
-                remedy=f"Set `dataset.fields.answers` to the field that is meant, such as {example!r}.",
-            )
+def _check_objects(found: object, path: str, where: str) -> None:
+    """Raises UserError where the answers of a record are objects: which field of them is meant must be said."""
+    value = found[0] if isinstance(found, list) and found else found
+    if isinstance(value, Mapping):
+        listed = isinstance(found, list) and not path.endswith("[]")
+        have = ", ".join(map(str, value))
+        example = f"{path}{'[]' if listed else ''}.{'text' if 'text' in value else next(iter(value), 'text')}"
+        raise UserError(
+            f"the answers in {path!r} are objects with: {have}.",
+            where=where,
+            remedy=f"Set `dataset.fields.answers` to the field that is meant, such as {example!r}.",
+        )
 
 
 def _has(record: Mapping[str, Any], path: str) -> bool:
@@ -151,6 +148,7 @@ def _example(
     named = {n: path for n, path in fields.model_dump().items() if path}
     flat = {n: _at(record, path, where, optional=n == "answers") for n, path in named.items()}
     ident = text_of(flat, "id", where) if fields.id else default_id
+    _check_objects(flat["answers"], fields.answers, where)
     given = strings(flat, "answers", where)
     answers = tuple(a for a in given if a.strip())
     if given and not answers and isinstance(flat["answers"], list):

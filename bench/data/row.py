@@ -10,7 +10,7 @@ from typing import Any
 
 import regex
 
-from bench.core.errors import UserError
+from bench.core.errors import UserError, non_empty
 from bench.core.vocabulary import Place, read_spans
 
 
@@ -67,13 +67,7 @@ def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
     value = row.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not value.strip():
-        raise UserError(
-            f"`{key}` must be a non-empty string.",
-            where=where,
-            remedy=f"The line has: {', '.join(map(str, row)) or 'nothing'}.",
-        )
-    return value
+    return non_empty(value, key, row, where)
 
 
 def pattern(row: Mapping[str, Any], key: str, where: str) -> str:

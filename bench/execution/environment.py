@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from bench.core.gpu import gpus
-from bench.core.place import GPUS, processor
+from bench.core.place import GPUS, first_gpus, processor
 from bench.core.vocabulary import JSON
 
 LIBRARIES = (
@@ -64,11 +64,8 @@ def for_cells(threads: int) -> dict[str, str]:
 def see_gpus(count: int) -> None:
     """Let this process, which has not opened a GPU yet, see so many of those of its machine. Raises ValueError where
     there are fewer; on a machine without GPUs nothing changes."""
-    known = [gpu for gpu in os.environ.get(GPUS, "").split(",") if gpu]
-    if known and len(known) < count:
-        raise ValueError(f"`model.gpus: {count}` needs as many GPUs, and {len(known)} are there")
-    if known:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(known[:count])
+    if os.environ.get(GPUS):
+        os.environ["CUDA_VISIBLE_DEVICES"] = first_gpus(count, "model.gpus")
 
 
 @functools.cache

@@ -56,11 +56,15 @@ class Paths:
             if given is None:
                 continue
             text = self.expand(given, ("dataset", key))
-            embedded = embedded_path("datasets", text) if source.may_be_embedded else None
             path = (self.folder / text).resolve()
             if key in source.path_keys or path.is_dir():
-                found[key] = str(path if path.exists() or not embedded else embedded)
+                found[key] = str(self._or_embedded(text) if source.may_be_embedded else path)
         return source.model_copy(update=found)
+
+    def _or_embedded(self, text: str) -> Path:
+        """A path from the spec's folder, or what is embedded under that name where there is none."""
+        path = (self.folder / text).resolve()
+        return path if path.exists() else embedded_path("datasets", text) or path
 
     def models(self, config: Any, key: str = "") -> Any:
         """A config with every model, embedder, reranker and file of answers or exercises located, however deep."""
@@ -70,9 +74,7 @@ class Paths:
         if key in ("model", "embedder", "reranker") and inner.get("name") and not inner.get("base_url"):
             inner["name"] = self.model(inner["name"], key)
         if key in ("answered", "replay") and inner.get("path"):
-            text = self.expand(inner["path"], (key, "path"))
-            path, embedded = (self.folder / text).resolve(), embedded_path("datasets", text)
-            inner["path"] = str(embedded if embedded and not path.exists() else path)
+            inner["path"] = str(self._or_embedded(self.expand(inner["path"], (key, "path"))))
         return inner
 
     def model(self, name: str, what: str) -> str:

@@ -21,7 +21,7 @@ from transformers.trainer_utils import set_seed
 from bench.core import meters
 from bench.core.child_process import ChildFailed, attempt
 from bench.core.files import read_json, write_json, write_text
-from bench.core.place import GPUS, import_path
+from bench.core.place import first_gpus, import_path
 from bench.core.store import Store
 from bench.core.vocabulary import JSON, Material
 from systems.parts import lm
@@ -56,10 +56,7 @@ def _environment(recipe: Recipe) -> dict[str, str]:
         raise ValueError("`tuning.sharded` needs GPUs: accelerate does not shard on a processor. Leave it out here")
     found["PYTHONPATH"] = import_path()
     if on_gpu:
-        known = [gpu for gpu in found.get(GPUS, "").split(",") if gpu]
-        if len(known) < count:
-            raise ValueError(f"`tuning.processes: {count}` needs as many GPUs, and {len(known)} are there")
-        return found | {"CUDA_VISIBLE_DEVICES": ",".join(known[:count])}
+        return found | {"CUDA_VISIBLE_DEVICES": first_gpus(count, "tuning.processes")}
     return found | {"OMP_NUM_THREADS": str(max(1, int(found.get("OMP_NUM_THREADS", count)) // count))}
 
 
