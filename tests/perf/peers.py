@@ -56,17 +56,22 @@ class Row:
 ROWS: list[Row] = []
 
 
+def record(number: str, what: str, peer: str, ratios: Sequence[float], **more: Any) -> Row:
+    """A row of the table: the median of the ratios with its tenths."""
+    tenths = statistics.quantiles(ratios, n=10, method="inclusive") if len(ratios) > 1 else [ratios[0]] * 9
+    row = Row(number, what, peer, statistics.median(ratios), tenths[0], tenths[-1], len(ratios), **more)
+    ROWS.append(row)
+    return row
+
+
 def told(
     benchmark: Any, number: str, what: str, peer: str, ratios: Sequence[float], ours: Callable[[], object], **more: Any
 ) -> float:
     """The median of the ratios, told as a row; the benchmark's own time is of ours alone."""
-    tenths = statistics.quantiles(ratios, n=10, method="inclusive") if len(ratios) > 1 else [ratios[0]] * 9
-    middle = statistics.median(ratios)
-    row = Row(number, what, peer, middle, tenths[0], tenths[-1], len(ratios), **more)
-    ROWS.append(row)
-    benchmark.extra_info |= asdict(row) | {"ratio": middle, "threads": threads()}
+    row = record(number, what, peer, ratios, **more)
+    benchmark.extra_info |= asdict(row) | {"ratio": row.value, "threads": threads()}
     benchmark.pedantic(ours, rounds=1, iterations=1)
-    return middle
+    return row.value
 
 
 def in_turns(ours: Callable[[], object], peer: Callable[[], object], pairs: int = PAIRS) -> list[float]:
