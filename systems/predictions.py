@@ -67,8 +67,8 @@ def examine(config: Config, questions: Sequence[str]) -> None:
     known = read(Path(config.answered.path))
     if not any(question in known for question in questions):
         raise UserError(
-            f"it answers none of the {len(questions):,} test questions: its ids are such as {next(iter(known), 'none')!r}, "
-            f"theirs such as {questions[0]!r}.",
+            f"it answers none of the {len(questions):,} test questions: its ids are such as "
+            f"{next(iter(known), 'none')!r}, theirs such as {questions[0]!r}.",
             where=config.answered.path,
             remedy="Give the ids that the dataset gives; `ragtune validate` shows where its questions are read from.",
         )

@@ -223,8 +223,8 @@ class Retrieval(Block):
     reranker: Reranker | None = None
     rewrite: Literal["none", "hyde", "multi_query"] = Field(
         "none",
-        description="What is looked up: the question; with hyde also a passage that the base model writes as its answer "
-        "(Gao et al. 2212.10496); with multi_query also its own wordings of the question, the rankings fused.",
+        description="What is looked up: the question; with hyde also a passage that the base model writes as its "
+        "answer (Gao et al. 2212.10496); with multi_query also its own wordings of the question, the rankings fused.",
     )
 
     @model_validator(mode="after")
@@ -277,8 +277,8 @@ class Tuning(Block):
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     variant: Variant = Field(
         "lora",
-        description="Kind of adapter: lora (2106.09685), rslora (2312.03732), dora (2402.09353), pissa (2404.02948), or "
-        "loftq (2310.08659), which starts from 4-bit weights. Rates and ranks are searched for each on its own.",
+        description="Kind of adapter: lora (2106.09685), rslora (2312.03732), dora (2402.09353), pissa (2404.02948), "
+        "or loftq (2310.08659), which starts from 4-bit weights. Rates and ranks are searched for each on its own.",
     )
     modules_to_save: tuple[str, ...] = Field((), description="Modules that are trained whole beside the adapter.")
     layers: tuple[Annotated[int, Field(ge=0)], ...] = Field((), description="Layers that are adapted; empty: all.")
@@ -323,7 +323,8 @@ class Tuning(Block):
     def _whole_shares(self) -> Tuning:
         if self.batch_size % self.processes:
             raise ValueError(
-                f"`batch_size: {self.batch_size}` cannot be divided among `processes: {self.processes}`: give a multiple"
+                f"`batch_size: {self.batch_size}` cannot be divided among `processes: {self.processes}`: "
+                "give a multiple"
             )
         if self.sharded and self.processes == 1:
             raise ValueError("`sharded` needs `processes` of at least 2: one process holds the whole model")

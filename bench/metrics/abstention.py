@@ -26,7 +26,8 @@ _SAY = (
 )
 _OFFERED = (  # what a document may not give for all that it answers: "this document does not provide legal advice"
     r"(?:(?!and\b|nor\b|of\b)[\w-]+ ){0,4}?(?:advice|warrant(?:y|ies)|guarantees?|assurances?|endorsements?|"
-    r"refunds?|licen[cs]es?|rights?|consent|permission|liability)\b(?! (?:of|for|in|on|about|period|number|terms?|conditions?)\b)"
+    r"refunds?|licen[cs]es?|rights?|consent|permission|liability)\b"
+    r"(?! (?:of|for|in|on|about|period|number|terms?|conditions?)\b)"
 )
 _WITHHELD = (
     r"(?:answer|determine|find|provide|say|tell|locate|give|identify|confirm|be determined|be answered|"
@@ -47,7 +48,8 @@ _ENGLISH = re.compile(
             rf"^(?:it|this|they) {_NOT} (?:say|mention|specify|state|tell)\b",
             r"^(?:no one|nobody) knows\b",
             r"\bwe (?:really |simply |honestly )?(?:do|did) ?(?:not|n't) know\b",
-            r"^it(?: is|'s) (?:unclear|not clear|not known|unknown)(?:\W*$| (?:who|what|when|where|why|how|whether|which)\b)",
+            r"^it(?: is|'s) (?:unclear|not clear|not known|unknown)"
+            r"(?:\W*$| (?:who|what|when|where|why|how|whether|which)\b)",
             r"\b(?:is|are|was|were)(?: not|n't) (?:covered|discussed|described|mentioned) (?:here|there)\W*$",
             rf"{_SOURCE} (?:is|are) (?:not sufficient|insufficient|silent|not enough)\b",
             rf"\bnone of {_SOURCE} {_SAY}s?\b",

@@ -153,15 +153,15 @@ _SIGNS = r"[$\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd\u20ba]"
 _CODES = "|".join(sorted(set(CURRENCIES.values())))
 _SEPARATOR = re.compile(r"(?<=\d)[.,](?=\d)")
 _ABOUT = re.compile(  # what may stand before the number that a reference is
-    r"^\W*(?:(?:about|around|approximately|approx|roughly|nearly|almost|some|circa|ca|over|under|up to|at least|at most|"
-    r"more than|less than|a total of|the)\W*)*$",
+    r"^\W*(?:(?:about|around|approximately|approx|roughly|nearly|almost|some|circa|ca|over|under|up to|at least|"
+    r"at most|more than|less than|a total of|the)\W*)*$",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(
     rf"(?P<open>\()?(?P<before>(?:us|c|a|r)\$|{_SIGNS}|\b(?:{_CODES})\b)?\s?"
     rf"(?P<sign>(?<![\w)])[-+])?\s?(?P<before2>{_SIGNS})?"
-    r"(?<!\d-)(?<![^\W\d_]-)(?P<digits>(?<![\w.])\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?(?![\d-]|[.,]\d)|(?<![\w.,])\d+(?:\.\d+)?"
-    r"(?![\d]|[.,]\d|-\d)|(?<![\w.])\.\d+)"
+    r"(?<!\d-)(?<![^\W\d_]-)(?P<digits>(?<![\w.])\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?(?![\d-]|[.,]\d)"
+    r"|(?<![\w.,])\d+(?:\.\d+)?(?![\d]|[.,]\d|-\d)|(?<![\w.])\.\d+)"
     r"(?P<after>(?:\s?%|\s?-?\s?\u00b0?\s?[^\W\d_]+\.?(?:/[^\W\d_]+)?){0,2})(?P<close>\))?",
     re.IGNORECASE,
 )

@@ -46,8 +46,8 @@ def _elsewhere(run: RunFile, done: Measured) -> Iterator[str]:
             )
         if places:
             yield (
-                f"{name}: parts of it were found in the store, built on {listed(sorted(places))}: its build time and its "
-                "memory while training are of that device."
+                f"{name}: parts of it were found in the store, built on {listed(sorted(places))}: its build time and "
+                "its memory while training are of that device."
             )
 
 

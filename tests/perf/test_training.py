@@ -79,7 +79,7 @@ def spec(folder: Path) -> Path:
 
 
 def test_four_systems_together(benchmark: Any, tmp_path: Path) -> None:
-    """Cold store each time: load, embed, index, train, answer, score and draw against four scripts that do not score."""
+    """From a cold store: load, embed, index, train, answer, score and draw, against four scripts that do not score."""
     written, said = tmp_path / "plan.json", dict[str, list[str]]()
     written.write_text(json.dumps(plan(tmp_path)))
     ours_spec, runs = spec(tmp_path), iter(range(99))
