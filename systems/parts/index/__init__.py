@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import psutil
-
 from bench.core.redact import hide
 from bench.core.store import Store
 from bench.core.system import Retrieval
@@ -123,31 +121,6 @@ def address(variable: str) -> str:
         )
     hide(variable)
     return found
-
-
-def processes_bytes(pid: int, name: str) -> int | None:
-    """Resident memory of a server's process and its siblings of the same name; None where it is on another machine.
-    What they share is counted once for each: an upper bound."""
-    try:
-        process = psutil.Process(pid)
-        if name not in process.name():
-            return None  # another machine's number
-        above = process.parent()
-        family = [process] if above is None else [above, *above.children(recursive=True)]
-        return sum(p.memory_info().rss for p in family if name in p.name())
-    except psutil.Error:
-        return None
-
-
-def listening_bytes(port: int) -> int | None:
-    """Resident memory of the process of this machine that listens at a port; None where there is none to be seen."""
-    try:
-        found = [
-            c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr and c.laddr.port == port
-        ]
-        return sum(psutil.Process(pid).memory_info().rss for pid in {p for p in found if p}) or None
-    except psutil.Error:
-        return None
 
 
 def index(file: Path, digest: str, retrieval: Retrieval, store: Store) -> Index:

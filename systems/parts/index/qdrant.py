@@ -18,7 +18,8 @@ from qdrant_client import QdrantClient, models
 from bench.core.files import read_json, write_json
 from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
-from systems.parts.index import PARTS, Index, Live, Ranked, Size, address, listening_bytes
+from systems.parts.index import PARTS, Index, Live, Ranked, Size, address
+from systems.parts.servers import folder_bytes, listening_bytes
 
 EFFORT = "ef_search"
 FILE = "collection.json"  # the name of what stands on the server
@@ -68,9 +69,9 @@ class LiveCollection:
         _put(self.client, self.name, self.vectors, numbers)
 
     def size(self) -> Size:
-        """The resident memory of a server on this machine; the client is not told what is on disk."""
+        """What a server on this machine takes, as this machine sees it: its API does not tell."""
         port = urlsplit(address(ADDRESS)).port
-        return Size(None, None if port is None else listening_bytes(port))
+        return Size(None, None) if port is None else Size(folder_bytes(port, self.name), listening_bytes(port))
 
     def close(self) -> None:
         """Delete the collection."""
