@@ -51,21 +51,25 @@ def sealed(written: Mapping[str, Any]) -> str:
         return ""
 
 
-def digest_of_parts(parts: Iterable[str | Iterable[Any]]) -> str:
-    """`digest` of the list of the parts, each a text or a list, without a copy of them all in memory."""
-    hashed, comma = hashlib.sha256(b"["), b""
-    for part in parts:
-        hashed.update(comma)
-        comma = b","
-        if isinstance(part, str):
-            hashed.update(canonical(part).encode())
-            continue
-        hashed.update(b"[")
-        for number, value in enumerate(part):
-            hashed.update((("," if number else "") + canonical(value)).encode())
-        hashed.update(b"]")
-    hashed.update(b"]")
+def digest_of_parts(parts: Iterable[Any]) -> str:
+    """`digest` of the list of the parts, a piece at a time: what a part lists may be larger than memory."""
+    hashed = hashlib.sha256()
+    for piece in _pieces(parts):
+        hashed.update(piece.encode())
     return hashed.hexdigest()
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """A value's canonical JSON, an item of a list at a time."""
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+        yield canonical(value)
+        return
+    yield "["
+    for number, item in enumerate(value):
+        if number:
+            yield ","
+        yield from _pieces(item)
+    yield "]"
 
 
 def file_digest(path: Path) -> str:

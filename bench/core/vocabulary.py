@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,7 +71,7 @@ class Example:
 class Material:
     """What `build` may learn from. It has no test split, so a system cannot leak one."""
 
-    corpus: tuple[Passage, ...]
+    corpus: Sequence[Passage]  # from the store each is read when it is asked for: go through it once
     train: tuple[Example, ...] = ()
     dev: tuple[Example, ...] = ()
     paraphrases: tuple[Passage, ...] = ()  # passages said again in other words, to train on

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -87,12 +87,12 @@ class Unread:
     cut: int
 
 
-def exceeds(texts: Sequence[str], seen: Window) -> bool:
+def exceeds(texts: Iterable[str], seen: Window) -> bool:
     """Whether a text is longer than the window. A token has at least one character, so that most need no counting."""
     return any(len(text) > seen.tokens and seen.count(text) > seen.tokens for text in texts)
 
 
-def unread(texts: Sequence[str], seen: Window) -> Unread:
+def unread(texts: Iterable[str], seen: Window) -> Unread:
     """What of these texts is not read, if each is embedded whole."""
     counts = [seen.count(text) for text in texts]
     beyond = [count - seen.tokens for count in counts if count > seen.tokens]

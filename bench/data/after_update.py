@@ -22,15 +22,16 @@ def renewed(task: Task) -> Task:
     changed, kept = asked(task)
     test = [replace(e, answers=e.updated, updated=(), stratum=CHANGED) for e in changed]
     test += [replace(e, stratum=UNCHANGED) for e in kept]
-    pages = {p.id: p.text for p in task.corpus}, {p.id: p.text for p in task.updates}
+    after = {p.id: p.text for p in task.updates}
+    before = {p.id: p.text for p in task.corpus if p.id in after}
     return replace(
         task,
         corpus=task.updated.corpus,
         updates=(),
         test=tuple(test),
-        train=tuple(rewritten(task.train, *pages)),
-        dev=tuple(rewritten(task.dev, *pages)),
-        paraphrases=tuple(p for p in task.paraphrases if p.group not in pages[1]),
+        train=tuple(rewritten(task.train, before, after)),
+        dev=tuple(rewritten(task.dev, before, after)),
+        paraphrases=tuple(p for p in task.paraphrases if p.group not in after),
     )
 
 

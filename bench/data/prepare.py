@@ -33,8 +33,7 @@ def load(source: Source, store: Store) -> tuple[Task, dict[str, JSON]]:
             task = replace(task, language=source.language)
         task = check(limit(split(task, source), source))
         _, artefact = store.get(known, partial(_write, task))
-    else:
-        task = native.read_folder(store.path(known))
+    task = native.stored(store.path(known))  # what was parsed need not be held
     return task, {"source": origin, "digest": artefact.facts["digest"], "split_seed": source.seed}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from bench.core.vocabulary import Example, Passage
 from bench.data.task import Task
@@ -18,16 +18,21 @@ def described(task: Task) -> Iterator[str]:
     words = [len(passage.text.split()) for passage in task.corpus]
     yield f"Passages: {statistics.median(words):.0f} words (median), {max(words)} (longest)."
     yield f"Test questions: {_kinds(task.test)}."
-    texts = {passage.id: passage for passage in task.corpus}
-    for example in random.Random("summary").sample(task.test, min(SHOWN, len(task.test))):
-        yield from _shown(example, [texts[ident] for ident in example.question.gold])
+    shown = random.Random("summary").sample(task.test, min(SHOWN, len(task.test)))
+    known = _passages(task, {ident for example in shown for ident in example.question.gold})
+    for example in shown:
+        yield from _shown(example, [known[ident] for ident in example.question.gold])
     yield from (f"Note: {note}" for note in task.notes)
     yield from (f"Warning: {warning}" for warning in warnings(task))
 
 
+def _passages(task: Task, wanted: Collection[str]) -> dict[str, Passage]:
+    """id -> passage, of those that are wanted."""
+    return {p.id: p for p in task.corpus if p.id in wanted} if wanted else {}
+
+
 def warnings(task: Task) -> Iterator[str]:
     """What is rarely meant."""
-    texts = {passage.id: passage.text for passage in task.corpus}
     silent = sum(example.answers == () for example in task.test)
     if 2 * silent > len(task.test):
         yield (
@@ -37,7 +42,9 @@ def warnings(task: Task) -> Iterator[str]:
     unknown = sum(example.answers is None for example in task.test)
     if unknown == len(task.test):
         yield "no test question has a reference answer: only retrieval can be scored."
-    marked = sum(_marks_another_place(example, texts) for example in task.test)
+    spanned = [example for example in task.test if example.spans]
+    known = _passages(task, {ident for e in spanned for ident in (*e.question.gold, *_marked(e))})
+    marked = sum(_marks_another_place(example, known) for example in spanned)
     if marked:
         yield (
             f"the evidence of {marked} test questions holds none of their answers, and their gold passages do, in "
@@ -48,12 +55,17 @@ def warnings(task: Task) -> Iterator[str]:
         yield f"{without} answerable test questions name no gold passage: recall is not measured for them."
 
 
-def _marks_another_place(example: Example, texts: Mapping[str, str]) -> bool:
+def _marked(example: Example) -> set[str]:
+    """The ids of the passages in which its evidence stands."""
+    return {place.passage for span in example.spans for place in span}
+
+
+def _marks_another_place(example: Example, known: Mapping[str, Passage]) -> bool:
     """Whether none of the evidence holds an answer of some length, and a gold passage does elsewhere."""
     places = [place for span in example.spans for place in span]
     answers = [a.casefold() for a in example.answers or () if len(a) > 3]
-    marked = [texts[p.passage][p.start : p.end].casefold() for p in places]
-    gold = [texts[ident].casefold() for ident in example.question.gold]
+    marked = [known[p.passage].text[p.start : p.end].casefold() for p in places]
+    gold = [known[ident].text.casefold() for ident in example.question.gold]
     held = any(answer in text for answer in answers for text in marked)
     return bool(places) and not held and any(answer in text for answer in answers for text in gold)
 

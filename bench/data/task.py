@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 from bench.core.digest import digest_of_parts
+from bench.core.lazy import Mapped
 from bench.core.vocabulary import JSON, Example, Material, Passage
 
 SPLITS = ("train", "dev", "test")
@@ -16,7 +18,7 @@ class Task:
     """A corpus, its questions in three splits, and what a later version of the corpus changes."""
 
     name: str
-    corpus: tuple[Passage, ...]
+    corpus: Sequence[Passage]
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
     test: tuple[Example, ...]
@@ -35,7 +37,12 @@ class Task:
     def updated(self) -> Material:
         """The material once the corpus holds the updates; the training pairs stay."""
         new = {p.id: p for p in self.updates}
-        return replace(self.material, corpus=tuple(new.get(p.id, p) for p in self.corpus))
+        return replace(self.material, corpus=Mapped(self.corpus, lambda p: new.get(p.id, p)))
+
+    @cached_property
+    def words(self) -> int:
+        """Of all its passages."""
+        return sum(len(p.text.split()) for p in self.corpus)
 
     @property
     def digest(self) -> str:

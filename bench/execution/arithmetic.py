@@ -88,7 +88,7 @@ def _parameters(model: Mapping[str, Any]) -> int | None:
 
 
 def _passage_tokens(task: Task) -> float:
-    return sum(len(p.text.split()) for p in task.corpus) / len(task.corpus) * WORD_TOKENS
+    return task.words / len(task.corpus) * WORD_TOKENS
 
 
 def _shown_tokens(config: Mapping[str, Any], task: Task) -> float:

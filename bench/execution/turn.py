@@ -27,7 +27,7 @@ def run(job: Job, folder: Path) -> dict[str, JSON]:
     start = meters.rss_bytes()
     kind = kinds.load(job.kind)
     config = kind.Config.model_validate(job.config)
-    task = sampled(native.read_folder(Path(job.task)), config.sample)
+    task = sampled(native.stored(Path(job.task)), config.sample)
     plan = batches(task.test, alone=job.latency_questions, size=config.generation.batch_size)
     measures_memory = job.round == 1
     with returning_at_once() if measures_memory else contextlib.nullcontext():

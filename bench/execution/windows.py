@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core import hub
+from bench.core.lazy import Mapped
 from bench.core.window import context, counter, exceeds, titled, unread, window
 from bench.execution.pinning import Prepared
 from bench.spec import kinds
@@ -37,8 +38,8 @@ def lengths(prepared: Prepared) -> list[str]:
     return list(told.values())
 
 
-def _texts(prepared: Prepared) -> list[str]:
-    return [titled(passage.title, passage.text) for passage in prepared.task.corpus]
+def _texts(prepared: Prepared) -> Sequence[str]:
+    return Mapped(prepared.task.corpus, lambda passage: titled(passage.title, passage.text))
 
 
 def _some(texts: Sequence[str]) -> list[str]:
@@ -106,7 +107,7 @@ def _windows(embedder: tuple[str, str | None], cells: Sequence[Cell], texts: Seq
     for size in sizes:
         yield f"Passages are cut into chunks of at most {size:,} tokens; the embedder {name} reads {seen.tokens:,}."
     long = max((int(c["size"]) for c in chunkings if c and c["unit"] == "characters"), default=0)
-    if any(size > seen.tokens for size in sizes) or (long > seen.tokens and exceeds([t[:long] for t in texts], seen)):
+    if any(size > seen.tokens for size in sizes) or (long > seen.tokens and exceeds((t[:long] for t in texts), seen)):
         yield (
             f"Chunks are longer than the {seen.tokens:,} tokens that the embedder {name} reads: what is beyond is not "
             "embedded. Lower `retrieval.chunking.size`, or set `retrieval.chunking: auto`."

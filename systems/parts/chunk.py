@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.core.digest import digest
-from bench.core.files import read_jsonl, write_jsonl
+from bench.core.digest import digest_of_parts
+from bench.core.files import write_jsonl
+from bench.core.lazy import Lines, Mapped
 from bench.core.store import Store
 from bench.core.system import Chunking, Embedder
 from bench.core.vocabulary import JSON, Passage
@@ -36,7 +37,7 @@ class Chunk:
 class Chunks:
     """Chunks and the digest of the artefact that they are."""
 
-    rows: list[Chunk]
+    rows: Sequence[Chunk]  # each is read when it is asked for
     digest: str
 
 
@@ -47,7 +48,7 @@ def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store, e
     recipe = {
         "kind": "chunks",
         "version": 3,
-        "corpus": digest([[p.id, p.title, p.text] for p in corpus]),
+        "corpus": digest_of_parts([p.id, p.title, p.text] for p in corpus),
         "chunking": _told(chunking) if chunking else None,
         **({"tokens_of": [embedder.digest or embedder.name, embedder.revision]} if tokens or semantic else {}),
     }
@@ -55,10 +56,10 @@ def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store, e
     def make(folder: Path) -> dict[str, int]:
         rows = cut(corpus, chunking, _counter(embedder) if tokens else len, _encoder(embedder) if semantic else None)
         write_jsonl(folder / "chunks.jsonl", rows)
-        return {"chunks": len(rows)}
+        return {"chunks": len(Lines(folder / "chunks.jsonl"))}
 
     folder, artefact = store.get(recipe, make)
-    return Chunks([Chunk(**row) for _, row in read_jsonl(folder / "chunks.jsonl")], artefact.digest)
+    return Chunks(Mapped(Lines(folder / "chunks.jsonl"), lambda row: Chunk(**row)), artefact.digest)
 
 
 def _counter(embedder: Embedder) -> Callable[[str], int]:
@@ -85,14 +86,15 @@ def _encoder(embedder: Embedder) -> Encode:
 
 
 def cut(
-    corpus: Sequence[Passage],
+    corpus: Iterable[Passage],
     chunking: Chunking | None,
     length: Callable[[str], int] = len,
     encode: Encode | None = None,
-) -> list[Chunk]:
+) -> Iterator[Chunk]:
     """The chunks of a corpus, in order, no longer than `chunking` says by `length`. `encode` is for semantic cuts."""
     if chunking is None:
-        return [Chunk(p.id, p.id, p.title, p.text) for p in corpus]
+        yield from (Chunk(p.id, p.id, p.title, p.text) for p in corpus)
+        return
     from langchain_text_splitters import RecursiveCharacterTextSplitter
 
     sentences: dict[str, Any] = {"separators": [SENTENCE.pattern, r"\s+", ""], "is_separator_regex": True}
@@ -102,11 +104,11 @@ def cut(
         length_function=length,
         **(sentences if chunking.by in ("sentences", "semantic") else {}),
     )
-    parted = [list(_parts(p.text, chunking.by)) for p in corpus]
+    parted: Iterable[tuple[Passage, Sequence[Part]]] = ((p, list(_parts(p.text, chunking.by))) for p in corpus)
     if chunking.by == "semantic" and encode is not None:
-        parted = _by_meaning(parted, encode)
-    rows = []
-    for p, parts in zip(corpus, parted, strict=True):
+        held = list(parted)  # a distance is far or near among all
+        parted = zip((p for p, _ in held), _by_meaning([parts for _, parts in held], encode), strict=True)
+    for p, parts in parted:
         pieces = (
             (start, path, piece)
             for start, text, path in parts
@@ -114,8 +116,7 @@ def cut(
         )
         for number, (start, path, (text, within)) in enumerate(pieces):
             title = " > ".join(filter(None, (p.title, *path))) if chunking.contextual else p.title
-            rows.append(Chunk(f"{p.id}#{number}", p.id, title, text, None if within is None else start + within))
-    return rows
+            yield Chunk(f"{p.id}#{number}", p.id, title, text, None if within is None else start + within)
 
 
 Part = tuple[int, str, tuple[str, ...]]  # where a part of a passage begins, its text, the headings above it

@@ -17,6 +17,7 @@ from sentence_transformers import SentenceTransformer
 
 from bench.core import hub, meters
 from bench.core.files import part_of
+from bench.core.lazy import Mapped
 from bench.core.store import EARLIER, Store
 from bench.core.system import Embedder
 from bench.core.window import titled
@@ -96,7 +97,7 @@ def embeddings(chunks: Chunks, encoder: Encoder, store: Store) -> tuple[Path, st
     parts = store.path(known).with_suffix(".parts")
 
     def make(folder: Path) -> dict[str, float]:
-        texts = [titled(c.title, c.text) for c in chunks.rows]
+        texts = Mapped(chunks.rows, lambda c: titled(c.title, c.text))
         facts = _embedded(texts, encoder, folder / "vectors.npy", parts)
         shutil.rmtree(parts, ignore_errors=True)
         return facts

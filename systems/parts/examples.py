@@ -46,7 +46,7 @@ def distractors(
 
     With probability `closed_book` there is none.
     """
-    known = {p.id: p for p in corpus}
+    known = retrieve.by_id(corpus)
 
     def context(example: Example) -> list[tuple[str, str]] | None:
         if random.Random(f"{seed}/closed/{example.question.id}").random() < closed_book:

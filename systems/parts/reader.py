@@ -45,7 +45,7 @@ class Retrieved:
 class Gold:
     """The gold passages of each question, as the harness names them to privileged controls, among hard distractors."""
 
-    corpus: dict[str, Passage]
+    passage: Callable[[str], Passage]
     search: Callable[[Sequence[str], int], list[list[Hit]]]
     distractors: int
     position: Position
@@ -56,7 +56,7 @@ class Gold:
         return [
             retrieve.among(
                 self.search,
-                self.corpus,
+                self.passage,
                 q,
                 count=self.distractors,
                 rng=random.Random(q.id),
@@ -233,7 +233,7 @@ def searched(
     def make(material: Material) -> Source:
         if distractors is None:
             return Retrieved(retrieve.retriever(material, embedder, retrieval, store, device=device))
-        known = {p.id: p for p in material.corpus}
+        known = retrieve.by_id(material.corpus)
         if not distractors:
             return Gold(known, lambda texts, _: [[] for _ in texts], 0, position, gold)
         found = retrieve.retriever(material, embedder, retrieval, store, device=device)

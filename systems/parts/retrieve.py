@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,9 +111,15 @@ def fuse(rankings: Sequence[Sequence[tuple[int, float]]], rrf_k: int) -> list[tu
     return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
+def by_id(corpus: Sequence[Passage]) -> Callable[[str], Passage]:
+    """Gives the passage of an id."""
+    places = {p.id: n for n, p in enumerate(corpus)}
+    return lambda ident: corpus[places[ident]]
+
+
 def among(
     search: Callable[[Sequence[str], int], list[list[Hit]]],
-    corpus: Mapping[str, Passage],
+    passage: Callable[[str], Passage],
     question: Question,
     *,
     count: int,
@@ -126,9 +132,8 @@ def among(
     One gold passage stands among `count` others, and every question shows as many passages as that, gold or not: their
     number gives nothing away. A hit is the best chunk of its passage.
     """
-    gold = (
-        [Hit(i, i, corpus[i].text, 1.0, corpus[i].title, 0) for i in question.gold] if rng.random() < keep_gold else []
-    )
+    given = map(passage, question.gold) if rng.random() < keep_gold else ()
+    gold = [Hit(p.id, p.id, p.text, 1.0, p.title, 0) for p in given]
     wanted = max(0, count + 1 - len(gold)) if count else 0
     k, others = wanted + len(question.gold), dict[str, Hit]()
     while wanted:

@@ -24,7 +24,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import set_seed
 
 from bench.core import meters
-from bench.core.digest import digest
+from bench.core.digest import digest, digest_of_parts
 from bench.core.store import Store
 from bench.core.system import Model, Prompt, Raft, Tuning
 from bench.core.vocabulary import JSON, Material
@@ -66,7 +66,7 @@ class Recipe:
             "raft": _known(self.raft.model_dump(mode="json")) if self.raft else None,
             "train": digest(material.train),
             "dev": digest(material.dev) if self.tuning.early_stopping or self.tuning.search else None,
-            "corpus": digest(material.corpus) if uses_corpus else None,
+            "corpus": digest_of_parts(material.corpus) if uses_corpus else None,
             "paraphrases": restated,
         }
 
@@ -191,7 +191,7 @@ def encoded(
     if not pairs.rows:
         raise ValueError("no training question has a reference answer and fits the window: there is nothing to tune on")
     tuning = recipe.tuning
-    read = (material.corpus if tuning.passages else ()) + (material.paraphrases if tuning.paraphrases else ())
+    read = (*(material.corpus if tuning.passages else ()), *(material.paraphrases if tuning.paraphrases else ()))
     rows = pairs.rows + examples.plain(tokenizer, read, window=window)
     if tuning.replay:
         rows += examples.rehearsed(tokenizer, tuning.replay, len(rows), seed=recipe.seed, window=window)

@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformerTrainer, SentenceTransforme
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from bench.core import meters
-from bench.core.digest import digest
+from bench.core.digest import digest, digest_of_parts
 from bench.core.store import Store
 from bench.core.system import Embedder
 from bench.core.vocabulary import JSON, Material
@@ -50,7 +50,7 @@ def _built(embedder: Embedder, material: Material, store: Store, device: str) ->
         "prefixes": [embedder.query_prefix, embedder.passage_prefix],
         "tuning": embedder.tuned.model_dump() if embedder.tuned else None,
         "train": digest(material.train),
-        "corpus": digest([[p.id, p.title, p.text] for p in material.corpus]),
+        "corpus": digest_of_parts([p.id, p.title, p.text] for p in material.corpus),
         "device": device,
     }
     folder, artefact = store.get(recipe, partial(_train, embedder, material, device))

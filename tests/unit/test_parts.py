@@ -398,7 +398,7 @@ def test_every_chunk_knows_where_it_begins(unit: Any, overlap: int) -> None:
     words = " ".join(f"The pump number {n} hums, and the valve hums." for n in [*range(40), *range(40)])
     length = (lambda text: len(text.split())) if unit == "tokens" else len
     size = 20 if unit == "tokens" else 90
-    rows = chunk.cut([Passage("p", words)], Chunking(unit=unit, size=size, overlap=overlap), length)
+    rows = list(chunk.cut([Passage("p", words)], Chunking(unit=unit, size=size, overlap=overlap), length))
     assert len(rows) > 10 and all(row.start is not None for row in rows)
     starts = [row.start or 0 for row in rows]
     assert starts == sorted(set(starts))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from bench.core.digest import file_digest, plain
 from bench.core.errors import Mistakes, UserError, every
 from bench.core.files import read_jsonl, read_text, write_json, write_jsonl
+from bench.core.lazy import Lines, Mapped
 from bench.core.vocabulary import JSON, Example, Passage, Question
 from bench.core.yaml_text import composed
 from bench.data.row import Keys, check_choices, grades, pattern, spans, strings, text_of
@@ -90,6 +91,23 @@ def line(example: Example) -> dict[str, JSON]:
 
 def read_folder(folder: Path) -> Task:
     """A native folder as it stands. Raises UserError naming file and line."""
+    corpus = read_passages(folder / "corpus.jsonl")
+    if not corpus:
+        raise UserError("the corpus is empty.", where=str(folder / "corpus.jsonl"), remedy="Write one passage a line.")
+    return _with_questions(folder, corpus, {p.id for p in corpus})
+
+
+def stored(folder: Path) -> Task:
+    """The task that `write_folder` wrote. Passages, checked then, are read from its file when they are asked for."""
+    return _with_questions(folder, Mapped(Lines(folder / "corpus.jsonl"), _as_written), None)
+
+
+def _as_written(row: Mapping[str, Any]) -> Passage:
+    return Passage(row["id"], row["text"], row["title"], row["group"])
+
+
+def _with_questions(folder: Path, corpus: Sequence[Passage], known: Collection[str] | None) -> Task:
+    """The rest of a native folder. `known`: the ids that a question may name, where that is still to be checked."""
     about_path = folder / "dataset.yaml"
     about = composed(read_text(about_path), str(about_path))[1] or {} if about_path.exists() else {}
     if not isinstance(about, dict):
@@ -97,11 +115,7 @@ def read_folder(folder: Path) -> Task:
     strata = about.get("strata") or {}
     if not isinstance(strata, dict):
         raise UserError("`strata` must be a mapping from a stratum to what it asks.", where=str(about_path))
-    corpus = read_passages(folder / "corpus.jsonl")
-    if not corpus:
-        raise UserError("the corpus is empty.", where=str(folder / "corpus.jsonl"), remedy="Write one passage a line.")
     seen: dict[str, str] = {}
-    known = {p.id for p in corpus}
     splits, mistakes = dict[str, tuple[Example, ...]](), Mistakes()
     for name in SPLITS:
         with mistakes.noted():
@@ -160,7 +174,7 @@ def _answers(row: Mapping[str, JSON], where: str) -> tuple[str, ...]:
     return kept
 
 
-def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> tuple[Example, ...]:
+def _examples(path: Path, name: str, seen: dict[str, str], known: Collection[str] | None) -> tuple[Example, ...]:
     keys = Keys(KEYS)
 
     def read(line: tuple[int, Mapping[str, JSON]]) -> Example:
@@ -168,7 +182,7 @@ def _examples(path: Path, name: str, seen: dict[str, str], known: set[str]) -> t
         keys.check(row, where)
         example = _example(row, name, where)
         _once("question", example.question.id, where, seen)
-        missing = [g for g in example.question.gold if g not in known]
+        missing = [g for g in example.question.gold if known is not None and g not in known]
         if missing:
             raise UserError(
                 f"gold passage {missing[0]!r} is not in corpus.jsonl.",
