@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import random
 import time
@@ -39,7 +40,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
     """Build the system, answer every question, and return what result.json says."""
     kind = kinds.load(job.kind)
     config = kind.Config.model_validate(job.config)
-    task = sampled(native.read_folder(Path(job.task)), config.sample)
+    task = sampled(native.stored(Path(job.task)), config.sample)
     store = Store(Path(job.store))
     meters.listen(throttled(tell))
     if kind.measure is not None:
@@ -326,10 +327,9 @@ def whole_batches(path: Path, plan: Sequence[Sequence[Example]]) -> set[int]:
     """Which batches were written whole before a stop. What a kill cut short is dropped from the file."""
     if not path.exists():
         return set()
-    text = path.read_text(encoding="utf-8", errors="replace")
-    complete = text[: text.rfind("\n") + 1]
-    if complete != text:
-        path.write_text(complete, encoding="utf-8")
+    if size := path.stat().st_size:
+        with path.open("rb+") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as seen:
+            file.truncate(seen.rfind(b"\n") + 1)
     rows = rows_of(path)
     found: dict[int, list[str]] = {}
     for row in rows:

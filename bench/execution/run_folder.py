@@ -5,14 +5,14 @@ reports/<run>/cells/<cell>/   job.json, records.jsonl, later.jsonl, result.json,
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.core.digest import file_digest
 from bench.core.errors import UserError
-from bench.core.files import read_jsonl, read_state, set_aside, write_json, write_text
+from bench.core.files import read_jsonl, read_state, set_aside, write_json, write_jsonl
+from bench.core.lazy import Lines
 from bench.core.vocabulary import JSON
 from bench.execution.run_file import CellResult, Turn
 from bench.spec.cells import Cell
@@ -75,31 +75,34 @@ def gather(
     has failed: the next run answers what is missing.
     """
     order = {question: number for number, question in enumerate(questions)}
-    lines: list[str] = []
-    for cell in cells:
-        path = cell_folder(folder, cell.id) / "records.jsonl"
-        found = rows_of(path)
-        _check_whole(path.with_name("result.json"), [str(row.get("question")) for row in found], asked(cell))
-        later = path.with_name("later.jsonl")
-        again = {row["question"]: row["answer"] for row in rows_of(later)} if found else {}
-        rows = [row | {"later": again.get(row["question"])} for row in found]
-        rows.sort(key=lambda row: order[row["question"]])
-        lines += [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
-    write_text(folder / "records.jsonl", "".join(lines))
+    paths = [(cell, cell_folder(folder, cell.id) / "records.jsonl") for cell in cells]
+    write_jsonl(folder / "records.jsonl", (row for cell, path in paths for row in _in_order(path, order, asked(cell))))
 
 
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    """The lines that a cell wrote of its questions; none where the file is not there. One that cannot be read is set
-    aside, and told: the questions are asked again."""
+def _in_order(path: Path, order: Mapping[str, int], asked: Collection[str]) -> Iterator[dict[str, JSON]]:
+    """The records of a cell, those that were answered again with the later answer."""
+    found = rows_of(path)
+    answered = [row["question"] for row in found]
+    _check_whole(path.with_name("result.json"), answered, asked)
+    later = {row["question"]: row["answer"] for row in rows_of(path.with_name("later.jsonl"))} if found else {}
+    for number in sorted(range(len(found)), key=lambda n: order[answered[n]]):
+        yield found[number] | {"later": later.get(answered[number])}
+
+
+def rows_of(path: Path) -> Sequence[dict[str, Any]]:
+    """The lines that a cell wrote of its questions, each read when it is asked for; none where the file is not there.
+    One that cannot be read is set aside, and told: the questions are asked again."""
+    if not path.exists():
+        return ()
     try:
-        found = [row for _, row in read_jsonl(path)] if path.exists() else []
-        if all(isinstance(row.get("question"), str) and isinstance(row.get("answer"), dict) for row in found):
-            return found
+        rows = (row for _, row in read_jsonl(path))
+        if all(isinstance(row.get("question"), str) and isinstance(row.get("answer"), dict) for row in rows):
+            return Lines(path)
         wrong = f"{path}: a line is of no question."
     except UserError as e:
         wrong = str(e)
     set_aside(path, wrong)
-    return []
+    return ()
 
 
 def _check_whole(result: Path, answered: Collection[str], asked: Collection[str]) -> None:

@@ -44,16 +44,17 @@ def details(folder: Path, run: RunFile, scores: Scores) -> Details:
     """Examples are of the questions that the scores chose, in their order, answers of each system's first seed."""
     done = {name: cell.system for name, cell in (run.cells or {}).items() if cell.is_done}
     first = {system: name for name, system in reversed(done.items())}
+    chosen, wanted = list[Record](), {c.question for c in scores.questions}
     path = folder / "records.jsonl"
-    rows = [row for _, row in read_jsonl(path) if row["cell"] in done] if packed(path).exists() else []
-    records = [read_record(row) for row in rows]
     seconds: dict[str, dict[str, list[float]]] = {}
-    for record in records:
-        if record.latency_s is not None:
-            seconds.setdefault(record.system, {}).setdefault(record.question, []).append(record.latency_s)
+    for _, row in read_jsonl(path) if packed(path).exists() else ():
+        cell, system, question = row["cell"], row["system"], row["question"]
+        if cell in done and row["latency_s"] is not None:
+            seconds.setdefault(system, {}).setdefault(question, []).append(row["latency_s"])
+        if cell in done and question in wanted and first[system] == cell:
+            chosen.append(read_record(row))
     level = {name: system.speed.level for name, system in scores.measured.items()}
     latencies = {n: [level.get(n, 1.0) * fmean(values) for values in found.values()] for n, found in seconds.items()}
-    chosen = (r for r in records if first[r.system] == r.cell)
     return Details(examples(chosen, scores.questions), latencies, traces(run))
 
 

@@ -112,17 +112,37 @@ class Column:
         return float(self.values.mean())
 
 
-def columns(cells: Sequence[tuple[Sequence[Record], Sequence[Values]]]) -> dict[str, Column]:
-    """measure -> column, from the cells of one system: one a seed."""
+def by_measure(rows: Sequence[Values]) -> dict[str, Array]:
+    """measure -> its values, one a row: NaN where it does not apply."""
+    named = dict.fromkeys(name for row in rows for name, value in row.items() if value is not None)
+    return {name: np.array([row.get(name) for row in rows], float) for name in named}  # float: None becomes NaN
+
+
+def joined(parts: Sequence[tuple[int, Mapping[str, Array]]]) -> dict[str, Array]:
+    """measure -> its values, of the parts one after the other, each with how many rows it has."""
+    named = dict.fromkeys(name for _, values in parts for name in values)
+    return {name: np.concatenate([values.get(name, np.full(rows, np.nan)) for rows, values in parts]) for name in named}
+
+
+def columns(cells: Sequence[tuple[Sequence[Record], Mapping[str, Array]]]) -> dict[str, Column]:
+    """measure -> column, from the cells of one system, one a seed: its records, and a value of each by measure."""
     asked = {r.question: r for records, _ in cells for r in records}
+    places = {question: place for place, question in enumerate(asked)}
+    at = [np.array([places[r.question] for r in records], int) for records, _ in cells]
+    heads: dict[bytes, tuple[list[str], list[str], list[str]]] = {}  # most measures are of the same questions
     found = {}
     for measure in MEASURES:
-        by_seed = [_by_question(records, values, measure) for records, values in cells]
-        seen = [q for q in asked if any(q in row for row in by_seed)]
-        if not seen:
+        matrix = np.full((len(cells), len(asked)), np.nan)
+        for row, where, (_, values) in zip(matrix, at, cells, strict=True):
+            row[where] = values.get(measure, np.nan)
+        seen = ~np.isnan(matrix).all(0)
+        if not seen.any():
             continue
-        matrix = _whole(np.array([[row.get(q, np.nan) for q in seen] for row in by_seed]))
-        found[measure] = Column(seen, matrix, [asked[q].group for q in seen], [asked[q].stratum for q in seen])
+        if (key := seen.tobytes()) not in heads:
+            kept = [r for r, is_seen in zip(asked.values(), seen, strict=True) if is_seen]
+            heads[key] = [r.question for r in kept], [r.group for r in kept], [r.stratum for r in kept]
+        questions, clusters, strata = heads[key]
+        found[measure] = Column(questions, _whole(matrix[:, seen]), clusters, strata)
     return found
 
 
@@ -142,12 +162,6 @@ def _whole(matrix: Array) -> Array:
     filled = np.where(missing, by_question + above, matrix)
     whole: Array = filled + (by_question - filled.mean(0))
     return whole
-
-
-def _by_question(records: Sequence[Record], values: Sequence[Values], measure: str) -> dict[str, float]:
-    """question -> value, where the measure applies."""
-    pairs = zip(records, values, strict=True)
-    return {r.question: value for r, row in pairs if (value := row.get(measure)) is not None}
 
 
 def estimate(column: Column | None) -> Estimate | None:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from bench.core.errors import UserError, first_error
 from bench.core.files import read_jsonl
-from bench.core.vocabulary import JSON, Record, read_record
-from bench.execution.run_file import CellResult, RunFile, read_run
+from bench.core.vocabulary import JSON, Hit, Record, read_record
+from bench.execution.run_file import RunFile, read_run
 from bench.metrics.citations import ENTAILED
 from bench.metrics.registry import MEASURES
 from bench.metrics.text import is_numeric, is_stuck
 from bench.scoring import judge_stage, resources
 from bench.scoring.entailment_stage import ABSTAINED
-from bench.scoring.grade import Column, Values, columns, estimate, headline, per_question
+from bench.scoring.grade import Column, by_measure, columns, estimate, headline, joined, per_question
 from bench.scoring.judge_stage import Said
 from bench.scoring.load import loaded
 from bench.scoring.schema import Doubt, FailedSystem, JudgeSummary, MeasuredSystem, Round, Score, Speed, System
+from bench.stats.bootstrap import Array
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class GradedRun:
     """What every later stage reads. `verdicts` is what judge and entailment model said, by (cell, question)."""
 
     run: RunFile
-    records: Mapping[str, list[Record]]  # by cell
+    records: Mapping[str, list[Record]]  # by cell, without what only their measures read
+    values: Mapping[str, Mapping[str, Array]]  # cell -> measure -> a value of each record, as the records say it
     verdicts: Mapping[tuple[str, str], Mapping[str, Said]]
     judge: JudgeSummary | None
     retimed: frozenset[str] = frozenset()  # the cells whose latencies are of their rounds alone
@@ -40,18 +44,19 @@ class GradedRun:
         """system -> measure -> column, of the systems that finished."""
         found = {}
         for name in self.run.systems:
-            cells = {c: cell for c, cell in self.run.done(name).items() if cell.facts is None}
+            cells = [c for c, cell in self.run.done(name).items() if cell.facts is None]
             if cells:
-                found[name] = columns([(self.records[c], self._values(c, cell)) for c, cell in cells.items()])
+                found[name] = columns([(self.records[c], self._values(c)) for c in cells])
         return found
 
-    def _values(self, cell: str, result: CellResult) -> list[Values]:
-        """The values of each record of a cell, the judge's among them."""
-        rows = per_question(self.records[cell], self.run.systems[result.system], result.index_recall)
-        said = [self.verdicts.get((cell, r.question), {}) for r in self.records[cell]]
-        return [
-            {**row, **{m: s.value for m, s in by.items() if m in MEASURES}} for row, by in zip(rows, said, strict=True)
-        ]
+    def _values(self, cell: str) -> Mapping[str, Array]:
+        """measure -> a value of each record of a cell, the judge's among them."""
+        values, records = self.values.get(cell, {}), self.records[cell]
+        if not self.verdicts:
+            return values
+        said = [self.verdicts.get((cell, r.question), {}) for r in records]
+        judged = by_measure([{m: s.value for m, s in by.items() if m in MEASURES} for by in said])
+        return {**values, **judged}
 
     def failed_verdicts(self, name: str) -> Mapping[str, int]:
         """measure -> verdicts that failed, of one system."""
@@ -276,34 +281,87 @@ def _score(column: Column, asked: int, leaks: Collection[str]) -> Score | None:
     )
 
 
-def read_records(folder: Path) -> dict[str, list[Record]]:
-    """The records of a run, by cell. Raises UserError naming a malformed line."""
-    by_cell: dict[str, list[Record]] = defaultdict(list)
+def read_records(folder: Path) -> Iterator[Record]:
+    """The records of a run, a cell after the other, each read when it is asked for. Raises UserError naming a malformed
+    line."""
     path = folder / "records.jsonl"
     for number, row in read_jsonl(path):
         try:
-            record = read_record(row)
+            yield read_record(row)
         except ValidationError as e:
             raise UserError(
                 f"no record: {first_error(e)}.",
                 where=f"{path}:{number}",
                 remedy="Run the spec again: its cells are kept.",
             ) from None
-        by_cell[record.cell].append(record)
-    return by_cell
 
 
 def graded(folder: Path) -> GradedRun:
     """A run's records graded, with what its judges said. Raises UserError where the folder holds no run."""
     said, judge = judge_stage.verdicts(folder), judge_stage.summary(folder)
     run = read_run(folder)
-    records = {cell: [_read_by(r, said) for r in rows] for cell, rows in read_records(folder).items()}
+    records: dict[str, list[Record]] = defaultdict(list)
+    parts: dict[str, list[tuple[int, Mapping[str, Array]]]] = defaultdict(list)
+    known: dict[object, Any] = {}
+    for cell, rows in _some(run, read_records(folder)):
+        result = (run.cells or {}).get(cell)
+        if result is not None and result.is_done:
+            whole = [_read_by(r, said) for r in rows]
+            values = per_question(whole, run.systems[result.system], result.index_recall)
+            parts[cell].append((len(rows), by_measure(values)))
+            records[cell] += [_lightened(r, known) for r in whole]
     again = {
         name: found
         for name, cell in (run.cells or {}).items()
         if run.yardstick_s and (found := resources.of_rounds(records.get(name, []), cell, run.yardstick_s))
     }
-    return GradedRun(run, {**records, **again}, said, judge, frozenset(again))
+    values_of = {cell: joined(found) for cell, found in parts.items()}
+    return GradedRun(run, {**records, **again}, values_of, said, judge, frozenset(again))
+
+
+AT_ONCE = 4096  # records that are held with all their words
+
+
+def _some(run: RunFile, records: Iterable[Record]) -> Iterator[tuple[str, list[Record]]]:
+    """(cell, some of its records) until all were given. How many passages an answer of elsewhere brings at most is
+    known when all are read: those of such a cell come together."""
+    for cell, rows in groupby(records, lambda r: r.cell):
+        found = run.cells[cell] if run.cells and cell in run.cells else None
+        if found is not None and run.systems[found.system].kind == "predictions":
+            yield cell, list(rows)
+            continue
+        while some := list(islice(rows, AT_ONCE)):
+            yield cell, some
+
+
+def _lightened(record: Record, known: dict[object, Any]) -> Record:
+    """The record without what only its measures read: what was asked, and the texts of passages. What several records
+    share, `known` holds once."""
+
+    def once(value: Any) -> Any:
+        return known.setdefault(value, value)
+
+    hits = record.answer.hits
+    bare = None if hits is None else tuple(once(Hit("", h.passage_id, "", 0.0)) for h in hits)
+    return replace(
+        record,
+        cell=once(record.cell),
+        system=once(record.system),
+        question=once(record.question),
+        stratum=once(record.stratum),
+        group=once(record.group),
+        text="",
+        answers=once(record.answers),
+        gold=once(record.gold),
+        choices=(),
+        answer=replace(record.answer, hits=bare),
+        updated=(),
+        form="",
+        facts=(),
+        spans=(),
+        grades=(),
+        later=None,
+    )
 
 
 def _read_by(record: Record, verdicts: Mapping[tuple[str, str], Mapping[str, Said]]) -> Record:

@@ -5,7 +5,6 @@ Reads the files of a run and nothing else.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from pydantic import TypeAdapter
 
 from bench.core.digest import digest, sealed
 from bench.core.errors import UserError, fitted
-from bench.core.files import packed, read_bytes, read_json, write_json
+from bench.core.files import content_digest, packed, read_json, write_json
 from bench.execution.run_file import RunFile, read_run
 from bench.metrics.registry import MEASURES
 from bench.scoring import judge_stage
@@ -66,7 +65,7 @@ def _digests(folder: Path) -> dict[str, str]:
     """sha256 of each file that scores are computed from, unpacked where it is packed."""
     names = ("records.jsonl", *judge_stage.FILES, "judge.json")
     paths = {name: path for name in names if (path := packed(folder / name)).exists()}
-    return {name: hashlib.sha256(read_bytes(path)).hexdigest() for name, path in paths.items()}
+    return {name: content_digest(path) for name, path in paths.items()}
 
 
 def _check_records(folder: Path, run: RunFile, found: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from bench import parse
 from bench.core.errors import UserError
 from bench.core.store import Store
+from bench.core.vocabulary import Record
 from bench.execution.run import prepare, run
 from bench.report import report
 from bench.spec.cells import cells
@@ -103,7 +105,9 @@ def test_the_page_shows_them(outcome: Any) -> None:
 def test_positions_and_absence_are_what_they_say(outcome: Any) -> None:
     from bench.scoring.graded import read_records
 
-    by_cell = read_records(outcome.folder)
+    by_cell: dict[str, list[Record]] = defaultdict(list)
+    for record in read_records(outcome.folder):
+        by_cell[record.cell].append(record)
     single = [r for r in by_cell["robustness.gold-first-s1"] if len(r.gold) == 1]
     assert single and all(r.answer.hits and r.answer.hits[0].passage_id == r.gold[0] for r in single)
     last = [r for r in by_cell["robustness.gold-last-s1"] if len(r.gold) == 1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.core.vocabulary import Answer, Record
-from bench.scoring.grade import columns
+from bench.scoring.grade import by_measure, columns
 from bench.stats.bootstrap import Spread
 from bench.stats.comparisons import Panel, compare, compare_family, exclusive
 from bench.stats.planning import plan
@@ -121,7 +121,7 @@ def test_seeds_keep_their_spread_where_values_are_missing() -> None:
             )
             for i in range(4)
         ]
-        rows.append((found, [{"em": v} for v in values]))
+        rows.append((found, by_measure([{"em": v} for v in values])))
     column = columns(rows)["em"]
     assert column.values.shape == (2, 4)
     assert column.values.mean(0).tolist() == pytest.approx([0.5, 1.0, 0.0, 0.5])
