@@ -8,7 +8,7 @@ WANTED := --constraint constraints.txt --editable '.[dev,judge]' # by uv where i
 PEERS := .ragtune/peers
 PEERS_WANTED := --constraint constraints.txt lm_eval==0.4.13 'torchmetrics[text]==1.4.3' torch transformers accelerate ir-measures
 
-.PHONY: setup demo test check lint types contracts test-slow attacks audit mutants aa bench scale gpu-report real-data micro validity wheel clean
+.PHONY: setup demo test check lint types contracts test-heavy test-slow attacks audit mutants aa bench scale gpu-report real-data micro validity wheel clean
 
 setup: $(STAMP)
 
@@ -25,12 +25,16 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+# whole runs, in processes that are killed and started again; CI runs them after the others
+test-heavy: setup
+	$(BIN)/python -m pytest -m "heavy and not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test-slow: setup
 	$(BIN)/python -m pytest tests -m "slow or gpu or network" --timeout 3600 -rs
 
 # every attack and fault that is held off, a line each
 attacks: setup
-	$(BIN)/python -m pytest tests/faults -v --no-header
+	$(BIN)/python -m pytest tests/faults -v --no-header -m 'not slow and not gpu and not network'
 
 # known holes in the packages that are installed; asks the public index
 audit: setup
@@ -64,7 +68,7 @@ gpu-report: setup
 	-$(BIN)/ragtune doctor
 	-$(BIN)/ragtune run bench/specs/gpu-shapes.yaml $(if $(shell command -v nvidia-smi),,$(TINY))
 
-check: setup lint types contracts test
+check: setup lint types contracts test test-heavy
 
 lint:
 	$(BIN)/ruff format --check bench systems tests

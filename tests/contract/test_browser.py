@@ -271,13 +271,19 @@ def test_money_at_other_volumes(browser: Any, hostile: Path) -> None:
 @pytest.mark.parametrize(
     ("width", "scheme", "published"),
     [
-        (390, "light", False),
         (390, "dark", False),
-        (768, "dark", False),
-        (1280, "light", True),
-        (1280, "dark", False),
-        (1920, "light", False),
-        (1920, "dark", True),
+        (1280, "light", False),
+        *(
+            pytest.param(*others, marks=pytest.mark.heavy)
+            for others in [
+                (390, "light", False),
+                (768, "dark", False),
+                (1280, "light", True),
+                (1280, "dark", False),
+                (1920, "light", False),
+                (1920, "dark", True),
+            ]
+        ),
     ],
 )
 def test_axe_finds_nothing_serious(browser: Any, hostile: Path, width: int, scheme: str, published: bool) -> None:

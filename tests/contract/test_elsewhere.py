@@ -32,6 +32,7 @@ def written(path: Path, *, timed: bool = True) -> Path:
     return path
 
 
+@pytest.mark.heavy
 def test_a_product_is_judged_beside_what_is_built(tmp_path: Path) -> None:
     product = written(tmp_path / "product.jsonl")
     official = tmp_path / "squad.json"

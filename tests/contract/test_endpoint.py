@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from bench import parse
 from bench.execution.run import run
 from tests.conftest import EMBEDDER, raw_spec, scores_json
@@ -12,6 +14,7 @@ from tests.conftest import EMBEDDER, raw_spec, scores_json
 SECRET = "sk-planted-secret"
 
 
+@pytest.mark.heavy
 def test_closed_book_oracle_and_rag_on_an_endpoint(server: str, tmp_path: Path) -> None:
     import os
 

@@ -72,6 +72,7 @@ def test_labels_must_say_entailment() -> None:
         entailment_label({0: "positive", 1: "negative"})
 
 
+@pytest.mark.heavy
 def test_answers_with_passages_are_scored(folder: Path, tmp_path: Path) -> None:
     systems = [{"name": "rag", "kind": "rag"}, {"name": "echo", "kind": "tests.kinds.echo"}]
     outcome = run(

@@ -22,6 +22,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return run(parse(spec), out=root / "r", store=root / "s")
 
 
+@pytest.mark.heavy
 def test_the_pair_is_timed_and_its_memory_taken(outcome: Any) -> None:
     assert outcome.status == "complete", outcome.failed
     found = scores_json(outcome.folder)

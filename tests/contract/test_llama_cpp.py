@@ -91,6 +91,7 @@ def _answers(url: str) -> bool:
         return False
 
 
+@pytest.mark.heavy
 def test_it_is_measured_as_it_is_served(url: str, tmp_path: Path) -> None:
     here: dict[str, Any] = {"name": "micro", "base_url": url}
     systems = [

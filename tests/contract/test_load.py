@@ -74,6 +74,7 @@ def said(folder: Path, system: str) -> dict[str, str]:
     return {r["question"]: r["answer"]["text"] for r in rows if r["system"] == system}
 
 
+@pytest.mark.heavy
 def test_a_served_model_says_what_it_says_in_the_process(folder: Path) -> None:
     inside = said(folder, "inside")
     assert said(folder, "chat") == inside and any(inside.values())
@@ -83,6 +84,7 @@ def test_a_served_model_says_what_it_says_in_the_process(folder: Path) -> None:
     assert both == {q: text.upper() for q, text in rag.items()} and both != said(folder, "tuned")
 
 
+@pytest.mark.heavy
 def test_what_was_tuned_elsewhere_is_not_trained_and_has_no_price_a_month(folder: Path) -> None:
     measured = read_scores(folder).measured
     costs = read_scores(folder).recommendation.costs
@@ -95,6 +97,7 @@ def test_what_was_tuned_elsewhere_is_not_trained_and_has_no_price_a_month(folder
     assert "tuned was tuned elsewhere" in report(folder).read_text()
 
 
+@pytest.mark.heavy
 def test_every_level_of_the_load_stands_in_the_scores_and_on_the_page(folder: Path) -> None:
     found = read_scores(folder).measured
     assert not found["inside"].load and not found["rag"].load

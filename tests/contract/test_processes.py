@@ -33,6 +33,7 @@ def trained(folder: Path, base: Path, *, method: str = "lora", **tuning: Any) ->
     return facts, load_file(next((folder / "model").glob("*.safetensors")))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("method", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_two_processes_train_as_one(tmp_path: Path, tiny_lm: Path, method: str) -> None:
     alone, weights = trained(tmp_path / "one", tiny_lm, method=method)

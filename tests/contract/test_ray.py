@@ -66,6 +66,7 @@ def gated(tmp_path: Path, name: str, **changes: Any) -> dict[str, Any]:
     return {"name": name, "kind": ECHO, "after": 5, **files, **changes}
 
 
+@pytest.mark.heavy
 def test_a_worker_is_killed_and_the_records_are_those_of_a_run_here(
     cluster: subprocess.Popen[str], on_ray: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_worker_is_killed_and_the_records_are_those_of_a_run_here(
     assert not left_behind(str(tmp_path / "r"))
 
 
+@pytest.mark.heavy
 def test_a_cell_that_ran_out_of_memory_does_not_run_again(on_ray: tuple[str, ...], tmp_path: Path) -> None:
     systems = [gated(tmp_path, "killed", fault="kill", gate=None), {"name": "well", "kind": ECHO}]
     code, _, err = finish(processes.start(tmp_path, cli=True, options=on_ray, systems=systems))
@@ -96,6 +98,7 @@ def test_a_cell_that_ran_out_of_memory_does_not_run_again(on_ray: tuple[str, ...
     assert len((tmp_path / "tally-killed").read_text().splitlines()) == 5
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "given, told",
     [

@@ -45,6 +45,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return snapshot.accept(run(spec, out=root, store=root / "s").folder, reason="the first", out=root)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("kind", "code"), [("lookup", 0), ("echo", 1)])
 def test_a_good_run_passes_and_a_bad_one_fails(tmp_path: Path, held: Path, kind: str, code: int) -> None:
     (tmp_path / "spec.yaml").write_text(

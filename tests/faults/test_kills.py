@@ -54,6 +54,7 @@ def test_interrupt_leaves_no_child_and_can_go_on(tmp_path: Path) -> None:
     assert resumed(tmp_path, **plain) == undisturbed(tmp_path, **plain)
 
 
+@pytest.mark.heavy
 def test_two_runs_on_one_store_are_both_right(tmp_path: Path, tiny_lm: Path) -> None:
     systems = [{"name": "rag", "kind": "rag"}, {"name": "lora", "kind": "lora", "tuning": {"epochs": 1}}]
     model = {"name": str(tiny_lm)}
@@ -79,6 +80,7 @@ def test_one_run_twice_at_once_is_refused(tmp_path: Path) -> None:
     assert finish(first)[0] == 0
 
 
+@pytest.mark.heavy
 def test_killed_while_training_then_resumed(tmp_path: Path, tiny_lm: Path) -> None:
     """The half-trained adapter is never used; the new one is what an undisturbed run trains."""
     plain = {"systems": [{"name": "lora", "kind": "lora", "tuning": {"epochs": 5}}], "model": {"name": str(tiny_lm)}}

@@ -123,6 +123,7 @@ def test_junk_on_the_pipe_of_events_is_passed_over(tmp_path: Path) -> None:
     assert (tmp_path / "server.log").read_text().count("passed over") == 5
 
 
+@pytest.mark.heavy
 def test_what_a_cell_leaves_in_a_session_of_its_own_is_killed(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     spec = parse(

@@ -42,6 +42,7 @@ class Blabbing(BaseHTTPRequestHandler):
         return None
 
 
+@pytest.mark.heavy
 def test_no_file_of_a_run_holds_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_OPENING", KEY)  # secret because the spec names it
     monkeypatch.setenv("PLANTED_PASSWORD", PASSWORD)  # because of its own name

@@ -185,6 +185,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
+@pytest.mark.heavy
 def test_each_works_where_it_was_added(extended: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), str(ROOT / "systems" / "micro" / "lm")]
     done = subprocess.run(command, cwd=extended, capture_output=True, text=True, check=False)

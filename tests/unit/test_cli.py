@@ -180,6 +180,7 @@ def test_systems_and_schema() -> None:
     assert json.loads(ragtune("schema").stdout)["title"] == "ragtune spec"
 
 
+@pytest.mark.heavy
 def test_doctor_examines_everything() -> None:
     done = ragtune("doctor", "--json")
     findings = json.loads(done.stdout)

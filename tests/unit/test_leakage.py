@@ -63,6 +63,7 @@ class Config(SystemConfig):
 """
 
 
+@pytest.mark.heavy
 def test_the_cells_of_a_run_tell_it(tmp_path: Path, tiny_lm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "retrieval.py").write_text(OWN)

@@ -167,6 +167,7 @@ def test_micro_models_are_small_and_plain() -> None:
     assert json.loads((MICRO / "config.json").read_text())["model_type"] == "lfm2"
 
 
+@pytest.mark.heavy
 def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +206,7 @@ def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
 
 
 # sentence-transformers 6 has these classes elsewhere, and 5 has them only here
+@pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore:Importing from 'sentence_transformers:DeprecationWarning")
 def test_training_the_embedder_lowers_the_loss(tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer

@@ -258,7 +258,7 @@ def test_endpoint(server: str, name: str, text: str, error: str | None) -> None:
 
 def test_nobody_at_the_endpoint() -> None:
     nobody = Model(name="x", base_url="http://127.0.0.1:9/v1", timeout_s=2)
-    model = endpoint.connect(nobody, "x", max_new_tokens=8, prompt=Prompt())
+    model = replace(endpoint.connect(nobody, "x", max_new_tokens=8, prompt=Prompt()), sleep=lambda _: None)
     with model.client:
         assert "endpoint: ConnectError" in str(model.reply(Q, None, None).error)
 

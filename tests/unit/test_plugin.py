@@ -29,6 +29,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return made[0], made[1]
 
 
+@pytest.mark.heavy
 def test_rules_are_items_and_scores_a_fixture(runs: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(MINE)
     rules = tmp_path / "rules.yaml"

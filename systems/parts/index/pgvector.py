@@ -18,7 +18,7 @@ from bench.core.files import read_json, write_json
 from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
 from systems.parts.index import PARTS, Index, Live, Ranked, Size, address
-from systems.parts.servers import processes_bytes
+from systems.parts.server_size import processes_bytes
 
 EFFORT = "ef_search"
 FILE = "table.json"  # the name of what stands in the database

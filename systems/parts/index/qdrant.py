@@ -19,7 +19,7 @@ from bench.core.files import read_json, write_json
 from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
 from systems.parts.index import PARTS, Index, Live, Ranked, Size, address
-from systems.parts.servers import folder_bytes, listening_bytes
+from systems.parts.server_size import folder_bytes, listening_bytes
 
 EFFORT = "ef_search"
 FILE = "collection.json"  # the name of what stands on the server

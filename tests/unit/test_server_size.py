@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from systems.parts.servers import folder_bytes, listening_bytes
+from systems.parts.server_size import folder_bytes, listening_bytes
 
 VECTORS = 300_000  # bytes
 SERVER = f"""
