@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import model_validator
+
 from bench.core import meters
 from bench.core.store import Store
 from bench.core.system import Embedder, Family, Retrieval, System, SystemConfig
@@ -25,6 +27,12 @@ class Config(SystemConfig):
 
     embedder: Embedder = Embedder()
     retrieval: Retrieval = Retrieval()
+
+    @model_validator(mode="after")
+    def _writes_nothing(self) -> Config:
+        if self.retrieval.rewrite != "none":
+            raise ValueError("`retrieval.rewrite` needs a model that writes queries, and a retriever loads none")
+        return self
 
 
 @dataclass

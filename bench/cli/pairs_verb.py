@@ -28,11 +28,18 @@ def pairs(
     ] = None,
     size: Annotated[int, typer.Option(min=100, help="Characters of a passage, at most.")] = 800,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be asked, and ask nothing.")] = False,
+    prompt_usd: Annotated[
+        float | None, typer.Option(min=0, help="USD for a million prompt tokens; with --plan it tells the cost.")
+    ] = None,
+    completion_usd: Annotated[float | None, typer.Option(min=0, help="USD for a million completion tokens.")] = None,
     review: Annotated[bool, typer.Option("--review", help="Apply the decisions of review.csv in DOCS.")] = False,
     as_json: Json = False,
 ) -> None:
     """Draft question-answer pairs from DOCS, check each by a round trip, and write them as a dataset to review."""
-    from bench.core.errors import UserError
+    from pydantic import ValidationError
+
+    from bench.core.errors import UserError, first_error
+    from bench.core.redact import secret
     from bench.core.system import Model
     from bench.execution import pairs as drafting
     from bench.execution.review import decided
@@ -42,18 +49,24 @@ def pairs(
         say(f"{accepted} pairs accepted, {dropped} dropped, {rest} not reviewed.")
         return
     if plan:
-        found = drafting.planned(drafting.corpus_of(docs, size)[0])
+        corpus, _ = drafting.corpus_of(docs, size)
+        found = drafting.planned(corpus, prompt_usd=prompt_usd, completion_usd=completion_usd)
         if as_json:
             print(json.dumps(found))
             return
+        usd = "" if found["usd"] is None else f", {found['usd']:,.2f} USD"
         say(
             f"{found['passages']:,} passages: {found['requests']:,} requests at most, about {found['prompt_tokens']:,} "
-            f"prompt tokens and {found['completion_tokens']:,} completion tokens."
+            f"prompt tokens and {found['completion_tokens']:,} completion tokens{usd}."
         )
         return
     if out is None or model is None:
         raise UserError("give --out, the folder to write, and --model, the model that drafts.", where="ragtune pairs")
-    drafter = Model(name=model if base_url else _located(model), base_url=base_url, api_key_env=api_key_env)
+    secret(api_key_env, "--api-key-env")
+    try:
+        drafter = Model(name=model if base_url else _located(model), base_url=base_url, api_key_env=api_key_env)
+    except ValidationError as e:
+        raise UserError(first_error(e), where="ragtune pairs") from None
     by = Model(name=_located(checker)) if checker else drafter
     prompt = drafting.MICRO if (checker or ("" if base_url else model)) == "micro" else drafting.PLAIN
 

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bench.core.digest import plain
+from bench.core.errors import UserError
 from bench.core.vocabulary import JSON
 
 HIDDEN = "[redacted]"
@@ -53,6 +54,19 @@ _RANDOM = re.compile(r"(?<![\w/.-])[\w-]{32,}(?![\w/.-])")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 SHORTEST = 6  # characters: what is shorter stands elsewhere too, and so does a word of fewer than twelve letters
 _named: set[str] = set()
+
+
+def secret(variable: str | None, where: str) -> str | None:
+    """The value of an environment variable, which is a secret from here on; None where none is named. Raises UserError
+    where it is not set."""
+    if variable is None:
+        return None
+    hide(variable)
+    if variable not in os.environ:
+        raise UserError(
+            f"environment variable {variable} is not set.", where=where, remedy="Set it to the endpoint's key."
+        )
+    return os.environ[variable]
 
 
 def hide(variable: str | None) -> None:

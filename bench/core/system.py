@@ -28,7 +28,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Block(BaseModel):
     """A frozen part of a spec that refuses what it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def shared(cls, written: Mapping[str, JSON]) -> Self:
@@ -223,7 +223,7 @@ class Retrieval(Block):
     reranker: Reranker | None = None
     rewrite: Literal["none", "hyde", "multi_query"] = Field(
         "none",
-        description="What is looked up: the question; with hyde also a passage that the base model writes as its "
+        description="What is looked up: the question; with hyde also a passage that the system's model writes as its "
         "answer (Gao et al. 2212.10496); with multi_query also its own wordings of the question, the rankings fused.",
     )
 

@@ -104,18 +104,24 @@ def corpus_of(path: Path, size: int) -> tuple[tuple[Passage, ...], list[str]]:
     return tuple(passage for rows in chunks.values() for _, passage in rows), notes
 
 
-def planned(corpus: Sequence[Passage]) -> dict[str, JSON]:
-    """Requests at most, and tokens roughly, before anything is asked."""
+def planned(
+    corpus: Sequence[Passage], *, prompt_usd: float | None = None, completion_usd: float | None = None
+) -> dict[str, JSON]:
+    """Requests at most, tokens and money roughly, before anything is asked. Prices are of a million tokens."""
     asked = list(drafts.requests(corpus))
     words = sum(len(request.text.split()) for request in asked)
     shown = sum(len(p.text.split()) for request in asked for p in request.passages)
     others = len(asked) // drafts.OTHER_WORDS_EVERY
+    read = int(WORD_TOKENS * (words + shown + 20 * (2 * len(asked) + 2 * others)))
+    written = int(WORD_TOKENS * (30 * len(asked) + 8 * 2 * len(asked) + 15 * others))
+    priced = prompt_usd is not None or completion_usd is not None
     return {
         "passages": len(corpus),
         "drafts": len(asked),
         "requests": 3 * len(asked) + 2 * others,
-        "prompt_tokens": int(WORD_TOKENS * (words + shown + 20 * (2 * len(asked) + 2 * others))),
-        "completion_tokens": int(WORD_TOKENS * (30 * len(asked) + 8 * 2 * len(asked) + 15 * others)),
+        "prompt_tokens": read,
+        "completion_tokens": written,
+        "usd": (read * (prompt_usd or 0) + written * (completion_usd or 0)) / 1e6 if priced else None,
     }
 
 
@@ -160,7 +166,7 @@ def make(
         )
     native.write_parts(out, changed, splits)
     review.about(out, examples, notes, drafter.name, reviewed=0)
-    review.write(out / review.NAME, examples, {p.id: p for p in changed})
+    review.write(out / review.NAME, examples, {p.id: p for p in changed}, {d.id: (d.place, d.answer) for d in lost})
     return Made(out, Counter(e.stratum for e in examples), dropped)
 
 

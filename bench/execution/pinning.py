@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +13,7 @@ from bench.core.digest import file_digest
 from bench.core.errors import Mistakes, UserError
 from bench.core.exercises import read_exercises
 from bench.core.gpu import gpus
-from bench.core.redact import hide
+from bench.core.redact import secret
 from bench.core.store import Store
 from bench.core.system import Chunking, Tuning
 from bench.core.vocabulary import JSON, Passage
@@ -183,14 +182,7 @@ def _check_cell(spec: Spec, cell: Cell, task: Task) -> None:
             where=f"{spec.name}: scenarios.freshness",
             remedy="Give updates.jsonl and `updated` answers, or leave it out.",
         )
-    variable = cell.config["model"].get("api_key_env")
-    hide(variable)
-    if variable and variable not in os.environ:
-        raise UserError(
-            f"environment variable {variable} is not set.",
-            where="model.api_key_env",
-            remedy="Set it to the endpoint's key.",
-        )
+    secret(cell.config["model"].get("api_key_env"), "model.api_key_env")
     if cell.config.get("distractors") is not None and not any(e.question.gold for e in task.test):
         raise UserError(
             f"system {cell.system!r} shows gold passages, and no test question has any.",

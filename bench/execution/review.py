@@ -47,13 +47,19 @@ def about(out: Path, examples: Sequence[Example], notes: Sequence[str], model: s
     write_json(out / "dataset.yaml", {"name": out.name, "strata": used, "notes": [told, *notes], "drafted_by": model})
 
 
-def write(path: Path, examples: Sequence[Example], texts: Mapping[str, Passage]) -> None:
-    """A row a pair, for a person to accept, edit or drop; formulas of spreadsheets are quoted."""
+def write(
+    path: Path, examples: Sequence[Example], texts: Mapping[str, Passage], taken: Mapping[str, tuple[Place, str]]
+) -> None:
+    """A row a pair, for a person to accept, edit or drop; formulas of spreadsheets are quoted. `taken`: question ->
+    where the answer stood that was taken from a passage, and what it was."""
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.DictWriter(file, COLUMNS)
         rows.writeheader()
         for e in examples:
-            gold = e.question.gold[0] if e.question.gold else ""
+            gold = texts[e.question.gold[0]].text if e.question.gold else ""
+            if e.question.id in taken:
+                place, answer = taken[e.question.id]
+                gold = f"{texts[place.passage].text} [a sentence with the answer, {answer}, was taken from here]"
             cells = {
                 "id": e.question.id,
                 "split": e.split,
@@ -62,7 +68,7 @@ def write(path: Path, examples: Sequence[Example], texts: Mapping[str, Passage])
                 "question": e.question.text,
                 "answer": e.answers[0] if e.answers else "",
                 "document": e.group,
-                "evidence": texts[gold].text if gold else "",
+                "evidence": gold,
             }
             rows.writerow(
                 {key: f"'{value}" if value[:1] in "=+-@" and value else value for key, value in cells.items()}
@@ -81,8 +87,15 @@ def decided(folder: Path) -> tuple[int, int, int]:
     counts: Counter[str] = Counter()
     for number, row in enumerate(_rows(path), 2):
         where, ident, decision = f"{path}:{number}", str(row.get("id")), _decision(row)
+        if ident not in known and decision == "drop":  # in an earlier sitting
+            counts[decision] += 1
+            continue
         if ident not in known:
-            raise UserError(f"there is no pair {ident!r}.", where=where, remedy="Leave the ids as they are.")
+            raise UserError(
+                f"there is no pair {ident!r}.",
+                where=where,
+                remedy="Leave the ids as they are; one that was dropped before is drafted anew in another folder.",
+            )
         if decision not in DECISIONS:
             raise UserError(
                 f"decision {decision!r}.", where=where, remedy="Give accept, edit or drop, or leave it empty."
@@ -101,9 +114,23 @@ def decided(folder: Path) -> tuple[int, int, int]:
 
 
 def _rows(path: Path) -> list[dict[str, str | None]]:
-    """The rows of review.csv, as a spreadsheet may have saved them."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
+    """The rows of review.csv, as a spreadsheet may have saved them: parted by commas, semicolons or tabs. Raises
+    UserError."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            head = file.readline()
+            file.seek(0)
+            rows = csv.DictReader(file, delimiter=max(",;\t", key=head.count))
+            found = list(rows)
+    except (UnicodeDecodeError, csv.Error) as e:
+        raise UserError(
+            f"cannot be read as CSV in UTF-8: {e}.", where=str(path), remedy="Save it as `CSV UTF-8`."
+        ) from None
+    if missing := [name for name in ("id", "decision") if name not in (rows.fieldnames or ())]:
+        raise UserError(
+            f"there is no column {missing[0]!r}.", where=str(path), remedy=f"The columns are {', '.join(COLUMNS)}."
+        )
+    return found
 
 
 def _decision(row: Mapping[str, str | None]) -> str:

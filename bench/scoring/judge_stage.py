@@ -6,7 +6,6 @@ What an entailment model said is read here too, from entailed.jsonl.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 from bench.core.digest import file_digest
 from bench.core.errors import UserError, first_error, fitted
 from bench.core.files import read_json, read_jsonl, write_json, write_jsonl
-from bench.core.redact import hide, scrubbed
+from bench.core.redact import scrubbed, secret
 from bench.core.vocabulary import Record, read_record
 from bench.execution.run_file import RunFile, read_run
 from bench.metrics.answer import silent
@@ -129,20 +128,13 @@ def answered(folder: Path, run: RunFile) -> list[Record]:
 
 
 def _judge(settings: Judging) -> Judge:
-    if settings.api_key_env and settings.api_key_env not in os.environ:
-        raise UserError(
-            f"environment variable {settings.api_key_env} is not set.",
-            where="judge.api_key_env",
-            remedy="Set it to the endpoint's key.",
-        )
+    key = secret(settings.api_key_env, "judge.api_key_env")
     try:
         from bench.metrics.judge import Judge
     except ImportError as e:
         raise UserError(
             f"the judge needs ragas ({e}).", where="judge", remedy="Install it: pip install 'ragtune[judge]'."
         ) from e
-    key = os.environ[settings.api_key_env] if settings.api_key_env else None
-    hide(settings.api_key_env)
     return Judge(
         settings.base_url,
         settings.model,

@@ -19,15 +19,15 @@ from bench.spec.scenarios import Scenarios
 class Load(Block):
     """Systems on an endpoint under load: each level for so many seconds, one after the other."""
 
-    concurrency: tuple[PositiveInt, ...] = Field(
+    concurrency: tuple[Annotated[int, Field(gt=0, le=1024)], ...] = Field(
         (), description="Closed loop: so many askers at once, who each ask again when they have their answer."
     )
-    arrivals_per_s: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+    arrivals_per_s: tuple[Annotated[float, Field(gt=0, le=10_000)], ...] = Field(
         (),
         description="Open loop: questions that come at random times (Poisson), so many a second on average; a latency "
         "counts from when the question came.",
     )
-    seconds: float = Field(30.0, gt=0, description="Seconds in which questions are asked, of each level.")
+    seconds: float = Field(30.0, gt=0, le=86_400, description="Seconds in which questions are asked, of each level.")
 
     @model_validator(mode="after")
     def _some_level(self) -> Load:

@@ -90,37 +90,45 @@ class Reader:
 
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """One answer a question, in order."""
-        found = self._found(questions) if self.source else [None] * len(questions)
+        found: Sequence[list[Hit] | None] = [None] * len(questions)
+        wrote: list[Answer] = []
+        if self.source:
+            found, wrote = self._found(questions)
         given = self.shots(questions) if self.shots else [()] * len(questions)
         titles = [[(h.title, h.text) for h in hits] if hits is not None else None for hits in found]
         shown = [tuple(hits) if hits is not None else None for hits in found]
         if isinstance(self.model, endpoint.Endpoint):
-            return replied(self.model, self.config.generation.batch_size, questions, titles, shown, given)
+            said = replied(self.model, self.config.generation.batch_size, questions, titles, shown, given)
+            return _with_cost(said, wrote)
         fitted = [self._fit(q, t, s) for q, t, s in zip(questions, titles, given, strict=True)]
-        said = iter(self._completed([f.ids for f in fitted if isinstance(f, prompt.Fitted)]))
-        return [self._answer(f, hits, said) for f, hits in zip(fitted, shown, strict=True)]
+        texts = iter(self._completed([f.ids for f in fitted if isinstance(f, prompt.Fitted)]))
+        return _with_cost([self._answer(f, hits, texts) for f, hits in zip(fitted, shown, strict=True)], wrote)
 
-    def _found(self, questions: Sequence[Question]) -> list[list[Hit]]:
-        """The passages of each question, looked up by what the model makes of it where that is asked for."""
+    def _found(self, questions: Sequence[Question]) -> tuple[list[list[Hit]], list[Answer]]:
+        """(the passages of each question, what the model wrote to look them up, where that is asked for)."""
         assert self.source is not None
         retrieval: Retrieval | None = getattr(self.config, "retrieval", None)
         if retrieval is None or retrieval.rewrite == "none" or not isinstance(self.source, Retrieved):
-            return self.source.passages(questions)
+            return self.source.passages(questions), []
         texts = [q.text for q in questions]
-        said = self._say([rewrite.request(retrieval.rewrite, text) for text in texts])
-        asked = [rewrite.queries(retrieval.rewrite, text, answer) for text, answer in zip(texts, said, strict=True)]
-        return rewrite.search(self.source.retriever.search, asked, k=retrieval.k, rrf_k=retrieval.rrf_k)
+        wrote = self._say([rewrite.request(retrieval.rewrite, text) for text in texts])
+        asked = [rewrite.queries(retrieval.rewrite, text, a.text) for text, a in zip(texts, wrote, strict=True)]
+        return rewrite.search(self.source.retriever.search, asked, k=retrieval.k, rrf_k=retrieval.rrf_k), wrote
 
-    def _say(self, texts: Sequence[str]) -> list[str]:
+    def _say(self, texts: Sequence[str]) -> list[Answer]:
         """What the model says to each text, as it stands."""
         bare = Prompt(system="", closed_book="{question}")
         asked = [Question(str(n), text) for n, text in enumerate(texts)]
         if isinstance(self.model, endpoint.Endpoint):
             nothing, size = [None] * len(asked), self.config.generation.batch_size
-            return [a.text for a in replied(replace(self.model, prompt=bare), size, asked, nothing, nothing)]
+            return replied(replace(self.model, prompt=bare), size, asked, nothing, nothing)
         window, tokenizer = self.model.window, self.model.tokenizer
         fitted = [prompt.fit(tokenizer, bare, question, None, window=window) for question in asked]
-        return [text for text, _ in self._completed([f.ids for f in fitted])]
+        said = self._completed([f.ids for f in fitted])
+        return [
+            Answer(text, prompt_tokens=len(f.ids), completion_tokens=tokens)
+            for f, (text, tokens) in zip(fitted, said, strict=True)
+        ]
 
     def _completed(self, prompts: Sequence[Sequence[int]]) -> list[tuple[str, int]]:
         """(text, completion tokens) of each prompt, in order.
@@ -166,6 +174,26 @@ class Reader:
     def index_recall(self, questions: Sequence[Question]) -> list[float] | None:
         """Share of the exact top-k that the index found, a question each; None without an index."""
         return self.source.recall(questions) if self.source else None
+
+
+def _with_cost(answers: Sequence[Answer], wrote: Sequence[Answer]) -> list[Answer]:
+    """The answers with the tokens, and the attempts that failed, of what was written to look their passages up."""
+    if not wrote:
+        return list(answers)
+    return [
+        replace(
+            answer,
+            prompt_tokens=_sum(answer.prompt_tokens, query.prompt_tokens),
+            completion_tokens=_sum(answer.completion_tokens, query.completion_tokens),
+            cached_tokens=_sum(answer.cached_tokens, query.cached_tokens),
+            retries=answer.retries + query.retries,
+        )
+        for answer, query in zip(answers, wrote, strict=True)
+    ]
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None and other is None else (one or 0) + (other or 0)
 
 
 def replied(model: endpoint.Endpoint, size: int, *asked: Sequence[Any]) -> list[Answer]:

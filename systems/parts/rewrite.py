@@ -1,4 +1,4 @@
-"""Queries that the base model writes: a passage that could answer (HyDE), or other wordings of the question."""
+"""Queries that a system's model writes: a passage that could answer (HyDE), or other wordings of the question."""
 
 from __future__ import annotations
 

@@ -33,6 +33,9 @@ SYSTEMS: list[dict[str, Any]] = [
     {"name": "rag", "kind": "rag"},
     {"name": "rag-hyde", "kind": "rag", "retrieval": {"rewrite": "hyde"}},
     {"name": "rag-multi-query", "kind": "rag", "retrieval": {"rewrite": "multi_query"}},
+    {"name": "rag-tuned-embedder", "kind": "rag", "embedder": {"tuned": {"epochs": 1}}},
+    {"name": "rag-headings", "kind": "rag", "retrieval": {"chunking": {"by": "headings", "contextual": True}}},
+    {"name": "rag-tokens", "kind": "rag", "retrieval": {"chunking": {"unit": "tokens", "size": 32, "overlap": 0}}},
     {"name": "rag-nf4", "kind": "rag", "precision": "nf4", "retrieval": {"index": "faiss_ivf", "mode": "fused"}},
     {"name": "lora", "kind": "lora"},
     {"name": "qlora", "kind": "qlora"},
@@ -106,6 +109,23 @@ def test_contract(name: str, tiny_lm: Path, store: Path) -> None:
     assert (recall is not None) == (name in SHOWS - GIVEN)
     assert recall is None or all(0 <= r <= 1 for r in recall)
     assert bool([a for a in used.used if a.kind == "adapter"]) == (name in LEARNS)
+
+
+@pytest.mark.parametrize("name", ["rag-hyde", "rag-multi-query"])
+def test_what_a_model_writes_to_look_up_is_counted(name: str, tiny_lm: Path, store: Path, server: str) -> None:
+    questions = [replace(e.question, gold=()) for e in TASK.test[:3]]
+    plain, rewritten = (build(n, tiny_lm, store)[0].answer(questions) for n in ("rag", name))
+    assert all(b.prompt_tokens > a.prompt_tokens + 10 for a, b in zip(plain, rewritten, strict=True))  # type: ignore[operator]
+    served: dict[str, Any] = {"model": {"name": "good", "base_url": server}}
+    served["systems"] = [s for s in SYSTEMS if s["name"] in ("rag", name)]
+    plain, rewritten = (build(n, tiny_lm, store, **served)[0].answer(questions) for n in ("rag", name))
+    assert [a.completion_tokens for a in plain] == [2] * 3 and [a.completion_tokens for a in rewritten] == [4] * 3
+    assert all(b.prompt_tokens > a.prompt_tokens for a, b in zip(plain, rewritten, strict=True))  # type: ignore[operator]
+
+
+def test_a_retriever_loads_no_model_to_write_with() -> None:
+    with pytest.raises(ValueError, match="a retriever loads none"):
+        kinds.load("retriever").Config.model_validate({"model": {"name": "m"}, "retrieval": {"rewrite": "hyde"}})
 
 
 @pytest.mark.parametrize("name", ["rag", "oracle", "oracle-of-3", "lora", "raft", "hybrid-qlora", "closed_book"])

@@ -123,6 +123,7 @@ def test_what_was_taken_away_stands_nowhere(drafted: Path) -> None:
         rows = [row for row in csv.DictReader(file) if row["kind"] == "unanswerable"]
     assert rows
     for row in rows:
+        assert "was taken from here" in row["evidence"]
         answer = re.search(rf"{re.escape(row['question'])}\nAnswer: (\S+)", said)
         assert answer and not row["answer"] and answer[1].lower() not in whole
 
@@ -164,6 +165,18 @@ def test_a_person_reviews(drafted: Path, docs: Path, tmp_path: Path) -> None:
     known = {e.question.id: e for e in (*task.train, *task.dev, *task.test)}
     assert drop["id"] not in known and known[edit["id"]].question.text == "What is it called?"
     assert known[edit["id"]].spans[0][0].start == 0 and "2 of them were reviewed by a person" in task.notes[0]
+    assert review.decided(folder) == (2, 1, len(rows) - 3), "a second sitting: what was dropped stays so"
+    with (folder / "review.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        out = csv.DictWriter(file, review.COLUMNS, delimiter=";")
+        out.writeheader()
+        out.writerows(rows)
+    assert review.decided(folder) == (2, 1, len(rows) - 3), "as a spreadsheet of another country saves it"
+    (folder / "review.csv").write_bytes("id,decision\ncaf\xe9,drop\n".encode("cp1252"))
+    with pytest.raises(UserError, match="Save it as `CSV UTF-8`"):
+        review.decided(folder)
+    (folder / "review.csv").write_text("name,verdict\na,drop\n")
+    with pytest.raises(UserError, match="there is no column 'id'"):
+        review.decided(folder)
     (folder / "review.csv").write_text(",".join(review.COLUMNS) + "\nnobody,test,single,accept,q,a,d,e\n")
     with pytest.raises(UserError, match=r"review\.csv:2: there is no pair 'nobody'"):
         review.decided(folder)
@@ -175,6 +188,17 @@ def test_the_plan_asks_nothing(docs: Path, url: str, tmp_path: Path) -> None:
     found = json.loads(told.output)
     assert len(ASKED) == asked and found["passages"] >= 30 and found["requests"] >= 3 * found["passages"]
     assert found["prompt_tokens"] > 1000
+    prices = ["--prompt-usd", "2", "--completion-usd", "10"]
+    priced = json.loads(CliRunner().invoke(app, ["pairs", str(docs), "--plan", "--json", *prices]).output)
+    assert priced["usd"] == pytest.approx((2 * found["prompt_tokens"] + 10 * found["completion_tokens"]) / 1e6)
+    given = ["pairs", str(docs), "--out", str(tmp_path / "out"), "--model", "m"]
+    for wrong, said in [
+        (["--base-url", url, "--api-key-env", "NO_SUCH_KEY"], "environment variable NO_SUCH_KEY is not set"),
+        (["--base-url", "http://user:secret@host/v1"], "must hold no user, password or query"),
+    ]:
+        refused = CliRunner().invoke(app, [*given, *wrong])
+        assert isinstance(refused.exception, UserError) and said in str(refused.exception)
+        assert not (tmp_path / "out").exists() and "user:secret" not in str(refused.exception)
     missing = CliRunner().invoke(app, ["pairs", str(docs)])
     assert isinstance(missing.exception, UserError) and "--out" in str(missing.exception)
     (tmp_path / "few").mkdir()
@@ -192,8 +216,15 @@ def test_wrong_pairs_of_a_known_truth_rarely_pass(tmp_path: Path, capsys: pytest
     task = native.read_folder(made.folder)
     every = [e for e in (*task.train, *task.dev, *task.test) if e.stratum == "single"]
     wrong = [e for e in every if e.answers and e.answers[0].lower() != TRUTH[e.question.text][0].lower()]
-    drafts = sum(made.kept.values()) + sum(n for why, n in made.dropped.items() if "answered" in why)
+    said = [json.loads(line)["said"] for line in (made.folder / pairs.SAID).read_text().splitlines()]
+    drafts = {text.split("\n")[0][10:]: text.split("Answer: ")[1] for text in said if "\nAnswer: " in text}
+    planted = [question for question, answer in drafts.items() if answer.lower() != TRUTH[question][0].lower()]
     with capsys.disabled():
-        print(f"\n{drafts} drafts, {len(every)} kept, {len(wrong)} of them wrong ({len(wrong) / len(every):.1%})")
+        print(
+            f"\n{len(drafts)} drafts, {len(planted)} of them wrong: {len(wrong)} pass "
+            f"({len(wrong) / len(planted):.0%});"
+            f" {len(every)} pairs kept, {len(wrong) / len(every):.0%} of them wrong"
+        )
     assert made.dropped["not answered so with its passage"] > 0
+    assert len(planted) >= 8 and len(wrong) / len(planted) <= 0.1
     assert len(every) >= 10 and len(wrong) / len(every) <= 0.1
