@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -59,7 +59,23 @@ class Given:
 
 def build(config: Config, material: Material, store: Store) -> System:
     """The answers of the file. Raises UserError naming the line."""
-    return Given(read(Path(config.answered.path)))
+    known = read(Path(config.answered.path))
+    wanted = {h.passage_id for a in known.values() for h in a.hits or () if h.start is None and h.text}
+    texts = {p.id: p.text for p in material.corpus if p.id in wanted}
+    return Given({ident: _located(answer, texts) for ident, answer in known.items()})
+
+
+def _located(answer: Answer, texts: Mapping[str, str]) -> Answer:
+    """The answer with where each of its hits begins, if the hit's text stands once in its passage."""
+    if answer.hits is None:
+        return answer
+
+    def placed(hit: Hit) -> Hit:
+        text = texts.get(hit.passage_id, "")
+        unique = hit.start is None and hit.text and text.count(hit.text) == 1
+        return replace(hit, start=text.find(hit.text)) if unique else hit
+
+    return replace(answer, hits=tuple(map(placed, answer.hits)))
 
 
 def examine(config: Config, questions: Sequence[str]) -> None:

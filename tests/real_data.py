@@ -24,7 +24,7 @@ from bench.verdict.score import read_scores, score
 from tests.conftest import ROOT
 
 SQUAD = {"format": "squad", "test_share": 0.5, "seed": 1}
-MEASURES = ("recall_at_k", "document_recall_at_k", "precision_at_k", "mrr", "ndcg_at_k")
+MEASURES = ("recall_at_k", "document_recall_at_k", "precision_at_k", "mrr", "ndcg")
 
 
 def spec(dataset: dict[str, Any], systems: list[dict[str, Any]], **blocks: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from typing import Any
 from bench.core.errors import UserError
 from bench.core.files import read_json
 
-WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json", "spiece.model")
+WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # what is loaded, beside the shards that an index names
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")  # of transformers itself
 POINTER = b"version https://git-lfs"
 _MARK = "usertextmark"  # what a chat template is tried on
@@ -34,6 +35,36 @@ ENCODERS = frozenset(  # causal only where `is_decoder` is set
         "nomic_bert",
         "longformer",
         "xlnet",
+        "big_bird",
+        "convbert",
+        "data2vec-text",
+        "ernie",
+        "esm",
+        "eurobert",
+        "flaubert",
+        "fnet",
+        "funnel",
+        "gte",
+        "ibert",
+        "jina_embeddings_v3",
+        "layoutlm",
+        "luke",
+        "megatron-bert",
+        "mobilebert",
+        "mra",
+        "nystromformer",
+        "perceiver",
+        "reformer",
+        "rembert",
+        "roberta-prelayernorm",
+        "roc_bert",
+        "roformer",
+        "squeezebert",
+        "tapas",
+        "xlm",
+        "xlm-roberta-xl",
+        "xmod",
+        "yoso",
         "vit",
         "clip",
         "siglip",
@@ -58,6 +89,16 @@ PAIRED = frozenset(  # encoders with a decoder, whatever their `architectures` s
         "blenderbot",
         "blenderbot-small",
         "prophetnet",
+        "bigbird_pegasus",
+        "fsmt",
+        "mvp",
+        "nllb-moe",
+        "pegasus_x",
+        "plbart",
+        "seamless_m4t",
+        "seamless_m4t_v2",
+        "t5gemma",
+        "t5gemma2",
         "whisper",
         "vision-encoder-decoder",
         "encoder-decoder",
@@ -97,6 +138,7 @@ def check_configs(folder: Path, what: str) -> None:
 
 def _check(folder: Path, *, what: str, key: str) -> None:
     weights = [p for pattern in WEIGHTS for p in sorted(folder.rglob(pattern))]
+    weights += [p for p in sorted(folder.rglob("*.safetensors")) if p not in weights and _is_shard(p)]
     if not weights and any(folder.rglob("*.gguf")):
         raise gguf(str(folder), key)
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
@@ -111,7 +153,7 @@ def _check(folder: Path, *, what: str, key: str) -> None:
             where=str(folder),
             remedy="Copy its model.safetensors beside config.json.",
         )
-    for name in (*TOKENIZERS, "config.json", "generation_config.json"):
+    for name in (*TOKENIZERS, "tokenizer_config.json", "config.json", "generation_config.json"):
         if (folder / name).is_file():
             _check_pointer(folder / name, "file")
     check_configs(folder, what)
@@ -124,6 +166,12 @@ def _check(folder: Path, *, what: str, key: str) -> None:
         _check_causal(config, folder / "config.json")
         _check_vocabulary(folder, config)
         _check_tokenizer(folder, config)
+
+
+def _is_shard(file: Path) -> bool:
+    """Whether an index beside the file names it."""
+    indexes = [_object(path) for path in file.parent.glob("*.index.json")]
+    return any(file.name in dict(index.get("weight_map") or {}).values() for index in indexes)
 
 
 def _check_inside(folder: Path, what: str) -> None:
@@ -176,8 +224,9 @@ def gguf(where: str, key: str) -> UserError:
     return UserError(
         "this is GGUF, which transformers does not train.",
         where=where,
-        remedy="Serve it, for example with llama-server, and give its address as `model.base_url` in place of "
-        f"`{key}`.",
+        remedy=f"Serve it, for example with llama-server, and give its address as `model.base_url` in place of `{key}`."
+        if key.startswith("model")
+        else f"Give the folder or hub id of a model in safetensors as `{key}`.",
     )
 
 
@@ -210,13 +259,16 @@ def must_fit(name: str, wrong: Mapping[str, Iterable[object]]) -> None:
 
 
 def _check_weights(file: Path) -> None:
-    """Raises UserError for a pointer of Git LFS, and for a safetensors file that is cut short."""
+    """Raises UserError for a pointer of Git LFS, and for weights that are cut short."""
     _check_pointer(file, "weights")
+    size, needed = file.stat().st_size, None
     if file.suffix != ".safetensors":
-        return
-    size = file.stat().st_size
+        with file.open("rb") as opened:
+            begins = opened.read(2)
+        if size and (begins != b"PK" or zipfile.is_zipfile(file)):  # PyTorch once wrote no zip, which cannot be checked
+            return
     try:
-        begin, found = tensors(file)
+        begin, found = tensors(file) if file.suffix == ".safetensors" else (0, {})
         needed = begin + max(tensor["data_offsets"][1] for tensor in found.values())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
         needed = None

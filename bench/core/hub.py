@@ -3,37 +3,57 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from bench.core import checkpoint
 from bench.core.digest import tree_digest
 from bench.core.errors import UserError
 
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]  # the hub client's own HTTP library, whichever it is
-NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
 
 
 def pin(name: str, revision: str | None, *, what: str, key: str) -> str:
     """`sha256:...` of a local folder, `hub:id@commit` of a hub id. Raises UserError where there is neither."""
+    examine(name, what=what, key=key)
+    if Path(name).is_dir():
+        return f"sha256:{tree_digest(Path(name))}"
+    return f"hub:{name}@{commit(name, revision, what=what, key=key)}"
+
+
+def examine(name: str, *, what: str, key: str) -> None:
+    """Raises UserError for a folder that holds no such model, and for what is no folder and cannot be a hub id."""
     folder = Path(name)
     if folder.is_dir():
         checkpoint.check(folder, what=what, key=key)
-        return f"sha256:{tree_digest(folder)}"
-    if folder.suffix.lower() == ".gguf":
+    elif folder.suffix.lower() == ".gguf":
         raise checkpoint.gguf(name, key)
-    return f"hub:{name}@{commit(name, revision, what=what, key=key)}"
+    elif not _may_be_an_id(name):
+        raise UserError(
+            f"{name!r} is no folder here, and cannot be a hub id.",
+            where=key,
+            remedy="A hub id is written as owner/name; a path starts at the spec's folder.",
+        )
+
+
+def _may_be_an_id(name: str) -> bool:
+    """Whether the hub could have a model or dataset of that name."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def local(name: str, revision: str | None) -> Path | None:
     """The folder of a model: itself, or where the hub's cache has it; None where it is not there yet, or is none."""
     if Path(name).is_dir():
         return Path(name)
-    if not revision or not NAME.fullmatch(name):
+    if not revision or not _may_be_an_id(name):
         return None
     found = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "snapshots" / revision
     return found if found.is_dir() else None
@@ -50,12 +70,7 @@ def checked(name: str, revision: str | None, *, what: str) -> None:
 def commit(name: str, revision: str | None, *, what: str, key: str) -> str:
     """The commit that a revision of a hub id stands for: asked of the hub, else of the local cache."""
     kind = "dataset" if what == "dataset" else "model"
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"{name!r} is no folder here, and cannot be a hub id.",
-            where=key,
-            remedy="A hub id is written as owner/name; a path starts at the spec's folder.",
-        )
+    examine(name, what=what, key=key)
     try:
         api = HfApi()
         info = (

@@ -32,7 +32,7 @@ class Lines(Lazy[Row]):
     def __init__(self, path: Path):
         self._file, self._starts, end = path.open("rb"), array("q"), 0
         for line in self._file:
-            if not line.isspace():
+            if line.startswith(b"{") or line.decode().strip():  # blank as `read_jsonl` says it
                 self._starts.append(end)
             end += len(line)
         self._starts.append(end)
@@ -54,7 +54,7 @@ class Lines(Lazy[Row]):
         number = range(len(self))[at]
         start = self._starts[number]
         # by its place, not where the file was left: also after a fork, and when another thread reads too
-        found: Row = json.loads(os.pread(self._file.fileno(), self._starts[number + 1] - start, start))
+        found: Row = json.loads(os.pread(self._file.fileno(), self._starts[number + 1] - start, start).decode().strip())
         return found
 
     def __iter__(self) -> Iterator[Row]:

@@ -13,7 +13,7 @@ from bench.core.digest import digest
 from bench.core.errors import UserError, every
 from bench.core.system import Block
 from bench.core.vocabulary import Example, Passage, Question
-from bench.data.row import check_choices, strings, text_of
+from bench.data.row import check_choices, name_of, strings, text_of
 from bench.data.task import Task
 
 Row = tuple[str, str, Mapping[str, Any]]  # (where it stands, default id, record)
@@ -55,7 +55,7 @@ def corpus_of(rows: Iterable[Row], fields: PageFields) -> dict[str, Passage]:
         if ident in seen:
             raise UserError(f"a second passage has the id {ident!r}.", where=where, remedy=f"The first: {seen[ident]}.")
         seen[ident] = where
-        title, group = (str(flat.get(n) or "") for n in ("title", "group"))
+        title, group = (name_of(flat.get(n)) for n in ("title", "group"))
         return Passage(ident, text_of(flat, "text", where), title, group or ident)
 
     return {p.id: p for p in every(passage, rows)}
@@ -158,12 +158,12 @@ def _example(
             remedy="Leave the list empty where the right answer is to abstain, and write `null` where none is known.",
         )
     check_choices(answers, choices, where)
-    group = str(flat["group"]) if fields.group else ""
+    group = name_of(flat["group"]) if fields.group else ""
     found = passages(strings(flat, "passages", where), group or ident, where)
     gold = [p.id for p in found]
     group = group or (found[0].group if found else ident)
     default_stratum = "answerable" if answers else "unanswerable"
-    stratum = str(flat["stratum"]) if fields.stratum else default_stratum
+    stratum = (name_of(flat["stratum"]) if fields.stratum else "") or default_stratum
     question = Question(ident, text_of(flat, "question", where), tuple(dict.fromkeys(gold)), choices)
     return Example(question, None if _is_null(record, named["answers"]) else answers, stratum, group)
 

@@ -102,12 +102,19 @@ def strings(row: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     return tuple(str(v) for v in values)
 
 
+def name_of(value: object) -> str:
+    """A name, a title or an id as a text; empty where there is none: null, or an empty list."""
+    return "" if value is None or value == [] else str(value)
+
+
 def spans(row: Mapping[str, Any], key: str, where: str) -> tuple[tuple[Place, ...], ...]:
     """Evidence: a list of spans, each a list of places in gold passages. Raises UserError."""
     if not row.get(key):
         return ()
     try:
         found = read_spans(row[key])
+        if any(type(n) is not int for span in found for p in span for n in (p.start, p.end, p.at)):
+            raise TypeError("a place is counted in whole characters")
     except TypeError:
         found = ((Place("", -1, -1),),)
     gold = strings(row, "gold", where)

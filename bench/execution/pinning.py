@@ -47,6 +47,9 @@ def prepare(spec: Spec, store: Store) -> Prepared:
     for cell in cells(spec):
         config = _pinned(cell.config, known, models, mistakes)
         pinned.append(cell.model_copy(update={"config": config}))
+    if spec.entailment is not None:
+        with mistakes.noted():
+            hub.examine(spec.entailment.name, what="entailment model", key="entailment.name")
     source = Paths(spec.folder).dataset(spec.dataset)
     with mistakes.noted():
         task, origin = dataset.load(source, store)
@@ -112,7 +115,7 @@ def _chunking(name: str, revision: str | None, corpus: Sequence[Passage]) -> JSO
     """Chunks as long as the embedder's window where a passage exceeds it; None where none does, or it is not known."""
     folder = hub.local(name, revision)
     seen = window(folder) if folder else None
-    if seen is None or not exceeds([titled(passage.title, passage.text) for passage in corpus], seen):
+    if seen is None or not exceeds((titled(passage.title, passage.text) for passage in corpus), seen):
         return None
     titles = max(seen.count(f"{title}. ") if title else 0 for title in {passage.title for passage in corpus})
     size = max(seen.tokens - titles, seen.tokens // 2)  # the title is embedded with each chunk

@@ -160,6 +160,11 @@ class SystemEntry(Part):
         return str(self.config.get("serving", "adapter"))
 
     @property
+    def serves_an_adapter(self) -> bool:
+        """Whether it answers with an adapter beside the weights of its base, on this machine."""
+        return self.method == "lora" and self.serving == "adapter" and self.served_adapter is None
+
+    @property
     def served_adapter(self) -> str | None:
         """The name under which an endpoint serves what was tuned elsewhere; None where nothing is."""
         return self.config.get("adapter")
@@ -260,6 +265,7 @@ class Notes(Part):
     four_bit_share: float | None = None  # of the parameters inside the layers; None where nothing was quantised
     prequantised: str | None = None  # how the checkpoint was quantised before
     context: Context | None = None
+    index: str | None = None  # what is no index as one would deploy it
     system_text: str | None = None  # where it stands, if not in a turn of its own
 
 

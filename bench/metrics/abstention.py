@@ -58,7 +58,8 @@ _ENGLISH = re.compile(
             r"(?: (?:is|was|are|were|can be|could be) (?:\w+ )?(?:provided|given|available|found|made|mentioned|"
             r"present|included)| (?:about|on|of|regarding|for|in|to)\b| (?:provided|given|available|found|"
             r"mentioned)|$)",
-            r"\b(?:there is|there's|there was) (?:no|not enough|insufficient|not any) (?:\w+ )?(?:information|"
+            r"\b(?:there is|there's|there was|there isn't|there wasn't|there is not|there was not) "
+            r"(?:no|not enough|enough|sufficient|insufficient|not any|any) (?:\w+ )?(?:information|"
             r"mention|answer|data|details|detail|context|evidence|indication)\b",
             r"^(?:not enough|insufficient|no) (?:information|data|context|evidence|answer)\b(?! (?:desk|"
             r"technology|centre|center|booth|system))",

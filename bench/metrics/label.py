@@ -27,6 +27,12 @@ _DENIED = (
     r"\b(?:not|isn't|rather than|instead of|n't be|neither|nor|cannot be|exclude[sd]?|rules? out)[\s*_`\"'(]*"
     r"(?:an? |the )?(?:option |choice )?$"
 )
+_DENIED_AFTER = re.compile(
+    r"[\s*_`\"')\]}]*(?:(?:is|are|was|were|would be|must be|seems|looks)(?: also| \w+ly)? "
+    r"(?:wrong|incorrect|false|untrue|ruled out|excluded|not (?:also )?(?:the )?(?:correct|right|true|answer|valid)\b)"
+    r"|(?:isn't|wasn't|can't be|cannot be) (?:the )?(?:correct|right|true|answer|valid)\b)",
+    re.IGNORECASE,
+)
 _GOES_ON = r"(?:because|since|as|is|it|the|this|there|they)\b"  # after a choice that a sentence begins with
 _WAIT = re.compile(r"\b(?:no wait|wait,|actually,|correction)", re.IGNORECASE)
 _NAME = re.compile(r"\b(?!(?:Option|Choice|Answer|Letter|Label|Is|It|The|So|Thus|Hence)\b)[A-Z][a-z]+ $")  # Hepatitis B
@@ -92,7 +98,7 @@ def _named(said: str, choices: Sequence[str]) -> list[Named]:
         for form in _forms(choice):
             for match in re.finditer(_pattern(form), said):
                 before = said[max(0, match.start() - DENIAL) : match.start()]
-                if not re.search(_DENIED, before, re.IGNORECASE):
+                if not re.search(_DENIED, before, re.IGNORECASE) and not _DENIED_AFTER.match(said, match.end()):
                     found.append((match.start(), match.end(), choice))
     longest, widest = [], (0, 0)
     for start, end, choice in sorted(found, key=lambda named: (named[0], -named[1])):

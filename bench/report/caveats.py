@@ -26,6 +26,7 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
         *_models(run, done),
         *_training(run, done),
         *_elsewhere(run, done),
+        *_serving(run, done),
         *_tokens(done),
         *_leaks(run, scores),
         *(caveat for name, system in done.items() for caveat in _of(name, system)),
@@ -82,6 +83,8 @@ def _models(run: RunFile, done: Measured) -> Iterator[str]:
         if note.prequantised:
             how = note.prequantised
             yield f"{name}: the base model was quantised before ({how}); its weights are used as they are."
+        if note.index:
+            yield f"{name}: its vectors were searched by {note.index}: its times are not those of a server."
     rough = [name for name in done if run.systems[name].embeds_in_int8]
     if rough:
         yield f"{listed(rough)}: the embedder's linear layers are in 8 bits, so that its vectors are its own."
@@ -92,6 +95,17 @@ def _models(run: RunFile, done: Measured) -> Iterator[str]:
     moved = [name for name in done if any(cell.notes.system_text for cell in run.done(name).values())]
     if moved:
         yield f"{listed(moved)}: the chat template has no system role, so the system text begins the user's turn."
+
+
+def _serving(run: RunFile, done: Measured) -> Iterator[str]:
+    """The adapters that were measured beside their base alone, and not merged into it as well."""
+    merged = {s.served_otherwise.beside for s in done.values() if s.served_otherwise}
+    beside = [name for name in done if run.systems[name].serves_an_adapter and name not in merged]
+    if beside:
+        yield (
+            f"{listed(beside)}: times and memory are with the adapter beside its base. Merged into it, which is "
+            "faster, it was not measured: `serving: merged`."
+        )
 
 
 def _training(run: RunFile, done: Measured) -> Iterator[str]:

@@ -21,7 +21,7 @@ from bench.metrics.registry import MEASURES, STYLE, TABLES, in_table
 from bench.report import charts, decision, findings, questions
 from bench.report.caveats import caveats, models
 from bench.report.charts.draw import Figure
-from bench.report.details import Details, Example
+from bench.report.details import Details
 from bench.scoring.schema import MeasuredSystem, Scores
 from bench.scoring.schema.gate import BAD, ORDER, GateFile, Result
 from bench.verdict.decision import seen_from
@@ -119,7 +119,7 @@ def render(run: RunFile, scores: Scores, shown: Details, gated: GateFile | None,
             if (names := applying(done, in_table(t))) and not (t is STYLE and scores.scenarios.style)
         ],
         described={
-            name: describe(entry) + changed(name, run, shown.examples)
+            name: describe(entry) + changed(scores.measured.get(name))
             for name, entry in run.systems.items()
             if name in scores.systems
         },
@@ -273,9 +273,11 @@ def describe(entry: SystemEntry) -> str:
     if tuning:
         rank = f"rank {tuning.rank}, " if entry.method == "lora" else ""
         parts.append(f"{rank}{tuning.epochs} epochs" + (", on the passages too" if tuning.passages else ""))
-    parts.append(
-        SERVED.get(entry.serving) or ("4-bit weights (NF4)" if entry.precision == "nf4" else "unquantised weights")
-    )
+    if served := SERVED.get(entry.serving):
+        parts.append(served)
+    else:
+        beside = "the adapter beside " if entry.serves_an_adapter else ""
+        parts.append(beside + ("4-bit weights (NF4)" if entry.precision == "nf4" else "unquantised weights"))
     return "; ".join(parts)
 
 
@@ -285,16 +287,11 @@ SERVED = {
 }
 
 
-def changed(name: str, run: RunFile, examples: Sequence[Example]) -> str:
+def changed(system: MeasuredSystem | None) -> str:
     """How many answers merging or quantising changed, against the system that serves the same adapter beside its base;
     nothing where there is none."""
-    entry = run.systems[name]
-    if entry.serving == "adapter":
-        return ""
-    beside = entry.config | {"serving": "adapter"}
-    twin = next((n for n, other in run.systems.items() if other.config == beside), "")
-    both = [(e.said[name].text, e.said[twin].text) for e in examples if twin in e.said and name in e.said]
-    return f"; {sum(a != b for a, b in both)} of {len(both)} answers differ from those of {twin}" if both else ""
+    found = system.served_otherwise if system else None
+    return f"; {found.changed:,} of {found.n:,} answers differ from those of {found.beside}" if found else ""
 
 
 def applying(done: Mapping[str, MeasuredSystem], measures: Sequence[str]) -> list[str]:

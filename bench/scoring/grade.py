@@ -69,7 +69,8 @@ def _of_chunks(record: Record, of_passages: Mapping[str, float], retrieval: Retr
     if located:
         of = relevance.of_spans(record.answer.hits or (), record.spans, retrieval.k)
         return {**of, "document_recall_at_k": of_passages["recall_at_k"]} if retrieval.cut else {**of}
-    return {DOCUMENT[name]: value for name, value in of_passages.items()} if retrieval.cut else {**of_passages}
+    of_documents = retrieval.cut or record.spans  # where the evidence is known, and not what part of it was found
+    return {DOCUMENT[name]: value for name, value in of_passages.items()} if of_documents else {**of_passages}
 
 
 DOCUMENT = {

@@ -24,7 +24,17 @@ from bench.scoring.entailment_stage import ABSTAINED
 from bench.scoring.grade import Column, by_measure, columns, estimate, headline, joined, per_question
 from bench.scoring.judge_stage import Said
 from bench.scoring.load import loaded
-from bench.scoring.schema import Doubt, FailedSystem, JudgeSummary, MeasuredSystem, Round, Score, Speed, System
+from bench.scoring.schema import (
+    Doubt,
+    FailedSystem,
+    JudgeSummary,
+    MeasuredSystem,
+    Otherwise,
+    Round,
+    Score,
+    Speed,
+    System,
+)
 from bench.stats.bootstrap import Array
 
 
@@ -176,6 +186,7 @@ class GradedRun:
             ),
             limits=resources.limits(first, build, quick, self.run),
             flips=first.flips,
+            served_otherwise=self._served_otherwise(name),
             refresh_s=resources.middle(cell.refresh_s for cell in cells.values()),
             device=first.notes.device,
             endpoint=bool(entry.model.base_url),
@@ -189,6 +200,18 @@ class GradedRun:
             cell_s=resources.middle(cell.seconds for cell in cells.values()),
             outside_s=resources.middle(cell.outside_s for cell in cells.values()),
         )
+
+    def _served_otherwise(self, name: str) -> Otherwise | None:
+        """How many answers of a merged or quantised system are others than those of the one that serves the same
+        adapter beside its base, seed by seed; None where there is none."""
+        entry = self.run.systems[name]
+        beside = entry.config | {"serving": "adapter"}
+        twin = next((n for n in self.columns if self.run.systems[n].config == beside), None)
+        if entry.serving == "adapter" or twin is None:
+            return None
+        said = {(r.seed, r.question): r.answer.text for r in self._of(twin)}
+        both = [(r.answer.text, said[key]) for r in self._of(name) if (key := (r.seed, r.question)) in said]
+        return Otherwise(beside=twin, n=len(both), changed=sum(a != b for a, b in both)) if both else None
 
     @cached_property
     def _rounds(self) -> dict[str, tuple[Round, ...]]:

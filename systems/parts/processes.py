@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     work = folder / "processes"
     work.mkdir(parents=True)
     write_text(work / "recipe.json", TypeAdapter(Recipe).dump_json(recipe).decode())
-    write_text(work / "material.json", TypeAdapter(Material).dump_json(material).decode())
+    write_json(work / "material.json", replace(material, corpus=tuple(material.corpus)))
     write_json(work / "places.json", {"store": str(store.root.resolve()), "folder": str(folder.resolve())})
     run = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(recipe.tuning.processes))
     command = [sys.executable, *run, "-m", "systems.parts.processes", str(work)]

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from bench.core.errors import UserError
+from bench.core.store import Store
 from bench.data.formats import native
 from bench.execution.run import run
 from bench.report import report
+from bench.spec import kinds
 from bench.spec.load import parse
 from systems.predictions import read
 from tests.conftest import MINI, raw_spec, scores_json
 
-TASK = native.read_folder(MINI)
+TASK = native.stored(MINI)  # as a cell reads it
 
 
 def written(path: Path, *, timed: bool = True) -> Path:
@@ -99,3 +101,18 @@ def test_answers_to_other_questions_are_told_before_anything_runs(tmp_path: Path
     with pytest.raises(UserError, match=r"answers none of the 40 test questions: its ids are such as 'q1'"):
         run(spec, out=tmp_path / "r", store=tmp_path / "s")
     assert not (tmp_path / "r").exists()
+
+
+def test_what_a_product_found_is_placed_where_it_stands(tmp_path: Path) -> None:
+    page, question = TASK.corpus[0], TASK.test[0].question
+    hits = [
+        {"passage_id": page.id, "text": page.text[20:60]},
+        {"passage_id": page.id, "text": "which stands nowhere"},
+        {"passage_id": page.id, "text": page.text[:10], "start": 7},  # as it says
+    ]
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"id": question.id, "answer": "x", "hits": hits}) + "\n")
+    kind = kinds.load("predictions")
+    config = kind.Config.model_validate({"model": {"name": "none"}, "answered": {"path": str(path)}})
+    (answer,) = kind.build(config, TASK.material, Store(tmp_path / "s")).answer([question])
+    assert [hit.start for hit in answer.hits or ()] == [20, None, 7]

@@ -22,7 +22,7 @@ from bench.spec.cells import cells
 from systems.parts import adapter
 from tests.conftest import EMBEDDER, MINI, ROOT, raw_spec
 
-TASK = native.read_folder(MINI)
+TASK = native.stored(MINI)  # as a cell reads it
 SYSTEMS: list[dict[str, Any]] = [
     {"name": "closed_book", "kind": "closed_book"},
     {"name": "few-shot", "kind": "few_shot"},

@@ -20,7 +20,7 @@ from tests.conftest import MICRO, MINI, serving
 from tests.golden.make import STORED
 from tests.served import Streaming
 
-TASK = native.read_folder(MINI)
+TASK = native.stored(MINI)  # as a cell reads it
 BARE = Prompt(system="", passage="{text}\n", open_book="{passages}\n{question}", closed_book="{question}")
 
 

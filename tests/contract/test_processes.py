@@ -19,7 +19,7 @@ from systems.parts import lm, processes
 from systems.parts.train import Recipe
 from tests.conftest import MINI
 
-TASK = native.read_folder(MINI)
+TASK = native.stored(MINI)  # as a cell reads it
 MATERIAL = replace(TASK.material, train=TASK.material.train[:32])  # whole batches: the last one is not filled up
 
 

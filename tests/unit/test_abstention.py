@@ -233,6 +233,8 @@ def test_a_spec_names_phrases_of_any_language(phrase: str, said: str, does: bool
         "Information not available.",
         "I have insufficient information.",
         "Nothing in the context answers that.",
+        "There isn't enough information to answer.",
+        "There is not sufficient context for that.",
         "No relevant passage was found.",
         "I do not see that information in the passages.",
         "The document does not mention the warranty period.",

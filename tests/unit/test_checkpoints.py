@@ -15,8 +15,10 @@ import torch
 
 from bench.core import checkpoint, hub
 from bench.core.errors import UserError
+from bench.core.store import Store
 from bench.core.system import Prompt
 from bench.core.vocabulary import Question
+from bench.execution.pinning import prepare
 from bench.execution.run import run
 from bench.spec.cells import cells
 from bench.spec.load import parse
@@ -50,9 +52,25 @@ def garbage(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", 12) + b"not a header")
 
 
-def no_tokenizer(folder: Path) -> None:
+def pickled(folder: Path) -> None:
+    """The weights as PyTorch wrote them, cut short."""
+    (folder / "model.safetensors").unlink()
+    torch.save({"w": torch.zeros(100)}, folder / "pytorch_model.bin")
+    file = folder / "pytorch_model.bin"
+    checkpoint.check(folder, what="embedder", key="embedder.name")  # whole
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def no_weights(folder: Path) -> None:
+    for name in ("training_args.bin", "optimizer.pt", "optimizer.bin"):
+        torch.save({"w": torch.zeros(1)}, folder / name)
+    (folder / "model.safetensors").unlink()
+
+
+def no_tokenizer(folder: Path) -> None:  # but what is said about it
     for name in checkpoint.TOKENIZERS:
         (folder / name).unlink(missing_ok=True)
+    assert (folder / "tokenizer_config.json").exists()
 
 
 def no_end(folder: Path) -> None:
@@ -91,6 +109,8 @@ Broken = Callable[[Path], None]
         (pointer, "model.safetensors: this is a pointer of Git LFS.*git lfs pull"),
         (cut, "model.safetensors: the weights are cut short or damaged: [0-9,]+ of [0-9,]+ bytes"),
         (garbage, "cut short or damaged"),
+        (pickled, "pytorch_model.bin: the weights are cut short or damaged"),
+        (no_weights, "the base model folder has no weights"),
         (no_tokenizer, "the model has no tokenizer"),
         (no_end, "names no end token"),
         (gguf, "this is GGUF.*`model.base_url`"),
@@ -118,11 +138,28 @@ def test_what_cannot_work_is_told_before_anything_runs(folder: Path, broken: Bro
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("a/b/c", "cannot be a hub id"), ("x.gguf", "this is GGUF"), ("a b", "cannot be")]
+    ("name", "said"),
+    [
+        ("x.gguf", "this is GGUF"),
+        *((name, "cannot be a hub id") for name in ("a/b/c", "a b", "a..b/c", "a--b/c", "org/n.git", "-a/b", "a/b-")),
+        *((name, "cannot be a hub id") for name in ("a/.b", "\u00fcn\u00ef/x", "x" * 97)),
+    ],
 )
 def test_names_that_are_no_model(name: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         hub.pin(name, None, what="base model", key="model.name")
+    assert hub.local(name, "main") is None
+
+
+def test_an_embedder_in_gguf_cannot_be_served_here() -> None:
+    with pytest.raises(UserError, match=r"Give the folder or hub id of a model in safetensors as `embedder\.name`"):
+        hub.pin("x.gguf", None, what="embedder", key="embedder.name")
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "x.gguf"])
+def test_an_entailment_model_that_is_none_is_told_before_anything_runs(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"entailment\.name|this is GGUF"):
+        prepare(parse(raw_spec(entailment={"name": name})), Store(tmp_path))
 
 
 def test_a_model_that_sees_may_read(folder: Path) -> None:
@@ -334,6 +371,11 @@ def test_a_pointer_of_git_lfs_is_told_as_one(folder: Path, name: str) -> None:
         ({"model_type": "bart", "architectures": ["BartForCausalLM"]}, "BartForCausalLM is no causal language model"),
         ({"model_type": "t5", "architectures": None}, "t5 is no causal language model"),
         ({"model_type": "distilbert", "architectures": None}, "distilbert is no causal language model"),
+        (
+            {"model_type": "ernie", "architectures": ["ErnieForCausalLM"]},
+            "ErnieForCausalLM is no causal language model",
+        ),
+        ({"model_type": "plbart", "architectures": ["PLBartForCausalLM"]}, "PLBartForCausalLM is no causal"),
     ],
 )
 def test_a_config_that_is_not_of_its_weights(folder: Path, change: dict[str, Any], told: str) -> None:

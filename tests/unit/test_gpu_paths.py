@@ -31,7 +31,7 @@ from systems import slowdown
 from systems.parts import lm, shapes, train
 from tests.conftest import MINI, ROOT
 
-TASK = native.read_folder(MINI)
+TASK = native.stored(MINI)  # as a cell reads it
 QUICK = Tuning(rank=2, epochs=1, max_steps=1, batch_size=2)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.digest import digest, digest_of_parts
-from bench.core.files import write_jsonl
+from bench.core.files import read_jsonl, write_jsonl
 from bench.core.lazy import Lines, Mapped
 from bench.core.store import Store
 from bench.core.system import Chunking, Embedder
@@ -25,7 +25,8 @@ STORED = ROOT / "tests" / "golden" / "run"
 
 def test_lines_are_read_where_they_begin(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text('{"n": 0}\n\n  \n{"n": "\u00e9\u6c34"}\n{"n": 2}', encoding="utf-8")
+    path.write_text('{"n": 0}\n\n  \n\x0c\n\u2003\n{"n": "\u00e9\u6c34"}\n{"n": 2}', encoding="utf-8")
+    assert len(list(read_jsonl(path))) == 3
     lines = Lines(path)
     assert len(lines) == 3 and [row["n"] for row in lines] == [0, "\u00e9\u6c34", 2]
     assert lines[1] == {"n": "\u00e9\u6c34"} and lines[-1] == {"n": 2} and lines[1:] == [lines[1], lines[2]]

@@ -42,9 +42,9 @@ def test_an_index_in_use(live: tuple[str, Live]) -> None:
     index.reach(512)
     whole = recall(index)
     assert whole > 0.97
-    if library(name).EFFORT == "nprobe":
+    if library(name).EFFORT and name != "qdrant":  # whose local mode searches without a graph
         index.reach(1)
-        assert recall(index) < whole
+        assert recall(index) < whole, "an index that finds all with no effort is not used"
         index.reach(512)
     check_filter(name, index)
     before = index.size()

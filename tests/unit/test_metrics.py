@@ -158,6 +158,8 @@ def test_where_the_evidence_is_not_known_the_name_says_document() -> None:
     assert known["document_recall_at_k"] == 1.0 and known["recall_at_k"] == 0.0
     (uncut,) = per_question([replace(blind, answer=Answer("14 rpm", (Hit("p", "p", LONG, 1.0),)))], entry)
     assert uncut["recall_at_k"] == 1.0 and "document_recall_at_k" not in uncut
+    (placeless,) = per_question([replace(located, answer=Answer("14 rpm", (Hit("p", "p", "", 1.0),)))], entry)
+    assert placeless["document_recall_at_k"] == 1.0 and "recall_at_k" not in placeless, "what of it was found?"
 
 
 @pytest.mark.parametrize(

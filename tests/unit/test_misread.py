@@ -183,3 +183,94 @@ def test_init_compares_retrieval_alone_where_no_question_has_an_answer(tmp_path:
     init.write(tmp_path / "s.yaml", data=str(folder), questions=None, model=str(MICRO), embedder=str(EMBEDDER))
     found = prepare(load(tmp_path / "s.yaml"), Store(tmp_path / "s"))
     assert {cell.kind for cell in found.cells} == {"retriever"}
+
+
+def test_null_names_are_none(tmp_path: Path) -> None:
+    """A title, a group or a stratum that is null is as if it were not there; a group that is a number is one."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    pages = [{"id": f"p{n}", "text": f"The pump runs at {n} rpm.", "title": None, "group": None} for n in range(4)]
+    jsonl(folder / "corpus.jsonl", *pages)
+    asked = {"question": "How fast?", "answers": ["1"], "gold": ["p1"], "stratum": None}
+    jsonl(folder / "test.jsonl", {"id": "a", **asked, "group": None}, {"id": "b", **asked, "group": 0})
+    task = read_task(tmp_path, format="native", path=str(folder))
+    assert {(p.title, p.group) for p in task.corpus} == {("", p["id"]) for p in pages}
+    assert [(e.group, e.stratum) for e in task.test] == [("p1", "all"), ("0", "all")]
+
+
+@pytest.mark.parametrize("group", [None, []])
+def test_records_without_a_group_are_groups_of_their_own(group: Any, tmp_path: Path) -> None:
+    rows = [
+        {
+            "id": str(n),
+            "question": f"How fast is {n}?",
+            "answers": [str(n)],
+            "text": f"{n} rpm",
+            "kind": None,
+            "g": group,
+        }
+        for n in range(20)
+    ]
+    fields = {"passages": "text", "group": "g", "stratum": "kind"}
+    task = read_task(tmp_path, format="records", path=jsonl(tmp_path / "r.jsonl", *rows), fields=fields)
+    assert len(task.train) == len(task.test) == 10 and {e.stratum for e in task.test} == {"answerable"}
+
+
+def test_documents_without_an_id_are_numbered(documents: dict[str, Any], tmp_path: Path) -> None:
+    row = {"question": "How fast?", "answers": ["14 rpm"], "document": "pump.md"}
+    jsonl(tmp_path / "questions.jsonl", {"id": None, **row}, {"id": None, **row, "question": "How quick?"})
+    task = read_task(tmp_path, **documents, test_share=1.0)
+    assert len({e.question.id for e in task.test}) == 2 and "None" not in {e.question.id for e in task.test}
+
+
+@pytest.mark.parametrize("place", [{"start": "3", "end": 5}, {"start": 3.0, "end": 5}, {"start": True, "end": 5}])
+def test_places_are_whole_numbers(place: dict[str, Any], tmp_path: Path) -> None:
+    jsonl(tmp_path / "corpus.jsonl", {"id": "p", "text": "The pump runs."})
+    row = {"id": "q", "question": "What?", "answers": ["pump"], "gold": ["p"], "spans": [[{"passage": "p", **place}]]}
+    jsonl(tmp_path / "test.jsonl", row)
+    with pytest.raises(UserError, match=r"test\.jsonl:1: `spans` must be lists of places"):
+        read_task(tmp_path, format="native", path=str(tmp_path))
+
+
+def test_new_answers_that_are_blank_are_told(tmp_path: Path) -> None:
+    jsonl(tmp_path / "corpus.jsonl", {"id": "p", "text": "The pump runs."})
+    jsonl(
+        tmp_path / "test.jsonl", {"id": "q", "question": "What?", "answers": ["pump"], "gold": ["p"], "updated": [""]}
+    )
+    with pytest.raises(UserError, match=r"test\.jsonl:1: every one of `updated` is blank"):
+        read_task(tmp_path, format="native", path=str(tmp_path))
+
+
+def test_lines_of_a_csv_are_counted_as_they_stand(tmp_path: Path) -> None:
+    path, block = tmp_path / "r.csv", {"format": "records", "fields": {"passages": "text"}}
+    path.write_text('id,question,answers,text\n\n1,"How\nfast?",9,nine rpm\n2,Why?,,\n3,\n')
+    with pytest.raises(UserError, match=r"r\.csv:6: fewer fields than the header has"):
+        read_task(tmp_path, path=str(path), **block)
+    path.write_text("id,question,question,answers\n1,a,b,c\n")
+    with pytest.raises(UserError, match=r"r\.csv:1: two columns are named 'question'"):
+        read_task(tmp_path, path=str(path), **block)
+
+
+def test_parquet_has_numbers_that_are_none_and_exact_ones(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from decimal import Decimal
+
+    import pyarrow.parquet as parquet
+
+    rows = {
+        "id": ["1", "2"],
+        "question": ["How much?", "How far?"],
+        "answers": [Decimal("1.50"), Decimal("2.25")],
+        "text": ["1.50 litres", "2.25 m"],
+    }
+    parquet.write_table(pyarrow.table(rows), tmp_path / "r.parquet")
+    block = {
+        "format": "records",
+        "path": str(tmp_path / "r.parquet"),
+        "fields": {"passages": "text"},
+        "test_share": 1.0,
+    }
+    assert [e.answers for e in read_task(tmp_path, **block).test] == [("1.50",), ("2.25",)]
+    rows["answers"] = [float("nan"), 2.25]  # type: ignore[list-item]
+    parquet.write_table(pyarrow.table(rows), tmp_path / "r.parquet")
+    assert [e.answers for e in read_task(tmp_path, **block).test] == [None, ("2.25",)]

@@ -20,7 +20,7 @@ from systems.parts import chunk, embed, endpoint, examples, index, prompt, retri
 from systems.parts.faiss_index import exact_recall
 from tests.conftest import EMBEDDER, MICRO, MINI, ROOT
 
-TASK = native.read_folder(MINI)
+TASK = native.stored(MINI)  # as a cell reads it
 TOKENIZER = AutoTokenizer.from_pretrained(MICRO)
 Q = Question("q", "What is the oil of the Dama 11?")
 

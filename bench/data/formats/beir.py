@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from bench.core.errors import UserError
 from bench.core.files import read_jsonl, read_text
 from bench.core.vocabulary import JSON, Example, Passage, Question
-from bench.data.row import text_of
+from bench.data.row import name_of, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
 
@@ -47,7 +47,7 @@ def _corpus(path: Path) -> tuple[Passage, ...]:
     for number, row in read_jsonl(path):
         ident = text_of(row, "_id", f"{path}:{number}")
         text = text_of({"text": str(row.get("text") or row.get("title") or "")}, "text", f"{path}:{number}")
-        passages.append(Passage(ident, text, str(row.get("title", "")), str(row["_id"])))
+        passages.append(Passage(ident, text, name_of(row.get("title")), ident))
     return tuple(passages)
 
 

@@ -17,7 +17,7 @@ from bench.core.errors import UserError, every
 from bench.core.files import read_jsonl
 from bench.core.system import Chunking
 from bench.core.vocabulary import JSON, Example, Passage, Place, Question
-from bench.data.row import Keys, strings, text_of
+from bench.data.row import Keys, name_of, strings, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
 
@@ -158,7 +158,7 @@ def _chunks(texts: Mapping[str, str], chunking: Chunking) -> Chunks:
 def _located(where: str, number: int, row: Mapping[str, Any], texts: Mapping[str, str], chunks: Chunks) -> Example:
     """A question with the chunks that its answer's span overlaps as gold. Raises UserError where there is no span."""
     answers = strings(row, "answers", where)
-    ident = str(row.get("id", f"q{number}"))
+    ident = name_of(row.get("id")) or f"q{number}"
     unknown = row.get("answers", ()) is None  # no reference is known, which is another thing than that none is right
     if "document" not in row and not answers and not unknown:
         return Example(Question(ident, text_of(row, "question", where)), (), "unanswerable", ident)

@@ -17,7 +17,7 @@ from bench.core.files import read_jsonl, read_text, write_json, write_jsonl
 from bench.core.lazy import Lines, Mapped
 from bench.core.vocabulary import JSON, Example, Passage, Question
 from bench.core.yaml_text import composed
-from bench.data.row import Keys, check_choices, grades, pattern, spans, strings, text_of
+from bench.data.row import Keys, check_choices, grades, name_of, pattern, spans, strings, text_of
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import SPLITS, Task
 
@@ -144,7 +144,7 @@ def read_passages(path: Path) -> tuple[Passage, ...]:
     def read(line: tuple[int, Mapping[str, JSON]]) -> Passage:
         where, row = f"{path}:{line[0]}", line[1]
         passage = Passage(
-            text_of(row, "id", where), text_of(row, "text", where), str(row.get("title", "")), str(row.get("group", ""))
+            text_of(row, "id", where), text_of(row, "text", where), name_of(row.get("title")), name_of(row.get("group"))
         )
         _once("passage", passage.id, where, seen)
         return passage if passage.group else replace(passage, group=passage.id)
@@ -161,13 +161,13 @@ def _once(what: str, ident: str, where: str, seen: dict[str, str]) -> None:
     seen[ident] = where
 
 
-def _answers(row: Mapping[str, JSON], where: str) -> tuple[str, ...]:
+def _answers(row: Mapping[str, JSON], where: str, key: str = "answers") -> tuple[str, ...]:
     """The reference answers. Raises UserError where there are some and all are blank: is nothing right, or unknown?"""
-    found = strings(row, "answers", where)
+    found = strings(row, key, where)
     kept = tuple(answer for answer in found if answer.strip())
     if found and not kept:
         raise UserError(
-            "every answer is blank.",
+            "every answer is blank." if key == "answers" else f"every one of `{key}` is blank.",
             where=where,
             remedy="Write `[]` where the right answer is to abstain, and `null` where no reference is known.",
         )
@@ -213,10 +213,10 @@ def _example(row: Mapping[str, JSON], split: str, where: str) -> Example:
     return Example(
         question,
         answers,
-        sys.intern(str(row.get("stratum") or "all")),  # one text for all questions of a kind
-        str(row.get("group") or next(iter(question.gold), question.id)),
+        sys.intern(name_of(row.get("stratum")) or "all"),  # one text for all questions of a kind
+        name_of(row.get("group")) or next(iter(question.gold), question.id),
         split,
-        strings(row, "updated", where),
+        _answers(row, where, "updated"),
         pattern(row, "form", where),
         strings(row, "facts", where),
         spans(row, "spans", where),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -99,19 +102,25 @@ def _csv(path: Path) -> Iterator[Row]:
             header = file.readline()
             file.seek(0)
             mark = max(",;\t", key=header.count)  # spreadsheets of many countries write a semicolon
-            table = list(csv.DictReader(file, delimiter=mark))
+            reader = csv.DictReader(file, delimiter=mark)
+            table = [(reader.line_num, row) for row in reader]
+            names = reader.fieldnames or ()
     except (UnicodeDecodeError, csv.Error) as e:
         raise UserError(
             f"not readable as CSV: {e}.", where=str(path), remedy="Save it as UTF-8 with a header line."
         ) from None
-    for n, row in enumerate(table, 2):
+    if twice := [name for name in names if list(names).count(name) > 1]:
+        raise UserError(
+            f"two columns are named {twice[0]!r}.", where=f"{path}:1", remedy="Give each column a name of its own."
+        )
+    for n, row in table:
         if None in row or None in row.values():
             raise UserError(
                 f"{'more' if None in row else 'fewer'} fields than the header has.",
                 where=f"{path}:{n}",
                 remedy="Quote fields that hold commas or line breaks.",
             )
-    return ((f"{path}:{n}", str(n - 1), row) for n, row in enumerate(table, 2))
+    return ((f"{path}:{n}", str(number), row) for number, (n, row) in enumerate(table, 1))
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -122,7 +131,18 @@ def _parquet(path: Path) -> Iterator[Row]:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     except pyarrow.ArrowException as e:
         raise UserError(f"not readable as Parquet: {e}", where=str(path)) from None
-    return ((f"{path}, row {n}", str(n), row) for n, row in enumerate(rows))
+    return ((f"{path}, row {n}", str(n), _as_json(row)) for n, row in enumerate(rows))
+
+
+def _as_json(value: Any) -> Any:
+    """A value of Parquet as JSON would write it: what is no number is nothing, and an exact number is a text."""
+    if isinstance(value, dict):
+        return {key: _as_json(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_as_json(v) for v in value]
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return str(value) if isinstance(value, Decimal | date) else value
 
 
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {

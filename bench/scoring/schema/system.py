@@ -205,6 +205,14 @@ class FailedSystem(SystemHead):
     n: int = 0
 
 
+class Otherwise(Part):
+    """Answers of a merged or quantised system that are others than those of the adapter `beside` its base, of `n`."""
+
+    beside: str
+    n: int
+    changed: int
+
+
 class MeasuredSystem(SystemHead):
     """A system over its seeds: everything that was measured of it."""
 
@@ -222,6 +230,7 @@ class MeasuredSystem(SystemHead):
     cost: Cost
     limits: Limits
     flips: Flips | None
+    served_otherwise: Otherwise | None = None
     refresh_s: float | None
     device: str | None
     endpoint: bool

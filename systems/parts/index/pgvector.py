@@ -36,12 +36,15 @@ class Table:
 
     def search(self, queries: Vectors, k: int) -> Ranked:
         """The best `k` chunks of each query, best first."""
-        text = "SELECT number, -(vector <#> %s) FROM {} ORDER BY vector <#> %s, number LIMIT %s"
-        asked = sql.SQL(text).format(sql.Identifier(self.name))
-        return [
-            [(int(n), float(score)) for n, score in self.connection.execute(asked, (query, query, k))]
-            for query in queries
-        ]
+        return _ranked(self.connection, sql.SQL("{}").format(sql.Identifier(self.name)), queries, k)
+
+
+def _ranked(connection: psycopg.Connection[Any], rows: sql.Composed, queries: Vectors, k: int) -> Ranked:
+    """The best of each query among some rows. They are ordered by the distance alone, for by more than that the
+    database would order all rows and use no graph."""
+    text = sql.SQL("SELECT number, -(vector <#> %s) FROM {} ORDER BY vector <#> %s LIMIT %s").format(rows)
+    found = ([(int(n), float(score)) for n, score in connection.execute(text, (q, q, k))] for q in queries)
+    return [sorted(row, key=lambda pair: (-pair[1], pair[0])) for row in found]
 
 
 @dataclass
@@ -63,12 +66,9 @@ class LiveTable:
             return Table(self.connection, self.name).search(queries, k)
         with contextlib.suppress(psycopg.errors.InvalidName, psycopg.errors.UndefinedObject):  # an older one
             self.connection.execute("SET hnsw.iterative_scan = strict_order")
-        text = "SELECT number, -(vector <#> %s) FROM {} WHERE number %% {} = {} ORDER BY vector <#> %s LIMIT %s"
-        asked = sql.SQL(text).format(sql.Identifier(self.name), sql.Literal(PARTS), sql.Literal(part))
-        return [
-            [(int(n), float(score)) for n, score in self.connection.execute(asked, (query, query, k))]
-            for query in queries
-        ]
+        among = sql.SQL("{} WHERE number %% {} = {}")
+        rows = among.format(sql.Identifier(self.name), sql.Literal(PARTS), sql.Literal(part))
+        return _ranked(self.connection, rows, queries, k)
 
     def replace(self, numbers: Sequence[int]) -> None:
         """Delete, copy, and let the database clear away what was deleted."""
@@ -147,6 +147,7 @@ def _fill(connection: psycopg.Connection[Any], name: str, vectors: Vectors, retr
     _copy(connection, name, vectors, range(len(vectors)))
     hnsw = sql.SQL("CREATE INDEX ON {} USING hnsw (vector vector_ip_ops) WITH (m = {}, ef_construction = {})")
     connection.execute(hnsw.format(table, sql.Literal(retrieval.hnsw.m), sql.Literal(retrieval.hnsw.ef_construction)))
+    connection.execute(sql.SQL("ANALYZE {}").format(table))  # or it knows nothing of the rows, and may read them all
 
 
 def _copy(connection: psycopg.Connection[Any], name: str, vectors: Vectors, numbers: Sequence[int]) -> None:

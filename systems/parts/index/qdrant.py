@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 from qdrant_client import QdrantClient, models
 
+from bench.core import meters
 from bench.core.files import read_json, write_json
 from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
@@ -67,6 +69,7 @@ class LiveCollection:
         """Delete, and put there again."""
         self.client.delete(self.name, models.PointIdsList(points=list(numbers)), wait=True)
         _put(self.client, self.name, self.vectors, numbers)
+        _settle(self.client, self.name)
 
     def size(self) -> Size:
         """What a server on this machine takes, as this machine sees it: its API does not tell."""
@@ -109,6 +112,8 @@ def recipe(retrieval: Retrieval) -> Mapping[str, Any]:
 
 def _client() -> QdrantClient:
     at = address(ADDRESS)
+    if at == LOCAL:
+        meters.note("index", "Qdrant's client in its local mode, without a graph")
     if at != LOCAL:
         return QdrantClient(url=at, api_key=os.environ.get(KEY), timeout=600)
     if not _local:
@@ -125,6 +130,14 @@ def _fill(client: QdrantClient, name: str, vectors: Vectors, retrieval: Retrieva
     if address(ADDRESS) != LOCAL:  # which has none
         client.create_payload_index(name, "part", models.PayloadSchemaType.INTEGER)
     _put(client, name, vectors, range(len(vectors)))
+    _settle(client, name)
+
+
+def _settle(client: QdrantClient, name: str) -> None:
+    """Wait until the server has built its graph: what it does later belongs to the build, and until then it may read
+    every vector."""
+    while client.get_collection(name).status == models.CollectionStatus.YELLOW:
+        time.sleep(0.05)
 
 
 def _of_part(part: int) -> models.FieldCondition:
