@@ -95,6 +95,9 @@ class EmbedderTuning(Block):
     batch_size: PositiveInt = Field(32, description="The other passages of a batch are negatives too.")
     learning_rate: float = Field(2e-5, gt=0)
     warmup: Share = 0.1
+    lora_rank: int = Field(
+        0, ge=0, description="Rank of an adapter that is merged afterwards; 0: all weights are tuned."
+    )
 
 
 class Embedder(Block):
@@ -154,16 +157,26 @@ class Chunking(Block):
 
     by: Literal["length", "sentences", "headings", "semantic"] = Field(
         "length",
-        description="Where cuts may be: at paragraphs, lines and words; at ends of sentences; at Markdown headings; or "
-        "where the meaning of two neighbouring sentences is farthest apart, by the embedder. Pieces beyond `size` are "
+        description="Where cuts may be: at paragraphs, lines and words (`characters` and `tokens` say the unit too); at "
+        "ends of sentences; at Markdown headings; or where the meaning of two neighbouring sentences is farthest apart, by the embedder. Pieces beyond `size` are "
         "cut.",
     )
-    contextual: bool = Field(False, description="Put the headings above a chunk into its title, which is embedded too.")
+    contextual: bool = Field(
+        False, description="Put the Markdown headings above a chunk into its title, which is embedded with it."
+    )
     unit: Literal["characters", "tokens"] = Field(
         "characters", description="What lengths count; tokens: the embedder's."
     )
     size: PositiveInt = 800
     overlap: Annotated[int, Field(ge=0)] = 100
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counted(cls, data: Any) -> Any:
+        """`by: characters` and `by: tokens` are cuts by length that say their unit."""
+        if isinstance(data, dict) and data.get("by") in ("characters", "tokens"):
+            return {"unit": data["by"], **data, "by": "length"}
+        return data
 
     @model_validator(mode="after")
     def _smaller(self) -> Chunking:
@@ -281,7 +294,11 @@ class Tuning(Block):
         "or loftq (2310.08659), which starts from 4-bit weights. Rates and ranks are searched for each on its own.",
     )
     modules_to_save: tuple[str, ...] = Field((), description="Modules that are trained whole beside the adapter.")
+    init: Literal["default", "gaussian", "orthogonal"] = Field(
+        "default", description="How the first adapter is drawn, as PEFT's `init_lora_weights`."
+    )
     layers: tuple[Annotated[int, Field(ge=0)], ...] = Field((), description="Layers that are adapted; empty: all.")
+    layers_pattern: str = Field("", description="Name of the model's list of layers, where PEFT does not know it.")
     epochs: PositiveInt = 3
     examples: PositiveInt | None = Field(
         None, description="Number of training questions, drawn by the seed; unset: all."
@@ -326,6 +343,10 @@ class Tuning(Block):
                 f"`batch_size: {self.batch_size}` cannot be divided among `processes: {self.processes}`: "
                 "give a multiple"
             )
+        if self.init != "default" and self.variant not in ("lora", "rslora", "dora"):
+            raise ValueError(f"`variant: {self.variant}` is a way to begin itself: leave `init` out")
+        if self.layers_pattern and not self.layers:
+            raise ValueError("`layers_pattern` names the list that `layers` counts in: give both")
         if self.sharded and self.processes == 1:
             raise ValueError("`sharded` needs `processes` of at least 2: one process holds the whole model")
         return self

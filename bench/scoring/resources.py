@@ -170,7 +170,8 @@ def built(cell: CellResult) -> Build:
         around_s=sum(a.build_s - a.train_loop_s for a in adapters) + (_stage_s(cell, "merged") or 0.0)
         if adapters
         else None,
-        artefact_bytes=sum(a.bytes for a in cell.artefacts),
+        artefact_bytes=sum(a.bytes for a in cell.artefacts)
+        + (cell.notes.context.cache_bytes if cell.notes.context else 0),  # of a corpus that was read once
         reused=sum(a.hit for a in cell.artefacts),
         artefacts=len(cell.artefacts),
         train_peak_rss_growth_bytes=worst(a.memory.peak_rss_growth_bytes for a in adapters if a.memory),
@@ -208,13 +209,14 @@ def memory(cells: Sequence[CellResult]) -> Memory:
 def energy(cells: Sequence[CellResult]) -> tuple[Energy, ...]:
     """What training took, and a thousand questions, of each source that has a counter."""
     trained = [
-        next((a.memory.energy_j for a in cell.artefacts if a.kind == "adapter" and a.memory), {}) for cell in cells
+        [a.memory.energy_j for a in cell.artefacts if a.kind in ("adapter", "embedder") and a.memory] for cell in cells
     ]
     answered = [(cell.memory.energy_j, cell.asked_here) for cell in cells if cell.memory and cell.asked_here]
     found = []
     sources: tuple[Literal["gpu", "cpu"], ...] = ("gpu", "cpu")
     for source in sources:
-        training = middle(sum(phases[source].values()) for phases in trained if source in phases)
+        spent = [[sum(phases[source].values()) for phases in each if source in phases] for each in trained]
+        training = middle(sum(each) for each in spent if each)  # all trials, and a tuned embedder
         asked = middle(1000 * phases[source].get("answer", 0.0) / n for phases, n in answered if source in phases)
         if training is not None or asked is not None:
             found.append(Energy(source=source, training_j=training, thousand_questions_j=asked))

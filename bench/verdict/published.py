@@ -61,15 +61,15 @@ def _figures(paper: Paper, done: Mapping[str, MeasuredSystem]) -> Iterator[Besid
 
 
 def _orders(paper: Paper, run: GradedRun) -> Iterator[Beside]:
-    """Every two systems whose published figures differ by more than both tolerances: reproduced where the run shows the
-    same order, not where it shows the other one; corrected over all of them (Holm)."""
+    """Every two systems whose published figures differ by more than the tolerance of either: reproduced where the run
+    shows the same order, not where it shows the other one; corrected over all of them (Holm)."""
     for metric, figures in itertools.groupby(sorted(paper.figures, key=lambda f: f.metric), lambda f: f.metric):
         known: dict[str, Published] = {figure.system: figure for figure in figures}
         columns = {name: found for name in known if (found := run.columns.get(name, {}).get(metric))}
         pairs = {(pair.a, pair.b): pair for pair in compare_family(pairwise(columns))} if len(columns) > 1 else {}
         for high, low in itertools.permutations(known, 2):
             apart = known[high].value - known[low].value
-            if apart <= known[high].tolerance + known[low].tolerance:
+            if apart <= max(known[high].tolerance, known[low].tolerance):
                 continue
             pair = pairs.get((high, low)) or pairs.get((low, high))
             what = f"{high} over {low}"

@@ -71,9 +71,10 @@ def lora(tuning: Tuning, model: Any) -> LoraConfig:
         target_modules=targets,
         use_rslora=tuning.variant == "rslora",
         use_dora=tuning.variant == "dora",
-        init_lora_weights="pissa" if tuning.variant == "pissa" else True,
+        init_lora_weights="pissa" if tuning.variant == "pissa" else True if tuning.init == "default" else tuning.init,
         modules_to_save=list(tuning.modules_to_save) or None,
         layers_to_transform=list(tuning.layers) or None,
+        layers_pattern=tuning.layers_pattern or None,
         task_type="CAUSAL_LM",
     )
 

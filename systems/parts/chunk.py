@@ -47,7 +47,7 @@ def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store, e
     semantic = chunking is not None and chunking.by == "semantic"
     recipe = {
         "kind": "chunks",
-        "version": 3,
+        "version": 4 if chunking is not None and chunking.contextual else 3,
         "corpus": digest_of_parts([p.id, p.title, p.text] for p in corpus),
         "chunking": _told(chunking) if chunking else None,
         **({"tokens_of": [embedder.digest or embedder.name, embedder.revision]} if tokens or semantic else {}),
@@ -114,7 +114,10 @@ def cut(
             for start, text, path in parts
             for piece in _placed(text, cutter.split_text(text), chunking.overlap, length)
         )
+        heads = _headings(p.text) if chunking.contextual and chunking.by != "headings" else []
         for number, (start, path, (text, within)) in enumerate(pieces):
+            if heads and within is not None:
+                path = max((h for h in heads if h[0] <= start + within), default=(0, ()))[1]
             title = " > ".join(filter(None, (p.title, *path))) if chunking.contextual else p.title
             yield Chunk(f"{p.id}#{number}", p.id, title, text, None if within is None else start + within)
 
@@ -133,15 +136,22 @@ def _parts(text: str, by: str) -> Iterator[Part]:
             (a, text[a:b], ()) for a, b in zip(starts, [*starts[1:], len(text)], strict=True) if text[a:b].strip()
         )
         return
-    found = list(HEADING.finditer(text)) if by == "headings" else []
-    if not found or found[0].start() > 0:
-        yield 0, text[: found[0].start()] if found else text, ()
-    path: list[tuple[int, str]] = []
-    ends = [*(m.start() for m in found[1:]), len(text)][: len(found)]
-    for heading, after in zip(found, ends, strict=True):
+    found = _headings(text) if by == "headings" else []
+    if not found or found[0][0] > 0:
+        yield 0, text[: found[0][0]] if found else text, ()
+    ends = [*(start for start, _ in found[1:]), len(text)][: len(found)]
+    for (start, path), end in zip(found, ends, strict=True):
+        yield start, text[start:end], path
+
+
+def _headings(text: str) -> list[tuple[int, tuple[str, ...]]]:
+    """(where it begins, itself under those above it) of each Markdown heading."""
+    found, path = [], list[tuple[int, str]]()
+    for heading in HEADING.finditer(text):
         depth = len(heading[1])
         path = [*((d, name) for d, name in path if d < depth), (depth, heading[2])]
-        yield heading.start(), text[heading.start() : after], tuple(name for _, name in path)
+        found.append((heading.start(), tuple(name for _, name in path)))
+    return found
 
 
 def _by_meaning(parted: Sequence[Sequence[Part]], encode: Encode) -> list[list[Part]]:

@@ -12,13 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from peft import LoraConfig, get_peft_model
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from transformers.trainer_utils import set_seed
 
 from bench.core import meters
 from bench.core.digest import digest, digest_of_parts
 from bench.core.store import Store
-from bench.core.system import Embedder
+from bench.core.system import Embedder, EmbedderTuning
 from bench.core.vocabulary import JSON, Material
 from bench.core.window import titled
 from datasets import Dataset  # type: ignore[attr-defined]  # mypy finds our data folder of that name
@@ -48,7 +50,7 @@ def _built(embedder: Embedder, material: Material, store: Store, device: str) ->
         "base": embedder.digest or embedder.name,
         "revision": embedder.revision,
         "prefixes": [embedder.query_prefix, embedder.passage_prefix],
-        "tuning": embedder.tuned.model_dump() if embedder.tuned else None,
+        "tuning": _told(embedder.tuned) if embedder.tuned else None,
         "train": digest(material.train),
         "corpus": digest_of_parts([p.id, p.title, p.text] for p in material.corpus),
         "device": device,
@@ -58,6 +60,11 @@ def _built(embedder: Embedder, material: Material, store: Store, device: str) ->
     return embedder.model_copy(update=found)
 
 
+def _told(tuning: EmbedderTuning) -> dict[str, JSON]:
+    """A tuning in a recipe; what an older ragtune did not have is left out where it is as it was."""
+    return {k: v for k, v in tuning.model_dump().items() if (k, v) != ("lora_rank", 0)}
+
+
 def _train(embedder: Embedder, material: Material, device: str, folder: Path) -> dict[str, JSON]:
     """Write the tuned embedder, and return what it took."""
     assert embedder.tuned is not None
@@ -65,6 +72,7 @@ def _train(embedder: Embedder, material: Material, device: str, folder: Path) ->
     rows = triplets(encoder, material)
     if not rows:
         raise ValueError("no training question names a gold passage: there is nothing to tune the embedder on")
+    adapter = _adapted(encoder.model, embedder) if embedder.tuned.lora_rank else None
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder / "work"),
         num_train_epochs=embedder.tuned.epochs,
@@ -87,8 +95,27 @@ def _train(embedder: Embedder, material: Material, device: str, folder: Path) ->
             loss=MultipleNegativesRankingLoss(encoder.model),
         )
         _, watch = meters.timed(trainer.train)
+    if adapter is not None:
+        setattr(encoder.model[0], _inner(encoder.model), adapter.merge_and_unload())
     encoder.model.save(str(folder / "model"), create_model_card=False)
     return {"triplets": len(rows), "train_loop_s": watch.seconds}
+
+
+def _adapted(model: Any, embedder: Embedder) -> Any:
+    """The transformer of the embedder with an adapter, which alone is tuned. Raises ValueError where it has none."""
+    name, rank = _inner(model), embedder.tuned.lora_rank if embedder.tuned else 0
+    if name not in model[0]._modules:
+        raise ValueError(f"{embedder.name} is no transformer: tune all its weights, without `embedder.tuned.lora_rank`")
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="FEATURE_EXTRACTION")
+    set_seed(0)
+    adapter = get_peft_model(model[0]._modules[name], config)
+    setattr(model[0], name, adapter)
+    return adapter
+
+
+def _inner(model: Any) -> str:
+    """Where a sentence-transformers model has its transformer: `auto_model` before version 6."""
+    return "auto_model" if "auto_model" in model[0]._modules else "model"
 
 
 def triplets(encoder: embed.Encoder, material: Material) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from bench import parse
 from bench.core.errors import UserError
@@ -51,6 +52,8 @@ SYSTEMS: list[dict[str, Any]] = [
     {"name": "lora-rslora", "kind": "lora", "tuning": {"variant": "rslora"}},
     {"name": "lora-dora", "kind": "lora", "tuning": {"variant": "dora", "layers": [0]}},
     {"name": "lora-pissa", "kind": "lora", "tuning": {"variant": "pissa"}},
+    {"name": "lora-gaussian", "kind": "lora", "tuning": {"init": "gaussian"}},
+    {"name": "lora-orthogonal", "kind": "lora", "tuning": {"init": "orthogonal", "modules_to_save": ["norm"]}},
     {"name": "echo", "kind": "tests.kinds.echo"},
 ]
 GIVEN = {"oracle", "oracle-of-3", "reader-qlora"}  # are shown the gold passages
@@ -207,6 +210,20 @@ def test_a_variant_is_read_again_as_it_was_trained(name: str, tiny_lm: Path, sto
     facts = next(a.facts for a in used.used if a.kind == "adapter")
     trained = sum(p.numel() for n, p in model_of(tuned).named_parameters() if "lora" in n)
     assert facts["trainable_parameters"] == (trained // 2 if name == "lora-pissa" else trained)
+
+
+def test_layers_and_modules_that_are_named_are_those_that_are_trained() -> None:
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=16, num_hidden_layers=3, num_attention_heads=2
+    )
+    tuning = Tuning(rank=2, layers=(0, 2), layers_pattern="layers", modules_to_save=("model.norm",))
+    model = adapter.adapted(LlamaForCausalLM(config), tuning, precision="native", seed=1)
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert {int(name.split("layers.")[1].split(".")[0]) for name in trained if "layers." in name} == {0, 2}
+    assert any("norm.modules_to_save" in name for name in trained)
+    for wrong in ({"layers_pattern": "layers"}, {"init": "gaussian", "variant": "pissa"}):
+        with pytest.raises(ValueError, match=r"give both|leave `init` out"):
+            Tuning.model_validate(wrong)
 
 
 def test_a_variant_is_refused_on_other_weights(tiny_lm: Path) -> None:

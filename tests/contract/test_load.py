@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,7 +165,10 @@ def test_goodput_counts_what_was_answered_in_time() -> None:
     ("changes", "said"),
     [
         ({"measure": {"load": {"seconds": 3}}}, "give levels"),
-        ({"measure": {"load": {"concurrency": [0]}}}, "greater than or equal to 1"),
+        ({"measure": {"load": {"concurrency": [0]}}}, "greater than 0"),
+        ({"measure": {"load": {"concurrency": [10**6]}}}, "less than or equal to 1024"),
+        ({"measure": {"load": {"arrivals_per_s": [math.inf]}}}, "finite"),
+        ({"measure": {"load": {"concurrency": [1], "seconds": math.inf}}}, "finite"),
         ({"systems": [{"name": "x", "kind": "lora", "adapter": "served"}]}, "give `model.base_url` too"),
         (
             {"systems": [{"name": "x", "kind": "lora"}], "model": {"name": "m", "base_url": "http://h/v1"}},

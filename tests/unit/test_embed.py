@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from bench.core.store import Store
-from bench.core.system import Embedder
-from bench.core.vocabulary import Passage
+from bench.core.system import Embedder, EmbedderTuning
+from bench.core.vocabulary import Example, Material, Passage, Question
 from bench.execution.run import run
 from bench.execution.run_file import read_run
 from bench.report.caveats import caveats
 from bench.spec.load import parse
 from bench.verdict.score import score
-from systems.parts import chunk, embed
+from systems.parts import chunk, embed, tuned_embedder
 from tests.conftest import EMBEDDER, MICRO, raw_spec
 
 PRECISIONS: tuple[Any, ...] = ("native", "int8")
@@ -96,3 +98,21 @@ def test_embedding_goes_on_from_where_it_was_stopped(tmp_path: Path, monkeypatch
     (made,) = (artefact for artefact in store.used if artefact.kind == "embeddings")
     assert made.build_s > 5 * 0.05 and set(made.facts) == {"vectors", "dimensions"}
     assert not list((tmp_path / "s").glob("embeddings/*.parts"))
+
+
+def test_an_embedder_is_tuned_by_an_adapter_that_is_merged(bert: Path, tmp_path: Path) -> None:
+    corpus = tuple(Passage(str(n), text) for n, text in enumerate(TEXTS))
+    asked = [Example(Question(f"q{n}", f"What of {text[:9]}?", (str(n),)), ("x",)) for n, text in enumerate(TEXTS)]
+    material, store = Material(corpus, tuple(asked)), Store(tmp_path)
+    found = {}
+    for rank in (0, 2):
+        tuning = EmbedderTuning(epochs=4, batch_size=3, learning_rate=0.01, lora_rank=rank)
+        tuned = tuned_embedder.tuned(Embedder(name=str(bert), tuned=tuning), material, store, device="cpu")
+        found[rank] = load_file(next(Path(tuned.name).rglob("*.safetensors")))
+    before = load_file(next(bert.rglob("*.safetensors")))
+    changed = {rank: {k for k in before if not torch.equal(before[k], weights[k])} for rank, weights in found.items()}
+    assert found[2].keys() == before.keys() and changed[2] and changed[2] < changed[0]
+    assert not any("embeddings" in name or "LayerNorm" in name for name in changed[2])
+    with pytest.raises(ValueError, match="is no transformer"):
+        no = Embedder(name=str(EMBEDDER), tuned=EmbedderTuning(lora_rank=2))
+        tuned_embedder.tuned(no, material, store, device="cpu")

@@ -54,12 +54,24 @@ def under_load(done: Mapping[str, MeasuredSystem]) -> Figure | None:
     return figure(
         _told(found),
         drawn,
-        ("System", "Load", "p50", "p95", "First token p50", "Answers/s", "Goodput/s", "In time", "Asked", "Failed"),
+        (
+            "System",
+            "Load",
+            "p50",
+            "p95",
+            "First token p50",
+            "First token p95",
+            "Answers/s",
+            "Goodput/s",
+            "In time",
+            "Asked",
+            "Failed",
+        ),
         [
             (
                 name,
                 f"{at.level:g} {'askers' if at.mode == 'closed' else 'a second'}",
-                *(span(s) for s in (at.p50_s, at.p95_s, at.first_p50_s)),
+                *(span(s) for s in (at.p50_s, at.p95_s, at.first_p50_s, at.first_p95_s)),
                 *(count(n) for n in (at.throughput, at.goodput)),
                 percent(at.within),
                 str(at.n),
