@@ -157,9 +157,9 @@ class Chunking(Block):
 
     by: Literal["length", "sentences", "headings", "semantic"] = Field(
         "length",
-        description="Where cuts may be: at paragraphs, lines and words (`characters` and `tokens` say the unit too); at "
-        "ends of sentences; at Markdown headings; or where the meaning of two neighbouring sentences is farthest apart, by the embedder. Pieces beyond `size` are "
-        "cut.",
+        description="Where cuts may be: at paragraphs, lines and words (`characters` and `tokens` say the unit too); "
+        "at ends of sentences; at Markdown headings; or where the meaning of two neighbouring sentences is farthest "
+        "apart, by the embedder. Pieces beyond `size` are cut.",
     )
     contextual: bool = Field(
         False, description="Put the Markdown headings above a chunk into its title, which is embedded with it."
