@@ -155,7 +155,7 @@ class Generation(Block):
 class Chunking(Block):
     """How passages are cut for the index."""
 
-    by: Literal["length", "sentences", "headings", "semantic"] = Field(
+    by: Literal["length", "characters", "tokens", "sentences", "headings", "semantic"] = Field(
         "length",
         description="Where cuts may be: at paragraphs, lines and words (`characters` and `tokens` say the unit too); "
         "at ends of sentences; at Markdown headings; or where the meaning of two neighbouring sentences is farthest "

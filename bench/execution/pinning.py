@@ -138,6 +138,13 @@ def _of_file(path: Path, key: str) -> str:
 def _check(spec: Spec, pinned: list[Cell], task: Task) -> None:
     """Raises UserError with all that the data lack for the systems."""
     mistakes, asked = Mistakes(), [e.question.id for e in task.test]
+    if spec.measure.load is not None and not any(cell.config["model"].get("base_url") for cell in pinned):
+        with mistakes.noted():
+            raise UserError(
+                "systems on an endpoint are asked under load, and there is none.",
+                where=f"{spec.name}: measure.load",
+                remedy="Give a system `model.base_url`, or leave it out.",
+            )
     for cell in pinned:
         with mistakes.noted():
             _check_cell(spec, cell, task)

@@ -85,9 +85,13 @@ def test_answers_with_passages_are_scored(folder: Path, tmp_path: Path) -> None:
     assert 0 < told["mean"] < 1 and 0 < told["coverage"] <= 1 and found["echo"]["scores"]["entailment"] is None
 
 
-def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
-    spec = raw_spec(entailment={"name": str(tmp_path / "nothing")})
-    outcome = run(parse(spec), out=tmp_path / "r", store=tmp_path / "s")
+def test_a_model_that_is_not_there_is_told(folder: Path, tmp_path: Path) -> None:
+    spec = parse(raw_spec(entailment={"name": str(tmp_path / "model")}))
+    with pytest.raises(UserError, match=r"entailment\.name"):
+        run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    shutil.copytree(folder, tmp_path / "model")
+    outcome = run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    shutil.rmtree(tmp_path / "model")
     with pytest.raises(UserError, match="entailment model cannot be used"):
         entailment_stage.entail_run(outcome.folder)
     plain = run(parse(raw_spec(name="t2")), out=tmp_path / "r", store=tmp_path / "s")

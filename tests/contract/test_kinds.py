@@ -249,6 +249,7 @@ def test_full_tuning_trains_every_parameter(tiny_lm: Path, store: Path) -> None:
     assert next(a.facts for a in used.used if a.kind == "adapter")["trainable_parameters"] == count
 
 
+@pytest.mark.heavy
 def test_passages_are_trained_on_when_asked_and_counted(tiny_lm: Path, store: Path) -> None:
     tokens = []
     for more in ({}, {"passages": True}, {"passages": True, "paraphrases": True}):
@@ -261,6 +262,7 @@ def test_passages_are_trained_on_when_asked_and_counted(tiny_lm: Path, store: Pa
     assert [tokens[1] - tokens[0], tokens[2] - tokens[1]] == told and min(told) > 0
 
 
+@pytest.mark.heavy
 def test_search_tries_all_and_keeps_the_best_on_dev(tiny_lm: Path, store: Path) -> None:
     search = {"trials": 3, "learning_rate": [1e-5, 1e-2], "rank": [2, 4]}
     _, used = build("lora", tiny_lm, store, tuning=TUNING | {"search": search})

@@ -12,7 +12,9 @@ import pytest
 
 from bench import parse
 from bench.core.errors import UserError
+from bench.core.store import Store
 from bench.execution import load
+from bench.execution.pinning import prepare
 from bench.execution.run import run
 from bench.execution.run_file import LoadLevel, read_run
 from bench.report import report
@@ -180,3 +182,9 @@ def test_what_cannot_be_is_said(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError) as caught:
         cells(parse(raw_spec(**changes)))
     assert said in str(caught.value)
+
+
+def test_a_load_without_an_endpoint_is_told_before_anything_runs(tmp_path: Path) -> None:
+    spec = parse(raw_spec(measure={"load": {"concurrency": [1]}}))
+    with pytest.raises(UserError, match=r"measure\.load: systems on an endpoint are asked under load"):
+        prepare(spec, Store(tmp_path))

@@ -54,6 +54,7 @@ def tables(outcome: Any) -> dict[str, Any]:
     return scores_json(outcome.folder)
 
 
+@pytest.mark.heavy
 def test_every_scenario_has_its_table(tables: dict[str, Any]) -> None:
     s = tables["scenarios"]
     assert all(s.values()), {k for k, v in s.items() if not v}
@@ -74,12 +75,14 @@ def test_every_scenario_has_its_table(tables: dict[str, Any]) -> None:
     assert {r["system"] for r in s["provenance"] if r["shows"]} == {"oracle", "rag", "churned"}
 
 
+@pytest.mark.heavy
 def test_their_systems_stay_out_of_the_comparison(tables: dict[str, Any]) -> None:
     assert list(tables["systems"]) == [s["name"] for s in SYSTEMS]
     assert {n for p in tables["compared"]["em"] for n in (p["a"], p["b"])} == set(tables["systems"])
     assert set(tables["recommendation"]["needs"]) == {"rag", "churned", "lora"}
 
 
+@pytest.mark.heavy
 def test_an_updated_index_is_measured_against_a_new_one(tables: dict[str, Any]) -> None:
     churned = tables["scenarios"]["churn"][0]
     assert churned["rounds"] == 3 and 0.8 < churned["recall_in_place"] <= 1.0 and churned["recall_rebuilt"] >= 0.95
@@ -88,6 +91,7 @@ def test_an_updated_index_is_measured_against_a_new_one(tables: dict[str, Any]) 
     assert churned["filtered"]["recall"] > 0.9 and churned["disk_bytes"] > 0 and churned["server_bytes"] is None
 
 
+@pytest.mark.heavy
 def test_the_page_shows_them(outcome: Any) -> None:
     page = report(outcome.folder).read_text()
     for title in (
@@ -102,6 +106,7 @@ def test_the_page_shows_them(outcome: Any) -> None:
         assert title in page
 
 
+@pytest.mark.heavy
 def test_positions_and_absence_are_what_they_say(outcome: Any) -> None:
     from bench.scoring.graded import read_records
 

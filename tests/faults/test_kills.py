@@ -20,6 +20,7 @@ def stopping(tmp_path: Path, answered: int) -> dict[str, Any]:
     return {"name": "echo", "kind": ECHO, "after": answered, **files}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("answered", [1, 30])
 def test_kill_nine_then_resume_equals_an_undisturbed_run(tmp_path: Path, answered: int) -> None:
     plain = {"systems": [stopping(tmp_path, answered)], "measure": {"latency_questions": 8, "warmup": 0}}

@@ -146,6 +146,7 @@ def test_a_server_may_say_when_as_a_date() -> None:
     assert [retry_after_s(text) for text in ("7", "", None, "soon", "-1", "9" * 40)] == [7.0, *[None] * 5]
 
 
+@pytest.mark.heavy
 def test_an_answer_that_was_asked_for_again_is_no_time(tmp_path: Path) -> None:
     """In the rounds as well: what a busy server makes one wait is not what an answer takes."""
     seen = [0]

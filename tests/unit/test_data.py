@@ -278,3 +278,13 @@ def test_judgements_without_a_header_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "qrels" / "test.tsv").write_text("q\tp\t1\n")
     with pytest.raises(UserError, match="the first line is a judgement"):
         read_task(tmp_path, format="beir", path=str(tmp_path))
+
+
+@pytest.mark.parametrize("judged", ["q\td\ts\nq1\td1\t0\n", "q\td\ts\n"])
+def test_judgements_without_a_relevant_passage_name_their_file(tmp_path: Path, judged: str) -> None:
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "d1", "text": "The pump runs."}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "What runs?"}\n')
+    (tmp_path / "qrels" / "test.tsv").write_text(judged)
+    with pytest.raises(UserError, match=r"qrels/test\.tsv: no query has a relevant passage here"):
+        read_task(tmp_path, format="beir", path=str(tmp_path))

@@ -65,6 +65,7 @@ def test_an_embedder_without_linear_layers_has_no_eight_bits() -> None:
         embed.load(Embedder(name=str(EMBEDDER), precision="int8"), device="cpu")
 
 
+@pytest.mark.heavy
 def test_the_page_says_so(bert: Path, tmp_path: Path, tiny_lm: Path) -> None:
     plain = {"name": "plain", "kind": "retriever", "embedder": {"precision": "native"}}
     entries = [{"name": "rag", "kind": "retriever"}, plain]

@@ -44,6 +44,7 @@ def test_another_device_or_a_damaged_file_tells_nothing(tmp_path: Path) -> None:
     assert remembered(tmp_path, HERE) == []
 
 
+@pytest.mark.heavy
 def test_a_plan_knows_what_like_cells_took_and_gives_a_range_before(tiny_lm: Path, tmp_path: Path) -> None:
     """What was told of the same systems in another run is within a factor of two of what they take."""
     systems = [

@@ -70,6 +70,7 @@ def test_turns_that_are_there_stay(tmp_path: Path) -> None:
     assert machine.taken == [("a", 1), ("b", 1), ("b", 2), ("a", 2)]
 
 
+@pytest.mark.heavy
 def test_a_run_times_its_systems_in_rounds(tmp_path: Path) -> None:
     """Through real processes: the slower system is slower in every round, and an experiment has no turn."""
     systems = [{"name": "a", "kind": "tests.kinds.echo"}, {"name": "b", "kind": "tests.kinds.echo", "delay_s": 0.03}]

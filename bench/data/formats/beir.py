@@ -39,6 +39,12 @@ def read(source: Beir, origin: JSON) -> Task:
             raise UserError(f"duplicate query id {ident!r}.", where=where, remedy="Ids must be unique.")
         queries[ident] = text_of(row, "text", where)
     splits = {name: _examples(folder / "qrels" / f"{name}.tsv", queries) for name in ("train", "dev", "test")}
+    if not splits["test"]:
+        raise UserError(
+            "no query has a relevant passage here.",
+            where=str(folder / "qrels" / "test.tsv"),
+            remedy="Write query-id, corpus-id and a score above 0, separated by tabs, after a line with these names.",
+        )
     return Task(folder.name, _corpus(folder / "corpus.jsonl"), splits["train"], splits["dev"], splits["test"])
 
 
