@@ -312,6 +312,7 @@ def test_narrow_screens_scroll_tables_and_not_the_page(browser: Any, hostile: Pa
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+@pytest.mark.heavy
 def test_print_has_what_is_open_and_fits(browser: Any, hostile: Path, tmp_path: Path) -> None:
     import pypdf
 

@@ -270,6 +270,7 @@ def test_search_tries_all_and_keeps_the_best_on_dev(tiny_lm: Path, store: Path) 
     assert len(trials) == 3 and all(a.facts["dev_loss"] > 0 for a in trials)
 
 
+@pytest.mark.heavy
 def test_dev_batches_are_no_training_tokens(tiny_lm: Path, tmp_path: Path) -> None:
     facts = []
     for changes in ({}, {"early_stopping": 9}):

@@ -136,6 +136,7 @@ def levels() -> list[LoadLevel]:
     return [LoadLevel.model_validate(level) for level in found]
 
 
+@pytest.mark.heavy
 def test_askers_of_a_closed_loop_wait_for_each_other(levels: list[LoadLevel]) -> None:
     alone, four, _ = levels
     assert min(whole for _, _, whole, _ in alone.samples) >= TAKES_S
@@ -144,6 +145,7 @@ def test_askers_of_a_closed_loop_wait_for_each_other(levels: list[LoadLevel]) ->
     assert all(first is not None and first <= whole for _, first, whole, _ in four.samples)
 
 
+@pytest.mark.heavy
 def test_a_latency_of_the_open_loop_counts_from_when_the_question_came(levels: list[LoadLevel]) -> None:
     """More come than can be answered: the n-th answer cannot end before n times what one takes, and its asker has
     waited since the question came, however late it was sent."""

@@ -36,6 +36,7 @@ def built(store: Path, **changes: Any) -> context.Whole:
     return found
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("in_one", [True, False])
 def test_what_is_kept_changes_no_answer(tmp_path: Path, in_one: bool) -> None:
     """Also where a model cannot read on in one piece after a cache, and takes token by token."""

@@ -207,6 +207,7 @@ def test_the_plan_asks_nothing(docs: Path, url: str, tmp_path: Path) -> None:
         pairs.make(tmp_path / "few", tmp_path / "none", *[Model(name="broken", base_url=broken)] * 2)
 
 
+@pytest.mark.heavy
 def test_wrong_pairs_of_a_known_truth_rarely_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On the plant every third draft is wrong, on purpose; the micro model checks. What passes is counted."""
     with serving(Plant) as url:

@@ -42,6 +42,7 @@ def test_kill_nine_then_resume_equals_an_undisturbed_run(tmp_path: Path, answere
     ]
 
 
+@pytest.mark.heavy
 def test_interrupt_leaves_no_child_and_can_go_on(tmp_path: Path) -> None:
     plain = {"systems": [stopping(tmp_path, 5)], "measure": {"latency_questions": 8, "warmup": 0}}
     process = start(tmp_path, cli=True, **plain)
@@ -71,6 +72,7 @@ def test_two_runs_on_one_store_are_both_right(tmp_path: Path, tiny_lm: Path) -> 
     assert sorted(a["hit"] for cell in built for a in cell if a["kind"] == "adapter") == [False, True]
 
 
+@pytest.mark.heavy
 def test_one_run_twice_at_once_is_refused(tmp_path: Path) -> None:
     plain = {"systems": [stopping(tmp_path, 2)]}
     first = start(tmp_path, **plain)

@@ -36,6 +36,7 @@ from tests.made_up import Asked, Made, scored
 EVIL = "=cmd|'/C calc'!A0\x1b]0;owned\x07\n::error ::owned\n<script>alert(1)</script>\u202e|`x`"
 
 
+@pytest.mark.heavy
 def test_no_output_of_a_hostile_run_is_markup(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

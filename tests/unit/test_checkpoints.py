@@ -178,6 +178,7 @@ def test_a_template_for_tools_may_need_more_than_a_question(folder: Path) -> Non
         checkpoint.check(folder, what="base model", key="model.name")
 
 
+@pytest.mark.heavy
 def test_missing_weights_fail_their_cell(folder: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

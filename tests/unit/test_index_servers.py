@@ -44,7 +44,7 @@ def server_of(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
         yield
 
 
-@pytest.fixture(params=["qdrant", "pgvector"])
+@pytest.fixture(params=["qdrant", pytest.param("pgvector", marks=pytest.mark.heavy)])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """The name of an index whose server is there."""
     with server_of(request.param, monkeypatch, tmp_path):

@@ -22,7 +22,8 @@ QUERIES = VECTORS[:40] + 0.05 * RNG.normal(size=(40, 16)).astype(np.float32)
 CANNOT = {"faiss_hnsw": "cannot delete", "usearch": "no filter"}
 
 
-@pytest.fixture(params=names())
+# a PostgreSQL takes seconds to start
+@pytest.fixture(params=[pytest.param(n, marks=[pytest.mark.heavy] * (n == "pgvector")) for n in names()])
 def live(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, Live]]:
     """The name of an index, and one of the vectors."""
     with server_of(request.param, monkeypatch, tmp_path):

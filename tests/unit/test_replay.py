@@ -46,6 +46,7 @@ def test_exercises_make_their_share_of_all_rows(tmp_path: Path, share: float, be
     assert rehearsed(tokenizer, replay, beside, seed=1, window=3) == []
 
 
+@pytest.mark.heavy
 def test_an_adapter_knows_what_it_rehearsed(tmp_path: Path) -> None:
     task, store = native.read_folder(MINI), Store(tmp_path / "s")
 

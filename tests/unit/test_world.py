@@ -320,6 +320,7 @@ def peak_of(pages: int, folder: Path) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.heavy
 def test_memory_does_not_grow_with_the_world(tmp_path: Path) -> None:
     peak_of(200, tmp_path)  # what is made once
     small, large = (peak_of(n, tmp_path) for n in (300, 3000))
