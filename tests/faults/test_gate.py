@@ -94,6 +94,7 @@ def test_planted_losses_are_caught() -> None:
     assert all(n / 200 >= 0.9 for n in caught.values()), caught
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("sd", [0.05, 0.15])
 def test_noise_of_runs_fails_nothing(sd: float) -> None:
     """Ten stochastic systems of which nothing changed; each run is slower or faster as a whole, as machines are."""

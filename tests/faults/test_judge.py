@@ -254,6 +254,7 @@ def test_failed_verdicts_leave_bounds_and_too_many_decide_nothing(court: str, tm
     assert "not decisive" in verdict["sentence"] and verdict["caveats"]
 
 
+@pytest.mark.heavy
 def test_calibration_demotes_a_judge_that_disagrees(court: str, tmp_path: Path) -> None:
     rows = [
         {

@@ -70,6 +70,7 @@ def test_the_arms_differ_in_the_precision_of_the_base_alone(tiny_lm: Path, upcas
     assert made[0].optim == made[1].optim and not made[0].bf16 and not made[1].fp16
 
 
+@pytest.mark.heavy
 def test_nvml_may_keep_things_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a container, on a slice of a card, with unified memory: one question fails, and the others are answered."""
 
