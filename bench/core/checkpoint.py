@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 import json
 import struct
 import zipfile
@@ -346,8 +348,25 @@ def _check_own_code(config: Mapping[str, Any], file: Path, what: str) -> None:
         )
 
 
+@functools.cache
+def _is_known(kind: str) -> bool:
+    """Whether the transformers that is installed has models of a type: by the text of its tables, for importing them
+    takes seconds."""
+    found = importlib.util.find_spec("transformers")
+    tables = sorted((Path(found.origin).parent / "models" / "auto").glob("*.py")) if found and found.origin else []
+    return not tables or any(f'"{kind}"' in path.read_text(encoding="utf-8") for path in tables)
+
+
 def _check_causal(config: Mapping[str, Any], file: Path) -> None:
-    """Raises UserError for what is no causal language model: an encoder, an encoder with a decoder, a vision model."""
+    """Raises UserError for what is no causal language model: an encoder, an encoder with a decoder, a vision model; and
+    for a type that transformers does not know."""
+    kind = config.get("model_type")
+    if isinstance(kind, str) and not _is_known(kind):
+        raise UserError(
+            f"`model_type` is {kind!r}, which this version of transformers does not have.",
+            where=str(file),
+            remedy="Install a newer transformers, or mend the name.",
+        )
     names = [str(name) for name in config.get("architectures") or ()]
     encoder = str(config.get("model_type")) in ENCODERS and not config.get("is_decoder")
     composite = isinstance(config.get("text_config"), dict) and any("ForConditionalGeneration" in n for n in names)

@@ -75,5 +75,18 @@ def likely_language(text: str) -> Language:
     return best if counts[best] else "en"  # type: ignore[return-value]
 
 
+def length(text: str, language: str) -> int:
+    """Of a text, in words; in a language that sets none apart, in characters."""
+    return sum(not c.isspace() for c in text) if language in UNSPACED else len(text.split())
+
+
+def unit(language: str) -> str:
+    """What `length` counts."""
+    return "characters" if language in UNSPACED else "words"
+
+
+UNSPACED = ("zh", "ja")
+
+
 def _is_sign(character: str) -> bool:
     return character in string.punctuation or unicodedata.category(character).startswith("P")

@@ -6,6 +6,7 @@ import random
 import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from bench.core.normalisation import length, unit
 from bench.core.vocabulary import Example, Passage
 from bench.data.task import Task
 
@@ -15,8 +16,8 @@ WIDTH = 90  # characters of a text
 
 def described(task: Task) -> Iterator[str]:
     """What was read: counts, lengths, three test questions with their answers and gold passages, and warnings."""
-    words = [len(passage.text.split()) for passage in task.corpus]
-    yield f"Passages: {statistics.median(words):.0f} words (median), {max(words)} (longest)."
+    lengths = [length(passage.text, task.language) for passage in task.corpus]
+    yield f"Passages: {statistics.median(lengths):.0f} {unit(task.language)} (median), {max(lengths)} (longest)."
     yield f"Test questions: {_kinds(task.test)}."
     shown = random.Random("summary").sample(task.test, min(SHOWN, len(task.test)))
     known = _passages(task, {ident for example in shown for ident in example.question.gold})

@@ -78,6 +78,8 @@ _ENGLISH = re.compile(
             r"\b(?:it is|it's|that is|that's) (?:impossible|not possible) to (?:answer|determine|say|tell|know)\b",
             r"\bi have no (?:information|idea|knowledge|data|record|way of knowing)\b",
             r"^(?:no idea|beats me|no clue)\b",
+            r"^i(?: can't| cannot| can not|'m unable to| am unable to| am not able to) (?:help|assist)(?: you)?"
+            r"(?: with (?:that|this)(?: \w+)?)?\W*$",
             r"^(?:it )?(?:does not|doesn't) say\W*$",
             rf"\b(?:is|are|was|were)(?: not|n't) (?:in|within|part of|among) {_SOURCE}\W*$",
             rf"^nothing in {_SOURCE} {_SAY}s?\b",

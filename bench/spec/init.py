@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from bench.core.errors import UserError
 from bench.core.files import write_text
 from bench.core.gpu import gpus
-from bench.core.normalisation import Language, likely_language
+from bench.core.normalisation import Language, length, likely_language, unit
 from bench.data import formats
 from bench.data.formats import AnySource
 from bench.data.formats.records import rows
@@ -148,17 +148,17 @@ def _chosen(lines: Sequence[str], base: Path) -> Chosen:
         task = formats.read(located, {})
     except UserError as e:
         return Chosen(located.is_a_test, f"the data does not read yet, so mend the block `dataset`: {e}")
-    words = sorted(len(passage.text.split()) for passage in task.corpus) or [0]
     asked = (*task.train, *task.dev, *task.test)
     answered = sum(bool(example.answers) for example in asked)
     language = likely_language(" ".join(passage.text[:500] for passage in task.corpus[:200]))
+    lengths = sorted(length(passage.text, language) for passage in task.corpus) or [0]
     gold = sorted(len(example.question.gold) for example in asked) or [0]
     k = min(20, max(4, 2 * gold[int(0.9 * (len(gold) - 1))]))
     return Chosen(
         located.is_a_test,
         f"{block['format']} data with {len(task.corpus):,} passages and {len(asked):,} questions, {answered:,} of them "
-        f"with an answer; language {language}; passages have {words[len(words) // 2]:,} words in the median, "
-        f"{words[-1]:,} at most, and what exceeds the embedder's window is cut; k = {k}, twice the passages that a "
+        f"with an answer; language {language}; passages have {lengths[len(lengths) // 2]:,} {unit(language)} in the "
+        f"median, {lengths[-1]:,} at most, and what exceeds the embedder's window is cut; k = {k}, twice the passages that a "
         "question needs, and 4 at least.",
         language,
         k,

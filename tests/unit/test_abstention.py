@@ -234,6 +234,8 @@ def test_a_spec_names_phrases_of_any_language(phrase: str, said: str, does: bool
         "I have insufficient information.",
         "Nothing in the context answers that.",
         "There isn't enough information to answer.",
+        "Sorry, I can't help.",
+        "I am unable to assist with that question.",
         "There is not sufficient context for that.",
         "No relevant passage was found.",
         "I do not see that information in the passages.",

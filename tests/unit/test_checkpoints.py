@@ -369,6 +369,7 @@ def test_a_pointer_of_git_lfs_is_told_as_one(folder: Path, name: str) -> None:
     ("change", "told"),
     [
         ({"vocab_size": 7}, "`vocab_size` is 7, and"),
+        ({"model_type": "lamma"}, "`model_type` is 'lamma', which this version of transformers does not have"),
         ({"model_type": "bart", "architectures": ["BartForCausalLM"]}, "BartForCausalLM is no causal language model"),
         ({"model_type": "t5", "architectures": None}, "t5 is no causal language model"),
         ({"model_type": "distilbert", "architectures": None}, "distilbert is no causal language model"),

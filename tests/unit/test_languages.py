@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.normalisation import likely_language, normalise
+from bench.core.normalisation import length, likely_language, normalise, unit
 from bench.execution.run import run
 from bench.metrics import grounding, text
 from bench.metrics.abstention import abstains
@@ -85,3 +85,8 @@ def test_a_dataset_says_its_language(tmp_path: Path) -> None:
 )
 def test_the_likely_language_by_hand(text: str, language: str) -> None:
     assert likely_language(text) == language
+
+
+def test_lengths_are_of_characters_where_no_words_are_set_apart() -> None:
+    assert length("The pump runs.", "en") == 3 and unit("en") == "words"
+    assert length("\u6cf5 \u4ee5\u5341\u56db\u8f6c\u8fd0\u884c\u3002", "zh") == 8 and unit("ja") == "characters"
