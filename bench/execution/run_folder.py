@@ -14,7 +14,7 @@ from bench.core.errors import UserError
 from bench.core.files import read_jsonl, read_state, set_aside, write_json, write_jsonl
 from bench.core.lazy import Lines
 from bench.core.vocabulary import JSON
-from bench.execution.run_file import CellResult, Turn
+from bench.execution.cell_result import CellResult, Turn
 from bench.spec.cells import Cell
 
 

@@ -20,7 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from bench.core.errors import UserError, first_error
 from bench.core.files import read_json, write_text
 from bench.core.vocabulary import JSON
-from bench.execution.run_file import CellResult, read_run
+from bench.execution.cell_result import CellResult
+from bench.execution.run_file import read_run
 from bench.scoring import judge_stage, resources
 from bench.scoring.grade import Column
 from bench.scoring.graded import GradedRun, graded

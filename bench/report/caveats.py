@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
 from bench.core import display
-from bench.execution.run_file import CellResult, RunFile
+from bench.execution.cell_result import CellResult
+from bench.execution.run_file import RunFile
 from bench.metrics.grounding import BLIND
 from bench.metrics.registry import title
 from bench.scoring.schema import MeasuredSystem, Scores

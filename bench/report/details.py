@@ -9,7 +9,8 @@ from statistics import fmean
 
 from bench.core.files import packed, read_jsonl
 from bench.core.vocabulary import Answer, Record, read_record
-from bench.execution.run_file import Memory, RunFile
+from bench.execution.cell_result import Memory
+from bench.execution.run_file import RunFile
 from bench.scoring.schema import Disagreement, Scores
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.execution.run_file import LoadLevel
+from bench.execution.cell_result import LoadLevel
 from bench.scoring.schema import Loaded
 from bench.spec.model import Needs
 from bench.stats.intervals import percentile

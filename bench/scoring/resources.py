@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bench.core.vocabulary import Record
-from bench.execution.run_file import CellResult, Number, Peaks, RunFile, Training
+from bench.execution.cell_result import CellResult, Number, Peaks, Training
+from bench.execution.run_file import RunFile
 from bench.scoring.money import hourly_usd
 from bench.scoring.schema import Build, Cost, Energy, Limits, Memory, Round, Speed, Tokens
 from bench.scoring.schema.system import kept

@@ -158,8 +158,8 @@ def _chosen(lines: Sequence[str], base: Path) -> Chosen:
         located.is_a_test,
         f"{block['format']} data with {len(task.corpus):,} passages and {len(asked):,} questions, {answered:,} of them "
         f"with an answer; language {language}; passages have {lengths[len(lengths) // 2]:,} {unit(language)} in the "
-        f"median, {lengths[-1]:,} at most, and what exceeds the embedder's window is cut; k = {k}, twice the passages that a "
-        "question needs, and 4 at least.",
+        f"median, {lengths[-1]:,} at most, and what exceeds the embedder's window is cut; k = {k}, twice the passages "
+        "that a question needs, and 4 at least.",
         language,
         k,
         answered > 0,

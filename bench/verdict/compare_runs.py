@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bench.core.nested import differences
 from bench.core.vocabulary import JSON
-from bench.execution.run_file import Number, RunFile
+from bench.execution.cell_result import Number
+from bench.execution.run_file import RunFile
 from bench.metrics.registry import MEASURES
 from bench.scoring.grade import panel
 from bench.scoring.graded import GradedRun, graded

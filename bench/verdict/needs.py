@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.execution.run_file import Number
+from bench.execution.cell_result import Number
 from bench.scoring.grade import estimate
 from bench.scoring.resources import latency_interval
 from bench.scoring.schema import Costs, MeasuredSystem, Need, NeedState

@@ -14,9 +14,10 @@ from bench import parse
 from bench.core.errors import UserError
 from bench.core.store import Store
 from bench.execution import load
+from bench.execution.cell_result import LoadLevel
 from bench.execution.pinning import prepare
 from bench.execution.run import run
-from bench.execution.run_file import LoadLevel, read_run
+from bench.execution.run_file import read_run
 from bench.report import report
 from bench.scoring.load import loaded
 from bench.spec.cells import cells

@@ -10,7 +10,7 @@ import pytest
 from bench.core import energy
 from bench.core.display import joules
 from bench.core.energy import Meter
-from bench.execution.run_file import CellResult
+from bench.execution.cell_result import CellResult
 from bench.report import report
 from bench.scoring import resources
 from tests.made_up import Made, asked, right, scored

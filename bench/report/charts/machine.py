@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 
 from bench.core.display import count, size, span
-from bench.execution.run_file import Memory
+from bench.execution.cell_result import Memory
 from bench.report.charts.draw import (
     COLOURS,
     LINE,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.execution.run_file import Part
+from bench.execution.cell_result import Part
 from bench.scoring.schema.judge import Calibration, JudgeSummary
 from bench.scoring.schema.recommendation import (
     BreakEven,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.core import display
-from bench.execution.run_file import Part
+from bench.execution.cell_result import Part
 from bench.metrics.registry import MEASURES
 
 State = Literal["pass", "fail", "inconclusive", "missing", "not comparable", "errored", "warn", "improved"]

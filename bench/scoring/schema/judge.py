@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.execution.run_file import Part
+from bench.execution.cell_result import Part
 from bench.stats.intervals import Estimate
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.execution.run_file import Number, Part
+from bench.execution.cell_result import Number, Part
 from bench.stats.comparisons import Pair
 from bench.stats.intervals import Estimate
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from bench.core.vocabulary import JSON
-from bench.execution.run_file import Part
+from bench.execution.cell_result import Part
 from bench.stats.comparisons import Pair
 from bench.stats.intervals import Estimate
 

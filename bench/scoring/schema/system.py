@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, model_validator
 
 from bench.core.system import Family
-from bench.execution.run_file import Flips, Number, Part
+from bench.execution.cell_result import Flips, Number, Part
 from bench.spec import kinds
 from bench.spec.scenarios import Scenario
 from bench.stats.intervals import Estimate
