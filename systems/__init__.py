@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.core.system import Embedder
+from bench.core.blocks import Embedder
 
 if TYPE_CHECKING:
     from systems.parts.embed import Vectors

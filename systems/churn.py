@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from bench.core import meters
+from bench.core.blocks import Embedder, PositiveInt, Retrieval
 from bench.core.store import Store
-from bench.core.system import Embedder, Family, PositiveInt, Retrieval, SystemConfig
+from bench.core.system import Family, SystemConfig
 from bench.core.vocabulary import JSON, Material
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from bench.core.blocks import Embedder, PositiveInt
 from bench.core.store import Store
-from bench.core.system import Embedder, Family, PositiveInt, System, SystemConfig
+from bench.core.system import Family, System, SystemConfig
 from bench.core.vocabulary import Material
 
 FAMILY: Family = "control"

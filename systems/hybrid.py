@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from bench.core.blocks import Embedder, Position, Raft, Retrieval, Tuning
 from bench.core.store import Store
-from bench.core.system import Embedder, Family, Position, Raft, Retrieval, System, TunedConfig, Tuning
+from bench.core.system import Family, System, TunedConfig
 from bench.core.vocabulary import Material
 
 FAMILY: Family = "both"

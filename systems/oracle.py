@@ -9,8 +9,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from bench.core.blocks import Embedder, Position, Retrieval
 from bench.core.store import Store
-from bench.core.system import Embedder, Family, Position, Retrieval, System, SystemConfig
+from bench.core.system import Family, System, SystemConfig
 from bench.core.vocabulary import Material
 
 FAMILY: Family = "control"

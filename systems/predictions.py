@@ -9,10 +9,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from bench.core.blocks import Block
 from bench.core.errors import UserError, every, first_error
 from bench.core.files import read_json, read_jsonl
 from bench.core.store import Store
-from bench.core.system import Block, Family, System, SystemConfig
+from bench.core.system import Family, System, SystemConfig
 from bench.core.vocabulary import Answer, Hit, Material, Question
 
 FAMILY: Family = "both"

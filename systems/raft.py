@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from bench.core.blocks import Embedder, Raft, Retrieval
 from bench.core.store import Store
-from bench.core.system import Embedder, Family, Raft, Retrieval, System, TunedConfig
+from bench.core.system import Family, System, TunedConfig
 from bench.core.vocabulary import Material
 
 FAMILY: Family = "both"

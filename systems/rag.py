@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bench.core.blocks import Embedder, Retrieval
 from bench.core.store import Store
-from bench.core.system import Embedder, Family, Retrieval, System, SystemConfig
+from bench.core.system import Family, System, SystemConfig
 from bench.core.vocabulary import Material
 
 FAMILY: Family = "retrieval"

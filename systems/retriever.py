@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import model_validator
 
 from bench.core import meters
+from bench.core.blocks import Embedder, Retrieval
 from bench.core.store import Store
-from bench.core.system import Embedder, Family, Retrieval, System, SystemConfig
+from bench.core.system import Family, System, SystemConfig
 from bench.core.vocabulary import Answer, Material, Question
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from bench.core import meters
+from bench.core.blocks import PositiveInt, Tuning
 from bench.core.child_process import in_child
 from bench.core.gpu import gpus
 from bench.core.store import Store
-from bench.core.system import Family, PositiveInt, SystemConfig, Tuning
+from bench.core.system import Family, SystemConfig
 from bench.core.vocabulary import JSON, Material
 from bench.stats import paired_timing
 

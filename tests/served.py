@@ -42,7 +42,7 @@ class Streaming(BaseHTTPRequestHandler):
 
 def micro() -> type[Streaming]:
     """The micro model; asked for the model `tuned`, what it says is in capitals, so that one can tell."""
-    from bench.core.system import Model
+    from bench.core.blocks import Model
     from systems.parts import lm, prompt
     from tests.conftest import MICRO
 

@@ -38,9 +38,9 @@ def pairs(
     """Draft question-answer pairs from DOCS, check each by a round trip, and write them as a dataset to review."""
     from pydantic import ValidationError
 
+    from bench.core.blocks import Model
     from bench.core.errors import UserError, first_error
     from bench.core.redact import secret
-    from bench.core.system import Model
     from bench.execution import pairs as drafting
     from bench.execution.review import decided
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import Field
 
+from bench.core.blocks import Block
 from bench.core.digest import digest
 from bench.core.errors import UserError, every
-from bench.core.system import Block
 from bench.core.vocabulary import Example, Passage, Question
 from bench.data.row import check_choices, name_of, strings, text_of
 from bench.data.task import Task

@@ -8,10 +8,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
+from bench.core.blocks import Block, PositiveInt, Share
 from bench.core.digest import file_digest, tree_digest
 from bench.core.errors import UserError
 from bench.core.normalisation import Language
-from bench.core.system import Block, PositiveInt, Share
 from bench.core.vocabulary import JSON
 
 

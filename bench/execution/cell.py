@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.core import meters
+from bench.core.blocks import Embedder
 from bench.core.child_process import in_child
 from bench.core.digest import file_digest, plain
 from bench.core.files import read_jsonl, write_jsonl
 from bench.core.redact import scrubbed
 from bench.core.store import Store
-from bench.core.system import Embedder, Sample, System, SystemConfig
+from bench.core.system import Sample, System, SystemConfig
 from bench.core.vocabulary import JSON, Answer, Example, Material, Question, Record
 from bench.data.after_update import asked, renewed
 from bench.data.formats import native

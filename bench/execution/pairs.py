@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.core.blocks import Chunking, Model, Prompt
 from bench.core.errors import UserError
 from bench.core.files import read_jsonl
 from bench.core.store import Store
-from bench.core.system import Chunking, Model, Prompt, System
+from bench.core.system import System
 from bench.core.vocabulary import JSON, Example, Material, Passage, Place, Question
 from bench.data import drafts
 from bench.data.drafts import Draft

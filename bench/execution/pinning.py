@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.core import hub
+from bench.core.blocks import Chunking, Tuning
 from bench.core.digest import file_digest
 from bench.core.errors import Mistakes, UserError
 from bench.core.exercises import read_exercises
 from bench.core.gpu import gpus
 from bench.core.redact import secret
 from bench.core.store import Store
-from bench.core.system import Chunking, Tuning
 from bench.core.vocabulary import JSON, Passage
 from bench.core.window import exceeds, titled, window
 from bench.data import prepare as dataset

@@ -17,10 +17,11 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 
+from bench.core.blocks import Generation, Model, Prompt, Retrieval, Tuning
 from bench.core.digest import sealed
 from bench.core.errors import UserError, fitted
 from bench.core.files import read_json
-from bench.core.system import Family, Generation, Model, Prompt, Retrieval, Tuning
+from bench.core.system import Family
 from bench.core.vocabulary import JSON
 from bench.execution.cell_result import CellResult, Machine, Part, Peaks
 from bench.spec import kinds

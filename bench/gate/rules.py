@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from bench.core.system import Block
+from bench.core.blocks import Block
 from bench.gate.snapshot import FIGURES, OLD_NAMES
 from bench.metrics.registry import JUDGED, MEASURES
 

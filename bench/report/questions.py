@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.core.system import Prompt
+from bench.core.blocks import Prompt
 from bench.core.vocabulary import Answer
 from bench.execution.run_file import RunFile
 from bench.report.details import Example

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.core.system import Retrieval
+from bench.core.blocks import Retrieval
 from bench.core.vocabulary import Record
 from bench.execution.run_file import SystemEntry
 from bench.metrics import retrieval as relevance

@@ -11,10 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from bench.core.blocks import Block, Retrieval, Tuning
 from bench.core.digest import digest
 from bench.core.errors import Mistakes, UserError
 from bench.core.nested import merge, put
-from bench.core.system import Block, Retrieval, SystemConfig, TunedConfig, Tuning
+from bench.core.system import SystemConfig, TunedConfig
 from bench.spec import kinds, scenarios
 from bench.spec.model import Entry, Measure, Spec
 from bench.spec.paths import Paths

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from bench.core.blocks import Embedder
 from bench.core.digest import digest, file_digest
 from bench.core.errors import UserError
 from bench.core.store import Store
-from bench.core.system import Embedder, Family, System, SystemConfig
+from bench.core.system import Family, System, SystemConfig
 from bench.core.vocabulary import JSON, Material
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from bench.core.blocks import Block, Embedder, Generation, Model, PositiveInt, Prompt, Retrieval, Tuning, without_secret
 from bench.core.digest import digest
-from bench.core.system import Block, Embedder, Generation, Model, PositiveInt, Prompt, Retrieval, Tuning, without_secret
 from bench.data.formats import AnySource
 from bench.metrics.registry import JUDGED, MEASURES
 from bench.spec.paper import Paper

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from bench.core.system import Block
+from bench.core.blocks import Block
 from bench.metrics.registry import MEASURES
 
 

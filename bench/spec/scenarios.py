@@ -14,8 +14,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from bench.core.blocks import Block, Position, PositiveInt
 from bench.core.nested import put
-from bench.core.system import Block, Position, PositiveInt, Sample
+from bench.core.system import Sample
 
 Count = Annotated[int, Field(ge=0)]
 

@@ -20,7 +20,8 @@ from peft import (
 from peft.helpers import disable_input_dtype_casting
 from transformers.trainer_utils import set_seed
 
-from bench.core.system import SystemConfig, Tuning
+from bench.core.blocks import Tuning
+from bench.core.system import SystemConfig
 from bench.core.vocabulary import JSON
 from systems.parts import lm
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.core.blocks import Chunking, Embedder
 from bench.core.digest import digest_of_parts
 from bench.core.files import write_jsonl
 from bench.core.lazy import Lines, Mapped
 from bench.core.store import Store
-from bench.core.system import Chunking, Embedder
 from bench.core.vocabulary import JSON, Passage
 from bench.core.window import counter
 

@@ -16,10 +16,10 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from bench.core import hub, meters
+from bench.core.blocks import Embedder
 from bench.core.files import part_of
 from bench.core.lazy import Mapped
 from bench.core.store import EARLIER, Store
-from bench.core.system import Embedder
 from bench.core.window import titled
 from systems.parts import whole
 from systems.parts.chunk import Chunks

@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt, wait_exponential_jitter
 
 from bench.core import meters
+from bench.core.blocks import Model, Prompt
 from bench.core.http import LONGEST_WAIT_S, Tokens, retry_after_s, wait_s
 from bench.core.redact import hide, redacted
-from bench.core.system import Model, Prompt
 from bench.core.vocabulary import Answer, Hit, Question
 from systems.parts import prompt as prompts
 

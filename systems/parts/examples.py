@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.core.blocks import Prompt, Replay
 from bench.core.exercises import read_exercises
-from bench.core.system import Prompt, Replay
 from bench.core.vocabulary import Example, Hit, Passage
 from systems.parts import prompt as prompts
 from systems.parts import retrieve

@@ -20,8 +20,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from bench.core import hub, meters
+from bench.core.blocks import Model
 from bench.core.checkpoint import must_fit
-from bench.core.system import Model
 from systems.parts import peaks, shapes
 from systems.parts.prompt import check_template, fix_date, said
 

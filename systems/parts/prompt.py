@@ -13,7 +13,7 @@ from typing import Any, Self
 import jinja2
 
 from bench.core import meters
-from bench.core.system import Prompt
+from bench.core.blocks import Prompt
 from bench.core.vocabulary import Question
 
 Message = dict[str, str]

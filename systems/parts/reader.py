@@ -9,8 +9,9 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from bench.core.blocks import Embedder, Position, Prompt, Raft, Retrieval
 from bench.core.store import Store
-from bench.core.system import Embedder, Position, Prompt, Raft, Retrieval, SystemConfig, TunedConfig
+from bench.core.system import SystemConfig, TunedConfig
 from bench.core.vocabulary import Answer, Example, Hit, Material, Passage, Question
 from systems.parts import endpoint, lm, prompt, retrieve, rewrite, tuned
 from systems.parts.train import Recipe

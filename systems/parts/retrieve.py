@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from bench.core import hub
+from bench.core.blocks import Embedder, Position, Reranker, Retrieval
 from bench.core.store import Store
-from bench.core.system import Embedder, Position, Reranker, Retrieval
 from bench.core.vocabulary import Hit, Material, Passage, Question
 from systems.parts import chunk, embed, index, whole
 from systems.parts.bm25 import BM25, bm25

@@ -24,9 +24,9 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import set_seed
 
 from bench.core import meters
+from bench.core.blocks import Model, Prompt, Raft, Tuning
 from bench.core.digest import digest, digest_of_parts
 from bench.core.store import Store
-from bench.core.system import Model, Prompt, Raft, Tuning
 from bench.core.vocabulary import JSON, Material
 from systems.parts import adapter, examples, lm, retrieve
 from systems.parts.examples import IGNORED, Encoded

@@ -13,8 +13,8 @@ from typing import Any
 from peft import PeftModel
 
 from bench.core import meters
+from bench.core.blocks import Serving
 from bench.core.store import Store
-from bench.core.system import Serving
 from bench.core.vocabulary import JSON, Example, Material
 from systems.parts import lm, processes, train
 from systems.parts.train import Recipe

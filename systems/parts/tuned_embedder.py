@@ -18,9 +18,9 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from transformers.trainer_utils import set_seed
 
 from bench.core import meters
+from bench.core.blocks import Embedder, EmbedderTuning
 from bench.core.digest import digest, digest_of_parts
 from bench.core.store import Store
-from bench.core.system import Embedder, EmbedderTuning
 from bench.core.vocabulary import JSON, Material
 from bench.core.window import titled
 from datasets import Dataset  # type: ignore[attr-defined]  # mypy finds our data folder of that name

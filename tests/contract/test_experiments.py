@@ -76,7 +76,7 @@ def test_facts_that_are_no_mapping_cost_their_cell_alone(own_kind: str, tmp_path
 
 
 def test_a_shape_is_a_model_of_those_dimensions() -> None:
-    from bench.core.system import Model
+    from bench.core.blocks import Model
     from systems.parts import lm
 
     native, tokenizer = lm.load(Model(shape="tiny"), precision="native")

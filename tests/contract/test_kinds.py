@@ -13,9 +13,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from bench import parse
+from bench.core.blocks import Tuning
 from bench.core.errors import UserError
 from bench.core.store import Store
-from bench.core.system import System, Tuning
+from bench.core.system import System
 from bench.core.vocabulary import Answer, Passage, Question
 from bench.data.formats import native
 from bench.spec import kinds

@@ -126,7 +126,7 @@ class Asked:
 @pytest.fixture(scope="module")
 def levels() -> list[LoadLevel]:
     """A server that gives one answer after the other, each taking TAKES_S, at three levels."""
-    from bench.core.system import Model, Prompt
+    from bench.core.blocks import Model, Prompt
     from bench.core.vocabulary import Question
 
     asked = Load(concurrency=(1, 4), arrivals_per_s=(100,), seconds=1)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bench.core.blocks import Prompt
 from bench.core.store import Store
-from bench.core.system import Prompt
 from bench.data.formats import native
 from bench.scoring import resources
 from bench.spec.model import Prices

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from bench import parse
 from bench.cli.main import app
+from bench.core.blocks import Model
 from bench.core.errors import UserError
 from bench.core.store import Store
-from bench.core.system import Model
 from bench.data.formats import native
 from bench.execution import pairs, review
 from bench.execution.run import prepare

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bench.core.blocks import Model, Prompt, Tuning
 from bench.core.child_process import ChildFailed
 from bench.core.store import Store
-from bench.core.system import Model, Prompt, Tuning
 from bench.core.vocabulary import JSON
 from bench.data.formats import native
 from systems.parts import lm, processes

@@ -16,8 +16,8 @@ import pytest
 from bench import parse
 from bench.cli.main import main
 from bench.core import media
+from bench.core.blocks import Prompt
 from bench.core.errors import UserError
-from bench.core.system import Prompt
 from bench.core.vocabulary import Answer, Question
 from bench.execution import cell_client
 from bench.execution.run import run

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench.core import hub
+from bench.core.blocks import Model
 from bench.core.digest import tree_digest
 from bench.core.errors import UserError
-from bench.core.system import Model
 from tests.conftest import EMBEDDER, MICRO
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from bench import parse
+from bench.core.blocks import Model, Prompt
 from bench.core.http import retry_after_s
-from bench.core.system import Model, Prompt
 from bench.core.vocabulary import Question
 from bench.execution.run import run
 from systems.parts.endpoint import Endpoint, connect

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from bench.core.blocks import Generation, Model, Prompt, Tuning
 from bench.core.meters import timed
-from bench.core.system import Generation, Model, Prompt, SystemConfig, Tuning
+from bench.core.system import SystemConfig
 from bench.core.vocabulary import Material, Question
 from bench.execution.cell import BATCHES
 from systems.parts import adapter, lm, reader

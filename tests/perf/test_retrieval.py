@@ -14,8 +14,8 @@ import hnswlib
 import numpy as np
 import pytest
 
+from bench.core.blocks import Embedder, Retrieval
 from bench.core.meters import timed
-from bench.core.system import Embedder, Retrieval
 from bench.data.formats import native
 from systems.parts import embed, index
 from tests.conftest import EMBEDDER

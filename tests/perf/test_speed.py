@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.core import meters
-from bench.core.system import Retrieval
+from bench.core.blocks import Retrieval
 from bench.metrics import retrieval, text
 from bench.stats import comparisons, intervals
 from systems.parts import index

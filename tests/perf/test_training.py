@@ -14,8 +14,8 @@ import pytest
 import yaml
 from transformers import Trainer
 
+from bench.core.blocks import Model, Prompt, Tuning
 from bench.core.files import read_jsonl
-from bench.core.system import Model, Prompt, Tuning
 from bench.core.vocabulary import Example, Material, Question
 from bench.core.window import titled
 from bench.data.formats import native

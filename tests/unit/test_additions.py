@@ -140,7 +140,7 @@ from pathlib import Path
 import numpy as np
 from bench import parse, report, run, score
 from bench.core.store import Store
-from bench.core.system import Retrieval
+from bench.core.blocks import Retrieval
 from bench.spec import kinds
 from systems.parts.index import index
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from bench.core import checkpoint, hub
+from bench.core.blocks import Prompt
 from bench.core.errors import UserError
 from bench.core.store import Store
-from bench.core.system import Prompt
 from bench.core.vocabulary import Question
 from bench.execution.pinning import prepare
 from bench.execution.run import run
@@ -317,7 +317,7 @@ def test_a_real_model_of_such_a_width_is_explained(tmp_path: Path) -> None:
     answers."""
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from bench.core.system import Model
+    from bench.core.blocks import Model
     from systems.parts import lm
 
     tokenizer = AutoTokenizer.from_pretrained(MICRO)
@@ -339,7 +339,7 @@ def test_lora_adapts_what_can_be_adapted(kind: str) -> None:
     from peft import get_peft_model
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from bench.core.system import Tuning
+    from bench.core.blocks import Tuning
     from systems.parts import adapter
 
     sizes = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 1}

@@ -14,8 +14,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import AutoTokenizer, BertConfig, BertModel
 
+from bench.core.blocks import Embedder, EmbedderTuning
 from bench.core.store import Store
-from bench.core.system import Embedder, EmbedderTuning
 from bench.core.vocabulary import Example, Material, Passage, Question
 from bench.execution.run import run
 from bench.execution.run_file import read_run

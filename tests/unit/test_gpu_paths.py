@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from bench.core import gpu, meters
+from bench.core.blocks import Model, Prompt, Tuning
 from bench.core.checkpoint import tensors
 from bench.core.child_process import attempt, in_child
 from bench.core.place import GPUS
 from bench.core.store import Store
-from bench.core.system import Model, Prompt, Tuning
 from bench.core.vocabulary import Material
 from bench.data.formats import native
 from bench.execution import arithmetic, doctor, environment, plan

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.core.blocks import Retrieval
 from bench.core.files import read_json
 from bench.core.store import Store
-from bench.core.system import Retrieval
 from systems.parts import index
 from systems.parts.faiss_index import exact_recall
 

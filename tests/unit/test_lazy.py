@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.blocks import Chunking, Embedder
 from bench.core.digest import digest, digest_of_parts
 from bench.core.files import read_jsonl, write_jsonl
 from bench.core.lazy import Lines, Mapped
 from bench.core.store import Store
-from bench.core.system import Chunking, Embedder
 from bench.core.vocabulary import Passage
 from bench.data.formats import native
 from bench.scoring import graded as grading

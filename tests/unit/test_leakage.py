@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench import parse
+from bench.core.blocks import Embedder
 from bench.core.store import Store
-from bench.core.system import Embedder
 from bench.core.vocabulary import Example, Question
 from bench.data.leakage import alike, leaks
 from bench.execution.run import run

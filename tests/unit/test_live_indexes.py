@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.core.blocks import Retrieval
 from bench.core.store import Store
-from bench.core.system import Retrieval
 from systems.parts.faiss_index import exact_recall
 from systems.parts.index import PARTS, Live, index, library, names
 from tests.unit.test_index_servers import server_of

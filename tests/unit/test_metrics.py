@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.core.system import Chunking
+from bench.core.blocks import Chunking
 from bench.core.vocabulary import Answer, Hit, Place, Record
 from bench.execution.run_file import read_run
 from bench.metrics import grounding, retrieval, text

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from bench.core.blocks import Chunking, Embedder, EmbedderTuning, Model, Prompt, Retrieval
 from bench.core.store import Store
-from bench.core.system import Chunking, Embedder, EmbedderTuning, Model, Prompt, Retrieval
 from bench.core.vocabulary import Example, Hit, Passage, Question
 from bench.data.formats import native
 from systems import few_shot

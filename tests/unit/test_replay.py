@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
+from bench.core.blocks import Model, Prompt, Replay, Tuning
 from bench.core.errors import UserError
 from bench.core.exercises import read_exercises
 from bench.core.store import Store
-from bench.core.system import Model, Prompt, Replay, Tuning
 from bench.data.formats import native
 from bench.execution.pinning import prepare
 from bench.spec.load import parse

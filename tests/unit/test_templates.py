@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from bench.core.system import Prompt
+from bench.core.blocks import Prompt
 from bench.core.vocabulary import Question
 from systems.parts.prompt import THOUGHTS, encode, encode_answer, messages, said, without_thoughts
 from tests.conftest import MICRO

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from bench.core.blocks import Chunking, Embedder
 from bench.core.errors import UserError
 from bench.core.store import Store
-from bench.core.system import Chunking, Embedder
 from bench.core.vocabulary import Passage
 from bench.core.window import counter, unread, window
 from bench.execution.pinning import Prepared, prepare

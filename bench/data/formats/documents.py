@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import field_validator
 
+from bench.core.blocks import Chunking
 from bench.core.digest import visible
 from bench.core.errors import UserError, every
 from bench.core.files import read_jsonl
-from bench.core.system import Chunking
 from bench.core.vocabulary import JSON, Example, Passage, Place, Question
 from bench.data.row import Keys, name_of, strings, text_of
 from bench.data.source import Source, file_fingerprint

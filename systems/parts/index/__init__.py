@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from bench.core.blocks import Retrieval
 from bench.core.redact import hide
 from bench.core.store import Store
-from bench.core.system import Retrieval
 
 if TYPE_CHECKING:
     from systems.parts.embed import Vectors

@@ -8,7 +8,7 @@ from typing import Any
 
 import faiss
 
-from bench.core.system import Retrieval
+from bench.core.blocks import Retrieval
 from systems.parts import faiss_index
 from systems.parts.embed import Vectors
 from systems.parts.index import Index, Live

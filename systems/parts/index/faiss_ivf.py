@@ -9,7 +9,7 @@ from typing import Any
 
 import faiss
 
-from bench.core.system import IVF, Retrieval
+from bench.core.blocks import IVF, Retrieval
 from systems.parts import faiss_index
 from systems.parts.embed import Vectors
 from systems.parts.index import Index, Live

@@ -10,7 +10,7 @@ from typing import Any
 import hnswlib
 import numpy as np
 
-from bench.core.system import Retrieval
+from bench.core.blocks import Retrieval
 from systems.parts.embed import Vectors
 from systems.parts.faiss_index import ranked
 from systems.parts.index import PARTS, Index, Live, Ranked, Size

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from lancedb.index import IvfFlat
 
-from bench.core.system import Retrieval
+from bench.core.blocks import Retrieval
 from systems.parts.embed import Vectors
 from systems.parts.index import PARTS, Index, Live, Ranked, Size
 from systems.parts.index.faiss_ivf import cells

@@ -14,8 +14,8 @@ import psycopg
 from pgvector.psycopg import register_vector
 from psycopg import sql
 
+from bench.core.blocks import Retrieval
 from bench.core.files import read_json, write_json
-from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
 from systems.parts.index import PARTS, Index, Live, Ranked, Size, address
 from systems.parts.server_size import processes_bytes

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from qdrant_client import QdrantClient, models
 
 from bench.core import meters
+from bench.core.blocks import Retrieval
 from bench.core.files import read_json, write_json
-from bench.core.system import Retrieval
 from systems.parts.embed import Vectors
 from systems.parts.index import PARTS, Index, Live, Ranked, Size, address
 from systems.parts.server_size import folder_bytes, listening_bytes

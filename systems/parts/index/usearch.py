@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from usearch.index import Index as Graph
 
-from bench.core.system import Retrieval
+from bench.core.blocks import Retrieval
 from systems.parts.embed import Vectors
 from systems.parts.faiss_index import ranked
 from systems.parts.index import Index, Live, Ranked, Size
