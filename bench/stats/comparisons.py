@@ -9,15 +9,13 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from scipy import special
-from scipy import stats as distributions
 
 from bench.stats.bootstrap import (
-    BLOCK,
     Array,
     Interval,
     Spread,
@@ -28,11 +26,10 @@ from bench.stats.bootstrap import (
     two_level,
 )
 from bench.stats.intervals import FEW, RESAMPLES, wilson
+from bench.stats.permutation import mcnemar, sign_flipped
 from bench.stats.planning import ALPHA, Plan, more_questions, needed, needed_within, plan
 
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
-PERMUTATIONS = 9999
-SHARED = 512  # clusters that differ, up to which pairs are tested with the same signs
 
 
 @dataclass(frozen=True)
@@ -368,39 +365,7 @@ def exact_or_permuted(differences: Array, panel: Panel, seed: int) -> tuple[floa
     """
     if len(panel.counts) == differences.size and bool(np.isin(differences, (-1.0, 0.0, 1.0)).all()):
         return mcnemar(int((differences > 0).sum()), int((differences < 0).sum())), "exact McNemar"
-    sums = panel.sums(differences[None])[:, 0]
-    sums = sums[np.abs(sums) > 1e-12]
-    seen = abs(sums.sum()) - 1e-9
-    if sums.size <= 13:
-        signs = np.array(list(itertools.product((-1.0, 1.0), repeat=sums.size)))
-        return float((np.abs(signs @ sums) >= seen).mean()), "exact cluster permutation"
-    extreme = sum(int((np.abs(flips @ sums) >= seen).sum()) for flips in _flips(sums.size, seed))
-    return (1 + extreme) / (1 + PERMUTATIONS), "cluster permutation"
-
-
-def _flips(size: int, seed: int) -> Iterator[Array]:
-    """Blocks of random signs. (rows, size)"""
-    if size <= SHARED:
-        yield _shared_flips(seed, SHARED)[:, :size]
-        return
-    rng, rows = np.random.default_rng([seed, 2]), max(1, BLOCK // size)
-    for first in range(0, PERMUTATIONS, rows):
-        yield _signs(rng, min(rows, PERMUTATIONS - first), size)
-
-
-@lru_cache(1)
-def _shared_flips(seed: int, size: int) -> Array:
-    """Signs that every pair of a run takes its own number of columns of: drawing them is most of a test."""
-    return _signs(np.random.default_rng([seed, 2]), PERMUTATIONS, size)
-
-
-def _signs(rng: np.random.Generator, rows: int, size: int) -> Array:
-    return rng.integers(0, 2, (rows, size), dtype=np.int8).astype(np.float64) * 2 - 1
-
-
-def mcnemar(won: int, lost: int) -> float:
-    """Exact two-sided McNemar test on the discordant questions (McNemar 1947)."""
-    return float(distributions.binomtest(won, won + lost, 0.5).pvalue) if won + lost else 1.0
+    return sign_flipped(panel.sums(differences[None])[:, 0], seed)
 
 
 def joint(panel: Panel, *, resamples: int = 10_000, seed: int = 0) -> dict[str, Array]:

@@ -22,7 +22,7 @@ from bench.scoring import money
 from bench.scoring.schema import BreakEven, Costs
 from bench.scoring.schema.gate import Result
 from bench.spec.model import Volumes
-from bench.stats import comparisons
+from bench.stats import permutation
 from bench.stats.comparisons import Panel, compare
 from bench.verdict.disagreements import outcome
 from bench.verdict.question_types import ahead
@@ -147,8 +147,8 @@ def test_permutations_in_blocks_are_those_of_one_block(monkeypatch: pytest.Monke
     a, b = (rng.random(180) < share for share in (0.65, 0.55))
     both = Panel({"a": a[None].astype(float), "b": b[None].astype(float)}, [f"c{i // 3}" for i in range(180)])
     (whole,) = compare(both)
-    monkeypatch.setattr(comparisons, "SHARED", 0)
-    monkeypatch.setattr(comparisons, "BLOCK", 5000)  # a hundred rows at once
+    monkeypatch.setattr(permutation, "SHARED", 0)
+    monkeypatch.setattr(permutation, "BLOCK", 5000)  # a hundred rows at once
     (blocks,) = compare(both)
     assert whole.test == blocks.test == "cluster permutation" and 0.01 < whole.p < 0.5
     assert blocks.p == pytest.approx(whole.p, abs=0.02)
