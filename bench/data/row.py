@@ -16,18 +16,24 @@ from bench.core.vocabulary import Place, read_spans
 
 @dataclass
 class Keys:
-    """The keys of a file's rows, as they come: none may be nearly one of ragtune's that its row lacks, and some row
-    must have `answers`. Other keys are the user's own."""
+    """The keys of a file's rows, as they come: none may be nearly one of ragtune's that its row lacks, some row must
+    have `answers`, and none may have another key in its place. Other keys are the user's own."""
 
     known: frozenset[str]
     told: set[str] = field(default_factory=set)  # a key is told of once a file
     rows: int = 0
     answered: int = 0
+    beside: set[str] = field(default_factory=set)  # keys of rows that have `answers`
+    instead: dict[str, str] = field(default_factory=dict)  # key of rows that have none -> the first of them
 
     def check(self, row: Mapping[str, Any], where: str) -> None:
         """Raises UserError for a key that is nearly another."""
         self.rows += 1
         self.answered += "answers" in row
+        if "answers" in row:
+            self.beside.update(row)
+        else:
+            self.instead |= {key: where for key in row.keys() - self.known if key not in self.instead}
         for key in row.keys() - self.known - self.told:
             near = _nearest(key, self.known.difference(row))
             if near:
@@ -35,13 +41,21 @@ class Keys:
                 raise UserError(f"unknown key `{key}`.", where=where, remedy=f"Did you mean `{near}`?")
 
     def end(self, where: str) -> None:
-        """Raises UserError where no row had `answers`: then they stand under another name."""
+        """Raises UserError where no row had `answers`, or some have a key in its place that no other has: then they
+        stand under another name."""
         if self.rows and not self.answered:
             raise UserError(
                 "no line has `answers`.",
                 where=where,
                 remedy="Rename the field that holds them; write `[]` where the right answer is to abstain, and `null` "
                 "where no reference is known.",
+            )
+        if misnamed := sorted(self.instead.keys() - self.beside):
+            raise UserError(
+                f"there is no `answers`, and a `{misnamed[0]}` that no line with `answers` has.",
+                where=self.instead[misnamed[0]],
+                remedy="Rename it; write `[]` where the right answer is to abstain, and `null` where no reference is "
+                "known.",
             )
 
 

@@ -274,3 +274,14 @@ def test_parquet_has_numbers_that_are_none_and_exact_ones(tmp_path: Path) -> Non
     rows["answers"] = [float("nan"), 2.25]  # type: ignore[list-item]
     parquet.write_table(pyarrow.table(rows), tmp_path / "r.parquet")
     assert [e.answers for e in read_task(tmp_path, **block).test] == [None, ("2.25",)]
+
+
+def test_answers_that_some_lines_name_otherwise_are_told(tmp_path: Path) -> None:
+    jsonl(tmp_path / "corpus.jsonl", {"id": "p", "text": "The pump runs at 14 rpm."})
+    right = {"id": "a", "question": "How fast?", "answers": ["14 rpm"], "gold": ["p"], "source": "manual"}
+    silent = {"id": "b", "question": "Who built it?", "source": "manual"}  # abstaining is right, as the format has it
+    jsonl(tmp_path / "test.jsonl", right, silent)
+    assert [e.answers for e in read_task(tmp_path, format="native", path=str(tmp_path)).test] == [("14 rpm",), ()]
+    jsonl(tmp_path / "test.jsonl", right, {**silent, "expected": ["Ann"]})
+    with pytest.raises(UserError, match=r"test\.jsonl:2: there is no `answers`, and a `expected` that no line"):
+        read_task(tmp_path, format="native", path=str(tmp_path))
