@@ -27,14 +27,18 @@ def load(source: Source, store: Store) -> tuple[Task, dict[str, JSON]]:
     origin = formats.fingerprint(source)
     known = recipe(source, origin)
     artefact = store.find(known)
-    if artefact is None:  # read before the store is touched: a broken source leaves nothing behind
-        task = formats.read(source, origin)
-        if "language" in source.model_fields_set:
-            task = replace(task, language=source.language)
-        task = check(limit(split(task, source), source))
-        _, artefact = store.get(known, partial(_write, task))
-    task = native.stored(store.path(known))  # what was parsed need not be held
+    if artefact is None:  # parsed before the store is touched: a broken source leaves nothing behind
+        _, artefact = store.get(known, partial(_write, _parsed(source, origin)))
+    task = native.stored(store.path(known))  # what was parsed is no longer held
     return task, {"source": origin, "digest": artefact.facts["digest"], "split_seed": source.seed}
+
+
+def _parsed(source: Source, origin: JSON) -> Task:
+    """The task of a source, checked, split and limited."""
+    task = formats.read(source, origin)
+    if "language" in source.model_fields_set:
+        task = replace(task, language=source.language)
+    return check(limit(split(task, source), source))
 
 
 def _write(task: Task, folder: Path) -> Mapping[str, JSON]:
