@@ -54,7 +54,8 @@ def test_an_embedder_sees_it_and_looks_once(tmp_path: Path) -> None:
 
 
 OWN = """
-from bench.core.system import Embedder, Retrieval, SystemConfig
+from bench.core.blocks import Embedder, Retrieval
+from bench.core.system import SystemConfig
 from systems.rag import build
 
 class Config(SystemConfig):
