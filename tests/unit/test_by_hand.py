@@ -19,11 +19,13 @@ from bench.gate.rules import DEFAULT, Rule, Rules
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot
 from bench.report import decision
 from bench.scoring import money
+from bench.scoring.grade import Column
 from bench.scoring.schema import BreakEven, Costs
 from bench.scoring.schema.gate import Result
 from bench.spec.model import Volumes
 from bench.stats import permutation
 from bench.stats.comparisons import Panel, compare
+from bench.verdict.contradictions import split, views
 from bench.verdict.disagreements import outcome
 from bench.verdict.question_types import ahead
 from bench.verdict.score import VERSION, is_current
@@ -250,3 +252,31 @@ def test_a_right_answer_has_its_passages_or_lacks_support(gold: Any, shown: Any,
     hits = None if shown is None else tuple(Hit(p, p, "x", 1.0) for p in shown)
     record: Any = SimpleNamespace(answer=Answer("x", hits), gold=gold, answers=answers)
     assert outcome(record, 1.0, ()) == what
+
+
+def answered(*values: float) -> Column:
+    """A column on the questions q0, q1, ..., each a cluster of its own."""
+    asked = [f"q{n}" for n in range(len(values))]
+    return Column(asked, np.array([values]), asked, ["all"] * len(values))
+
+
+def test_the_parts_of_the_questions_by_hand() -> None:
+    columns = {"a": answered(1.0, 0.0, 1.0), "b": answered(1.0, 0.0)}
+    evidence: Any = SimpleNamespace(run=SimpleNamespace(leaks={"q0": ["exact"]}), unanswerable=frozenset({"q2", "q9"}))
+    assert views(evidence, columns) == {"clean": {"q1", "q2"}, "answerable": {"q0", "q1"}, "unanswerable": {"q2"}}
+    none: Any = SimpleNamespace(run=SimpleNamespace(leaks={}), unanswerable=frozenset())
+    assert views(none, columns) == {}, "the whole, and nothing, are no parts"
+
+
+def test_opposite_halves_are_told_of_every_system_that_has_both() -> None:
+    def pair(choice: str, other: str, measure: str) -> Any:
+        if other == "lacks":
+            return None
+        good, bad = [1.0] * 60, [0.0] * 60
+        mine, its = (good, bad) if measure == "answerable_em" else (bad, good)
+        clusters = [f"c{n}" for n in range(60)]
+        return compare(Panel({choice: np.array([mine]), other: np.array([its])}, clusters))[0]
+
+    evidence: Any = SimpleNamespace(pair=pair)
+    (found,) = split(evidence, "choice", ["lacks", "other"])
+    assert found.to == "other" and found.answerable.difference == 1.0 and found.unanswerable.difference == -1.0
