@@ -27,6 +27,7 @@ from bench.stats import permutation
 from bench.stats.comparisons import Panel, compare
 from bench.verdict.contradictions import split, views
 from bench.verdict.disagreements import outcome
+from bench.verdict.evidence import Evidence
 from bench.verdict.question_types import ahead
 from bench.verdict.score import VERSION, is_current
 from tests.made_up import Made, asked, right, scored
@@ -280,3 +281,17 @@ def test_opposite_halves_are_told_of_every_system_that_has_both() -> None:
     evidence: Any = SimpleNamespace(pair=pair)
     (found,) = split(evidence, "choice", ["lacks", "other"])
     assert found.to == "other" and found.answerable.difference == 1.0 and found.unanswerable.difference == -1.0
+
+
+def test_an_estimate_of_a_type_of_question_is_of_those_alone() -> None:
+    asked = [f"q{n}" for n in range(8)]
+    column = Column(asked, np.array([[1.0] * 6 + [0.0] * 2]), asked, ["easy"] * 6 + ["hard"] * 2)
+    nothing: Any = None
+    evidence = Evidence(nothing, {}, {"a": {"em": column}}, {}, "em", {})
+    found = {which: evidence.estimate("a", "em", which) for which in (None, "easy", "hard")}
+    assert {which: (e.mean, e.n) for which, e in found.items() if e} == {
+        None: (0.75, 8),
+        "easy": (1.0, 6),
+        "hard": (0.0, 2),
+    }
+    assert evidence.estimate("a", "f1") is None and evidence.estimate("a", "em", "other") is None
