@@ -33,6 +33,12 @@ class Block(BaseModel):
         """This block of a configuration. A kind of the user's own may extend it: keys beyond it are passed over."""
         return cls.model_validate({key: value for key, value in written.items() if key in cls.model_fields})
 
+    def recorded(self, *later: str, exclude: Mapping[str, Any] | None = None) -> dict[str, JSON]:
+        """Its JSON for the recipe of an artefact. Keys that came `later`, which an older ragtune did not have, are left
+        out where they are as they were: what it built is found again."""
+        told = self.model_dump(mode="json", exclude=dict(exclude) if exclude else None)
+        return {k: v for k, v in told.items() if k not in later or v != type(self).model_fields[k].default}
+
 
 def without_secret(url: str) -> str:
     """The URL. Raises ValueError where it holds what could be a secret."""

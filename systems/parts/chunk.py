@@ -16,7 +16,7 @@ from bench.core.digest import digest_of_parts
 from bench.core.files import write_jsonl
 from bench.core.lazy import Lines, Mapped
 from bench.core.store import Store
-from bench.core.vocabulary import JSON, Passage
+from bench.core.vocabulary import Passage
 from bench.core.window import counter
 
 Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
@@ -49,7 +49,7 @@ def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store, e
         "kind": "chunks",
         "version": 4 if chunking is not None and chunking.contextual else 3,
         "corpus": digest_of_parts([p.id, p.title, p.text] for p in corpus),
-        "chunking": _told(chunking) if chunking else None,
+        "chunking": chunking.recorded("by", "contextual") if chunking else None,
         **({"tokens_of": [embedder.digest or embedder.name, embedder.revision]} if tokens or semantic else {}),
     }
 
@@ -70,12 +70,6 @@ def _counter(embedder: Embedder) -> Callable[[str], int]:
 
     tokenizer = AutoTokenizer.from_pretrained(embedder.name, revision=embedder.revision, trust_remote_code=False)
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False, verbose=False))
-
-
-def _told(chunking: Chunking) -> dict[str, JSON]:
-    """A chunking in a recipe: what an older ragtune did not have is left out where it is as it was."""
-    told = chunking.model_dump()
-    return {key: value for key, value in told.items() if (key, value) not in (("by", "length"), ("contextual", False))}
 
 
 def _encoder(embedder: Embedder) -> Encode:

@@ -62,19 +62,15 @@ class Recipe:
             **({} if self.model.attention == "auto" else {"attention": self.model.attention}),
             "device": lm.device_of(self.model.device),
             "prompt": self.prompt.model_dump(mode="json"),
-            "tuning": _told(self.tuning),
+            "tuning": self.tuning.recorded(
+                "init", "layers_pattern", exclude={"search": True, "replay": {"path": True}}
+            ),
             "raft": _known(self.raft.model_dump(mode="json")) if self.raft else None,
             "train": digest(material.train),
             "dev": digest(material.dev) if self.tuning.early_stopping or self.tuning.search else None,
             "corpus": digest_of_parts(material.corpus) if uses_corpus else None,
             "paraphrases": restated,
         }
-
-
-def _told(tuning: Tuning) -> dict[str, JSON]:
-    """A tuning in a recipe; what an older ragtune did not have is left out where it is as it was."""
-    told = tuning.model_dump(mode="json", exclude={"search": True, "replay": {"path"}})
-    return {k: v for k, v in told.items() if (k, v) not in (("init", "default"), ("layers_pattern", ""))}
 
 
 def _known(raft: dict[str, JSON]) -> dict[str, JSON]:

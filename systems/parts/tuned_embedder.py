@@ -18,7 +18,7 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from transformers.trainer_utils import set_seed
 
 from bench.core import meters
-from bench.core.blocks import Embedder, EmbedderTuning
+from bench.core.blocks import Embedder
 from bench.core.digest import digest, digest_of_parts
 from bench.core.store import Store
 from bench.core.vocabulary import JSON, Material
@@ -50,7 +50,7 @@ def _built(embedder: Embedder, material: Material, store: Store, device: str) ->
         "base": embedder.digest or embedder.name,
         "revision": embedder.revision,
         "prefixes": [embedder.query_prefix, embedder.passage_prefix],
-        "tuning": _told(embedder.tuned) if embedder.tuned else None,
+        "tuning": embedder.tuned.recorded("lora_rank") if embedder.tuned else None,
         "train": digest(material.train),
         "corpus": digest_of_parts([p.id, p.title, p.text] for p in material.corpus),
         "device": device,
@@ -58,11 +58,6 @@ def _built(embedder: Embedder, material: Material, store: Store, device: str) ->
     folder, artefact = store.get(recipe, partial(_train, embedder, material, device))
     found = {"name": str(folder / "model"), "digest": artefact.digest, "revision": None, "tuned": None}
     return embedder.model_copy(update=found)
-
-
-def _told(tuning: EmbedderTuning) -> dict[str, JSON]:
-    """A tuning in a recipe; what an older ragtune did not have is left out where it is as it was."""
-    return {k: v for k, v in tuning.model_dump().items() if (k, v) != ("lora_rank", 0)}
 
 
 def _train(embedder: Embedder, material: Material, device: str, folder: Path) -> dict[str, JSON]:
