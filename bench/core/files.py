@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import io
@@ -13,7 +14,7 @@ import re
 import shutil
 import stat
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,22 @@ def content_digest(path: Path) -> str:
     except (gzip.BadGzipFile, EOFError, zlib.error) as e:
         raise UserError(f"cannot be read: {e}.", where=str(path), remedy="Pack it again with gzip.") from None
     return found.hexdigest()
+
+
+def read_csv(path: Path) -> tuple[Sequence[str], list[tuple[int, dict[str, Any]]]]:
+    """(columns, (line on which it ends, row) of each row) of a CSV whose fields are parted by commas, semicolons or
+    tabs, as spreadsheets of many countries write them. Raises UserError."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=max(",;\t", key=header.count))
+            rows = [(reader.line_num, row) for row in reader]
+            return reader.fieldnames or (), rows
+    except (UnicodeDecodeError, csv.Error) as e:
+        raise UserError(
+            f"not readable as CSV: {e}.", where=str(path), remedy="Save it as `CSV UTF-8`, with a header line."
+        ) from None
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

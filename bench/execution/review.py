@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bench.core.errors import UserError
-from bench.core.files import write_json
+from bench.core.files import read_csv, write_json
 from bench.core.vocabulary import Example, Passage, Place
 from bench.data.formats import native
 
@@ -24,7 +25,7 @@ def check_undecided(folder: Path) -> None:
     path = folder / NAME
     if not path.exists():
         return
-    decisions = sum(bool(_decision(row)) for row in _rows(path))
+    decisions = sum(bool(_decision(row)) for _, row in _rows(path))
     if decisions:
         raise UserError(
             f"it holds {decisions} decisions of a person, which drafting again would lose.",
@@ -85,7 +86,7 @@ def decided(folder: Path) -> tuple[int, int, int]:
     texts = {p.id: p.text for p in task.corpus}
     found: dict[str, Example] = {}
     counts: Counter[str] = Counter()
-    for number, row in enumerate(_rows(path), 2):
+    for number, row in _rows(path):
         where, ident, decision = f"{path}:{number}", str(row.get("id")), _decision(row)
         if ident not in known and decision == "drop":  # in an earlier sitting
             counts[decision] += 1
@@ -113,24 +114,14 @@ def decided(folder: Path) -> tuple[int, int, int]:
     return reviewed, counts["drop"], counts[""]
 
 
-def _rows(path: Path) -> list[dict[str, str | None]]:
-    """The rows of review.csv, as a spreadsheet may have saved them: parted by commas, semicolons or tabs. Raises
-    UserError."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            head = file.readline()
-            file.seek(0)
-            rows = csv.DictReader(file, delimiter=max(",;\t", key=head.count))
-            found = list(rows)
-    except (UnicodeDecodeError, csv.Error) as e:
-        raise UserError(
-            f"cannot be read as CSV in UTF-8: {e}.", where=str(path), remedy="Save it as `CSV UTF-8`."
-        ) from None
-    if missing := [name for name in ("id", "decision") if name not in (rows.fieldnames or ())]:
+def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """(line, row) of review.csv, as a spreadsheet may have saved it. Raises UserError."""
+    columns, rows = read_csv(path)
+    if missing := [name for name in ("id", "decision") if name not in columns]:
         raise UserError(
             f"there is no column {missing[0]!r}.", where=str(path), remedy=f"The columns are {', '.join(COLUMNS)}."
         )
-    return found
+    return rows
 
 
 def _decision(row: Mapping[str, str | None]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -13,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from bench.core.errors import UserError
-from bench.core.files import read_json, read_jsonl
+from bench.core.files import read_csv, read_json, read_jsonl
 from bench.core.vocabulary import JSON
 from bench.data.field_mapping import Fields, PageFields, Row, corpus_of, mapped
 from bench.data.source import Source, TrainPath, file_fingerprint
@@ -97,18 +96,7 @@ def _json(path: Path) -> Iterator[Row]:
 
 
 def _csv(path: Path) -> Iterator[Row]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
-            file.seek(0)
-            mark = max(",;\t", key=header.count)  # spreadsheets of many countries write a semicolon
-            reader = csv.DictReader(file, delimiter=mark)
-            table = [(reader.line_num, row) for row in reader]
-            names = reader.fieldnames or ()
-    except (UnicodeDecodeError, csv.Error) as e:
-        raise UserError(
-            f"not readable as CSV: {e}.", where=str(path), remedy="Save it as UTF-8 with a header line."
-        ) from None
+    names, table = read_csv(path)
     if twice := [name for name in names if list(names).count(name) > 1]:
         raise UserError(
             f"two columns are named {twice[0]!r}.", where=f"{path}:1", remedy="Give each column a name of its own."
