@@ -139,8 +139,7 @@ def check_configs(folder: Path, what: str) -> None:
 
 
 def _check(folder: Path, *, what: str, key: str) -> None:
-    weights = [p for pattern in WEIGHTS for p in sorted(folder.rglob(pattern))]
-    weights += [p for p in sorted(folder.rglob("*.safetensors")) if p not in weights and _is_shard(p)]
+    weights = sorted({*(p for pattern in WEIGHTS for p in folder.rglob(pattern)), *_shards(folder)})
     if not weights and any(folder.rglob("*.gguf")):
         raise gguf(str(folder), key)
     if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
@@ -170,10 +169,11 @@ def _check(folder: Path, *, what: str, key: str) -> None:
         _check_tokenizer(folder, config)
 
 
-def _is_shard(file: Path) -> bool:
-    """Whether an index beside the file names it."""
-    indexes = [_object(path) for path in file.parent.glob("*.index.json")]
-    return any(file.name in dict(index.get("weight_map") or {}).values() for index in indexes)
+def _shards(folder: Path) -> Iterator[Path]:
+    """The safetensors files that the indexes of sharded weights name."""
+    for index in folder.rglob("*.index.json"):
+        named = {index.parent / str(name) for name in dict(_object(index).get("weight_map") or {}).values()}
+        yield from (file for file in named if file.suffix == ".safetensors" and file.is_file())
 
 
 def _check_inside(folder: Path, what: str) -> None:
@@ -260,20 +260,24 @@ def must_fit(name: str, wrong: Mapping[str, Iterable[object]]) -> None:
         raise ValueError(f"the weights of {name} do not fit its config.json: {'; '.join(told)}")
 
 
+def _needed(file: Path) -> int | None:
+    """Bytes that a file of weights must have at least; None where it is damaged."""
+    if file.suffix == ".safetensors":
+        try:
+            begin, found = tensors(file)
+            return begin + int(max(tensor["data_offsets"][1] for tensor in found.values()))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
+            return None
+    with file.open("rb") as opened:
+        begins = opened.read(2)
+    whole = zipfile.is_zipfile(file) if begins == b"PK" else bool(begins)  # PyTorch once wrote what is no zip
+    return len(begins) if whole else None
+
+
 def _check_weights(file: Path) -> None:
     """Raises UserError for a pointer of Git LFS, and for weights that are cut short."""
     _check_pointer(file, "weights")
-    size, needed = file.stat().st_size, None
-    if file.suffix != ".safetensors":
-        with file.open("rb") as opened:
-            begins = opened.read(2)
-        if size and (begins != b"PK" or zipfile.is_zipfile(file)):  # PyTorch once wrote no zip, which cannot be checked
-            return
-    try:
-        begin, found = tensors(file) if file.suffix == ".safetensors" else (0, {})
-        needed = begin + max(tensor["data_offsets"][1] for tensor in found.values())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
-        needed = None
+    size, needed = file.stat().st_size, _needed(file)
     if needed is None or needed > size:
         wanted = "" if needed is None else f" of {needed:,}"
         raise UserError(

@@ -32,7 +32,13 @@ def examine(name: str, *, what: str, key: str) -> None:
         checkpoint.check(folder, what=what, key=key)
     elif folder.suffix.lower() == ".gguf":
         raise checkpoint.gguf(name, key)
-    elif not _may_be_an_id(name):
+    else:
+        _check_id(name, key)
+
+
+def _check_id(name: str, key: str) -> None:
+    """Raises UserError for what the hub can have no model or dataset of."""
+    if not _may_be_an_id(name):
         raise UserError(
             f"{name!r} is no folder here, and cannot be a hub id.",
             where=key,
@@ -70,7 +76,7 @@ def checked(name: str, revision: str | None, *, what: str) -> None:
 def commit(name: str, revision: str | None, *, what: str, key: str) -> str:
     """The commit that a revision of a hub id stands for: asked of the hub, else of the local cache."""
     kind = "dataset" if what == "dataset" else "model"
-    examine(name, what=what, key=key)
+    _check_id(name, key)
     try:
         api = HfApi()
         info = (

@@ -412,3 +412,10 @@ def test_towers_are_passed_over_only_where_the_config_has_them(tiny_lm: Path) ->
     with pytest.raises(ValueError, match="1 not of the model, such as image_adapter"):
         _check_whole("m", info, LlamaConfig())
     _check_whole("m", info, LlavaConfig())
+
+
+def test_a_folder_of_the_name_is_no_dataset_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "squad").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="the hub did not give it"):
+        hub.commit("squad", None, what="dataset", key="dataset.name")
