@@ -29,8 +29,8 @@ class Keys:
     def check(self, row: Mapping[str, Any], where: str) -> None:
         """Raises UserError for a key that is nearly another."""
         self.rows += 1
-        self.answered += "answers" in row
         if "answers" in row:
+            self.answered += 1
             self.beside.update(row)
         else:
             self.instead |= {key: where for key in row.keys() - self.known if key not in self.instead}

@@ -6,7 +6,6 @@ answer is an error of that one question.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -22,7 +21,7 @@ from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attem
 from bench.core import meters
 from bench.core.blocks import Model, Prompt
 from bench.core.http import LONGEST_WAIT_S, Tokens, retry_after_s, wait_s
-from bench.core.redact import hide, redacted
+from bench.core.redact import redacted, secret
 from bench.core.vocabulary import Answer, Hit, Question
 from systems.parts import prompt as prompts
 
@@ -247,10 +246,9 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
 
 
 def connect(model: Model, name: str, *, max_new_tokens: int, prompt: Prompt) -> Endpoint:
-    """The model of that name at the address of `model`. Raises KeyError when its environment variable is not set."""
-    key = model.api_key_env
-    hide(key)
-    headers = {"Authorization": f"Bearer {os.environ[key]}"} if key else {}
+    """The model of that name at the address of `model`. Raises UserError where its environment variable is not set."""
+    key = secret(model.api_key_env, "model.api_key_env")
+    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     headers["Accept-Encoding"] = "identity"  # a compressed answer could be of any length
     client = httpx.Client(
         base_url=str(model.base_url).rstrip("/") + "/",

@@ -36,10 +36,10 @@ class Table:
 
     def search(self, queries: Vectors, k: int) -> Ranked:
         """The best `k` chunks of each query, best first."""
-        return _ranked(self.connection, sql.SQL("{}").format(sql.Identifier(self.name)), queries, k)
+        return _ranked(self.connection, sql.Identifier(self.name), queries, k)
 
 
-def _ranked(connection: psycopg.Connection[Any], rows: sql.Composed, queries: Vectors, k: int) -> Ranked:
+def _ranked(connection: psycopg.Connection[Any], rows: sql.Composable, queries: Vectors, k: int) -> Ranked:
     """The best of each query among some rows. They are ordered by the distance alone, for by more than that the
     database would order all rows and use no graph."""
     text = sql.SQL("SELECT number, -(vector <#> %s) FROM {} ORDER BY vector <#> %s LIMIT %s").format(rows)

@@ -112,10 +112,9 @@ def recipe(retrieval: Retrieval) -> Mapping[str, Any]:
 
 def _client() -> QdrantClient:
     at = address(ADDRESS)
-    if at == LOCAL:
-        meters.note("index", "Qdrant's client in its local mode, without a graph")
     if at != LOCAL:
         return QdrantClient(url=at, api_key=os.environ.get(KEY), timeout=600)
+    meters.note("index", "Qdrant's client in its local mode, without a graph")
     if not _local:
         _local.append(QdrantClient(LOCAL))
     return _local[0]
