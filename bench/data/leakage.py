@@ -26,32 +26,40 @@ MOST = 20_000  # questions that a cell embeds to look for near ones
 
 
 def leaks(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[str]]:
-    """test question id -> how training has seen it: `exact`, `13-gram`, `near in letters`. Only those that it has.
+    """test question id -> how training has seen it: `exact`, `13-gram`, `near in letters`, or in the same words of the
+    `same passage` with an answer in other words. Only those that it has.
 
-    What training has seen is a question with its answer: one that is asked again of another passage, and has another
-    answer there, is none (`asked_again`). What is near in meaning a cell tells, which has an embedder (`alike`).
+    What training has seen is a question with its answer, or in the same words of the same passage, whose answer it was
+    then given in whatever words. A question that is asked again of another passage, and has another answer there, is
+    none (`asked_again`). What is near in meaning a cell tells, which has an embedder (`alike`).
     """
     asked = _places((normalise(e.question.text),) for e in train)
     grams = _places(_grams(_whole(e)) for e in train)
     near = _near([e.question.text for e in train], [e.question.text for e in test])
     found: dict[str, list[str]] = {}
     for example, close in zip(test, near, strict=True):
+        repeated = asked.get(normalise(example.question.text), ())
         places = {
-            "exact": asked.get(normalise(example.question.text), ()),
+            "exact": repeated,
             "13-gram": {i for gram in _grams(_whole(example)) for i in grams.get(gram, ())},
             "near in letters": close,
         }
         seen = [how for how, known in places.items() if any(_same(example, train[i]) for i in known)]
+        if not seen and any(_of_same_passage(example, train[i]) for i in repeated):
+            seen = ["same passage"]
         if seen:
             found[example.question.id] = seen
     return found
 
 
 def asked_again(train: Sequence[Example], test: Sequence[Example]) -> int:
-    """How many test questions training asks in the same words, with another answer each time."""
+    """How many test questions training asks in the same words of other passages, with another answer each time."""
     asked = _places((normalise(e.question.text),) for e in train)
     known = [[train[i] for i in asked.get(normalise(e.question.text), ())] for e in test]
-    return sum(bool(same) and not any(_same(e, s) for s in same) for e, same in zip(test, known, strict=True))
+    return sum(
+        bool(same) and not any(_same(e, s) or _of_same_passage(e, s) for s in same)
+        for e, same in zip(test, known, strict=True)
+    )
 
 
 def _places(keys: Iterable[Iterable[Key]]) -> dict[Key, list[int]]:
@@ -71,6 +79,11 @@ def _same(a: Example, b: Example) -> bool:
     """Whether two questions that are near also have an answer in common: pump 7 and pump 8 do not, as a rule."""
     mine, other = ({normalise(x) for x in e.answers or ()} for e in (a, b))
     return bool(mine & other) or mine == other
+
+
+def _of_same_passage(a: Example, b: Example) -> bool:
+    """Whether the evidence of two questions is on one passage: the same question of it has one answer."""
+    return bool(set(a.question.gold) & set(b.question.gold))
 
 
 def alike(

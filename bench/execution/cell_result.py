@@ -86,6 +86,7 @@ class Training(Part):
     tokens: Number | None = None
     tokens_per_s: float | None = None
     step_s: float | None = None
+    reference_s: float | None = None  # mean seconds of the work that was done between the steps
     trainable_parameters: Number | None = None
     trials: Number | None = None
     optimiser: str | None = None
@@ -163,14 +164,16 @@ class LoadLevel(Part):
 class Turn(Part):
     """What a system took in one round: seconds of each question alone, and of each batch beside its size.
 
-    `yardstick_s` are the seconds of a fixed piece of work before and after it; `peak_rss_growth_bytes` is of the first
-    round, with an allocator that gives memory back at once.
+    `yardstick_s` are the seconds of a fixed piece of work before and after it, `reference_s` of one that is like a
+    model's, in the middle of those done after each question alone; None where no model is in the process.
+    `peak_rss_growth_bytes` is of the first round, with an allocator that gives memory back at once.
     """
 
     round: int
     yardstick_s: tuple[float, ...]
     alone_s: dict[str, float]
     batches: tuple[tuple[int, float], ...]
+    reference_s: float | None = None
     peak_rss_growth_bytes: Number | None = None
 
 

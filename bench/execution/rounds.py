@@ -18,7 +18,7 @@ from bench.spec import kinds
 from bench.spec.cells import Cell
 from bench.stats.rounds import is_off, usual
 
-AGAIN = 2  # times that the turns that were disturbed are taken again
+AGAIN = 1  # times that the turns that were disturbed are taken again
 SLOW_S = 30.0  # a system of the user's own that builds for longer is not built again for every round
 
 Take = Callable[[Cell, int], None]  # runs one turn of a cell in a round

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.core import meters
+from bench.core import meters, reference
 from bench.core.files import read_jsonl
 from bench.core.live_peak import live_peak_bytes, returning_at_once
 from bench.core.store import Store
@@ -18,7 +18,8 @@ from bench.execution.job import Job
 from bench.spec import kinds
 
 ALONE = 16  # questions of a turn that are asked one at a time
-TOGETHER = 2  # batches of the model, of questions that it is given at once
+WARM = 2  # times that the reference is done before it counts
+TOGETHER = 1  # batches of the model, of questions that it is given at once
 
 
 def run(job: Job, folder: Path) -> dict[str, JSON]:
@@ -39,14 +40,18 @@ def run(job: Job, folder: Path) -> dict[str, JSON]:
     for questions in (*([question] for question in warm), warm):  # alone, and as a batch
         system.answer(questions)
     before = meters.yardstick()
-    seconds = [_seconds(system, [seen_by(e, config) for e in batch]) for batch in (*alone, *together)]
+    for _ in range(WARM):
+        reference.seconds()
+    singly = [(_seconds(system, [seen_by(e, config) for e in batch]), reference.seconds()) for batch in alone]
+    at_once = [_seconds(system, [seen_by(e, config) for e in batch]) for batch in together]
     return {
         "status": "done",
         "round": job.round,
         "yardstick_s": [before, meters.yardstick()],
+        "reference_s": reference.middle([s for _, s in singly]),
         "peak_rss_growth_bytes": peak - start if peak else None,
-        "alone_s": {b[0].question.id: s for b, s in zip(alone, seconds[: len(alone)], strict=True) if s is not None},
-        "batches": [[len(b), s] for b, s in zip(together, seconds[len(alone) :], strict=True) if s is not None],
+        "alone_s": {b[0].question.id: s for b, (s, _) in zip(alone, singly, strict=True) if s is not None},
+        "batches": [[len(b), s] for b, s in zip(together, at_once, strict=True) if s is not None],
     }
 
 

@@ -2,11 +2,12 @@
 
 A regression needs practical size (the rule's margin, or the noise floor where that is larger) and statistical evidence:
 paired by question and clustered for quality, ratios question by question for latency, medians over seeds for memory and
-training time, which have no more than one figure a seed. Times and memory vary from run to run by more than their
-questions show: without the noise of repeats (`baseline accept --repeat`) they fail nothing, and beside a machine that
-was itself slower by more than 15%, as a fixed piece of work tells, a time fails nothing either. The evidence of all
-rules and systems is corrected as one family (Holm), so that a gate on a run that did not change fails once in twenty
-times at most.
+training time, which have no more than one figure a seed. Where the same reference work was done between the questions
+or steps of both runs, times are compared over it: what the machine did to both is taken away. Times and memory vary
+from run to run by more than their questions show: without the noise of repeats (`baseline accept --repeat`) they fail
+nothing, and on a machine that was itself much slower, as a fixed piece of work tells, a time fails nothing either. The
+evidence of all rules and systems is corrected as one family (Holm), so that a gate on a run that did not change fails
+once in twenty times at most.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from scipy import stats as distributions
 
 from bench.core.errors import UserError
 from bench.gate.rules import DEFAULT, LATENCY, Rule, Rules
-from bench.gate.samples import Samples, flat, is_whole, samples, summary
+from bench.gate.samples import BESIDE, Samples, beside, flat, is_whole, samples, summary
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
+from bench.gate.times import TRAINING
 from bench.metrics.registry import JUDGED, MEASURES
 from bench.scoring.grade import panel
 from bench.scoring.schema.gate import BAD, Result, State
@@ -33,7 +35,7 @@ from bench.stats.comparisons import Panel, compare, holm
 from bench.stats.planning import ALPHA
 from bench.stats.rounds import OFF
 
-TRAINING = ("train_s", "step_s")
+BUSY = 0.5  # by what share the reference work may take longer
 
 
 @dataclass(frozen=True)
@@ -133,21 +135,25 @@ def _found(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding:
         return Finding("missing", f"the baseline has no {rule.metric} of it")
     if not is_whole(before):
         return Finding("errored", f"the baseline's {rule.metric} holds what is no number")
-    margin = max(rule.margin, old.floors.get(rule.metric, 0.0))
-    said = _regression(rule, margin, found, before, old.noise.get(rule.metric))
-    busier = _slowdown(rule.metric, mine, old.systems[name])
-    if said.state == "fail" and busier is not None and busier > OFF:
+    said = _over_reference(rule, name, new, old) or _regression(rule, rule.metric, found, before, old)
+    busier, most = _slowdown(rule.metric, mine, old.systems[name])
+    if said.state == "fail" and busier > most:
         return replace(said, state="inconclusive", why=f"the machine itself was {100 * busier:.0f}% slower; {said.why}")
     return said
 
 
-def _slowdown(metric: str, new: SystemSnapshot, old: SystemSnapshot) -> float | None:
-    """By what share a fixed piece of work took longer beside the new time than beside the old; None where it is not
-    known, and for what is no time."""
-    when = "answering" if metric in LATENCY else "building" if metric in TRAINING else None
-    if when is None or when not in new.yardstick_s or when not in old.yardstick_s:
-        return None
-    return new.yardstick_s[when] / old.yardstick_s[when] - 1
+def _slowdown(metric: str, new: SystemSnapshot, old: SystemSnapshot) -> tuple[float, float]:
+    """By what share a fixed piece of work took longer beside the new time than beside the old, and the most by which
+    the time still says something; no share where it is not known, and for what is no time.
+
+    The reference work was done all the time, so that more than half as long again is what it may take: then a machine
+    is so busy that it slows one more than the other.
+    """
+    when = "answering" if metric in LATENCY else "building" if metric in TRAINING else ""
+    for after, before, most in ((new.reference_s, old.reference_s, BUSY), (new.yardstick_s, old.yardstick_s, OFF)):
+        if when in after and when in before:
+            return after[when] / before[when] - 1, most
+    return 0.0, OFF
 
 
 def _budget(rule: Rule, found: Samples) -> Finding:
@@ -159,7 +165,24 @@ def _budget(rule: Rule, found: Samples) -> Finding:
     return Finding("pass" if inside else "fail", "budget", new=value)
 
 
-def _regression(rule: Rule, margin: float, found: Samples, before: Samples, noise: RunNoise | None) -> Finding:
+def _over_reference(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding | None:
+    """What the rule says of a time over the reference work beside it; None where a run has none, or it may be another
+    work there: its speed is that of torch. Seconds are told as they were."""
+    sides = [(s.systems[name], beside(rule.metric, s.systems[name])) for s in (new, old)]
+    (_, found), (_, before) = sides
+    if found is None or before is None or new.versions.get("torch") != old.versions.get("torch"):
+        return None
+    said = _regression(rule, rule.metric + BESIDE, found, before, old)
+    seconds = [statistics.median(flat(samples(rule.metric, system) or [0.0])) for system, _ in sides]
+    as_seen = f"{100 * (seconds[0] / seconds[1] - 1):+.1f}% as the clock saw it" if all(seconds) else ""
+    if said.old is None:
+        return said
+    return replace(said, new=seconds[0], old=seconds[1], why=f"{said.why}; {as_seen}".strip("; "))
+
+
+def _regression(rule: Rule, metric: str, found: Samples, before: Samples, old: Snapshot) -> Finding:
+    """`metric` is whose noise and floor count: the rule's, or that of its time beside the reference work."""
+    noise, margin = old.noise.get(metric), max(rule.margin or 0.0, old.floors.get(metric, 0.0))
     if isinstance(found, Values) and isinstance(before, Values):
         return _quality(rule, margin, found, before)
     if isinstance(found, Mapping) and isinstance(before, Mapping) and rule.metric in LATENCY:

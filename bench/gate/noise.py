@@ -7,12 +7,15 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from bench.core.errors import UserError
-from bench.gate.rules import KNOWN, Rules
-from bench.gate.samples import middle
+from bench.gate.rules import KNOWN, LATENCY, Rules
+from bench.gate.samples import BESIDE, middle
 from bench.gate.snapshot import RunNoise, Snapshot
+from bench.gate.times import TRAINING
 from bench.metrics.registry import MEASURES
 from bench.scoring.grade import panel
 from bench.stats.comparisons import compare
+
+COMPARED = (*KNOWN, *(time + BESIDE for time in (*LATENCY, *TRAINING)))
 
 
 def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:
@@ -34,7 +37,7 @@ def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:
             remedy="Repeat one run on one machine.",
         )
     found: dict[str, float] = {}
-    for metric in KNOWN:
+    for metric in COMPARED:
         for name in first.systems:
             values = [v for s in snapshots if name in s.systems and (v := middle(metric, s.systems[name])) is not None]
             if len(values) < 3 or not statistics.fmean(values):
@@ -48,7 +51,7 @@ def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:
 def run_noise(snapshots: Sequence[Snapshot]) -> dict[str, RunNoise]:
     """metric -> how much times and memory vary between repeats of one run; of quality the questions themselves tell."""
     found: dict[str, RunNoise] = {}
-    for metric in KNOWN:
+    for metric in COMPARED:
         if metric in MEASURES:
             continue
         squares, df = 0.0, 0
@@ -65,7 +68,7 @@ def run_noise(snapshots: Sequence[Snapshot]) -> dict[str, RunNoise]:
 def check_margins(rules: Rules, noise: Mapping[str, float]) -> None:
     """Raises UserError for a margin that repeats of the same run would break."""
     for rule in rules.rules:
-        floor = noise.get(rule.metric)
+        floor = noise.get(rule.metric + BESIDE, noise.get(rule.metric))
         if rule.margin is not None and floor is not None and rule.margin < floor:
             least = math.ceil(floor * 1000) / 1000
             raise UserError(

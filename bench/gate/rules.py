@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from bench.core.blocks import Block
-from bench.gate.snapshot import FIGURES, OLD_NAMES
+from bench.gate.snapshot import OLD_NAMES
+from bench.gate.times import FIGURES
 from bench.metrics.registry import JUDGED, MEASURES
 
 LATENCY = {"p50_latency_s": 50, "p90_latency_s": 90, "p95_latency_s": 95, "p99_latency_s": 99}  # name -> percentile

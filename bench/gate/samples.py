@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from bench.gate.rules import LATENCY
-from bench.gate.snapshot import FIGURES, SystemSnapshot, Values
+from bench.gate.snapshot import SystemSnapshot, Values
+from bench.gate.times import FIGURES
 from bench.metrics.registry import MEASURES
 from bench.stats.intervals import percentile
 
 Samples = Values | Mapping[str, float] | Sequence[float]
+BESIDE = " beside the reference work"  # after the name of a time, in noises and floors
 
 
 def samples(metric: str, system: SystemSnapshot, stratum: str | None = None) -> Samples | None:
@@ -24,6 +26,11 @@ def samples(metric: str, system: SystemSnapshot, stratum: str | None = None) -> 
         return system.figures.get(metric)
     found = system.values.get(metric)
     return found.of(stratum) if found and stratum else found
+
+
+def beside(metric: str, system: SystemSnapshot) -> Samples | None:
+    """The samples of a time over the time of the reference work that was done beside it; None where it was not."""
+    return (system.latency_beside if metric in LATENCY else system.figures_beside.get(metric)) or None
 
 
 def flat(found: Samples) -> list[float]:
@@ -51,8 +58,10 @@ def summary(metric: str, found: Samples) -> float | None:
 
 
 def middle(metric: str, system: SystemSnapshot) -> float | None:
-    """The one number that repeats of a run are compared by: a mean, or a median; None where there is none."""
-    found = samples(metric, system)
+    """The one number that repeats of a run are compared by: a mean, or a median; None where there is none. `metric` may
+    be a time BESIDE the reference work."""
+    time = metric.removesuffix(BESIDE)
+    found = samples(metric, system) if time == metric else beside(time, system)
     if found is None or not is_whole(found):
         return None
     return float(np.mean(flat(found))) if metric in MEASURES else float(statistics.median(flat(found)))

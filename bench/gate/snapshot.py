@@ -6,6 +6,7 @@ A baseline is such a snapshot that somebody has looked at and accepted, as one f
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import statistics
 import time
@@ -20,24 +21,15 @@ from pydantic import TypeAdapter, ValidationError
 from bench.core.errors import UserError, first_error
 from bench.core.files import read_json, write_text
 from bench.core.vocabulary import JSON
-from bench.execution.cell_result import CellResult
 from bench.execution.run_file import read_run
-from bench.scoring import judge_stage, resources
+from bench.gate import times
+from bench.scoring import judge_stage
 from bench.scoring.grade import Column
 from bench.scoring.graded import GradedRun, graded
 from bench.scoring.schema import MeasuredSystem
-from bench.stats.rounds import usual
 from bench.verdict.score import score
 
 SCHEMA = 1
-FIGURES = (  # one a seed
-    "peak_rss_growth_bytes",
-    "peak_gpu_allocated_bytes",
-    "train_s",
-    "step_s",
-    "train_peak_rss_growth_bytes",
-    "train_peak_gpu_bytes",
-)
 OLD_NAMES = {  # of figures, in rules and baselines that an older ragtune wrote
     "peak_rss_bytes": "peak_rss_growth_bytes",
     "train_peak_rss_bytes": "train_peak_rss_growth_bytes",
@@ -73,7 +65,8 @@ class SystemSnapshot:
     """One system. `latency_s` is by question, of those answered alone; `figures` are one a seed.
 
     `yardstick_s` are the seconds that a fixed piece of work took while it was timed: "answering" and "building", where
-    they are known.
+    they are known. `latency_beside` and `figures_beside` are those times over the time of the reference work that was
+    done between the questions and steps: what the machine does to both is not in them. `reference_s` is that time.
     """
 
     status: str
@@ -82,6 +75,9 @@ class SystemSnapshot:
     latency_s: Mapping[str, float]
     figures: Mapping[str, Sequence[float]]
     yardstick_s: Mapping[str, float] = field(default_factory=dict)
+    latency_beside: Mapping[str, float] = field(default_factory=dict)
+    figures_beside: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    reference_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -165,30 +161,17 @@ def _system(name: str, system: object, found: GradedRun) -> SystemSnapshot:
         for measure, column in found.columns[name].items()
     }
     cells = list(found.run.done(name).values())
-    yardsticks = _yardsticks(cells, found.run.yardstick_s)
-    return SystemSnapshot(system.status, system.seeds, values, found.latency[name], _figures(cells), yardsticks)
-
-
-def _yardsticks(cells: Sequence[CellResult], usual_s: float | None) -> dict[str, float]:
-    """The yardstick beside what was timed; beside a system that was in no round, that of the whole run."""
-    answering = usual(turn.yardstick_s for cell in cells for turn in cell.turns) or usual_s
-    building = max((s for cell in cells for s in cell.yardstick_s), default=None)
-    return {when: s for when, s in (("answering", answering), ("building", building)) if s is not None}
-
-
-def _figures(cells: Sequence[CellResult]) -> dict[str, list[float]]:
-    """figure -> its value for each seed that has one; figures that no seed has are left out."""
-    builds = [resources.built(cell) for cell in cells]
-    memories = [cell.memory for cell in cells if cell.memory]
-    figures: dict[str, list[Any]] = {
-        "peak_rss_growth_bytes": [cell.peak_rss_growth_bytes for cell in cells],
-        "peak_gpu_allocated_bytes": [m.peak_gpu_allocated_bytes for m in memories],
-        "train_s": [b.train_s for b in builds],
-        "step_s": [b.step_s for b in builds],
-        "train_peak_rss_growth_bytes": [b.train_peak_rss_growth_bytes for b in builds],
-        "train_peak_gpu_bytes": [b.train_peak_gpu_bytes for b in builds],
-    }
-    return {figure: known for figure, by_seed in figures.items() if (known := [v for v in by_seed if v is not None])}
+    return SystemSnapshot(
+        system.status,
+        system.seeds,
+        values,
+        found.latency[name],
+        times.figures(cells),
+        times.yardsticks(cells, found.run.yardstick_s),
+        times.latency_beside(cells),
+        times.figures_beside(cells),
+        times.reference(cells),
+    )
 
 
 def read(path: Path) -> Snapshot:
@@ -238,6 +221,10 @@ def _of_schema(path: Path) -> dict[str, Any]:
     return found
 
 
+def _beside(system: SystemSnapshot) -> list[float]:
+    return [*system.latency_beside.values(), *itertools.chain.from_iterable(system.figures_beside.values())]
+
+
 def _check(snapshot: Snapshot) -> None:
     """Raises ValueError for a baseline that no run can have."""
     for name, system in snapshot.systems.items():
@@ -250,7 +237,9 @@ def _check(snapshot: Snapshot) -> None:
         for what, figures, (least, most) in (
             ("a latency", system.latency_s.values(), (0.0, 1e9)),
             ("a figure", [v for by_seed in system.figures.values() for v in by_seed], (0.0, 1e18)),
+            ("a time beside the reference work", _beside(system), (1e-9, 1e9)),
             ("the time of the yardstick", system.yardstick_s.values(), (1e-4, 1e3)),
+            ("the time of the reference work", system.reference_s.values(), (1e-6, 1e3)),
         ):
             if not all(v == 0.0 == least or max(least, 1e-9) <= v <= most for v in figures):
                 raise ValueError(f"{what} of {name} is none that a machine can have")

@@ -11,6 +11,7 @@ import hashlib
 import math
 import os
 import shutil
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import set_seed
 
-from bench.core import meters
+from bench.core import meters, reference
 from bench.core.blocks import Model, Prompt, Raft, Tuning
 from bench.core.digest import digest, digest_of_parts
 from bench.core.store import Store
@@ -91,25 +92,27 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     if recipe.method == "lora" and _is_first():
         adapter.start(model, recipe.tuning, folder / "model")
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    tape = Tape(tokenizer.pad_token_id)
+    tape, beside = Tape(tokenizer.pad_token_id), _Beside()
     trainer = _Grouped(
         model=model,
         args=arguments(recipe, folder / "work"),
         train_dataset=rows,
         eval_dataset=dev or None,
         data_collator=tape,
-        callbacks=callbacks(recipe),
+        callbacks=[*callbacks(recipe), beside],
     )
+    reference.seconds()  # the first is a slow one
     begin = time.perf_counter()
     with lm.four_bit_errors(), adapter.as_they_come(model):
         trainer.train()
-    seconds = time.perf_counter() - begin
+    seconds = time.perf_counter() - begin - sum(beside.seconds)
     evaluate = bool(dev) and (recipe.tuning.search is not None or recipe.tuning.early_stopping is not None)
     dev_loss = trainer.evaluate()["eval_loss"] if evaluate else None
     _save(recipe, trainer, tokenizer, served=served, folder=folder)
     facts = _facts(trainer, tape, pairs, rows=len(rows), seconds=seconds, dev_loss=dev_loss) | {
         "trainable_parameters": trainable,
         "left_out": unadapted,
+        "reference_s": statistics.fmean(beside.seconds) if beside.seconds else None,
     }
     del trainer, model
     gc.collect()
@@ -278,6 +281,21 @@ def callbacks(recipe: Recipe) -> list[TrainerCallback]:
 class _Progress(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         meters.progress("adapter", state.global_step, state.max_steps)
+
+
+class _Beside(TrainerCallback):
+    """Does the reference work between steps, now and then, in a training of one process."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._last = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if args.world_size > 1 or time.perf_counter() - self._last < reference.EVERY_S:
+            return
+        took = reference.seconds()
+        self.seconds += [took] if took is not None else []
+        self._last = time.perf_counter()
 
 
 @dataclass

@@ -12,7 +12,7 @@ from bench import parse
 from bench.core.blocks import Embedder
 from bench.core.store import Store
 from bench.core.vocabulary import Example, Question
-from bench.data.leakage import alike, leaks
+from bench.data.leakage import alike, asked_again, leaks
 from bench.execution.run import run
 from systems import encode
 from tests.conftest import raw_spec, scores_json
@@ -37,6 +37,19 @@ def test_long_runs_of_words_are_seen() -> None:
     shared = "one two three four five six seven eight nine ten eleven twelve thirteen"
     far = " ".join(f"word{i}" for i in range(300))
     assert leaks(pairs([f"{far} {shared}"]), pairs([f"{shared} and something else"]))["q0"] == ["13-gram"]
+
+
+def test_a_question_of_the_same_passage_is_seen_whatever_its_answer() -> None:
+    def asked(answer: str, *gold: str) -> list[Example]:
+        return [Example(Question("q0", "Is my location shared?", gold=gold), (answer,))]
+
+    train = asked("We share your location with partners.", "policy-a")
+    reworded, elsewhere = asked("Location data goes to third parties.", "policy-a"), asked("Never.", "policy-b")
+    assert leaks(train, reworded) == {"q0": ["same passage"]} and asked_again(train, reworded) == 0
+    assert leaks(train, elsewhere) == {} and asked_again(train, elsewhere) == 1
+    assert leaks(train, asked("We share your location with partners.", "policy-b")) == {
+        "q0": ["exact", "near in letters"]
+    }
 
 
 def test_an_embedder_sees_it_and_looks_once(tmp_path: Path) -> None:
