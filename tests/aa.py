@@ -79,7 +79,8 @@ def lossy(system: SystemSnapshot, metric: str) -> SystemSnapshot:
         rows = [[0.0 if v == 1.0 and next(lost, None) is not None else v for v in row] for row in values.rows]
         return replace(system, values={**system.values, "em": replace(values, rows=rows)})
     if metric == "p50_latency_s":
-        return replace(system, latency_s={question: 1.25 * s for question, s in system.latency_s.items()})
+        slower = ({question: 1.25 * s for question, s in of.items()} for of in (system.latency_s, system.latency_beside))
+        return replace(system, **dict(zip(("latency_s", "latency_beside"), slower, strict=True)))
     return replace(system, figures={**system.figures, metric: [1.15 * v for v in system.figures[metric]]})
 
 
