@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-TINY := --set name=gpu-shapes-tiny --set model.shape=tiny $(foreach s,slowdown slowdown-authors memory-70b too-large,--set systems.$(s).model.shape=tiny)
+GPU = $(shell $(BIN)/python -c "import torch; print('yes' * torch.cuda.is_available())")
+TINY := --set name=gpu-shapes-tiny --set model.shape=tiny $(foreach s,slowdown slowdown-3.8b slowdown-authors memory-70b too-large,--set systems.$(s).model.shape=tiny)
 WANTED := --constraint constraints.txt --editable '.[dev,judge]' # by uv where it is, else by pip
 PEERS := .ragtune/peers
 PEERS_WANTED := --constraint constraints.txt lm_eval==0.4.13 'torchmetrics[text]==1.4.3' torch transformers accelerate ir-measures
@@ -66,7 +67,7 @@ scale: setup
 # what published model sizes take on this GPU; without one the same way with tiny shapes. One cell runs out of memory
 gpu-report: setup
 	-$(BIN)/ragtune doctor
-	-$(BIN)/ragtune run bench/specs/gpu-shapes.yaml $(if $(shell command -v nvidia-smi),,$(TINY))
+	$(if $(GPU),-)$(BIN)/ragtune run bench/specs/gpu-shapes.yaml $(if $(GPU),,$(TINY))
 
 check: setup lint types contracts test test-heavy
 

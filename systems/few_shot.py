@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bench.core.blocks import Embedder, PositiveInt
 from bench.core.store import Store
@@ -24,10 +24,17 @@ class Config(SystemConfig):
     )
     embedder: Embedder = Embedder()
 
+    @field_validator("embedder")
+    @classmethod
+    def _untuned(cls, value: Embedder) -> Embedder:
+        if value.tuned is not None:
+            raise ValueError("an embedder is tuned for passages, and this one compares questions: leave out `tuned`")
+        return value
+
 
 def build(config: Config, material: Material, store: Store) -> System:
     """The base model, asked after its shots. Raises ValueError without a training question that has an answer."""
     from systems.parts import reader, shots
 
-    chosen = shots.chooser(config)
+    chosen = shots.chooser(config, store)
     return reader.reader(config, material, model=reader.base(config), shots=chosen)

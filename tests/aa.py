@@ -79,8 +79,9 @@ def lossy(system: SystemSnapshot, metric: str) -> SystemSnapshot:
         rows = [[0.0 if v == 1.0 and next(lost, None) is not None else v for v in row] for row in values.rows]
         return replace(system, values={**system.values, "em": replace(values, rows=rows)})
     if metric == "p50_latency_s":
-        slower = ({question: 1.25 * s for question, s in of.items()} for of in (system.latency_s, system.latency_beside))
-        return replace(system, **dict(zip(("latency_s", "latency_beside"), slower, strict=True)))
+        seconds, ratios = system.latency_s, system.latency_beside
+        slower = ({question: 1.25 * value for question, value in of.items()} for of in (seconds, ratios))
+        return replace(system, latency_s=next(slower), latency_beside=next(slower))
     return replace(system, figures={**system.figures, metric: [1.15 * v for v in system.figures[metric]]})
 
 
@@ -90,8 +91,8 @@ def caught(results: Sequence[Result], metric: str) -> bool:
 
 
 def table(idle: Sequence[Snapshot], loaded: Sequence[Snapshot]) -> Iterator[str]:
-    """Rows of docs/aa.md: every ordered pair of runs, with the noise of the other idle ones, of which two tell how much
-    runs vary and three a floor of it."""
+    """Rows of docs/aa.md: every ordered pair of runs. The noise is what `baseline accept --repeat` stores: of the
+    baseline and the other idle ones, which the run that is gated is not among."""
     yield "| run | baseline | pairs | pass | inconclusive | fail | " + " | ".join(LOSSES.values()) + " |"
     yield "|---|---|---|---|---|---|" + "---|" * len(LOSSES)
     for what, news in (("idle", idle), ("beside a full load", loaded)):
@@ -99,8 +100,8 @@ def table(idle: Sequence[Snapshot], loaded: Sequence[Snapshot]) -> Iterator[str]
         found: Counter[str] = Counter()
         pairs = [(new, old) for new, old in itertools.product(news, idle) if new is not old]
         for new, old in pairs:
-            rest = [s for s in idle if s is not new and s is not old]
-            known = replace(old, floors=floors(rest) if len(rest) > 2 else {}, noise=run_noise(rest))
+            repeats = [old, *(s for s in idle if s is not new and s is not old)]
+            known = replace(old, floors=floors(repeats) if len(repeats) > 2 else {}, noise=run_noise(repeats))
             results = gate(new, known)
             said[verdict(results)] += 1
             for r in results:

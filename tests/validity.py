@@ -244,6 +244,34 @@ def gates() -> Iterator[Row]:
 
     setting = "one of 10 systems, run SD 0.02, three repeats"
     yield Row("gate finds a quarter more latency", setting, share(caught), 0.9, RUNS, at_most=False)
+    yield from restless()
+
+
+def restless() -> Iterator[Row]:
+    """A machine whose runs differ by 15%, and a reference work beside each time that differs as it does, but for 2%."""
+    rules = Rules(rules=(Rule(metric="p50_latency_s", margin=0.1),))
+
+    def once(rng: np.random.Generator, slower: float) -> str:
+        seconds, em = rng.lognormal(-3, 0.3, 16), np.ones(16)
+
+        def system(slower: float) -> SystemSnapshot:
+            state = rng.lognormal(0, 0.15)
+            took = seconds * rng.lognormal(0, 0.02, 16) * state * slower * rng.lognormal(0, 0.02)
+            found = measured(em, took)
+            ratios = {question: s / (0.02 * state) for question, s in found.latency_s.items()}
+            return replace(found, latency_beside=ratios, reference_s={"answering": 0.02 * state})
+
+        runs = [snapshot({f"s{i}": system(1.0) for i in range(10)}) for _ in range(3)]
+        new = snapshot({f"s{i}": system(slower if i == 3 else 1.0) for i in range(10)})
+        return verdict(gate(new, replace(runs[0], noise=run_noise(runs)), rules))
+
+    setting = "one of 10 systems, run SD 0.15, 0.02 beside the reference work, three repeats"
+    for what, slower, said, bound, at_most in (
+        ("gate on an unchanged run fails", 1.0, "fail", 0.05, True),
+        ("gate finds a quarter more latency", 1.25, "fail", 0.9, False),
+    ):
+        rate = share(lambda rng, slower=slower, said=said: once(rng, slower) == said)
+        yield Row(what, setting, rate, bound, RUNS, at_most=at_most)
 
 
 def refusals() -> Iterator[Row]:

@@ -88,6 +88,12 @@ class Model(Block):
         without_secret(self.base_url or "")
         return self
 
+    @model_validator(mode="after")
+    def _spread(self) -> Model:
+        if self.shape and self.gpus > 1:
+            raise ValueError("a model of random weights (`shape`) is made on one GPU: leave `gpus` out")
+        return self
+
 
 class EmbedderTuning(Block):
     """How an embedder is tuned on the training questions and their gold passages, with one hard negative each."""
@@ -163,7 +169,9 @@ class Chunking(Block):
         "apart, by the embedder. Pieces beyond `size` are cut.",
     )
     contextual: bool = Field(
-        False, description="Put the Markdown headings above a chunk into its title, which is embedded with it."
+        False,
+        description="Put the Markdown headings above a chunk into its title, which is embedded and reranked with it, "
+        "and stands before it in the prompt.",
     )
     unit: Literal["characters", "tokens"] = Field(
         "characters", description="What lengths count; tokens: the embedder's."

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import logging
+import mmap
 import os
 import platform
 import re
@@ -106,6 +107,13 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except (UnicodeDecodeError, OSError) as e:
         raise UserError(f"cannot be read as UTF-8 text: {e}.", where=_shown(path)) from None
+
+
+def drop_torn_line(path: Path) -> None:
+    """Cut what a kill left of a last line that was not written whole, if there is such a file."""
+    if path.exists() and (size := path.stat().st_size):
+        with path.open("rb+") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as seen:
+            file.truncate(seen.rfind(b"\n") + 1)
 
 
 def parsed(text: str, where: str, *, line: int | None = None) -> JSON:

@@ -11,6 +11,8 @@ from typing import Any
 
 from bench.core.vocabulary import JSON
 
+FULL_BYTES = 18  # a parameter in full tuning: weight, gradient and two moments in float32, and the copy that computes
+
 
 def gpus() -> list[dict[str, JSON]]:
     """Name, memory in bytes, driver, clocks in MHz and power limit in watts of each GPU; None for what NVML does not

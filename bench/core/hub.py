@@ -6,7 +6,13 @@ import os
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
@@ -15,6 +21,12 @@ from bench.core.digest import tree_digest
 from bench.core.errors import UserError
 
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]  # the hub client's own HTTP library, whichever it is
+
+
+class Unreachable(UserError):
+    """A hub id that neither the hub nor its cache here could be asked about, for this `reason`."""
+
+    reason = ""
 
 
 def pin(name: str, revision: str | None, *, what: str, key: str) -> str:
@@ -93,11 +105,15 @@ def commit(name: str, revision: str | None, *, what: str, key: str) -> str:
         if revision and (cached / "snapshots" / revision).is_dir():
             return revision
         reason = "offline mode is on" if os.environ.get("HF_HUB_OFFLINE") else type(e).__name__
-        raise UserError(
+        found = Unreachable(
             f"{what} {name!r} is no local folder, and the hub did not give it ({reason}).",
             where=key,
             remedy="Check the name and the network, or give a local folder.",
-        ) from e
+        )
+        found.reason = f"the hub did not answer ({reason})"
+        if isinstance(e, RepositoryNotFoundError | RevisionNotFoundError | GatedRepoError):  # it did answer
+            raise UserError(found.problem, where=found.where, remedy=found.remedy) from e
+        raise found from e
 
 
 def reachable() -> bool:

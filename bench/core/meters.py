@@ -22,6 +22,7 @@ import psutil
 
 from bench.core.energy import Meter
 from bench.core.gpu import Gpu, gpu
+from bench.core.place import cuda
 from bench.core.vocabulary import JSON
 
 TRACED = 200  # points of a memory trace, whatever its length
@@ -36,6 +37,13 @@ def mark() -> None:
     marks = _marks.get()
     if marks is not None:
         marks.append(time.perf_counter())
+
+
+def forget_marks() -> None:
+    """The tokens that left the model so far were of something else than the answer."""
+    marks = _marks.get()
+    if marks is not None:
+        marks.clear()
 
 
 def note(key: str, value: JSON) -> None:
@@ -146,8 +154,7 @@ def exhausted() -> dict[str, JSON]:
 
 def _cuda() -> Any:
     """torch.cuda where a system of this process uses it, else None. The harness itself never imports torch."""
-    torch = sys.modules.get("torch")
-    return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    return cuda() if _notes.get("device") != "cpu" else None  # a library may have opened it all the same
 
 
 def _on_all(cuda: Any, bytes_on: Callable[[int], int]) -> int:

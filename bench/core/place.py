@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 GPUS = "RAGTUNE_GPUS"  # the variable that tells a cell all devices of its machine, by comma; it sees the first alone
 
@@ -23,12 +24,17 @@ def import_path() -> str:
     return os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
 
 
-def place() -> str:
-    """The GPU where this process uses one, else the processor."""
+def cuda() -> Any:
+    """torch.cuda where this process has opened a GPU, else None. Only then is it asked whether there is one: to ask
+    keeps a fork of this process from using it."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        return str(torch.cuda.get_device_name())
-    return processor()
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() and torch.cuda.is_available() else None
+
+
+def place(device: str | None = None) -> str:
+    """The GPU where this process uses one, else the processor. `device`: that of its model, where it is known."""
+    opened = cuda() if device != "cpu" else None
+    return str(opened.get_device_name()) if opened else processor()
 
 
 def processor() -> str:

@@ -129,7 +129,7 @@ class Store:
                 "files": files,
                 "facts": facts,
                 "memory": memory.facts(),
-                "place": place(),
+                "place": place(str(meters.notes().get("device"))),
             }
             write_json(part / MANIFEST, manifest)
             if self.find(recipe) is None:

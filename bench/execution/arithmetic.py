@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from bench.core import hub
 from bench.core.checkpoint import tensors
+from bench.core.gpu import FULL_BYTES
 from bench.data.task import Task
 from bench.spec import kinds
 from bench.spec.cells import Cell
 
-FULL_BYTES = 18  # a parameter in full tuning: weight, gradient and two moments in float32, and the copy that computes
 SIZES = {  # parameters of the published shapes
     "tiny": 3_738_000,
     "100m": 109_500_000,
@@ -40,19 +41,20 @@ class Needed:
     answering: float
     training: float
     bytes: int
+    sum: str  # how they come about
     trained: str | None
     is_experiment: bool = False  # timed as a whole
 
 
 def needed(cell: Cell, task: Task, *, on_gpu: bool) -> Needed | None:
-    """None for an endpoint and for a hub model, whose size is not known here."""
+    """None for an endpoint, and for a hub model that is not here yet: its size is not known."""
     config = cell.config
     found = _parameters(config["model"])
     if found is None:
         return None
     asked = min(len(task.test), (config.get("sample") or {"questions": len(task.test)})["questions"])
     tokens = _shown_tokens(config, task) + 20 + config["generation"]["max_new_tokens"]
-    size = found * (0.6 if config["precision"] == "nf4" else _weight_bytes(config["model"], on_gpu))
+    each = _bytes_each(config, on_gpu)
     kind = kinds.load(cell.kind)
     says = kind.Config.answers and kind.measure is None
     answering, training, key = 2.0 * found * asked * tokens if says else 0.0, 0.0, None
@@ -60,10 +62,23 @@ def needed(cell: Cell, task: Task, *, on_gpu: bool) -> Needed | None:
     if "tuning" in config:
         full = config.get("method") == "full"
         training = (6.0 if full else 4.0) * found * _trained_tokens(config, task)
-        size = max(size, FULL_BYTES * found) if full else size
         parts = ("model", "method", "precision", "tuning", "raft", "seed")
         key = repr([config.get(part) for part in parts] + [bool((config.get("sample") or {}).get("renewed"))])
-    return Needed(answering, training, int(size), key, is_experiment=kind.measure is not None)
+    text = f"{found / 1e9:.3g} billion parameters x {each:g} bytes"
+    return Needed(answering, training, int(each * found), text, key, is_experiment=kind.measure is not None)
+
+
+FOUR_BIT_BYTES = 0.6  # a parameter, with the scales of its block and what is not quantised
+
+
+def _bytes_each(config: Mapping[str, Any], on_gpu: bool) -> float:
+    """Bytes of a parameter: of the weights, of both models where steps are held against each other, of all that full
+    tuning holds."""
+    native = _weight_bytes(config["model"], on_gpu)
+    if "alone" in config:  # QLoRA by itself, or beside LoRA
+        return FOUR_BIT_BYTES if config["alone"] else FOUR_BIT_BYTES + native
+    each = FOUR_BIT_BYTES if config["precision"] == "nf4" else native
+    return max(each, FULL_BYTES) if config.get("method") == "full" else each
 
 
 def _embedding(config: Mapping[str, Any], task: Task) -> float:
@@ -84,7 +99,10 @@ def _parameters(model: Mapping[str, Any]) -> int | None:
     """Of a base model: a local folder, or a published shape; None where it is not known."""
     if model.get("base_url"):
         return None
-    return SIZES.get(str(model.get("shape"))) or parameters(Path(model["name"]))
+    if model.get("shape"):
+        return SIZES.get(str(model["shape"]))
+    folder = hub.local(str(model["name"]), model.get("revision"))
+    return parameters(folder) if folder else None
 
 
 def _passage_tokens(task: Task) -> float:

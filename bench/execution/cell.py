@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import mmap
 import os
 import random
 import time
@@ -18,7 +17,7 @@ from bench.core import meters
 from bench.core.blocks import Embedder
 from bench.core.child_process import in_child
 from bench.core.digest import file_digest, plain
-from bench.core.files import read_jsonl, write_jsonl
+from bench.core.files import drop_torn_line, read_jsonl, write_jsonl
 from bench.core.redact import scrubbed
 from bench.core.store import Store
 from bench.core.system import Sample, System, SystemConfig
@@ -328,9 +327,7 @@ def whole_batches(path: Path, plan: Sequence[Sequence[Example]]) -> set[int]:
     """Which batches were written whole before a stop. What a kill cut short is dropped from the file."""
     if not path.exists():
         return set()
-    if size := path.stat().st_size:
-        with path.open("rb+") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as seen:
-            file.truncate(seen.rfind(b"\n") + 1)
+    drop_torn_line(path)
     rows = rows_of(path)
     found: dict[int, list[str]] = {}
     for row in rows:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from bench.core.display import size
-from bench.core.gpu import gpus
+from bench.core.gpu import FULL_BYTES, gpus
 from bench.execution.environment import LIBRARIES, UNUSED_GPU, cuda, version
 
 Finding = dict[str, str]
@@ -151,7 +151,7 @@ def _memory() -> Finding:
         "ok" if free > 4e9 else "note",
         "memory",
         f"{size(free)} available",
-        "" if free > 4e9 else "Full tuning needs 16 bytes for each parameter, LoRA about 4.",
+        "" if free > 4e9 else f"Full tuning needs {FULL_BYTES} bytes for each parameter, LoRA about 4.",
     )
 
 

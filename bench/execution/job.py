@@ -24,6 +24,7 @@ class Job:
     environment: dict[str, Any]
     determinism: int = 0
     load: dict[str, Any] | None = None  # of `measure`, where the system is on an endpoint
+    alone: bool = False  # on a cluster: on a node of its own
     round: int | None = None  # where set, the job is a turn of that round, not the cell
 
     @property

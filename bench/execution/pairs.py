@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from bench.core.blocks import Chunking, Model, Prompt
 from bench.core.errors import UserError
-from bench.core.files import read_jsonl
+from bench.core.files import drop_torn_line, read_jsonl
 from bench.core.store import Store
 from bench.core.system import System
 from bench.core.vocabulary import JSON, Example, Material, Passage, Place, Question
@@ -27,6 +28,7 @@ SAID = "said.jsonl"
 AT_ONCE = 32  # questions that a model is given before its answers are written down
 TOKENS = 160  # of a draft, at most
 WORD_TOKENS = 1.5
+FAILED = "the model did not answer"
 PLAIN = Prompt()
 MICRO = Prompt(system="", passage="{text}\n", open_book="{passages}\n{question}", closed_book="{question}")
 
@@ -49,11 +51,14 @@ class Asker:
     tell: Tell
     prompt: Prompt = PLAIN  # of a question with its passages, or without
 
-    def ask(self, stage: str, kind: str, questions: Sequence[Question], corpus: Sequence[Passage] = ()) -> list[str]:
-        """What the model says to each question, with the passages that it names as gold where the kind is an oracle.
-        Raises UserError where it says nothing to any of them."""
+    def ask(
+        self, stage: str, kind: str, questions: Sequence[Question], corpus: Sequence[Passage] = ()
+    ) -> list[str | None]:
+        """What the model says to each question, with the passages that it names as gold where the kind is an oracle;
+        None where it failed. Raises UserError where it says nothing to any of them."""
         texts = {p.id: p.text for p in corpus}
         keys = [self._key(kind, question, texts) for question in questions]
+        drop_torn_line(self.log)
         known = {str(row["key"]): str(row["said"]) for _, row in read_jsonl(self.log)} if self.log.exists() else {}
         failed = ""
         todo = [(key, question) for key, question in zip(keys, questions, strict=True) if key not in known]
@@ -72,7 +77,7 @@ class Asker:
                     self.tell(stage, done + min(start + AT_ONCE, len(todo)), len(keys))
         if questions and not any(key in known for key in keys):
             raise UserError(f"the model answered none of {len(keys)} requests: {failed}.", where=self.model.name)
-        return [known.get(key, "") for key in keys]
+        return [known.get(key) for key in keys]
 
     def _key(self, kind: str, question: Question, texts: Mapping[str, str]) -> str:
         """Of all that the answer depends on."""
@@ -112,14 +117,15 @@ def planned(
     asked = list(drafts.requests(corpus))
     words = sum(len(request.text.split()) for request in asked)
     shown = sum(len(p.text.split()) for request in asked for p in request.passages)
-    others = len(asked) // drafts.OTHER_WORDS_EVERY
-    read = int(WORD_TOKENS * (words + shown + 20 * (2 * len(asked) + 2 * others)))
-    written = int(WORD_TOKENS * (30 * len(asked) + 8 * 2 * len(asked) + 15 * others))
+    others = math.ceil(len(asked) / drafts.OTHER_WORDS_EVERY)  # each reworded, and checked twice
+    share = others / max(1, len(asked))
+    read = int(WORD_TOKENS * (words + (1 + share) * shown + 20 * (2 * len(asked) + 3 * others)))
+    written = int(WORD_TOKENS * (30 * len(asked) + 8 * 2 * len(asked) + (15 + 8 * 2) * others))
     priced = prompt_usd is not None or completion_usd is not None
     return {
         "passages": len(corpus),
         "drafts": len(asked),
-        "requests": 3 * len(asked) + 2 * others,
+        "requests": 3 * (len(asked) + others),
         "prompt_tokens": read,
         "completion_tokens": written,
         "usd": (read * (prompt_usd or 0) + written * (completion_usd or 0)) / 1e6 if priced else None,
@@ -151,7 +157,7 @@ def make(
     worded = [
         replace(draft, kind="paraphrase", question=text.splitlines()[0].removeprefix("Question:").strip())
         for draft, text in zip(again, said, strict=True)
-        if text.strip()
+        if text and text.strip()
     ]
     fresh = _new([*kept, *worded], dropped)[len(kept) :]
     kept += _checked(fresh, checking, corpus, dropped)
@@ -175,7 +181,7 @@ def _drafted(asked: Sequence[drafts.Request], model: Asker, dropped: Counter[str
     """The pairs that a model writes; why there is none is counted."""
     said = model.ask("drafting", "draft", [Question("", request.text) for request in asked])
     for request, text in zip(asked, said, strict=True):
-        found = drafts.drafted(request, text)
+        found = drafts.drafted(request, text) if text is not None else FAILED
         if isinstance(found, Draft):
             yield found
         else:
@@ -194,19 +200,24 @@ def _new(found: Iterable[Draft], dropped: Counter[str]) -> list[Draft]:
 
 
 def _checked(found: Sequence[Draft], model: Asker, corpus: Sequence[Passage], dropped: Counter[str]) -> list[Draft]:
-    """The round trip: a pair is answered right with its passages, and not without them."""
+    """The round trip: a pair is answered right with its passages, and not without them. What could not be checked is no
+    pair."""
     asked = [Question(draft.id, draft.question, tuple(p.id for p in draft.passages)) for draft in found]
     shown = model.ask("checking with the passage", "oracle", asked, corpus)
     kept = []
     for draft, said in zip(found, shown, strict=True):
-        if drafts.is_right(said, draft.answer):
+        if said is not None and drafts.is_right(said, draft.answer):
             kept.append(draft)
         else:
-            dropped["not answered so with its passage"] += 1
+            dropped[FAILED if said is None else "not answered so with its passage"] += 1
     alone = model.ask("checking without", "closed", [Question(d.id, d.question) for d in kept])
-    known = [drafts.is_right(said, draft.answer) for draft, said in zip(kept, alone, strict=True)]
-    dropped["answered without its passage"] += sum(known)
-    return [draft for draft, is_known in zip(kept, known, strict=True) if not is_known]
+    passed = []
+    for draft, said in zip(kept, alone, strict=True):
+        if said is not None and not drafts.is_right(said, draft.answer):
+            passed.append(draft)
+        else:
+            dropped[FAILED if said is None else "answered without its passage"] += 1
+    return passed
 
 
 def _taken_away(corpus: Sequence[Passage], kept: Sequence[Draft]) -> tuple[list[Passage], list[Draft], list[Draft]]:

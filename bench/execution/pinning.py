@@ -37,15 +37,20 @@ class Prepared:
     task_folder: Path
     origin: dict[str, JSON]
     models: dict[str, str]
+    notes: tuple[str, ...] = ()  # what could not be looked up
 
 
-def prepare(spec: Spec, store: Store) -> Prepared:
-    """Pin every model and load the task. Raises UserError for what cannot run; writes only to the store."""
+def prepare(spec: Spec, store: Store, *, offline: bool = False) -> Prepared:
+    """Pin every model and load the task. Raises UserError for what cannot run; writes only to the store.
+
+    `offline`: nothing is to run, so that a hub id that the hub cannot be asked about is noted and not refused.
+    """
     models: dict[str, str] = {}
+    unknown: dict[str, str] | None = {} if offline else None
     known: dict[tuple[str, str | None], str] = {}
     mistakes, pinned = Mistakes(), []
     for cell in cells(spec):
-        config = _pinned(cell.config, known, models, mistakes)
+        config = _pinned(cell.config, known, models, mistakes, unknown)
         pinned.append(cell.model_copy(update={"config": config}))
     if spec.entailment is not None:
         with mistakes.noted():
@@ -64,16 +69,22 @@ def prepare(spec: Spec, store: Store) -> Prepared:
     _check(spec, pinned, task)
     names = [g["name"] for g in gpus()]
     identities = {c.id: c.identity(origin["digest"], spec.measure, names) for c in pinned}
-    return Prepared(spec, pinned, identities, task, folder, origin, models)
+    return Prepared(spec, pinned, identities, task, folder, origin, models, tuple((unknown or {}).values()))
 
 
 def _pinned(
-    value: Any, known: dict[tuple[str, str | None], str], models: dict[str, str], mistakes: Mistakes, key: str = ""
+    value: Any,
+    known: dict[tuple[str, str | None], str],
+    models: dict[str, str],
+    mistakes: Mistakes,
+    unknown: dict[str, str] | None,
+    key: str = "",
 ) -> Any:
-    """The config with the digest of every model, embedder and reranker filled in, and of every file."""
+    """The config with the digest of every model, embedder and reranker filled in, and of every file. What the hub could
+    not be asked about goes into `unknown`, where there is one."""
     if not isinstance(value, dict):
         return value
-    filled = {k: _pinned(v, known, models, mistakes, k) for k, v in value.items()}
+    filled = {k: _pinned(v, known, models, mistakes, unknown, k) for k, v in value.items()}
     if "digest" in filled and filled.get("path"):
         with mistakes.noted():
             filled["digest"] = _of_file(Path(filled["path"]), key)
@@ -89,7 +100,12 @@ def _pinned(
         if (name, revision) not in known:
             what = {"model": "base model"}.get(key, key)
             with mistakes.noted():
-                known[name, revision] = hub.pin(name, revision, what=what, key=f"{key}.name")
+                try:
+                    known[name, revision] = hub.pin(name, revision, what=what, key=f"{key}.name")
+                except hub.Unreachable as e:
+                    if unknown is None:
+                        raise
+                    unknown[name] = f"{what} {name!r} could not be looked up: {e.reason}. It was not checked."
         if (name, revision) not in known:
             return filled
         filled["digest"] = known[name, revision]

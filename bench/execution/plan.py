@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from bench.core.display import size
 from bench.core.gpu import gpus
@@ -16,10 +15,11 @@ from bench.core.store import Store
 from bench.core.vocabulary import JSON
 from bench.execution.arithmetic import Needed, needed
 from bench.execution.experience import EXPERIMENT, Took, expected_s, remembered
-from bench.execution.pinning import prepare
+from bench.execution.pinning import Prepared, prepare
 from bench.execution.run import default_store
 from bench.execution.run_folder import cell_folder, is_done, seconds_before
 from bench.execution.windows import windows
+from bench.spec.cells import Cell
 from bench.spec.model import Spec
 
 SLOWER = 6.0  # times what arithmetic gives at the speed of matrix products, at most
@@ -35,10 +35,9 @@ def plan(
     the speed of matrix products, as a range. What two cells share is trained once.
     """
     root = store or default_store()
-    prepared = prepare(spec, Store(root))
+    prepared = prepare(spec, Store(root), offline=True)
     folder = out / spec.name
     rate, cards = flops_per_s(), gpus() if spec.model.device != "cpu" else []
-    room = room_of(cards, spec.model.gpus)
     before, rows, trained = remembered(root, str(cards[0]["name"]) if cards else processor()), [], set[str]()
     for cell in prepared.cells:
         cached = is_done(cell_folder(folder, cell.id), prepared.identities[cell.id])
@@ -52,36 +51,36 @@ def plan(
             seconds, basis = (known, known), "is there" if cached else "an earlier run"
         else:
             seconds, basis = _expected(cell.kind, found, before, rate, shared=shared, on_gpu=bool(cards))
-        room_needed = found.bytes if found else None
-        row = {"cell": cell.id, "kind": cell.kind, "cached": cached, "basis": basis, "bytes": room_needed}
+        row = {"cell": cell.id, "kind": cell.kind, "cached": cached, "basis": basis}
         middle = seconds and (seconds[0] * seconds[1]) ** 0.5
-        rows.append({**row, "seconds": middle, "seconds_range": seconds, "fits": fits(room_needed, room)})
-    return rows, [*windows(prepared), *_too_large(rows, room)]
+        rows.append({**row, **held(cell, found), "seconds": middle, "seconds_range": seconds})
+    return rows, [*prepared.notes, *windows(prepared), *too_large(prepared)]
 
 
-def room_of(cards: Sequence[Mapping[str, JSON]], count: int) -> int | None:
-    """Bytes of the GPUs that a model is spread over, or of the machine; None where NVML does not tell."""
-    sizes = [card["memory_bytes"] for card in cards[:count]]
-    if not cards:
-        return int(psutil.virtual_memory().total)
-    return None if None in sizes else sum(sizes)
+def held(cell: Cell, found: Needed | None) -> dict[str, JSON]:
+    """Bytes that a cell needs, how they come about, and whether they fit where its model runs."""
+    model = cell.config["model"]
+    room = room_of(gpus() if model.get("device") != "cpu" else [], int(model.get("gpus") or 1))
+    needs = found.bytes if found else None
+    return {"bytes": needs, "sum": found.sum if found else None, "room": room, "fits": fits(needs, room)}
 
 
-def fits(needed: int | None, room: int | None) -> str:
-    """Whether weights, gradients and optimiser state fit: `fits`, `does not fit`, or `unknown`. Activations come on
-    top, so that what takes over nine tenths is not said to fit."""
-    if needed is None or room is None:
-        return "unknown"
-    return "fits" if needed <= 0.9 * room else "does not fit" if needed > room else "unknown"
-
-
-def _too_large(rows: Sequence[Mapping[str, JSON]], room: int | None) -> Iterator[str]:
-    for row in rows:
+def too_large(prepared: Prepared) -> Iterator[str]:
+    """What is to be said of cells that do not fit, and of those of which nobody can say."""
+    on_gpu = bool(gpus())
+    told = {cell.id: held(cell, needed(cell, prepared.task, on_gpu=on_gpu)) for cell in prepared.cells}
+    for cell, row in told.items():
         if row["fits"] == "does not fit":
             yield (
-                f"{row['cell']} does not fit: it needs {size(row['bytes'])}, activations not counted, and there are "
-                f"{size(room)}. Use qlora or lora, a smaller model, or a larger machine."
+                f"{cell} does not fit: {row['sum']} are {size(row['bytes'])}, activations not counted, and there are "
+                f"{size(row['room'])}. Use qlora or lora, a smaller model, or a larger machine."
             )
+    models = {cell.id: cell.config["model"] for cell in prepared.cells}
+    unknown = {
+        str(models[cell]["name"]) for cell, row in told.items() if not row["sum"] and not models[cell]["base_url"]
+    }
+    if unknown:
+        yield f"Whether {', '.join(sorted(unknown))} fits in memory is not known: its weights are not here yet."
 
 
 def _expected(

@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -132,7 +132,8 @@ class OnRay:
             while waiting or self._running:
                 free = self._free()
                 for assignment in list(waiting):
-                    if room := place(assignment.job, free):
+                    busy = {slot.node for _, room in self._running.values() for slot in room}
+                    if room := place(assignment.job, free, busy):
                         waiting.remove(assignment)
                         free = [slot for slot in free if slot not in room]
                         tell.cell(assignment.job.cell, assignment.number)
@@ -206,11 +207,15 @@ def slots(nodes: Sequence[JSON]) -> list[Slot]:
     return found
 
 
-def place(job: Job, free: Sequence[Slot]) -> tuple[Slot, ...]:
-    """Slots of one node for a job, as many as it takes GPUs; on a node without GPUs one. Empty where there is no room
-    now."""
+def place(job: Job, free: Sequence[Slot], busy: Collection[str] = ()) -> tuple[Slot, ...]:
+    """Slots of one node for a job, as many as it takes GPUs; on a node without GPUs one. What is to be alone gets all
+    slots of a node that is not `busy`. Empty where there is no room now."""
     for first in free:
         of_node = [slot for slot in free if slot.node == first.node]
+        if job.alone:
+            if first.node not in busy:
+                return tuple(of_node)
+            continue
         wanted = job.gpus if first.gpus else 1
         if len(of_node) >= wanted:
             return tuple(of_node[:wanted])

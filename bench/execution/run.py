@@ -160,7 +160,10 @@ def _threads(prepared: Prepared, folder: Path) -> int:
 def _start(prepared: Prepared, threads: int) -> dict[str, JSON]:
     """What is known when a run begins: when and where it is, and which questions training has seen."""
     described = environment.describe(threads)
-    if described["gpus"] and not (described["cuda"] or {}).get("available"):
+    asks = any(
+        c.config["model"].get("device") != "cpu" and not c.config["model"].get("base_url") for c in prepared.cells
+    )
+    if asks and described["gpus"] and not (described["cuda"] or {}).get("available"):
         _LOG.warning(
             "This machine has a GPU, and torch cannot use it: everything runs on the CPU. %s", environment.UNUSED_GPU
         )
@@ -314,6 +317,7 @@ def _job(cell: Cell, prepared: Prepared, store: Store, machine: dict[str, JSON])
         sys_path=[path or str(Path.cwd()) for path in sys.path],
         environment=machine,
         determinism=measure.determinism,
+        alone=measure.alone,
         load=measure.load.model_dump() if measure.load and cell.on_endpoint else None,
     )
 

@@ -25,7 +25,7 @@ from scipy import stats as distributions
 from bench.core.errors import UserError
 from bench.gate.rules import DEFAULT, LATENCY, Rule, Rules
 from bench.gate.samples import BESIDE, Samples, beside, flat, is_whole, samples, summary
-from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
+from bench.gate.snapshot import RunNoise, Snapshot, Values
 from bench.gate.times import TRAINING
 from bench.metrics.registry import JUDGED, MEASURES
 from bench.scoring.grade import panel
@@ -136,13 +136,18 @@ def _found(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding:
     if not is_whole(before):
         return Finding("errored", f"the baseline's {rule.metric} holds what is no number")
     said = _over_reference(rule, name, new, old) or _regression(rule, rule.metric, found, before, old)
-    busier, most = _slowdown(rule.metric, mine, old.systems[name])
+    busier, most = _slowdown(rule.metric, name, new, old)
     if said.state == "fail" and busier > most:
         return replace(said, state="inconclusive", why=f"the machine itself was {100 * busier:.0f}% slower; {said.why}")
     return said
 
 
-def _slowdown(metric: str, new: SystemSnapshot, old: SystemSnapshot) -> tuple[float, float]:
+def _have_same_work(new: Snapshot, old: Snapshot) -> bool:
+    """Whether the reference work of two runs on one machine is the same: its speed is that of torch."""
+    return new.versions.get("torch") == old.versions.get("torch")
+
+
+def _slowdown(metric: str, name: str, new: Snapshot, old: Snapshot) -> tuple[float, float]:
     """By what share a fixed piece of work took longer beside the new time than beside the old, and the most by which
     the time still says something; no share where it is not known, and for what is no time.
 
@@ -150,7 +155,9 @@ def _slowdown(metric: str, new: SystemSnapshot, old: SystemSnapshot) -> tuple[fl
     is so busy that it slows one more than the other.
     """
     when = "answering" if metric in LATENCY else "building" if metric in TRAINING else ""
-    for after, before, most in ((new.reference_s, old.reference_s, BUSY), (new.yardstick_s, old.yardstick_s, OFF)):
+    mine, its = new.systems[name], old.systems[name]
+    works = [(mine.reference_s, its.reference_s, BUSY)] if _have_same_work(new, old) else []
+    for after, before, most in (*works, (mine.yardstick_s, its.yardstick_s, OFF)):
         if when in after and when in before:
             return after[when] / before[when] - 1, most
     return 0.0, OFF
@@ -166,11 +173,11 @@ def _budget(rule: Rule, found: Samples) -> Finding:
 
 
 def _over_reference(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding | None:
-    """What the rule says of a time over the reference work beside it; None where a run has none, or it may be another
-    work there: its speed is that of torch. Seconds are told as they were."""
+    """What the rule says of a time over the reference work beside it; None where a run has none, or another. Seconds
+    are told as they were."""
     sides = [(s.systems[name], beside(rule.metric, s.systems[name])) for s in (new, old)]
     (_, found), (_, before) = sides
-    if found is None or before is None or new.versions.get("torch") != old.versions.get("torch"):
+    if found is None or before is None or not _have_same_work(new, old):
         return None
     said = _regression(rule, rule.metric + BESIDE, found, before, old)
     seconds = [statistics.median(flat(samples(rule.metric, system) or [0.0])) for system, _ in sides]

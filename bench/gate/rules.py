@@ -72,7 +72,7 @@ DEFAULT = Rules(
     rules=(
         Rule(metric="em", margin=0.02),
         Rule(metric="recall_at_k", margin=0.02),
-        Rule(metric="p50_latency_s", margin=0.10),
+        Rule(metric="p50_latency_s", margin=0.15),
         Rule(metric="peak_rss_growth_bytes", margin=0.05),
         Rule(metric="peak_gpu_allocated_bytes", margin=0.05),
         Rule(metric="step_s", margin=0.10),

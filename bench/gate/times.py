@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from bench.core.reference import middle
 from bench.execution.cell_result import CellResult
@@ -38,12 +39,13 @@ def figures(cells: Sequence[CellResult]) -> dict[str, list[float]]:
 
 
 def latency_beside(cells: Sequence[CellResult]) -> dict[str, float]:
-    """question -> its time alone over that of the reference work beside it, the mean of logs over rounds and seeds."""
+    """question -> its time alone over that of the reference work beside it: the lower quartile over rounds and seeds,
+    for what disturbs an answer makes it slower."""
     ratios: dict[str, list[float]] = defaultdict(list)
     for turn in (turn for cell in cells for turn in cell.turns):
         for question, seconds in turn.alone_s.items() if turn.reference_s else ():
             ratios[question].append(seconds / (turn.reference_s or 1.0))
-    return {question: statistics.geometric_mean(found) for question, found in ratios.items()}
+    return {question: float(np.quantile(found, 0.25)) for question, found in ratios.items()}
 
 
 def figures_beside(cells: Sequence[CellResult]) -> dict[str, list[float]]:

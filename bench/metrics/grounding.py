@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from bench.core.normalisation import normalise
 from bench.core.vocabulary import Hit
@@ -19,8 +20,13 @@ MARK = re.compile(r"\[(\d+)\]")  # how an answer cites the passage of that numbe
 def k_precision(answer: str, passages: Sequence[str], language: str = "en") -> float | None:
     """Share of the answer's tokens found in the passages (Adlakha et al. 2307.16877); None for an empty answer."""
     said = normalise(MARK.sub(" ", answer), language).split()
-    known = set(normalise(" ".join(passages), language).split())
-    return sum(token in known for token in said) / len(said) if said else None
+    known = [_words(passage, language) for passage in passages]
+    return sum(any(token in words for words in known) for token in said) / len(said) if said else None
+
+
+@lru_cache(1 << 14)  # a passage is shown with many answers
+def _words(passage: str, language: str) -> frozenset[str]:
+    return frozenset(normalise(passage, language).split())
 
 
 def cited(answer: str, hits: Sequence[Hit], references: Sequence[str] = (), language: str = "en") -> list[str]:

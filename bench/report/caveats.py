@@ -84,8 +84,10 @@ def _models(run: RunFile, done: Measured) -> Iterator[str]:
         if note.prequantised:
             how = note.prequantised
             yield f"{name}: the base model was quantised before ({how}); its weights are used as they are."
-        if note.index:
-            yield f"{name}: its vectors were searched by {note.index}: its times are not those of a server."
+    for name in run.systems:  # experiments on an index too
+        by = {cell.notes.index for cell in run.done(name).values() if cell.notes.index}
+        if by:
+            yield f"{name}: its vectors were searched by {listed(sorted(by))}: its times are not those of a server."
     rough = [name for name in done if run.systems[name].embeds_in_int8]
     if rough:
         yield f"{listed(rough)}: the embedder's linear layers are in 8 bits, so that its vectors are its own."

@@ -7,7 +7,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.core import display
+from bench.core.blocks import Retrieval
 from bench.execution.run_file import RunFile, SystemEntry
 from bench.metrics.registry import MEASURES, STYLE, TABLES, in_table
 from bench.report import charts, decision, findings, questions
@@ -217,6 +218,7 @@ def _drawn(template: str, **values: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= FILTERS
+    environment.globals["SHORT"] = SHORT
     script = (HERE / "page.js").read_text(encoding="utf-8")
     # the one script that the page may run is the one that it carries
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -268,10 +270,11 @@ def describe(entry: SystemEntry) -> str:
         parts.append("the gold passages alone")
     elif retrieval and entry.family in ("retrieval", "both"):
         library = "" if retrieval.mode == "bm25" else f"{retrieval.index} "
-        hops = f", {retrieval.hops} look-ups" if retrieval.hops > 1 else ""
-        parts.append(f"{library}{retrieval.mode}, k = {retrieval.k}{hops}")
+        parts.append(", ".join([f"{library}{retrieval.mode}, k = {retrieval.k}", *_retrieval(entry, retrieval)]))
+    if entry.kind == "few_shot":
+        parts.append(f"{entry.config['shots']} of them, {entry.config['choose']}")
     if tuning:
-        rank = f"rank {tuning.rank}, " if entry.method == "lora" else ""
+        rank = f"{VARIANTS[tuning.variant]}, rank {tuning.rank}, " if entry.method == "lora" else ""
         parts.append(f"{rank}{tuning.epochs} epochs" + (", on the passages too" if tuning.passages else ""))
     if served := SERVED.get(entry.serving):
         parts.append(served)
@@ -281,6 +284,26 @@ def describe(entry: SystemEntry) -> str:
     return "; ".join(parts)
 
 
+def _retrieval(entry: SystemEntry, retrieval: Retrieval) -> Iterator[str]:
+    """What a retrieval does beside one look-up in whole passages."""
+    if retrieval.hops > 1:
+        yield f"{retrieval.hops} look-ups"
+    if cut := retrieval.cut:
+        where = "" if cut.by == "length" else f" at {CUTS[cut.by]}"
+        yield f"cut{where} into {cut.size} {cut.unit}" + (" with their headings" if cut.contextual else "")
+    if retrieval.rewrite != "none":
+        yield f"queries by the answering model ({REWRITES[retrieval.rewrite]})"
+    if retrieval.reranker:
+        yield f"reranked by {retrieval.reranker.name}"
+    embedder = entry.config.get("embedder") or {}
+    if embedder.get("tuned") and retrieval.mode != "bm25":
+        yield "the embedder tuned on the training questions"
+
+
+CUTS = {"sentences": "ends of sentences", "headings": "headings", "semantic": "changes of meaning"}
+REWRITES = {"hyde": "HyDE", "multi_query": "several wordings"}
+VARIANTS = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA", "pissa": "PiSSA", "loftq": "LoftQ"}
+SHORT = {"merged": "merged", "merged_nf4": "merged, 4 bits"}  # under a name
 SERVED = {
     "merged": "served with its adapter merged into unquantised weights",
     "merged_nf4": "served with its adapter merged, in 4-bit weights (NF4)",

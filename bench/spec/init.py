@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from bench.core.errors import UserError
 from bench.core.files import write_text
-from bench.core.gpu import gpus
+from bench.core.gpu import FULL_BYTES, gpus
 from bench.core.normalisation import Language, length, likely_language, unit
 from bench.data import formats
 from bench.data.formats import AnySource
@@ -170,12 +170,14 @@ def _machine() -> str:
     """The models that this machine can hold.
 
     A parameter takes 2 bytes on a GPU and 4 on a processor, half as much again with an adapter, its gradients and
-    activations, and 16 with the gradients and moments of full tuning.
+    activations, and 18 with the gradients and moments of full tuning.
     """
     cards = gpus()
     memory = cards[0]["memory_bytes"] if cards else psutil.virtual_memory().total
+    if memory is None:
+        return f"this machine has a GPU ({cards[0]['name']}), whose memory NVML does not tell"
     size = 2 if cards else 4
-    held, tuned, full = (SHARE * memory / each / 1e9 for each in (size, 1.5 * size, 16))
+    held, tuned, full = (SHARE * memory / each / 1e9 for each in (size, 1.5 * size, FULL_BYTES))
     where = str(cards[0]["name"]) if cards else "no GPU"
     return (
         f"this machine ({memory / 1e9:.0f} GB, {where}) holds models of about {held:.2g} billion parameters, "

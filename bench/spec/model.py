@@ -56,6 +56,10 @@ class Measure(Block):
     timeout_s: float = Field(
         3600.0, gt=0, description="Time limit of one cell in seconds; after it the cell's processes are killed."
     )
+    alone: bool = Field(
+        False,
+        description="On a cluster, run each cell on a node of its own, so that nothing beside it slows what is timed.",
+    )
     threads: PositiveInt | None = Field(
         None, description="Threads of every numeric library; unset: as many as are quickest when the run begins."
     )
@@ -226,11 +230,12 @@ class Spec(Block):
     @model_validator(mode="after")
     def _published_of_its_systems(self) -> Spec:
         names = {entry.name for entry in self.systems}
-        for figure in self.paper.figures if self.paper else ():
-            if figure.system not in names:
-                near = difflib.get_close_matches(figure.system, names, 1)
+        published = [f.system for f in self.paper.figures] + [c.system for c in self.paper.costs] if self.paper else []
+        for system in published:
+            if system not in names:
+                near = difflib.get_close_matches(system, names, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"systems: {', '.join(sorted(names))}"
-                raise ValueError(f"`paper` has a figure of {figure.system!r}, which is no system of this spec; {hint}")
+                raise ValueError(f"`paper` has a figure of {system!r}, which is no system of this spec; {hint}")
         return self
 
     _folder: Path = PrivateAttr(default_factory=Path.cwd)  # where its relative paths start

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from bench.core.blocks import Block
@@ -31,6 +33,17 @@ class Published(Block):
         return value
 
 
+class Cost(Block):
+    """What one system took. Machines differ, so that a run is held against the ratio of two of them."""
+
+    system: str
+    measure: Literal["train_s", "train_peak_gpu_bytes"] = "train_s"
+    value: float = Field(gt=0, description="The published figure, in seconds or bytes.")
+    tolerance: float = Field(
+        0.3, gt=0, lt=1, description="By what share a ratio may differ and still count as the published one."
+    )
+
+
 class Paper(Block):
     """What was published, and where."""
 
@@ -38,3 +51,4 @@ class Paper(Block):
     source: str = Field(description="Where the figures stand, such as arXiv 2312.05934, table 2.")
     data: str = Field("", description="Where the data are to be had, and how to bring them into form.")
     figures: tuple[Published, ...] = Field(min_length=1)
+    costs: tuple[Cost, ...] = Field((), description="What training took, each against the least of its measure.")

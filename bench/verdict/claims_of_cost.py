@@ -27,7 +27,9 @@ def slowdowns(evidence: Evidence) -> list[Slowdown]:
 
 def qlora_slower(evidence: Evidence) -> Finding | None:
     """Confirmed where every interval lies inside "about 30%", refuted where one lies outside: the answer is a curve."""
-    points = [(facts, point) for facts in slowdowns(evidence) for point in facts.points]
+    found = slowdowns(evidence)
+    alike = [facts for facts in found if not facts.whole_recipe] or found  # the precision alone, where it is told
+    points = [(facts, point) for facts in alike for point in facts.points]
     if not points:
         return None
     measured = "; ".join(

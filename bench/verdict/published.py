@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from bench.core.errors import UserError
 from bench.execution.run_file import read_run
 from bench.scoring.grade import pairwise
 from bench.scoring.graded import GradedRun, graded
+from bench.scoring.money import TIMED
 from bench.scoring.schema import MeasuredSystem
 from bench.spec.paper import Paper, Published
 from bench.stats.comparisons import compare_family
@@ -43,7 +45,11 @@ def beside(folder: Path) -> tuple[Paper, list[Beside]]:
             where=str(folder),
             remedy="Give `paper:` in the spec, as bench/specs/papers/ does.",
         )
-    return paper, [*_figures(paper, scores.measured), *_orders(paper, graded(folder))]
+    return paper, [
+        *_figures(paper, scores.measured),
+        *_costs(paper, scores.measured),
+        *_orders(paper, graded(folder)),
+    ]
 
 
 def _figures(paper: Paper, done: Mapping[str, MeasuredSystem]) -> Iterator[Beside]:
@@ -54,10 +60,40 @@ def _figures(paper: Paper, done: Mapping[str, MeasuredSystem]) -> Iterator[Besid
         if found is None:
             yield Beside(figure.system, figure.metric, figure.value, None, None, None, "cannot tell")
             continue
-        low, high = figure.value - figure.tolerance, figure.value + figure.tolerance
-        within, outside = low <= found.low and found.high <= high, found.high < low or high < found.low
-        state: State = "reproduced" if within else "not reproduced" if outside else "cannot tell"
+        state = _state((found.low, found.high), (figure.value - figure.tolerance, figure.value + figure.tolerance))
         yield Beside(figure.system, figure.metric, figure.value, found.mean, found.low, found.high, state)
+
+
+def _state(found: tuple[float, float], allowed: tuple[float, float]) -> State:
+    """What an interval says of the figures that count as the published one."""
+    if allowed[0] <= found[0] and found[1] <= allowed[1]:
+        return "reproduced"
+    return "not reproduced" if found[1] < allowed[0] or allowed[1] < found[0] else "cannot tell"
+
+
+KNOWN_WITHIN = {"train_s": TIMED, "train_peak_gpu_bytes": 1.05}  # factor of what was measured once
+
+
+def _costs(paper: Paper, done: Mapping[str, MeasuredSystem]) -> Iterator[Beside]:
+    """Every cost over the least published one of its measure: machines differ, ratios need not."""
+    for measure, group in itertools.groupby(sorted(paper.costs, key=lambda c: c.measure), lambda c: c.measure):
+        costs = sorted(group, key=lambda c: c.value)
+        least = costs[0]
+        for cost in costs[1:]:
+            what, ratio = f"{cost.system} over {least.system}", cost.value / least.value
+            mine, its = (_cost(done.get(c.system), measure) for c in (cost, least))
+            if mine is None or its is None:
+                yield Beside(what, measure, ratio, None, None, None, "cannot tell")
+                continue
+            factor = KNOWN_WITHIN[measure] ** math.sqrt(2)
+            low, high = mine / its / factor, mine / its * factor
+            state = _state((low, high), (ratio * (1 - cost.tolerance), ratio * (1 + cost.tolerance)))
+            yield Beside(what, measure, ratio, mine / its, low, high, state)
+
+
+def _cost(system: MeasuredSystem | None, measure: str) -> float | None:
+    found = getattr(system.build, measure) if system else None
+    return float(found) if found else None
 
 
 def _orders(paper: Paper, run: GradedRun) -> Iterator[Beside]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.core.blocks import Prompt, Replay
+from bench.core.blocks import Prompt, Replay, Retrieval
 from bench.core.exercises import read_exercises
-from bench.core.vocabulary import Example, Hit, Passage
+from bench.core.vocabulary import Example, Passage, Question
 from systems.parts import prompt as prompts
 from systems.parts import retrieve
 
@@ -25,18 +25,21 @@ class Encoded:
     labels: list[int]
 
 
-Context = Callable[[Example], list[tuple[str, str]] | None]  # the passages of an example's prompt, (title, text)
+Passages = list[tuple[str, str]] | None  # of an example's prompt, (title, text); None: the prompt is closed-book
+Context = Callable[[Sequence[Example]], list[Passages]]
 
 
-def no_context(_: Example) -> None:
-    """No passages: the prompt is closed-book."""
-    return
+def no_context(examples: Sequence[Example]) -> list[Passages]:
+    """No passages: prompts are closed-book."""
+    return [None] * len(examples)
 
 
 def distractors(
-    search: Callable[[Sequence[str], int], list[list[Hit]]],
+    search: retrieve.Search,
     corpus: Sequence[Passage],
     *,
+    prompt: Prompt,
+    retrieval: Retrieval,
     count: int,
     keep_gold: float,
     closed_book: float = 0.0,
@@ -48,12 +51,17 @@ def distractors(
     """
     known = retrieve.by_id(corpus)
 
-    def context(example: Example) -> list[tuple[str, str]] | None:
-        if random.Random(f"{seed}/closed/{example.question.id}").random() < closed_book:
-            return None
-        rng = random.Random(f"{seed}/{example.question.id}")
-        hits = retrieve.among(search, known, example.question, count=count, rng=rng, keep_gold=keep_gold)
-        return [(h.title, h.text) for h in hits]
+    def is_closed(question: Question) -> bool:
+        return random.Random(f"{seed}/closed/{question.id}").random() < closed_book
+
+    def context(examples: Sequence[Example]) -> list[Passages]:
+        asked = [e.question for e in examples]
+        shown = [q for q in asked if not is_closed(q)]
+        found = retrieve.among(
+            search, known, shown, count=count, rng=lambda q: random.Random(f"{seed}/{q.id}"), keep_gold=keep_gold
+        )
+        hits = iter(found)
+        return [None if is_closed(q) else prompts.shown(next(hits), prompt, retrieval) for q in asked]
 
     return context
 
@@ -79,11 +87,10 @@ def pairs(tokenizer: Any, examples: Sequence[Example], prompt: Prompt, context: 
     rows: list[Encoded] = []
     truncated: list[str] = []
     skipped: list[str] = []
-    for example in examples:
+    known = [example for example in examples if example.answers is not None]
+    for example, passages in _with_passages(known, context):
         target = taught(example, prompt)
-        if target is None:
-            continue
-        passages = context(example)
+        assert target is not None
         said = prompts.encode_answer(tokenizer, prompts.messages(prompt, example.question, passages), target)
         try:
             fitted = prompts.fit(tokenizer, prompt, example.question, passages, window=window - len(said))
@@ -94,6 +101,13 @@ def pairs(tokenizer: Any, examples: Sequence[Example], prompt: Prompt, context: 
             truncated.append(example.question.id)
         rows.append(Encoded(fitted.ids + said, [IGNORED] * len(fitted.ids) + said))
     return Pairs(rows, tuple(truncated), tuple(skipped))
+
+
+def _with_passages(examples: Sequence[Example], context: Context) -> Iterator[tuple[Example, Passages]]:
+    """Each example with the passages of its prompt, which are looked up many at a time."""
+    for start in range(0, len(examples), retrieve.AT_ONCE):
+        some = examples[start : start + retrieve.AT_ONCE]
+        yield from zip(some, context(some), strict=True)
 
 
 def rehearsed(tokenizer: Any, replay: Replay, beside: int, *, seed: int, window: int) -> list[Encoded]:

@@ -9,6 +9,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from bench.core import meters
 from bench.core.blocks import Embedder, Position, Prompt, Raft, Retrieval
 from bench.core.store import Store
 from bench.core.system import SystemConfig, TunedConfig
@@ -47,25 +48,22 @@ class Gold:
     """The gold passages of each question, as the harness names them to privileged controls, among hard distractors."""
 
     passage: Callable[[str], Passage]
-    search: Callable[[Sequence[str], int], list[list[Hit]]]
+    search: retrieve.Search
     distractors: int
     position: Position
     gold: bool
 
     def passages(self, questions: Sequence[Question]) -> list[list[Hit]]:
         """The gold passages of each question among its distractors."""
-        return [
-            retrieve.among(
-                self.search,
-                self.passage,
-                q,
-                count=self.distractors,
-                rng=random.Random(q.id),
-                keep_gold=float(self.gold),
-                position=self.position,
-            )
-            for q in questions
-        ]
+        return retrieve.among(
+            self.search,
+            self.passage,
+            questions,
+            count=self.distractors,
+            rng=lambda question: random.Random(question.id),
+            keep_gold=float(self.gold),
+            position=self.position,
+        )
 
     def recall(self, questions: Sequence[Question]) -> list[float] | None:
         """None: nothing is searched for."""
@@ -95,8 +93,10 @@ class Reader:
         wrote: list[Answer] = []
         if self.source:
             found, wrote = self._found(questions)
+            meters.forget_marks()
         given = self.shots(questions) if self.shots else [()] * len(questions)
-        titles = [[(h.title, h.text) for h in hits] if hits is not None else None for hits in found]
+        retrieval: Retrieval | None = getattr(self.config, "retrieval", None)
+        titles = [prompt.shown(hits, self.config.prompt, retrieval) if hits is not None else None for hits in found]
         shown = [tuple(hits) if hits is not None else None for hits in found]
         if isinstance(self.model, endpoint.Endpoint):
             said = replied(self.model, self.config.generation.batch_size, questions, titles, shown, given)
@@ -178,7 +178,8 @@ class Reader:
 
 
 def _with_cost(answers: Sequence[Answer], wrote: Sequence[Answer]) -> list[Answer]:
-    """The answers with the tokens, and the attempts that failed, of what was written to look their passages up."""
+    """The answers with the tokens, and the attempts that failed, of what was written to look their passages up. Where
+    that failed, so did the answer: its passages were looked up by the question alone."""
     if not wrote:
         return list(answers)
     return [
@@ -188,6 +189,7 @@ def _with_cost(answers: Sequence[Answer], wrote: Sequence[Answer]) -> list[Answe
             completion_tokens=_sum(answer.completion_tokens, query.completion_tokens),
             cached_tokens=_sum(answer.cached_tokens, query.cached_tokens),
             retries=answer.retries + query.retries,
+            error=answer.error or query.error,
         )
         for answer, query in zip(answers, wrote, strict=True)
     ]

@@ -15,6 +15,7 @@ from bench.core import hub
 from bench.core.blocks import Embedder, Position, Reranker, Retrieval
 from bench.core.store import Store
 from bench.core.vocabulary import Hit, Material, Passage, Question
+from bench.core.window import titled
 from systems.parts import chunk, embed, index, whole
 from systems.parts.bm25 import BM25, bm25
 from systems.parts.faiss_index import exact_recall
@@ -67,8 +68,14 @@ class Retriever:
         return [fuse(both, self.retrieval.rrf_k)[:k] for both in lists]
 
     def _reranked(self, text: str, row: list[tuple[int, float]]) -> list[tuple[int, float]]:
-        scores = self.reranker.predict([(text, self.chunks.rows[i].text) for i, _ in row], show_progress_bar=False)
+        chunks = [self.chunks.rows[i] for i, _ in row]
+        pairs = [(text, titled(c.title, c.text) if self._is_contextual else c.text) for c in chunks]
+        scores = self.reranker.predict(pairs, show_progress_bar=False)
         return sorted(((i, float(s)) for (i, _), s in zip(row, scores, strict=True)), key=lambda pair: -pair[1])
+
+    @property
+    def _is_contextual(self) -> bool:
+        return self.retrieval.cut is not None and self.retrieval.cut.contextual
 
     def _hit(self, number: int, score: float) -> Hit:
         chunk = self.chunks.rows[number]
@@ -117,35 +124,63 @@ def by_id(corpus: Sequence[Passage]) -> Callable[[str], Passage]:
     return lambda ident: corpus[places[ident]]
 
 
+Search = Callable[[Sequence[str], int], list[list[Hit]]]
+AT_ONCE = 1024  # questions that are looked up together
+
+
 def among(
-    search: Callable[[Sequence[str], int], list[list[Hit]]],
+    search: Search,
     passage: Callable[[str], Passage],
-    question: Question,
+    questions: Sequence[Question],
     *,
     count: int,
-    rng: random.Random,
+    rng: Callable[[Question], random.Random],
     keep_gold: float = 1.0,
     position: Position = "shuffled",
-) -> list[Hit]:
-    """The gold passages, with probability `keep_gold`, at their position among the best hits that are not gold.
+) -> list[list[Hit]]:
+    """Of each question the gold passages, with probability `keep_gold`, at their position among the best hits that are
+    not gold.
 
     One gold passage stands among `count` others, and every question shows as many passages as that, gold or not: their
     number gives nothing away. A hit is the best chunk of its passage.
     """
-    given = map(passage, question.gold) if rng.random() < keep_gold else ()
-    gold = [Hit(p.id, p.id, p.text, 1.0, p.title, 0) for p in given]
-    wanted = max(0, count + 1 - len(gold)) if count else 0
-    k, others = wanted + len(question.gold), dict[str, Hit]()
-    while wanted:
-        found = search([question.text], k)[0]
-        others = {}
-        for hit in found:
-            if hit.passage_id not in question.gold:
-                others.setdefault(hit.passage_id, hit)
-        if len(others) >= wanted or len(found) < k:
-            break
-        k *= 2  # several chunks were of one passage
-    rest = list(others.values())[:wanted]
+    drawn = [rng(question) for question in questions]
+    given = [
+        [Hit(p.id, p.id, p.text, 1.0, p.title, 0) for p in map(passage, question.gold)]
+        if draw.random() < keep_gold
+        else []
+        for question, draw in zip(questions, drawn, strict=True)
+    ]
+    wanted = [max(0, count + 1 - len(gold)) if count else 0 for gold in given]
+    others = _others(search, questions, wanted)
+    return [_placed(*parts, position) for parts in zip(given, others, drawn, strict=True)]
+
+
+def _others(search: Search, questions: Sequence[Question], wanted: Sequence[int]) -> list[list[Hit]]:
+    """So many hits of each question as are wanted that are not gold, of different passages; fewer where there are none
+    left. Those that ask for as many hits are looked up together."""
+    found: list[list[Hit]] = [[] for _ in questions]
+    look = {n: k + len(questions[n].gold) for n, k in enumerate(wanted) if k}  # question -> hits to ask for
+    while look:
+        for k in sorted(set(look.values())):
+            alike = [n for n, asked in look.items() if asked == k]
+            for start in range(0, len(alike), AT_ONCE):
+                some = alike[start : start + AT_ONCE]
+                for n, hits in zip(some, search([questions[m].text for m in some], k), strict=True):
+                    best: dict[str, Hit] = {}
+                    for hit in hits:
+                        if hit.passage_id not in questions[n].gold:
+                            best.setdefault(hit.passage_id, hit)
+                    found[n] = list(best.values())[: wanted[n]]
+                    if len(found[n]) == wanted[n] or len(hits) < k:
+                        del look[n]
+                    else:
+                        look[n] = 2 * k  # several chunks were of one passage
+    return found
+
+
+def _placed(gold: list[Hit], rest: list[Hit], rng: random.Random, position: Position) -> list[Hit]:
+    """The gold passages at their place among the others."""
     if position == "shuffled":
         hits = gold + rest
         rng.shuffle(hits)

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from bitsandbytes.nn.modules import Linear4bit, Params4bit
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 from transformers.quantizers.auto import AutoHfQuantizer
@@ -63,6 +62,8 @@ def model(name: str, options: dict[str, Any]) -> Any:
 
 def _quantised(config: Any, dtype: torch.dtype, device: torch.device, asked: BitsAndBytesConfig) -> Any:
     """A model in four bits, as `from_pretrained` leaves one: its head and embeddings are not quantised."""
+    from bitsandbytes.nn.modules import Linear4bit, Params4bit  # it opens a GPU, which not every process uses
+
     quantizer = AutoHfQuantizer.from_config(asked)
     with init_empty_weights(include_buffers=False):
         made = AutoModelForCausalLM.from_config(config, dtype=dtype)
@@ -77,6 +78,7 @@ def _quantised(config: Any, dtype: torch.dtype, device: torch.device, asked: Bit
                 options = {
                     "quant_type": asked.bnb_4bit_quant_type,
                     "compress_statistics": asked.bnb_4bit_use_double_quant,
+                    "quant_storage": asked.bnb_4bit_quant_storage,
                 }
                 fresh: Any = Params4bit(weight, requires_grad=False, module=module, **options).to(device)  # type: ignore[misc]
             else:

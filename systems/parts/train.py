@@ -27,6 +27,7 @@ from transformers.trainer_utils import set_seed
 from bench.core import meters, reference
 from bench.core.blocks import Model, Prompt, Raft, Tuning
 from bench.core.digest import digest, digest_of_parts
+from bench.core.files import read_json, write_json
 from bench.core.store import Store
 from bench.core.vocabulary import JSON, Material
 from systems.parts import adapter, examples, lm, retrieve
@@ -135,11 +136,17 @@ def _save(recipe: Recipe, trainer: Trainer, tokenizer: Any, *, served: torch.dty
         if recipe.method == "full":  # trained in float32, served as the base is
             state = {name: weight.to(served) for name, weight in whole.items()} if whole else None
             (model if parts else model.to(served)).save_pretrained(str(folder / "model"), state_dict=state)
+            _say_number(folder / "model" / "config.json", served)
             tokenizer.save_pretrained(str(folder / "model"))
         else:
             adapter.save(model, recipe.tuning, folder / "model", whole)
         shutil.rmtree(folder / "work", ignore_errors=True)  # the Trainer's own checkpoints
     trainer.accelerator.wait_for_everyone()
+
+
+def _say_number(config: Path, served: torch.dtype) -> None:
+    """A config says the number of the weights beside it: of a module in parts it would say that of the training."""
+    write_json(config, read_json(config) | {"dtype": str(served).removeprefix("torch.")})
 
 
 def _facts(
@@ -187,6 +194,8 @@ def encoded(
         context = examples.distractors(
             found.search,
             material.corpus,
+            prompt=recipe.prompt,
+            retrieval=raft.retrieval,
             count=raft.distractors,
             keep_gold=raft.keep_gold,
             closed_book=raft.closed_book,

@@ -62,7 +62,7 @@ def folder(served: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "prompt_tokens_usd_per_million": 1.0,
                 "completion_tokens_usd_per_million": 1.0,
             },
-            measure={"rounds": 0, "load": {"concurrency": [1, 2], "arrivals_per_s": [5], "seconds": 1}},
+            measure={"rounds": 0, "load": {"concurrency": [1, 4, 16], "arrivals_per_s": [5], "seconds": 1}},
         )
     )
     outcome = run(spec, out=root / "r", store=root / "s")
@@ -106,7 +106,12 @@ def test_every_level_of_the_load_stands_in_the_scores_and_on_the_page(folder: Pa
     found = read_scores(folder).measured
     assert not found["inside"].load and not found["rag"].load
     for name in ("chat", "plain", "tuned", "both"):
-        assert [(at.mode, at.level) for at in found[name].load] == [("closed", 1), ("closed", 2), ("open", 5)]
+        assert [(at.mode, at.level) for at in found[name].load] == [
+            ("closed", 1),
+            ("closed", 4),
+            ("closed", 16),
+            ("open", 5),
+        ]
         assert all(at.n and not at.failed and at.need_s == 30 and at.within == 1 for at in found[name].load)
     page = report(folder).read_text()
     assert 'id="load"' in page and "Most answers a second within 30 s" in page
@@ -154,6 +159,8 @@ def test_a_latency_of_the_open_loop_counts_from_when_the_question_came(levels: l
     ends = sorted(due + whole for due, _, whole, _ in came)
     assert len(came) == 82  # of this rate and these seconds, at every run
     assert all(end >= (n + 1) * TAKES_S - 1e-3 for n, end in enumerate(ends))
+    with_need = loaded(levels, Needs(p95_latency_s=2.5 * TAKES_S))  # one asker is answered in time, and four are not
+    assert with_need[0].goodput == with_need[0].throughput and with_need[1].goodput < 0.5 * with_need[1].throughput  # type: ignore[operator]
     found = loaded([levels[2]], Needs(p95_latency_s=2 * TAKES_S))[0]
     assert found.throughput <= 1 / TAKES_S and found.within is not None and found.within < 0.5
 

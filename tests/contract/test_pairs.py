@@ -4,6 +4,7 @@ is known."""
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -52,6 +53,18 @@ class Script(Streaming):
         found = re.search(r"passage about (\S+)", text, re.IGNORECASE)
         words = WORD.findall(text.split("Question:")[0]) if "[1]" in text else []
         return [max((w for w in words if found and w.lower().startswith(found[1].lower())), key=len, default="unknown")]
+
+
+class Broken(Script):
+    """The same, but it refuses every second request, the same ones each time."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if sum(body) % 2:
+            self.send_error(400, "planted")
+            return
+        self.rfile = io.BytesIO(body)
+        super().do_POST()
 
 
 class Plant(Streaming):
@@ -136,7 +149,7 @@ def test_a_second_run_asks_nothing_and_says_the_same(drafted: Path, url: str, do
     assert len(ASKED) == asked and {p.name: p.read_bytes() for p in drafted.glob("*.jsonl")} == before
     log = drafted / pairs.SAID
     lines = log.read_text().splitlines()
-    log.write_text("\n".join(lines[:-7]) + "\n")  # as if it had been stopped
+    log.write_text("\n".join(lines[:-7]) + "\n" + lines[-7][:20])  # as if it had been stopped in the middle of a line
     pairs.make(docs, drafted, model, model)
     assert len(ASKED) - asked == 7 and {p.name: p.read_bytes() for p in drafted.glob("*.jsonl")}.keys() == before.keys()
 
@@ -180,6 +193,24 @@ def test_a_person_reviews(drafted: Path, docs: Path, tmp_path: Path) -> None:
     (folder / "review.csv").write_text(",".join(review.COLUMNS) + "\nnobody,test,single,accept,q,a,d,e\n")
     with pytest.raises(UserError, match=r"review\.csv:2: there is no pair 'nobody'"):
         review.decided(folder)
+
+
+def test_the_command_drafts_and_what_cannot_be_checked_is_no_pair(docs: Path, tmp_path: Path) -> None:
+    """A checker that fails every second request: what it did not answer is dropped, and told so."""
+    with serving(Script) as drafter, serving(Broken) as checker:
+        given = ["--out", str(tmp_path / "mine"), "--model", "scripted", "--base-url", drafter, "--json"]
+        planned = json.loads(CliRunner().invoke(app, ["pairs", str(docs), "--plan", "--json"]).output)
+        before = len(ASKED)
+        whole = CliRunner().invoke(app, ["pairs", str(docs), *given])
+        assert whole.exit_code == 0, whole.output
+        assert 0 < len(ASKED) - before <= planned["requests"]
+        made = pairs.make(
+            docs, tmp_path / "broken", Model(name="s", base_url=drafter), Model(name="s", base_url=checker)
+        )
+    assert made.dropped["the model did not answer"] > 5
+    whole_task, less = native.read_folder(tmp_path / "mine"), native.read_folder(made.folder)
+    counts = [sum(len(split) for split in (t.train, t.dev, t.test)) for t in (whole_task, less)]
+    assert 0 < counts[1] < 0.6 * counts[0]
 
 
 def test_the_plan_asks_nothing(docs: Path, url: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from bench.core import gpu, meters
 from bench.core.blocks import Model, Prompt, Tuning
 from bench.core.checkpoint import tensors
 from bench.core.child_process import attempt, in_child
-from bench.core.place import GPUS
+from bench.core.place import GPUS, cuda, place, processor
 from bench.core.store import Store
 from bench.core.vocabulary import Material
 from bench.data.formats import native
@@ -26,9 +26,10 @@ from bench.execution.job import Job
 from bench.execution.run_file import RunFile, read_run
 from bench.report.caveats import caveats
 from bench.scoring.schema.scenarios import SlowdownMemory
+from bench.spec.load import load
 from bench.verdict.score import read_scores
 from systems import slowdown
-from systems.parts import lm, shapes, train
+from systems.parts import adapter, lm, shapes, train
 from tests.conftest import MINI, ROOT
 
 TASK = native.stored(MINI)  # as a cell reads it
@@ -48,11 +49,87 @@ def test_a_token_is_marked_when_the_device_has_made_it(tiny_lm: Path, monkeypatc
     assert watch.first_token_s is not None and watch.first_token_s >= 0.2
 
 
+def test_a_gpu_is_waited_for_and_a_processor_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: waited.append(str(device)))
+    lm.settle(torch.device("cpu"))
+    lm.settle(torch.device("cuda:1"))
+    assert waited == ["cuda:1"]
+
+
+def opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that some library of this process has opened."""
+    state = {"allocated_bytes.all.current": 7, "reserved_bytes.all.current": 9, "num_alloc_retries": 1, "num_ooms": 1}
+    fakes = {
+        "is_initialized": lambda: True,
+        "is_available": lambda: True,
+        "device_count": lambda: 1,
+        "get_device_name": lambda *_: "Card",
+        "memory_stats": lambda: state,
+        "max_memory_allocated": lambda _: 70,
+        "max_memory_reserved": lambda _: 90,
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+
+
+@pytest.mark.parametrize(("device", "peak", "where"), [("cuda", 70, "Card"), ("cpu", None, processor())])
+def test_what_computes_on_the_processor_has_no_bytes_on_an_opened_gpu(
+    monkeypatch: pytest.MonkeyPatch, device: str, peak: int | None, where: str
+) -> None:
+    opened(monkeypatch)
+    monkeypatch.setattr(meters, "_notes", {"device": device})
+    assert meters.exhausted().get("peak_gpu_allocated_bytes") == peak
+    assert place(device) == where
+
+
+def test_a_gpu_is_not_asked_for_where_none_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To ask whether there is one keeps a later fork from using it."""
+
+    def asked() -> bool:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", asked)
+    assert cuda() is None and place() == processor()
+
+
+def test_running_out_of_gpu_memory_keeps_what_the_allocator_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(monkeypatch)
+    monkeypatch.setattr(meters, "_notes", {"device": "cuda"})
+
+    def work() -> dict[str, Any]:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    found = attempt(work)
+    assert found["reason"].startswith("out of memory")
+    assert found["memory"]["allocator"] == {
+        "allocated_bytes": 7,
+        "reserved_bytes": 9,
+        "retries": 1,
+        "out_of_memory": 1,
+    }
+
+
+def test_lora_takes_its_inputs_as_they_come_in_a_training_on_a_gpu(
+    tiny_lm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = train.wrapped(lm.load(Model(name=str(tiny_lm)), precision="native")[0], recipe(tiny_lm))
+    layers = [m for m in model.modules() if hasattr(m, "cast_input_dtype_enabled")]
+    monkeypatch.setattr(type(model), "device", torch.device("cuda"), raising=False)
+    with adapter.as_they_come(model):
+        assert layers and not any(layer.cast_input_dtype_enabled for layer in layers)
+    assert all(layer.cast_input_dtype_enabled for layer in layers)
+
+
 def test_full_tuning_is_served_in_the_number_of_its_base(tiny_lm: Path, tmp_path: Path) -> None:
     made = recipe(tiny_lm, method="full", model=Model(name=str(tiny_lm), dtype="bfloat16"))
     train.train(made, TASK.material, Store(tmp_path / "s"), tmp_path / "f")
     _, found = tensors(tmp_path / "f" / "model" / "model.safetensors")
     assert {tensor["dtype"] for tensor in found.values()} == {"BF16"}
+    assert json.loads((tmp_path / "f" / "model" / "config.json").read_text())["dtype"] == "bfloat16"
 
 
 @pytest.mark.parametrize("upcast", [False, True])
@@ -103,12 +180,27 @@ def test_what_fits_is_told_with_its_arithmetic() -> None:
         "unknown",
     ]
     assert plan.fits(1, None) == "unknown"
-    assert plan.fits(arithmetic.FULL_BYTES * arithmetic.SIZES["phi3-mini"], card) == "fits"  # about 4 billion on 80 GB
-    assert plan.fits(arithmetic.FULL_BYTES * arithmetic.SIZES["llama3.1-8b"], card) == "does not fit"
+    assert plan.fits(gpu.FULL_BYTES * arithmetic.SIZES["phi3-mini"], card) == "fits"  # about 4 billion on 80 GB
+    assert plan.fits(gpu.FULL_BYTES * arithmetic.SIZES["llama3.1-8b"], card) == "does not fit"
     assert set(arithmetic.SIZES) == set(shapes.SHAPES)
     for name in ("tiny", "100m"):
         made, _ = lm.load(Model(shape=name), precision="native")
         assert arithmetic.SIZES[name] == pytest.approx(made.num_parameters(), rel=2e-3)
+
+
+def test_a_plan_says_what_fits_cell_by_cell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On a card of 80 GB: 70 billion parameters in four bits, and not in sixteen."""
+    monkeypatch.setattr(plan, "gpus", lambda: [{"name": "Card", "memory_bytes": 80 * 10**9}])
+    rows, notes = plan.plan(load(ROOT / "bench/specs/gpu-shapes.yaml"), out=tmp_path / "r", store=tmp_path / "s")
+    found = {row["cell"]: row for row in rows}
+    assert (found["memory-70b-s1"]["fits"], found["memory-70b-s1"]["bytes"]) == (
+        "fits",
+        pytest.approx(42.3e9, rel=0.01),
+    )
+    assert found["slowdown-s1"]["bytes"] == pytest.approx(2.6 * arithmetic.SIZES["llama3.1-8b"])  # both models
+    assert found["too-large-s1"]["fits"] == "does not fit" and found["on-cpu-s1"]["room"] != 80 * 10**9
+    (told,) = [note for note in notes if "does not fit" in note]
+    assert "too-large-s1 does not fit: 70.6 billion parameters x 2 bytes are 141 GB" in told
 
 
 def test_running_out_of_memory_keeps_its_peak(tmp_path: Path) -> None:
@@ -129,6 +221,8 @@ def test_a_model_may_be_spread_over_several_gpus(tiny_lm: Path, monkeypatch: pyt
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
     environment.see_gpus(2)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,5"
+    with pytest.raises(ValueError, match="is made on one GPU"):
+        Model(shape="tiny", gpus=2)
     with pytest.raises(ValueError, match=r"`model\.gpus: 4` needs as many GPUs, and 3 are there"):
         environment.see_gpus(4)
     told: dict[str, Any] = {}
@@ -149,12 +243,15 @@ def test_a_model_may_be_spread_over_several_gpus(tiny_lm: Path, monkeypatch: pyt
 
 def test_a_cell_takes_as_many_gpus_as_its_model_or_its_training() -> None:
     pytest.importorskip("ray")
-    from bench.execution.ray_executor import Slot, place
+    from bench.execution.ray_executor import Slot
+    from bench.execution.ray_executor import place as placed
 
     slots = [Slot("a", 0, 4.0, 1.0), Slot("b", 0, 4.0, 1.0), Slot("b", 1, 4.0, 1.0)]
-    assert [s.node for s in place(job(model={"gpus": 2}), slots)] == ["b", "b"]
-    assert [s.node for s in place(job(tuning={"processes": 2}), slots)] == ["b", "b"]
-    assert place(job(model={"gpus": 3}), slots) == () and len(place(job(), slots)) == 1
+    assert [s.node for s in placed(job(model={"gpus": 2}), slots)] == ["b", "b"]
+    assert [s.node for s in placed(job(tuning={"processes": 2}), slots)] == ["b", "b"]
+    alone = replace(job(), alone=True)
+    assert [s.node for s in placed(alone, slots, {"a"})] == ["b", "b"] and placed(alone, slots, {"a", "b"}) == ()
+    assert placed(job(model={"gpus": 3}), slots) == () and len(placed(job(), slots)) == 1
     cards = [{"memory_bytes": 80 * 10**9}] * 2
     assert plan.room_of(cards, 2) == 160 * 10**9 and plan.room_of([{"memory_bytes": None}], 1) is None
 

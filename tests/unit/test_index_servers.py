@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,12 +27,34 @@ QUERIES = VECTORS[:50] + 0.05 * RNG.normal(size=(50, 16)).astype(np.float32)
 
 
 @contextmanager
+def qdrant(tmp_path: Path) -> Iterator[str]:
+    """The address of a Qdrant: one that is named, one that is started where its program is, else the client's own."""
+    if named := os.environ.get("RAGTUNE_TEST_QDRANT_URL"):
+        yield named
+    elif program := shutil.which("qdrant"):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        settings = {"QDRANT__SERVICE__HTTP_PORT": str(port), "QDRANT__STORAGE__STORAGE_PATH": str(tmp_path / "qdrant")}
+        with subprocess.Popen([program], cwd=tmp_path, env=os.environ | settings, stdout=subprocess.DEVNULL) as server:
+            while server.poll() is None and socket.socket().connect_ex(("127.0.0.1", port)):
+                time.sleep(0.1)
+            try:
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                server.terminate()
+    else:
+        yield ":memory:"
+
+
+@contextmanager
 def server_of(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """The server of an index, where it needs one; skips where its package is not installed."""
     if name == "qdrant":
         pytest.importorskip("qdrant_client", reason="qdrant-client is not installed")
-        monkeypatch.setenv("QDRANT_URL", ":memory:")
-        yield
+        with qdrant(tmp_path) as url:
+            monkeypatch.setenv("QDRANT_URL", url)
+            yield
     elif name == "pgvector":
         pytest.importorskip("psycopg", reason="psycopg is not installed")
         pytest.importorskip("pgvector", reason="pgvector is not installed")

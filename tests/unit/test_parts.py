@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,25 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from bench.core import meters
 from bench.core.blocks import Embedder, EmbedderTuning, Model, Prompt, Retrieval
 from bench.core.store import Store
-from bench.core.vocabulary import Example, Hit, Passage, Question
+from bench.core.vocabulary import Answer, Example, Hit, Passage, Question
 from bench.data.formats import native
 from systems import few_shot
-from systems.parts import embed, endpoint, examples, index, prompt, retrieve, rewrite, shots, tuned_embedder
+from systems.parts import (
+    chunk,
+    embed,
+    endpoint,
+    examples,
+    index,
+    prompt,
+    reader,
+    retrieve,
+    rewrite,
+    shots,
+    tuned_embedder,
+)
 from systems.parts.faiss_index import exact_recall
 from tests.conftest import EMBEDDER, MICRO, MINI, ROOT
 
@@ -66,6 +81,25 @@ def test_answer_follows_its_prompt_token_by_token() -> None:
     assert prompt.encode(TOKENIZER, asked) + prompt.encode_answer(TOKENIZER, asked, "14 rpm") == list(whole)
 
 
+def test_gold_and_distractors_are_looked_up_together() -> None:
+    """A thousand questions take as many searches as there are numbers of hits to ask for, and one more for those whose
+    hits were chunks of one passage."""
+    corpus = [Passage(f"p{i}", f"text {i}") for i in range(50)]
+    chunks = [Hit("c", "p1", "c", 0.0)] * 5 + [Hit(p.id, p.id, p.text, 0.0) for p in corpus]
+    sizes: list[tuple[int, int]] = []
+
+    def search(texts: Any, k: int) -> list[list[Hit]]:
+        sizes.append((len(texts), k))
+        return [chunks[:k] for _ in texts]
+
+    asked = [Question(f"q{i}", "x", ("p0",)) for i in range(1000)]
+    found = retrieve.among(
+        search, retrieve.by_id(corpus), asked, count=3, rng=lambda q: random.Random(q.id), position="first"
+    )
+    assert sizes == [(1000, 4), (1000, 8), (1000, 16)]
+    assert {tuple(h.passage_id for h in hits) for hits in found} == {("p0", "p1", "p2", "p3")}
+
+
 def test_raft_contexts_hold_gold_among_distractors() -> None:
     corpus = [Passage(f"p{i}", f"text {i}") for i in range(9)]
 
@@ -73,14 +107,15 @@ def test_raft_contexts_hold_gold_among_distractors() -> None:
         return [[Hit(p.id, p.id, p.text, 0.0) for p in corpus[:k]] for _ in texts]
 
     rows = [Example(Question(f"q{i}", "x", ("p0",)), ("a",)) for i in range(300)]
-    context = examples.distractors(search, corpus, count=3, keep_gold=0.8, seed=1)
-    shown = [[text for _, text in context(e) or ()] for e in rows]
+    plain = {"prompt": Prompt(), "retrieval": Retrieval()}
+    context = examples.distractors(search, corpus, **plain, count=3, keep_gold=0.8, seed=1)
+    shown = [[text for _, text in passages or ()] for passages in context(rows)]
     kept = [s for s in shown if "text 0" in s]
     assert {len(s) for s in shown} == {4} and 0.72 < len(kept) / 300 < 0.88
     assert {s.index("text 0") for s in kept} == {0, 1, 2, 3}  # in every place
-    assert shown == [[text for _, text in context(e) or ()] for e in rows]
-    mixed = examples.distractors(search, corpus, count=3, keep_gold=0.8, closed_book=0.3, seed=1)
-    others = [mixed(e) for e in rows]
+    assert shown == [[text for _, text in context([e])[0] or ()] for e in rows]  # together as one by one
+    mixed = examples.distractors(search, corpus, **plain, count=3, keep_gold=0.8, closed_book=0.3, seed=1)
+    others = mixed(rows)
     assert 0.2 < sum(o is None for o in others) / 300 < 0.4
     assert all([text for _, text in o] == s for o, s in zip(others, shown, strict=True) if o is not None)
 
@@ -293,14 +328,58 @@ def test_shots_give_way_to_the_window() -> None:
     assert whole.ids[-20:] == short.ids[-20:]
 
 
-def test_the_nearest_shots_stand_beside_the_question() -> None:
-    task = native.read_folder(MINI)
+def test_the_nearest_shots_stand_beside_the_question(tmp_path: Path) -> None:
+    task, store = native.read_folder(MINI), Store(tmp_path)
     config = few_shot.Config(model={"name": "m"}, shots=3, choose="nearest", embedder={"name": str(EMBEDDER)})  # type: ignore[arg-type]
-    chosen = shots.chooser(config)(task.material)([task.train[5].question, task.train[9].question])
+    chosen = shots.chooser(config, store)(task.material)([task.train[5].question, task.train[9].question])
     assert [len(row) for row in chosen] == [3, 3]
     assert [row[-1][0] for row in chosen] == [task.train[5].question, task.train[9].question]
-    same = shots.chooser(config.model_copy(update={"choose": "random"}))(task.material)(list(task.test[:2]))  # type: ignore[arg-type]
+    random_ones = config.model_copy(update={"choose": "random"})
+    same = shots.chooser(random_ones, store)(task.material)(list(task.test[:2]))
     assert same[0] == same[1] and len(same[0]) == 3
+    again = Store(tmp_path)
+    shots.chooser(config, again)(task.material)
+    assert [(a.kind, a.hit) for a in store.used + again.used] == [("embeddings", False), ("embeddings", True)]
+    with pytest.raises(ValueError, match="leave out `tuned`"):
+        few_shot.Config.model_validate({"model": {"name": "m"}, "embedder": {"name": "e", "tuned": {"epochs": 1}}})
+
+
+def test_the_first_token_is_of_the_answer_and_not_of_what_was_looked_up() -> None:
+    def answer() -> None:
+        meters.mark()  # of a query that the model wrote
+        time.sleep(0.05)
+        meters.forget_marks()
+        meters.mark()
+
+    _, watch = meters.timed(answer)
+    assert watch.first_token_s is not None and watch.first_token_s >= 0.05 and watch.per_token_s is None
+    meters.forget_marks()  # where nothing is timed
+
+
+def test_a_query_that_could_not_be_written_is_an_error_of_the_answer() -> None:
+    (joined,) = reader._with_cost([Answer("14 rpm", retries=1)], [Answer("", retries=3, error="timed out")])
+    assert (joined.error, joined.retries) == ("timed out", 4)
+
+
+def test_a_chunk_with_its_context_is_shown_and_reranked_with_it() -> None:
+    hit = Hit("c", "p", "It runs at 14 rpm.", 1.0, "Pumps > Dama 11")
+    with_context = Retrieval.model_validate({"chunking": {"contextual": True}})
+    whole = prompt.shown([hit], Prompt(), with_context)
+    assert whole == [("Pumps > Dama 11", "Pumps > Dama 11. It runs at 14 rpm.")]
+    assert prompt.shown([hit], Prompt(), Retrieval()) == [("Pumps > Dama 11", "It runs at 14 rpm.")]
+    placed = Prompt(passage="{title}: {text}")
+    assert prompt.shown([hit], placed, with_context) == [("Pumps > Dama 11", "It runs at 14 rpm.")]
+    asked: list[tuple[str, str]] = []
+
+    class Reranks:
+        def predict(self, pairs: list[tuple[str, str]], **_: Any) -> list[float]:
+            asked.extend(pairs)
+            return [1.0] * len(pairs)
+
+    rows = chunk.Chunks([chunk.Chunk("c", "p", hit.title, hit.text)], "d")
+    for retrieval, text in ((with_context, whole[0][1]), (Retrieval(), hit.text)):
+        retrieve.Retriever(retrieval, rows, None, None, None, None, Reranks())._reranked("how fast?", [(0, 0.5)])
+        assert asked.pop() == ("how fast?", text)
 
 
 def test_queries_that_the_model_writes() -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from bench.cli.main import app
+from bench.core import hub
 from bench.core.errors import UserError
 from bench.core.files import write_jsonl
 from bench.core.store import Store
@@ -33,6 +36,40 @@ def test_every_spec_of_the_project_is_valid(path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("RAGTUNE_EMBEDDER", "/nowhere")
     spec = load(path)
     assert cells(spec)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bench" / "specs").glob("gpu-*.yaml")), ids=lambda p: p.stem)
+def test_the_specs_for_gpus_validate_and_plan_where_no_hub_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(hub.HfApi, "model_info", unreachable)
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    sets = ["--set", "dataset={path: plant}", "--set", "embedder.name=micro"]
+    shown = CliRunner().invoke(app, ["validate", str(path), *sets])
+    assert shown.exit_code == 0 and ": valid." in shown.output, shown.exception
+    planned = CliRunner().invoke(app, ["plan", str(path), *sets, "--json", "--store", str(tmp_path / "s")])
+    assert planned.exit_code == 0, planned.exception
+    if path.stem != "gpu-shapes":
+        assert "could not be looked up: the hub did not answer" in shown.output
+        assert "fits in memory is not known: its weights are not here yet" in shown.output
+        with pytest.raises(UserError, match="the hub did not give it"):
+            prepare(load(path, [s for s in sets if s != "--set"]), Store(tmp_path / "s"))
+
+
+def test_the_gpu_report_has_what_is_to_be_seen_on_one() -> None:
+    spec = load(ROOT / "bench" / "specs" / "gpu-shapes.yaml")
+    found = {c.system: c.config for c in cells(spec)}
+    assert found["slowdown"]["tokens"] == found["slowdown-authors"]["tokens"] == [64, 256, 2048, 8192]
+    assert {found[f"slowdown{s}"]["model"]["shape"] for s in ("", "-0.5b", "-3.8b")} == {
+        "llama3.1-8b",
+        "qwen2.5-0.5b",
+        "phi3-mini",
+    }
+    assert found["one-token"]["generation"]["max_new_tokens"] == 1 and found["on-cpu"]["model"]["device"] == "cpu"
+    assert found["memory-70b"]["alone"] and found["too-large"]["model"]["shape"] == "llama3-70b"
 
 
 def test_quickstart_compares_ten_systems() -> None:

@@ -210,6 +210,12 @@ class Slowdown(Found):
     parameters: int | None = None
     memory_of: str = ""
 
+    @property
+    def whole_recipe(self) -> bool:
+        """Whether QLoRA is that of its authors (norms, embeddings and head in float32), and not the base's precision
+        alone."""
+        return bool(self.recipe.get("upcast"))
+
 
 # what an experiment found; a mapping for one of the user's own
 Facts = Annotated[Slowdown | Churn | dict[str, JSON], Field(union_mode="left_to_right")]

@@ -186,6 +186,7 @@ class SystemHead(Part):
     seeds: int
     failed: dict[str, str]  # cell -> reason
     trained: bool
+    serving: str | None = None  # of what was tuned: `adapter` beside its base, `merged` or `merged_nf4`
     scenario: Scenario | None
     family: Family = "both"
 

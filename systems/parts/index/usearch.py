@@ -13,7 +13,7 @@ from usearch.index import Index as Graph
 from bench.core.blocks import Retrieval
 from systems.parts.embed import Vectors
 from systems.parts.faiss_index import ranked
-from systems.parts.index import Index, Live, Ranked, Size
+from systems.parts.index import PARTS, Index, Live, Ranked, Size
 
 EFFORT = "ef_search"
 FILE = "index.usearch"
@@ -44,10 +44,16 @@ class LiveUsearch:
         self.graph.expansion_search = effort
 
     def search(self, queries: Vectors, k: int, part: int | None = None) -> Ranked:
-        """The best of each query."""
-        if part is not None:
-            raise NotImplementedError("USearch has no filter in Python")
-        return UsearchIndex(self.graph).search(queries, k)
+        """The best of each query. Python's USearch has no filter: so many more are looked up that `k` are left."""
+        if part is None:
+            return UsearchIndex(self.graph).search(queries, k)
+        wide = PARTS * k
+        while True:
+            found = UsearchIndex(self.graph).search(queries, wide)
+            kept = [[(n, score) for n, score in row if n % PARTS == part][:k] for row in found]
+            if wide >= len(self.graph) or all(len(row) == k for row in kept):
+                return kept
+            wide *= 2
 
     def replace(self, numbers: Sequence[int]) -> None:
         """Remove, and add."""
