@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from bench.core.display import size
 from bench.core.gpu import gpus
@@ -81,6 +82,22 @@ def too_large(prepared: Prepared) -> Iterator[str]:
     }
     if unknown:
         yield f"Whether {', '.join(sorted(unknown))} fits in memory is not known: its weights are not here yet."
+
+
+def room_of(cards: Sequence[Mapping[str, JSON]], count: int) -> int | None:
+    """Bytes of the GPUs that a model is spread over, or of the machine; None where NVML does not tell."""
+    sizes = [card["memory_bytes"] for card in cards[:count]]
+    if not cards:
+        return int(psutil.virtual_memory().total)
+    return None if None in sizes else sum(sizes)
+
+
+def fits(needed: int | None, room: int | None) -> str:
+    """Whether weights, gradients and optimiser state fit: `fits`, `does not fit`, or `unknown`. Activations come on
+    top, so that what takes over nine tenths is not said to fit."""
+    if needed is None or room is None:
+        return "unknown"
+    return "fits" if needed <= 0.9 * room else "does not fit" if needed > room else "unknown"
 
 
 def _expected(

@@ -21,7 +21,7 @@ HERE = "a processor"
 def took(root: Path, *, operations: float, seconds: float, kind: str = "rag", trained: float | None = None) -> None:
     built = [{"kind": "adapter", "hit": False, "build_s": trained}] if trained else []
     result = {"artefacts": built, "started": 0.0, "ended": seconds + (trained or 0.0)}
-    remember(root, HERE, kind, Needed(operations, 10 * operations, 0, None), result)
+    remember(root, HERE, kind, Needed(operations, 10 * operations, 0, "", None), result)
 
 
 def test_the_nearest_in_size_of_the_same_kind_and_part_are_told(tmp_path: Path) -> None:
