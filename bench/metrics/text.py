@@ -23,7 +23,8 @@ def squad(answer: str, references: Sequence[str], language: str = "en") -> tuple
     return float(said in known), max(_f1(said.split(), k.split()) for k in known)
 
 
-def matched(answer: str, references: Sequence[str], language: str = "en") -> tuple[float, float]:
+@lru_cache(64)  # several measures ask of the same answer, one after the other
+def matched(answer: str, references: tuple[str, ...], language: str = "en") -> tuple[float, float]:
     """SQuAD's scores, but a reference that its normalisation erases, such as the letter A, is compared as it stands."""
     known = [reference for reference in references if normalise(reference, language)]
     erased = {_bare(reference) for reference in references if not normalise(reference, language)}
