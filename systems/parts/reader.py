@@ -113,7 +113,9 @@ class Reader:
             return self.source.passages(questions), []
         texts = [q.text for q in questions]
         wrote = self._say([rewrite.request(retrieval.rewrite, text) for text in texts])
-        asked = [rewrite.queries(retrieval.rewrite, text, a.text) for text, a in zip(texts, wrote, strict=True)]
+        if retrieval.rewrite == "hyde":
+            return self.source.retriever.search(texts, written=[a.text for a in wrote]), wrote
+        asked = [rewrite.queries(text, a.text) for text, a in zip(texts, wrote, strict=True)]
         return rewrite.search(self.source.retriever.search, asked, k=retrieval.k, rrf_k=retrieval.rrf_k), wrote
 
     def _say(self, texts: Sequence[str]) -> list[Answer]:

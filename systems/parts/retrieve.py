@@ -33,11 +33,17 @@ class Retriever:
     sparse: BM25 | None
     reranker: Any
 
-    def search(self, texts: Sequence[str], k: int | None = None) -> list[list[Hit]]:
-        """The best `k` chunks of each text, best first; with several hops, those of the first before the others'."""
+    def search(
+        self, texts: Sequence[str], k: int | None = None, *, written: Sequence[str] | None = None
+    ) -> list[list[Hit]]:
+        """The best `k` chunks of each text, best first; with several hops, those of the first before the others'.
+
+        `written` is a passage for each text that could answer it: what is looked up first is the mean of both vectors
+        (HyDE, Gao et al. 2212.10496), and by words the two together.
+        """
         k = k or self.retrieval.k
         later = k // self.retrieval.hops  # chunks of each hop but the first
-        found = self._once(texts, k - later * (self.retrieval.hops - 1))
+        found = self._once(texts, k - later * (self.retrieval.hops - 1), written)
         best = [hits[0] if hits else None for hits in found]
         for _ in range(1, self.retrieval.hops):
             again = self._once([further(t, b) for t, b in zip(texts, best, strict=True)], k + later)
@@ -48,23 +54,26 @@ class Retriever:
                 best[number] = more[0] if more else best[number]
         return found
 
-    def _once(self, texts: Sequence[str], k: int) -> list[list[Hit]]:
+    def _once(self, texts: Sequence[str], k: int, written: Sequence[str] | None = None) -> list[list[Hit]]:
         """The best `k` chunks of each text by one look-up."""
         wide = max(k, self.retrieval.reranker.candidates) if self.retrieval.reranker else k
-        ranked = self._ranked(texts, wide)
+        ranked = self._ranked(texts, wide, written)
         if self.reranker is not None:
             ranked = [self._reranked(text, row) for text, row in zip(texts, ranked, strict=True)]
         return [[self._hit(i, score) for i, score in row[:k]] for row in ranked]
 
-    def _ranked(self, texts: Sequence[str], k: int) -> index.Ranked:
+    def _ranked(self, texts: Sequence[str], k: int, written: Sequence[str] | None) -> index.Ranked:
+        words = texts if written is None else [f"{t} {w}".strip() for t, w in zip(texts, written, strict=True)]
         if self.dense is None or self.encoder is None:
-            return self.sparse.search(texts, k) if self.sparse else []
+            return self.sparse.search(words, k) if self.sparse else []
+        queries = self.encoder.questions(texts)
+        if written is not None:
+            queries = queries + self.encoder.passages(written)
+            queries /= np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), 1e-12)
         if self.sparse is None:
-            return self.dense.search(self.encoder.questions(texts), k)
+            return self.dense.search(queries, k)
         wide = max(50, 5 * k)
-        lists = zip(
-            self.dense.search(self.encoder.questions(texts), wide), self.sparse.search(texts, wide), strict=True
-        )
+        lists = zip(self.dense.search(queries, wide), self.sparse.search(words, wide), strict=True)
         return [fuse(both, self.retrieval.rrf_k)[:k] for both in lists]
 
     def _reranked(self, text: str, row: list[tuple[int, float]]) -> list[tuple[int, float]]:

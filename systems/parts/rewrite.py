@@ -20,11 +20,8 @@ def request(how: str, question: str) -> str:
     return REQUESTS[how].replace("{count}", str(WORDINGS)).replace("{question}", question)
 
 
-def queries(how: str, question: str, written: str) -> list[str]:
-    """What is looked up: the question first. HyDE's passage joins the question in one query, as its authors average
-    the two."""
-    if how == "hyde":
-        return [f"{question} {written}".strip()]
+def queries(question: str, written: str) -> list[str]:
+    """What is looked up of several wordings: the question first."""
     lines = [line.strip(" -*0123456789.)") for line in written.splitlines()]
     return list(dict.fromkeys([question, *(line for line in lines if line)]))[: WORDINGS + 1]
 

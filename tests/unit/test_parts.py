@@ -382,10 +382,34 @@ def test_a_chunk_with_its_context_is_shown_and_reranked_with_it() -> None:
         assert asked.pop() == ("how fast?", text)
 
 
+def test_what_could_answer_is_looked_up_with_the_question() -> None:
+    """HyDE: the mean of both vectors, and by words both texts."""
+    seen: dict[str, Any] = {}
+
+    class Encodes:
+        def questions(self, texts: Any) -> Any:
+            return np.array([[1.0, 0.0]] * len(texts), np.float32)
+
+        def passages(self, texts: Any) -> Any:
+            return np.array([[0.0, 1.0]] * len(texts), np.float32)
+
+    class Finds:
+        def search(self, queries: Any, k: int) -> Any:
+            seen[type(queries).__name__] = queries
+            return [[(0, 1.0)] for _ in queries]
+
+    rows = chunk.Chunks([chunk.Chunk("c", "p", "", "The bore is 3 mm.")], "d")
+    fused = retrieve.Retriever(Retrieval(mode="fused"), rows, Encodes(), Finds(), None, Finds(), None)  # type: ignore[arg-type]
+    fused.search(["which bore?"], written=["The bore is 4 mm."])
+    assert seen["list"] == ["which bore? The bore is 4 mm."]
+    assert seen["ndarray"] == pytest.approx(np.array([[0.5**0.5, 0.5**0.5]]))
+    fused.search(["which bore?"])
+    assert seen["list"] == ["which bore?"] and seen["ndarray"].tolist() == [[1.0, 0.0]]
+
+
 def test_queries_that_the_model_writes() -> None:
-    assert rewrite.queries("hyde", "which bore?", "The bore is 3 mm.") == ["which bore? The bore is 3 mm."]
     written = "1. what bore\n- the bore of it\n\nwhat bore\nhow wide\nand more"
-    assert rewrite.queries("multi_query", "which bore?", written) == [
+    assert rewrite.queries("which bore?", written) == [
         "which bore?",
         "what bore",
         "the bore of it",
