@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scipy.cluster.hierarchy import DisjointSet
+
 from bench.core.blocks import Chunking, Model, Prompt
 from bench.core.errors import UserError
 from bench.core.files import drop_torn_line, read_jsonl
@@ -248,10 +250,15 @@ def _moved(draft: Draft, texts: Mapping[str, Passage]) -> Draft | None:
 
 
 def _examples(kept: Sequence[Draft], lost: Sequence[Draft]) -> list[Example]:
-    """The pairs in their splits, documents whole; passages where there are too few documents."""
+    """The pairs in their splits, documents whole; where there are too few documents passages, with those that a pair
+    needs both of."""
     groups = [draft.passages[0].group for draft in (*kept, *lost)]
     if len(set(groups)) < 3:
-        groups = [draft.passages[0].id for draft in (*kept, *lost)]
+        together = DisjointSet(p.id for draft in (*kept, *lost) for p in draft.passages)
+        for draft in (*kept, *lost):
+            for other in draft.passages[1:]:
+                together.merge(draft.passages[0].id, other.id)
+        groups = [together[draft.passages[0].id] for draft in (*kept, *lost)]
     splits = drafts.split_of(groups) if groups else {}
     placed = iter(groups)
     answered = [drafts.example(draft, splits[next(placed)]) for draft in kept]

@@ -72,6 +72,7 @@ def test_readable_without_script(browser: Any, hostile: Path) -> None:
 
 def test_every_control_is_reached_by_keyboard(browser: Any, hostile: Path) -> None:
     page = Opened(browser, hostile).page
+    page.locator("#asked details.question").first.wait_for()  # the script has listed the questions
     count = page.evaluate("""() => {
         const all = [...document.querySelectorAll("a[href], button, summary, input, select, [tabindex='0']")];
         const seen = all.filter((e) => e.checkVisibility() && !e.disabled);

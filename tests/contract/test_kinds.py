@@ -36,6 +36,8 @@ SYSTEMS: list[dict[str, Any]] = [
     {"name": "rag-hyde", "kind": "rag", "retrieval": {"rewrite": "hyde"}},
     {"name": "rag-multi-query", "kind": "rag", "retrieval": {"rewrite": "multi_query"}},
     {"name": "rag-tuned-embedder", "kind": "rag", "embedder": {"tuned": {"epochs": 1}}},
+    {"name": "rag-sentences", "kind": "rag", "retrieval": {"chunking": {"by": "sentences", "size": 90, "overlap": 0}}},
+    {"name": "rag-semantic", "kind": "rag", "retrieval": {"chunking": {"by": "semantic", "size": 200, "overlap": 0}}},
     {"name": "rag-headings", "kind": "rag", "retrieval": {"chunking": {"by": "headings", "contextual": True}}},
     {"name": "rag-tokens", "kind": "rag", "retrieval": {"chunking": {"unit": "tokens", "size": 32, "overlap": 0}}},
     {"name": "rag-nf4", "kind": "rag", "precision": "nf4", "retrieval": {"index": "faiss_ivf", "mode": "fused"}},

@@ -19,6 +19,7 @@ from bench.cli.main import app
 from bench.core.blocks import Model
 from bench.core.errors import UserError
 from bench.core.store import Store
+from bench.data import drafts
 from bench.data.formats import native
 from bench.execution import pairs, review
 from bench.execution.run import prepare
@@ -211,6 +212,30 @@ def test_the_command_drafts_and_what_cannot_be_checked_is_no_pair(docs: Path, tm
     whole_task, less = native.read_folder(tmp_path / "mine"), native.read_folder(made.folder)
     counts = [sum(len(split) for split in (t.train, t.dev, t.test)) for t in (whole_task, less)]
     assert 0 < counts[1] < 0.6 * counts[0]
+
+
+def test_one_document_is_split_by_its_passages(url: str, docs: Path, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    whole = "\n\n".join(page.read_text() for page in sorted(docs.iterdir())[:12])
+    (tmp_path / "one" / "all.md").write_text(whole)
+    model = Model(name="scripted", base_url=url)
+    task = native.read_folder(pairs.make(tmp_path / "one", tmp_path / "out", model, model).folder)
+    train, dev, test = ({p for e in split for p in e.question.gold} for split in (task.train, task.dev, task.test))
+    assert train and test and not train & test and not dev & test and not train & dev
+    assert any(len(e.question.gold) > 1 for e in (*task.train, *task.dev, *task.test))
+
+
+@pytest.mark.parametrize(
+    ("question", "is_known"),
+    [
+        ("How fast does the pump run?", True),
+        ("how fast does the pump run", True),
+        ("Does the pump run how fast?", True),
+        ("Who built the pump?", False),
+    ],
+)
+def test_a_question_asked_before_is_known_in_nearly_the_same_words(question: str, is_known: bool) -> None:
+    assert drafts.is_known(question, ["Where is the hall?", "How fast does the pump run?"]) == is_known
 
 
 def test_the_plan_asks_nothing(docs: Path, url: str, tmp_path: Path) -> None:
