@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +50,6 @@ SETTLED = {  # and in the end about as much as a dataset has
 }
 
 BY_NAME = {"single": 75, "absent": 8, "compare": 12, "collect": 5}
-NAMED = {"single": 60, "two_hop": 15, "compare": 25}  # the page to find is one whose name the question has
 
 
 @dataclass(frozen=True)
@@ -178,16 +176,15 @@ class Desk:
 
     def turns(self, count: int) -> Iterator[Turn]:
         """`count` questions that differ, with their answers; fewer where none can be found."""
-        return (found[1:] for found in islice(self.asked(), count))
-
-    def asked(self) -> Iterator[Asked]:
-        """Questions that differ, until none is found."""
         seen: set[tuple[str, ...]] = set()
-        for _ in range(200):
+        tries = 0
+        while count and tries < 200:
+            tries += 1
             found = self._turn()
             if found and found[0] not in seen:
                 seen.add(found[0])
-                yield found
+                count -= 1
+                yield found[1:]
 
     def _turn(self) -> Asked | None:
         if not self.entities:
@@ -311,49 +308,3 @@ def triplets(seed: str, count: int) -> Iterator[tuple[str, str, str]]:
             rng, READING.single, noun=noun(rng, entity.kind, rng.choice(list(entity.facts))), subject=entity.subject
         )
         yield question, world.text(index), world.text(wrong)
-
-
-Listed = tuple[str, list[str], list[int]]  # question, texts, and which of them it is on: 1, or 0
-
-
-def lists(seed: str, count: int, *, found: int, others: int = 0) -> Iterator[Listed]:
-    """Questions with the first `found` pages that a search finds, those named among them, and `others` by chance.
-
-    A question is on one page, or on two that are compared; of one in two hops, the page that it names is the right one.
-    """
-    rng = random.Random(f"{seed}/lists")
-    world = World(seed, PAGES, side="training")
-    for anchor in rng.sample(range(PAGES), count):
-        shown = [anchor, *referred(rng, world, anchor)]
-        if world.kind(anchor) == "machine":
-            shown += [i for i in [world.index("machine", world.ordinal(anchor) ^ 1)] if i < PAGES]
-        desk = Desk(rng, world, [world.entity(i) for i in shown], NAMED)
-        named, question, _ = next(desk.asked())
-        right = [e.index for e in desk.entities if e.name in named]
-        close = [i for i in nearest(world, question, found + len(right)) if i not in right]
-        listed = right + close[: found - len(right)]
-        listed += rng.sample([i for i in range(PAGES) if i not in listed], others)
-        yield question, [world.text(i) for i in listed], [int(i in right) for i in listed]
-
-
-def statement_lists(seed: str, count: int, *, size: int) -> Iterator[Listed]:
-    """Questions with statements of one attribute, which nothing but the name tells apart: the first is right."""
-    rng = random.Random(f"{seed}/statements")
-    world = World(seed, PAGES, side="training")
-    while count:
-        kind = rng.choice(list(KINDS))
-        attribute = rng.choice(list(KINDS[kind].attributes))
-        having = [
-            entity
-            for number in range(world.count(kind))
-            if attribute in (entity := world.entity(world.index(kind, number))).facts
-        ]
-        if len(having) < size:
-            continue
-        shown = rng.sample(having, size)
-        lines = [
-            filled(rng, STATEMENTS, noun=noun(rng, kind, attribute), subject=e.subject, value=e.facts[attribute])
-            for e in shown
-        ]
-        yield ask(rng, READING.single, kind, attribute, shown[0].subject), lines, [1] + [0] * (size - 1)
-        count -= 1
