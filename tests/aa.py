@@ -2,7 +2,7 @@
 
 `python -m tests.aa --runs 5 --out FOLDER` makes the runs, `--load` beside a full load on every core; runs that are
 there are kept. Then each run is held against each other one as its baseline, with the noise of the rest, as it is and
-with losses planted in it. Prints docs/aa.md.
+with losses planted in it. Prints the first table of docs/aa.md.
 """
 
 from __future__ import annotations

@@ -28,7 +28,10 @@ def gate(
     ],
     baseline: Annotated[Path | None, typer.Option(help="A baseline's file, or another run.")] = None,
     rules: Annotated[
-        Path | None, typer.Option(help="YAML of rules.  [default: 2 points of quality, 10% of time, 5% of memory]")
+        Path | None,
+        typer.Option(
+            help="YAML of rules.  [default: 2 points of quality, 15% of latency, 10% of a training step, 5% of memory]"
+        ),
     ] = None,
     inconclusive: Annotated[
         str, typer.Option(help="Exit code of an inconclusive gate: 3, `pass` (0) or `fail` (1).")

@@ -25,7 +25,7 @@ from scipy import stats as distributions
 from bench.core.errors import UserError
 from bench.gate.rules import DEFAULT, LATENCY, Rule, Rules
 from bench.gate.samples import BESIDE, Samples, beside, flat, is_whole, samples, summary
-from bench.gate.snapshot import RunNoise, Snapshot, Values
+from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
 from bench.gate.times import TRAINING
 from bench.metrics.registry import JUDGED, MEASURES
 from bench.scoring.grade import panel
@@ -36,6 +36,7 @@ from bench.stats.planning import ALPHA
 from bench.stats.rounds import OFF
 
 BUSY = 0.5  # by what share the reference work may take longer
+ALONE = 0.25  # by what share more beside one system than beside the others
 
 
 @dataclass(frozen=True)
@@ -135,32 +136,59 @@ def _found(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding:
         return Finding("missing", f"the baseline has no {rule.metric} of it")
     if not is_whole(before):
         return Finding("errored", f"the baseline's {rule.metric} holds what is no number")
-    said = _over_reference(rule, name, new, old) or _regression(rule, rule.metric, found, before, old)
-    busier, most = _slowdown(rule.metric, name, new, old)
-    if said.state == "fail" and busier > most:
-        return replace(said, state="inconclusive", why=f"the machine itself was {100 * busier:.0f}% slower; {said.why}")
+    over = _over_reference(rule, name, new, old)
+    if over is not None:
+        return over
+    said = _regression(rule, rule.metric, found, before, old)
+    when = _when(rule.metric)
+    beside_new, beside_old = (s.systems[name].yardstick_s.get(when) for s in (new, old))
+    if said.state == "fail" and beside_new and beside_old and beside_new / beside_old - 1 > OFF:
+        slower = 100 * (beside_new / beside_old - 1)
+        return replace(said, state="inconclusive", why=f"the machine itself was {slower:.0f}% slower; {said.why}")
     return said
 
 
-def _have_same_work(new: Snapshot, old: Snapshot) -> bool:
-    """Whether the reference work of two runs on one machine is the same: its speed is that of torch."""
-    return new.versions.get("torch") == old.versions.get("torch")
+def _when(metric: str) -> str:
+    """When a time was taken; nothing for what is no time."""
+    return "answering" if metric in LATENCY else "building" if metric in TRAINING else ""
 
 
-def _slowdown(metric: str, name: str, new: Snapshot, old: Snapshot) -> tuple[float, float]:
-    """By what share a fixed piece of work took longer beside the new time than beside the old, and the most by which
-    the time still says something; no share where it is not known, and for what is no time.
+def _over_reference(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding | None:
+    """What the rule says of a time over the reference work beside it. Seconds are told as they were.
 
-    The reference work was done all the time, so that more than half as long again is what it may take: then a machine
-    is so busy that it slows one more than the other.
+    None where a run has none, or the two are not alike: another torch or device, another number of rounds, too few
+    questions in common. Where the work itself took much longer or shorter, a machine is too busy to be told from; where
+    it took longer beside this system than beside the others, the system may have slowed both.
     """
-    when = "answering" if metric in LATENCY else "building" if metric in TRAINING else ""
     mine, its = new.systems[name], old.systems[name]
-    works = [(mine.reference_s, its.reference_s, BUSY)] if _have_same_work(new, old) else []
-    for after, before, most in (*works, (mine.yardstick_s, its.yardstick_s, OFF)):
-        if when in after and when in before:
-            return after[when] / before[when] - 1, most
-    return 0.0, OFF
+    found, before = (beside(rule.metric, system) for system in (mine, its))
+    if found is None or before is None or new.versions.get("torch") != old.versions.get("torch"):
+        return None
+    if mine.device != its.device or (rule.metric in LATENCY and mine.rounds != its.rounds):
+        return None
+    said = _regression(rule, rule.metric + BESIDE, found, before, old)
+    if said.change is None:
+        return None
+    seconds = [statistics.median(flat(samples(rule.metric, system) or [0.0])) for system in (mine, its)]
+    clock = seconds[0] / seconds[1] - 1 if all(seconds) else said.change
+    why = f"{100 * said.change:+.1f}% over the reference work, {100 * clock:+.1f}% as the clock saw it"
+    rest = said.why if said.state == "inconclusive" else ""
+    said = replace(said, new=seconds[0], old=seconds[1], why=f"{why}; {rest}".rstrip("; "))
+    when = _when(rule.metric)
+    moved = {n: s.reference_s[when] / b for n, s in new.systems.items() if (b := _reference(old, n, when, s))}
+    usual, own = statistics.median(moved.values()), moved[name]
+    if abs(math.log(own)) > math.log(1 + BUSY):
+        return replace(said, state="inconclusive", why=f"the machine itself was {100 * (own - 1):+.0f}%; {said.why}")
+    if said.state in ("pass", "improved") and clock >= (rule.margin or 0.0) and own / usual > 1 + ALONE:
+        slowed = f"the reference work was slower beside this system than beside the others, by {own / usual - 1:.0%}"
+        return replace(said, state="inconclusive", why=f"{slowed}; {said.why}")
+    return said
+
+
+def _reference(old: Snapshot, name: str, when: str, system: SystemSnapshot) -> float | None:
+    """The seconds of the reference work beside a system of the baseline, where the new run has them too."""
+    before = old.systems.get(name)
+    return before.reference_s.get(when) if before and when in system.reference_s else None
 
 
 def _budget(rule: Rule, found: Samples) -> Finding:
@@ -172,29 +200,19 @@ def _budget(rule: Rule, found: Samples) -> Finding:
     return Finding("pass" if inside else "fail", "budget", new=value)
 
 
-def _over_reference(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding | None:
-    """What the rule says of a time over the reference work beside it; None where a run has none, or another. Seconds
-    are told as they were."""
-    sides = [(s.systems[name], beside(rule.metric, s.systems[name])) for s in (new, old)]
-    (_, found), (_, before) = sides
-    if found is None or before is None or not _have_same_work(new, old):
-        return None
-    said = _regression(rule, rule.metric + BESIDE, found, before, old)
-    seconds = [statistics.median(flat(samples(rule.metric, system) or [0.0])) for system, _ in sides]
-    as_seen = f"{100 * (seconds[0] / seconds[1] - 1):+.1f}% as the clock saw it" if all(seconds) else ""
-    if said.old is None:
-        return said
-    return replace(said, new=seconds[0], old=seconds[1], why=f"{said.why}; {as_seen}".strip("; "))
-
-
 def _regression(rule: Rule, metric: str, found: Samples, before: Samples, old: Snapshot) -> Finding:
     """`metric` is whose noise and floor count: the rule's, or that of its time beside the reference work."""
-    noise, margin = old.noise.get(metric), max(rule.margin or 0.0, old.floors.get(metric, 0.0))
+    noise, floor, allowed = old.noise.get(metric), old.floors.get(metric, 0.0), rule.margin or 0.0
+    margin = max(allowed, floor)
     if isinstance(found, Values) and isinstance(before, Values):
         return _quality(rule, margin, found, before)
     if isinstance(found, Mapping) and isinstance(before, Mapping) and rule.metric in LATENCY:
-        return _latency(margin, found, before, noise)
-    return _figures(margin, flat(found), flat(before), noise)
+        said = _latency(margin, found, before, noise)
+    else:
+        said = _figures(margin, flat(found), flat(before), noise)
+    if said.state == "pass" and said.change is not None and said.change > allowed:
+        return replace(said, state="inconclusive", why=f"repeats of one run differ by {100 * floor:.0f}%; {said.why}")
+    return said
 
 
 def _quality(rule: Rule, margin: float, found: Values, before: Values) -> Finding:

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from bench.core.errors import UserError
-from bench.gate.rules import KNOWN, LATENCY, Rules
+from bench.gate.rules import KNOWN, Rules
 from bench.gate.samples import BESIDE, middle
 from bench.gate.snapshot import RunNoise, Snapshot
 from bench.gate.times import TRAINING
@@ -15,7 +15,7 @@ from bench.metrics.registry import MEASURES
 from bench.scoring.grade import panel
 from bench.stats.comparisons import compare
 
-COMPARED = (*KNOWN, *(time + BESIDE for time in (*LATENCY, *TRAINING)))
+COMPARED = (*KNOWN, *(time + BESIDE for time in ("p50_latency_s", *TRAINING)))
 
 
 def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:

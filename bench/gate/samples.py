@@ -30,7 +30,7 @@ def samples(metric: str, system: SystemSnapshot, stratum: str | None = None) -> 
 
 def beside(metric: str, system: SystemSnapshot) -> Samples | None:
     """The samples of a time over the time of the reference work that was done beside it; None where it was not."""
-    return (system.latency_beside if metric in LATENCY else system.figures_beside.get(metric)) or None
+    return (system.latency_beside if metric == "p50_latency_s" else system.figures_beside.get(metric)) or None
 
 
 def flat(found: Samples) -> list[float]:

@@ -78,6 +78,8 @@ class SystemSnapshot:
     latency_beside: Mapping[str, float] = field(default_factory=dict)
     figures_beside: Mapping[str, Sequence[float]] = field(default_factory=dict)
     reference_s: Mapping[str, float] = field(default_factory=dict)
+    device: str | None = None
+    rounds: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,8 @@ def _system(name: str, system: object, found: GradedRun) -> SystemSnapshot:
         times.latency_beside(cells),
         times.figures_beside(cells),
         times.reference(cells),
+        cells[0].notes.device,
+        max(len(cell.turns) for cell in cells),
     )
 
 

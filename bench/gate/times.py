@@ -39,8 +39,8 @@ def figures(cells: Sequence[CellResult]) -> dict[str, list[float]]:
 
 
 def latency_beside(cells: Sequence[CellResult]) -> dict[str, float]:
-    """question -> its time alone over that of the reference work beside it: the lower quartile over rounds and seeds,
-    for what disturbs an answer makes it slower."""
+    """question -> its time alone over that of the reference work beside it: the lower quartile over rounds, for what
+    disturbs an answer makes it slower. What one round in three adds is not in it: it is of the usual answer."""
     ratios: dict[str, list[float]] = defaultdict(list)
     for turn in (turn for cell in cells for turn in cell.turns):
         for question, seconds in turn.alone_s.items() if turn.reference_s else ():
@@ -50,9 +50,11 @@ def latency_beside(cells: Sequence[CellResult]) -> dict[str, float]:
 
 def figures_beside(cells: Sequence[CellResult]) -> dict[str, list[float]]:
     """Training times over the time of the reference work between the steps, for each seed; none unless all have it."""
-    trained = [(resources.built(cell), cell.notes.tuning.reference_s) for cell in cells if cell.notes.tuning]
+    tuned = [(cell, cell.notes.tuning) for cell in cells if cell.notes.tuning]
+    trained = [(resources.built(cell), tuning.reference_s) for cell, tuning in tuned]
+    searched = any((tuning.trials or 1) > 1 for _, tuning in tuned)  # the reference is beside the best trial
     found: dict[str, list[float]] = {}
-    for figure in TRAINING:
+    for figure in ("step_s",) if searched else TRAINING:
         ratios = [value / s for build, s in trained if s and (value := getattr(build, figure)) is not None]
         if ratios and len(ratios) == len(trained):
             found[figure] = ratios

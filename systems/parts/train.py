@@ -113,7 +113,7 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     facts = _facts(trainer, tape, pairs, rows=len(rows), seconds=seconds, dev_loss=dev_loss) | {
         "trainable_parameters": trainable,
         "left_out": unadapted,
-        "reference_s": statistics.fmean(beside.seconds) if beside.seconds else None,
+        "reference_s": statistics.fmean(beside.seconds) if len(beside.seconds) >= reference.FEWEST else None,
     }
     del trainer, model
     gc.collect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +20,21 @@ SYSTEMS = 6
 
 
 def run(
-    rng: np.random.Generator, *, machine: float = 1.0, slower: float = 1.0, sd: float = 0.15, beside: bool = True
+    rng: np.random.Generator,
+    *,
+    machine: float = 1.0,
+    slower: float = 1.0,
+    sd: float = 0.08,
+    beside: bool = True,
+    device: str = "cpu",
+    rounds: int = 3,
+    both: float = 1.0,
 ) -> Snapshot:
-    """A run on a machine that differs by `sd` from one system to the next; what is done beside a time differs as it
-    does, within 1%. `slower` is the first system alone."""
-    systems = {}
+    """A run on a machine that differs by `sd` from run to run, and by a third of it from one system to the next; what
+    is done beside a time differs as it does, within 1%. `slower` is the first system alone, `both` the work too."""
+    systems, whole = {}, machine * rng.lognormal(0, sd)
     for n in range(SYSTEMS):
-        state = machine * rng.lognormal(0, sd)
+        state = whole * rng.lognormal(0, sd / 3) * (both if n == 0 else 1.0)
         seconds = 0.05 * state * (slower if n == 0 else 1.0) * rng.lognormal(0, 0.01)
         latency = {f"q{i}": seconds * (1 + i / 50) for i in range(16)}
         work = 0.02 * state
@@ -39,6 +48,8 @@ def run(
             {q: s / work for q, s in latency.items()} if beside else {},
             {"step_s": [3 * seconds / work], "train_s": [300 * seconds / work]} if beside else {},
             {"answering": work, "building": work} if beside else {},
+            device,
+            rounds,
         )
     return Snapshot("r", "data", "spec", {"cpu": "x"}, {"torch": "2"}, "em", systems)
 
@@ -79,6 +90,27 @@ def test_beside_a_full_load_nothing_fails() -> None:
     found = held(run(rng, machine=6.0, slower=1.25), repeats)
     assert {r.state for r in found if r.system == "s0"} == {"inconclusive"}
     assert any("the machine itself was" in r.why for r in found)
+    quiet = held(
+        run(rng), [run(rng, machine=6.0) for _ in range(3)]
+    )  # nor is anything better where the baseline was so
+    assert {r.state for r in quiet} == {"inconclusive"}
+
+
+@pytest.mark.parametrize("other", [{"device": "cuda"}, {"rounds": 5}])
+def test_what_is_not_alike_is_compared_by_the_clock(other: dict[str, Any]) -> None:
+    rng = np.random.default_rng(3)
+    repeats = [run(rng) for _ in range(3)]
+    found = [r for r in held(run(rng, **other), repeats) if r.rule.startswith("p50")]
+    assert not [r for r in found if "over the reference work" in r.why]
+
+
+def test_a_system_that_slows_the_work_beside_it_does_not_pass() -> None:
+    rng = np.random.default_rng(3)
+    repeats = [run(rng, sd=0.02) for _ in range(3)]
+    found = held(run(rng, sd=0.02, both=1.4), repeats)
+    assert {r.state for r in found if r.system == "s0"} == {"inconclusive"}
+    assert all("slower beside this system than beside the others" in r.why for r in found if r.system == "s0")
+    assert {r.state for r in found if r.system != "s0"} == {"pass"}
 
 
 def test_it_is_done_where_a_model_is_and_draws_no_random_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,9 +118,10 @@ def test_it_is_done_where_a_model_is_and_draws_no_random_number(monkeypatch: pyt
 
     monkeypatch.setattr(meters, "_notes", {})
     assert reference.seconds() is None
-    meters.note("device", "endpoint")
-    assert reference.seconds() is None
-    meters.note("device", "cpu")
+    for device in ("endpoint", "cuda", "cpu"):
+        meters.note("device", device)
+        assert reference.seconds() is None  # a retriever has a device, and no model
+    meters.note("parameters", 7)
     torch.manual_seed(1)
     reference.seconds()
     drawn = torch.rand(1)

@@ -25,7 +25,8 @@ BAD = ("fail", "missing", "errored")
 
 @dataclass(frozen=True)
 class Result:
-    """What one rule says of one system. `change` is new minus old, or new over old minus one."""
+    """What one rule says of one system. `change` is new minus old, or new over old minus one; of
+    times that were taken beside the reference work, of both over it."""
 
     rule: str
     system: str
