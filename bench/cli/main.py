@@ -230,12 +230,12 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
     from bench.core.store import Store as Artefacts
     from bench.data.summary import described
     from bench.execution.pinning import prepare
-    from bench.execution.plan import too_large
+    from bench.execution.plan import room, too_large
     from bench.execution.windows import lengths, windows
 
     with tempfile.TemporaryDirectory() as nowhere:
         prepared = prepare(load(path, overrides), Artefacts(Path(nowhere)), offline=True)
-        sizes, notes = lengths(prepared), [*prepared.notes, *windows(prepared), *too_large(prepared)]
+        sizes, notes = lengths(prepared), [*prepared.notes, *windows(prepared), *too_large(prepared, room(prepared))]
     task = prepared.task
     say(
         f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, "

@@ -260,6 +260,11 @@ class Retrieval(Block):
         """How passages are cut; None: not at all."""
         return self.chunking if isinstance(self.chunking, Chunking) else None
 
+    @property
+    def is_contextual(self) -> bool:
+        """Whether chunks are read with the headings above them."""
+        return self.cut is not None and self.cut.contextual
+
 
 class Search(Block):
     """Hyperparameter search on dev. Every tuned system of a spec gets the same trials, charged to its cost."""

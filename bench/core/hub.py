@@ -24,9 +24,7 @@ _HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]  # the hub client's o
 
 
 class Unreachable(UserError):
-    """A hub id that neither the hub nor its cache here could be asked about, for this `reason`."""
-
-    reason = ""
+    """A hub id that neither the hub nor its cache here could be asked about."""
 
 
 def pin(name: str, revision: str | None, *, what: str, key: str) -> str:
@@ -105,15 +103,12 @@ def commit(name: str, revision: str | None, *, what: str, key: str) -> str:
         if revision and (cached / "snapshots" / revision).is_dir():
             return revision
         reason = "offline mode is on" if os.environ.get("HF_HUB_OFFLINE") else type(e).__name__
-        found = Unreachable(
+        answered = isinstance(e, RepositoryNotFoundError | RevisionNotFoundError | GatedRepoError)
+        raise (UserError if answered else Unreachable)(
             f"{what} {name!r} is no local folder, and the hub did not give it ({reason}).",
             where=key,
             remedy="Check the name and the network, or give a local folder.",
-        )
-        found.reason = f"the hub did not answer ({reason})"
-        if isinstance(e, RepositoryNotFoundError | RevisionNotFoundError | GatedRepoError):  # it did answer
-            raise UserError(found.problem, where=found.where, remedy=found.remedy) from e
-        raise found from e
+        ) from e
 
 
 def reachable() -> bool:

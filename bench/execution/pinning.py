@@ -105,7 +105,7 @@ def _pinned(
                 except hub.Unreachable as e:
                     if unknown is None:
                         raise
-                    unknown[name] = f"{what} {name!r} could not be looked up: {e.reason}. It was not checked."
+                    unknown[name] = f"It was not checked: {e.problem}"
         if (name, revision) not in known:
             return filled
         filled["digest"] = known[name, revision]

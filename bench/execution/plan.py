@@ -20,7 +20,6 @@ from bench.execution.pinning import Prepared, prepare
 from bench.execution.run import default_store
 from bench.execution.run_folder import cell_folder, is_done, seconds_before
 from bench.execution.windows import windows
-from bench.spec.cells import Cell
 from bench.spec.model import Spec
 
 SLOWER = 6.0  # times what arithmetic gives at the speed of matrix products, at most
@@ -38,7 +37,7 @@ def plan(
     root = store or default_store()
     prepared = prepare(spec, Store(root), offline=True)
     folder = out / spec.name
-    rate, cards = flops_per_s(), gpus() if spec.model.device != "cpu" else []
+    rate, cards, memory = flops_per_s(), gpus() if spec.model.device != "cpu" else [], room(prepared)
     before, rows, trained = remembered(root, str(cards[0]["name"]) if cards else processor()), [], set[str]()
     for cell in prepared.cells:
         cached = is_done(cell_folder(folder, cell.id), prepared.identities[cell.id])
@@ -54,32 +53,37 @@ def plan(
             seconds, basis = _expected(cell.kind, found, before, rate, shared=shared, on_gpu=bool(cards))
         row = {"cell": cell.id, "kind": cell.kind, "cached": cached, "basis": basis}
         middle = seconds and (seconds[0] * seconds[1]) ** 0.5
-        rows.append({**row, **held(cell, found), "seconds": middle, "seconds_range": seconds})
-    return rows, [*prepared.notes, *windows(prepared), *too_large(prepared)]
+        rows.append({**row, **memory[cell.id], "seconds": middle, "seconds_range": seconds})
+    return rows, [*prepared.notes, *windows(prepared), *too_large(prepared, memory)]
 
 
-def held(cell: Cell, found: Needed | None) -> dict[str, JSON]:
-    """Bytes that a cell needs, how they come about, and whether they fit where its model runs."""
-    model = cell.config["model"]
-    room = room_of(gpus() if model.get("device") != "cpu" else [], int(model.get("gpus") or 1))
-    needs = found.bytes if found else None
-    return {"bytes": needs, "sum": found.sum if found else None, "room": room, "fits": fits(needs, room)}
+Room = Mapping[str, Mapping[str, JSON]]  # cell -> bytes that it needs, how they come about, those there are, if it fits
 
 
-def too_large(prepared: Prepared) -> Iterator[str]:
-    """What is to be said of cells that do not fit, and of those of which nobody can say."""
-    on_gpu = bool(gpus())
-    told = {cell.id: held(cell, needed(cell, prepared.task, on_gpu=on_gpu)) for cell in prepared.cells}
-    for cell, row in told.items():
+def room(prepared: Prepared) -> Room:
+    """What each cell needs and has, where its model runs."""
+    found, cards = {}, gpus()
+    for cell in prepared.cells:
+        model, needs = cell.config["model"], needed(cell, prepared.task, on_gpu=bool(cards))
+        there = room_of(cards if model.get("device") != "cpu" else [], int(model.get("gpus") or 1))
+        wanted = needs.bytes if needs else None
+        told = {"bytes": wanted, "sum": needs.sum if needs else None, "room": there, "fits": fits(wanted, there)}
+        found[cell.id] = told
+    return found
+
+
+def too_large(prepared: Prepared, memory: Room) -> Iterator[str]:
+    """What is to be said of cells that do not fit, and of models of which nobody can say."""
+    unknown = set()
+    for cell in prepared.cells:
+        row, model = memory[cell.id], cell.config["model"]
         if row["fits"] == "does not fit":
             yield (
-                f"{cell} does not fit: {row['sum']} are {size(row['bytes'])}, activations not counted, and there are "
-                f"{size(row['room'])}. Use qlora or lora, a smaller model, or a larger machine."
+                f"{cell.id} does not fit: {row['sum']} are {size(row['bytes'])}, activations not counted, and there "
+                f"are {size(row['room'])}. Use qlora or lora, a smaller model, or a larger machine."
             )
-    models = {cell.id: cell.config["model"] for cell in prepared.cells}
-    unknown = {
-        str(models[cell]["name"]) for cell, row in told.items() if not row["sum"] and not models[cell]["base_url"]
-    }
+        if not row["sum"] and not model["base_url"]:
+            unknown.add(str(model["name"]))
     if unknown:
         yield f"Whether {', '.join(sorted(unknown))} fits in memory is not known: its weights are not here yet."
 

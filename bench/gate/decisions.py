@@ -25,7 +25,7 @@ from scipy import stats as distributions
 from bench.core.errors import UserError
 from bench.gate.rules import DEFAULT, LATENCY, Rule, Rules
 from bench.gate.samples import BESIDE, Samples, beside, flat, is_whole, samples, summary
-from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
+from bench.gate.snapshot import RunNoise, Snapshot, Values
 from bench.gate.times import TRAINING
 from bench.metrics.registry import JUDGED, MEASURES
 from bench.scoring.grade import panel
@@ -175,7 +175,11 @@ def _over_reference(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Find
     rest = said.why if said.state == "inconclusive" else ""
     said = replace(said, new=seconds[0], old=seconds[1], why=f"{why}; {rest}".rstrip("; "))
     when = _when(rule.metric)
-    moved = {n: s.reference_s[when] / b for n, s in new.systems.items() if (b := _reference(old, n, when, s))}
+    moved = {
+        n: s.reference_s[when] / old.systems[n].reference_s[when]
+        for n, s in new.systems.items()
+        if when in s.reference_s and n in old.systems and when in old.systems[n].reference_s
+    }
     usual, own = statistics.median(moved.values()), moved[name]
     if abs(math.log(own)) > math.log(1 + BUSY):
         return replace(said, state="inconclusive", why=f"the machine itself was {100 * (own - 1):+.0f}%; {said.why}")
@@ -183,12 +187,6 @@ def _over_reference(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Find
         slowed = f"the reference work was slower beside this system than beside the others, by {own / usual - 1:.0%}"
         return replace(said, state="inconclusive", why=f"{slowed}; {said.why}")
     return said
-
-
-def _reference(old: Snapshot, name: str, when: str, system: SystemSnapshot) -> float | None:
-    """The seconds of the reference work beside a system of the baseline, where the new run has them too."""
-    before = old.systems.get(name)
-    return before.reference_s.get(when) if before and when in system.reference_s else None
 
 
 def _budget(rule: Rule, found: Samples) -> Finding:

@@ -39,8 +39,7 @@ Shot = tuple[Question, str]  # a question, and how it was answered
 def shown(hits: Sequence[Hit], prompt: Prompt, retrieval: Retrieval | None) -> list[tuple[str, str]]:
     """(title, text) of passages as a prompt shows them: of chunks that are cut with their context, the title stands
     before the text where the template has no place for it."""
-    cut = retrieval.cut if retrieval else None
-    in_text = cut is not None and cut.contextual and "{title}" not in prompt.passage
+    in_text = retrieval is not None and retrieval.is_contextual and "{title}" not in prompt.passage
     return [(h.title, titled(h.title, h.text) if in_text else h.text) for h in hits]
 
 

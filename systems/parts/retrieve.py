@@ -78,13 +78,9 @@ class Retriever:
 
     def _reranked(self, text: str, row: list[tuple[int, float]]) -> list[tuple[int, float]]:
         chunks = [self.chunks.rows[i] for i, _ in row]
-        pairs = [(text, titled(c.title, c.text) if self._is_contextual else c.text) for c in chunks]
+        pairs = [(text, titled(c.title, c.text) if self.retrieval.is_contextual else c.text) for c in chunks]
         scores = self.reranker.predict(pairs, show_progress_bar=False)
         return sorted(((i, float(s)) for (i, _), s in zip(row, scores, strict=True)), key=lambda pair: -pair[1])
-
-    @property
-    def _is_contextual(self) -> bool:
-        return self.retrieval.cut is not None and self.retrieval.cut.contextual
 
     def _hit(self, number: int, score: float) -> Hit:
         chunk = self.chunks.rows[number]

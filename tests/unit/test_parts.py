@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from bench.core import meters
-from bench.core.blocks import Embedder, EmbedderTuning, Model, Prompt, Retrieval
+from bench.core.blocks import Embedder, EmbedderTuning, Model, Prompt, Reranker, Retrieval
 from bench.core.store import Store
 from bench.core.vocabulary import Answer, Example, Hit, Passage, Question
 from bench.data.formats import native
@@ -344,15 +343,17 @@ def test_the_nearest_shots_stand_beside_the_question(tmp_path: Path) -> None:
         few_shot.Config.model_validate({"model": {"name": "m"}, "embedder": {"name": "e", "tuned": {"epochs": 1}}})
 
 
-def test_the_first_token_is_of_the_answer_and_not_of_what_was_looked_up() -> None:
+def test_the_first_token_is_of_the_answer_and_not_of_what_was_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([10.0, 11.0, 15.0, 16.0])  # the question, a token of a query, one of the answer, the end
+    monkeypatch.setattr(meters.time, "perf_counter", lambda: next(ticks))
+
     def answer() -> None:
         meters.mark()  # of a query that the model wrote
-        time.sleep(0.05)
         meters.forget_marks()
         meters.mark()
 
     _, watch = meters.timed(answer)
-    assert watch.first_token_s is not None and watch.first_token_s >= 0.05 and watch.per_token_s is None
+    assert (watch.first_token_s, watch.per_token_s, watch.seconds) == (5.0, None, 6.0)
     meters.forget_marks()  # where nothing is timed
 
 
@@ -376,9 +377,15 @@ def test_a_chunk_with_its_context_is_shown_and_reranked_with_it() -> None:
             asked.extend(pairs)
             return [1.0] * len(pairs)
 
+    class Finds:
+        def search(self, texts: Any, k: int) -> Any:
+            return [[(0, 0.5)] for _ in texts]
+
     rows = chunk.Chunks([chunk.Chunk("c", "p", hit.title, hit.text)], "d")
     for retrieval, text in ((with_context, whole[0][1]), (Retrieval(), hit.text)):
-        retrieve.Retriever(retrieval, rows, None, None, None, None, Reranks())._reranked("how fast?", [(0, 0.5)])
+        reranking = retrieval.model_copy(update={"reranker": Reranker(name="r")})
+        words: Any = Finds()
+        retrieve.Retriever(reranking, rows, None, None, None, words, Reranks()).search(["how fast?"])
         assert asked.pop() == ("how fast?", text)
 
 
