@@ -93,6 +93,7 @@ micro: setup
 	$(BIN)/python -m systems.micro.card
 	$(BIN)/python -m systems.micro.rehearsal
 
+# an hour on two cores
 validity: setup
 	$(BIN)/python -m tests.validity
 

@@ -5,9 +5,13 @@ Writes docs/validity.md, a row for each fault that a verdict could make, with it
 
 from __future__ import annotations
 
+import argparse
 import math
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +29,10 @@ from bench.stats.comparisons import Panel, compare
 from bench.stats.planning import needed, needed_within, plan
 from bench.stats.rounds import repeated, spread, within
 from bench.verdict.decision import Decision, decide
+from bench.verdict.noise import Noise
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "validity.md"
-RUNS = 300
+RUNS = 1000
 MARGIN = 0.05
 Rows = np.ndarray
 UNPRICED = Costs(
@@ -58,7 +63,7 @@ class Row:
         return self.rate <= self.bound + slack if self.at_most else self.rate >= self.bound - slack
 
 
-def share(once: Callable[[np.random.Generator], bool], runs: int = RUNS, seed: int = 0) -> float:
+def share(once: Callable[[np.random.Generator], bool], runs: int, seed: int = 0) -> float:
     """How often something happens."""
     rng = np.random.default_rng(seed)
     return sum(once(rng) for _ in range(runs)) / runs
@@ -81,7 +86,7 @@ def decided(values: dict[str, Rows], margin: float | None) -> Decision:
     ids = [f"q{i}" for i in range(count)]
     columns = {name: Column(ids, rows, ids, ["all"] * count) for name, rows in values.items()}
     offset = {name: {} for name in columns}
-    return decide(columns, offset, Weights(), dict.fromkeys(columns, UNPRICED), margin)
+    return decide(columns, offset, Weights(), Noise({}, dict.fromkeys(columns, UNPRICED)), margin)
 
 
 def rivals_at_the_margin(rng: np.random.Generator, systems: int, n: int) -> dict[str, Rows]:
@@ -93,37 +98,33 @@ def rivals_at_the_margin(rng: np.random.Generator, systems: int, n: int) -> dict
     return found
 
 
-def families() -> Iterator[Row]:
-    for systems in (2, 5, 10):
-        for n in (60, 300, 2000):
-            runs = RUNS if systems < 10 else 100
-            setting = f"{systems} systems, n = {n:,}"
+def families(runs: int, systems: int) -> Iterator[Row]:
+    for n in (60, 300, 2000):
+        setting = f"{systems} systems, n = {n:,}"
 
-            def equals(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
-                values = {f"s{i}": answers(rng, 0.7, n) for i in range(systems)}
-                return any(pair.verdict in ("better", "worse") for pair in compare(panel(**values), resamples=400))
+        def equals(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
+            values = {f"s{i}": answers(rng, 0.7, n) for i in range(systems)}
+            return any(pair.verdict in ("better", "worse") for pair in compare(panel(**values), resamples=400))
 
-            def margin(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
-                found = compare(panel(**rivals_at_the_margin(rng, systems, n)), margin=MARGIN, resamples=400)
-                return any(p.verdict == "equivalent" for p in found if p.a == "best")
+        def margin(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
+            found = compare(panel(**rivals_at_the_margin(rng, systems, n)), margin=MARGIN, resamples=400)
+            return any(p.verdict == "equivalent" for p in found if p.a == "best")
 
-            def chosen(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
-                found = decided(rivals_at_the_margin(rng, systems, n), MARGIN)
-                return found.outcome in ("winner", "equivalent") and found.choice != "best"
+        def chosen(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
+            found = decided(rivals_at_the_margin(rng, systems, n), MARGIN)
+            return found.outcome in ("winner", "equivalent") and found.choice != "best"
 
-            def winner(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
-                values = {f"s{i}": answers(rng, 0.7, n) for i in range(systems)}
-                return decided(values, None).outcome == "winner"
+        def winner(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
+            values = {f"s{i}": answers(rng, 0.7, n) for i in range(systems)}
+            return decided(values, None).outcome == "winner"
 
-            yield Row("equal systems: any is called better or worse", setting, share(equals, runs), 0.05, runs)
-            yield Row("rivals worse by the margin: any is called equivalent", setting, share(margin, runs), 0.05, runs)
-            yield Row(
-                "rivals worse by the margin: one of them is recommended", setting, share(chosen, runs), 0.05, runs
-            )
-            yield Row("equal systems: one is the winner", setting, share(winner, runs), 0.05, runs)
+        yield Row("equal systems: any is called better or worse", setting, share(equals, runs), 0.05, runs)
+        yield Row("rivals worse by the margin: any is called equivalent", setting, share(margin, runs), 0.05, runs)
+        yield Row("rivals worse by the margin: one of them is recommended", setting, share(chosen, runs), 0.05, runs)
+        yield Row("equal systems: one is the winner", setting, share(winner, runs), 0.05, runs)
 
 
-def seeds() -> Iterator[Row]:
+def seeds(runs: int) -> Iterator[Row]:
     for mine, other in ((3, 3), (3, 2), (2, 5)):
         for sd in (0.02, 0.04):
 
@@ -132,17 +133,19 @@ def seeds() -> Iterator[Row]:
                 return compare(panel(a=a, b=b), resamples=400)[0].verdict != "inconclusive"
 
             setting = f"{mine} seeds against {other}, seed SD {sd}, n = 600"
-            yield Row("equal tuned systems: told apart", setting, share(once), 0.05, RUNS)
+            yield Row("equal tuned systems: told apart", setting, share(once, runs), 0.05, runs)
 
 
-def plans() -> Iterator[Row]:
+def plans(runs: int) -> Iterator[Row]:
     n = needed(0.05, 0.2 - 0.05**2, power=0.9) or 0
 
     def questions(rng: np.random.Generator) -> bool:
         d = rng.choice([1.0, -1.0, 0.0], n, p=[0.125, 0.075, 0.8])
         return compare(panel(a=(d >= 0)[None] * 1.0, b=(d <= 0)[None] * 1.0), resamples=50)[0].verdict == "better"
 
-    yield Row("planned questions find the effect", f"5 points, n = {n:,}", share(questions), 0.9, RUNS, at_most=False)
+    yield Row(
+        "planned questions find the effect", f"5 points, n = {n:,}", share(questions, runs), 0.9, runs, at_most=False
+    )
     effect, sd, size = 0.06, 0.03, 500
     by_question, by_seed = 2 * 0.24 / size / 3, 2 * (sd**2 + 0.24 / size) / 3
     seen = Spread(effect, 0.0, 2, question_variance=by_question, question_df=size - 1, interaction_variance=by_question)
@@ -154,10 +157,10 @@ def plans() -> Iterator[Row]:
         return compare(panel(a=a, b=b), resamples=100)[0].verdict == "better"
 
     setting = f"6 points, seed SD {sd}, {count} seeds, n = {size}"
-    yield Row("planned seeds find the effect", setting, share(with_seeds), 0.9, RUNS, at_most=False)
+    yield Row("planned seeds find the effect", setting, share(with_seeds, runs), 0.9, runs, at_most=False)
 
 
-def equivalence() -> Iterator[Row]:
+def equivalence(runs: int) -> Iterator[Row]:
     n = needed_within(0.0, MARGIN, 100, lambda more: math.sqrt(0.2 / 100 / more), power=0.9) or 0
 
     def once(rng: np.random.Generator) -> bool:
@@ -166,10 +169,10 @@ def equivalence() -> Iterator[Row]:
         return compare(panel(a=a, b=b), margin=MARGIN, resamples=200)[0].verdict == "equivalent"
 
     setting = f"equal systems, 20% discordant, margin 5 points, n = {n:,}"
-    yield Row("planned questions show equivalence", setting, share(once), 0.9, RUNS, at_most=False)
+    yield Row("planned questions show equivalence", setting, share(once, runs), 0.9, runs, at_most=False)
 
 
-def rounds() -> Iterator[Row]:
+def rounds(runs: int) -> Iterator[Row]:
     """Times of five systems in three rounds: with noise of each turn alone, and with noise that a round gives all."""
 
     def times(rng: np.random.Generator, of_round: float) -> dict[str, dict[int, float]]:
@@ -181,7 +184,9 @@ def rounds() -> Iterator[Row]:
         interval = repeated(list(found["0"].values()), spread(found))
         return interval is not None and interval.low <= 1.0 <= interval.high
 
-    yield Row("a time of rounds: its 95% interval covers", "turn SD 0.10", share(covers), 0.95, RUNS, at_most=False)
+    yield Row(
+        "a time of rounds: its 95% interval covers", "turn SD 0.10", share(covers, runs), 0.95, runs, at_most=False
+    )
     for of_round in (0.1, 0.3):
 
         def apart(rng: np.random.Generator, of_round: float = of_round) -> bool:
@@ -191,7 +196,7 @@ def rounds() -> Iterator[Row]:
             return noise is not None and abs(means[0] - means[1]) > noise.half_width(2 / 3)
 
         setting = f"turn SD 0.10, SD {of_round:.2f} of what a round gives to all"
-        yield Row("equal systems: their times are told apart", setting, share(apart), 0.05, RUNS)
+        yield Row("equal systems: their times are told apart", setting, share(apart, runs), 0.05, runs)
 
 
 def snapshot(systems: dict[str, SystemSnapshot]) -> Snapshot:
@@ -205,7 +210,7 @@ def measured(em: Rows, latency: Rows) -> SystemSnapshot:
     return SystemSnapshot("done", 1, {"em": Values(ids, ids, [em.tolist()])}, seconds, {})
 
 
-def gates() -> Iterator[Row]:
+def gates(runs: int) -> Iterator[Row]:
     rules = Rules(rules=(Rule(metric="em", margin=0.02), Rule(metric="p50_latency_s", margin=0.1)))
     for systems in (1, 10):
         for sd in (0.05, 0.10, 0.15):
@@ -229,7 +234,7 @@ def gates() -> Iterator[Row]:
 
             setting = f"{systems} stochastic systems, run SD {sd:.2f}, three repeats"
             yield Row(
-                "gate on an unchanged run fails", setting, share(lambda rng, o=once: o(rng) == "fail"), 0.05, RUNS
+                "gate on an unchanged run fails", setting, share(lambda rng, o=once: o(rng) == "fail", runs), 0.05, runs
             )
 
     def caught(rng: np.random.Generator) -> bool:
@@ -243,11 +248,11 @@ def gates() -> Iterator[Row]:
         return verdict(gate(a_run(1.25), replace(runs[0], noise=run_noise(runs)), rules)) == "fail"
 
     setting = "one of 10 systems, run SD 0.02, three repeats"
-    yield Row("gate finds a quarter more latency", setting, share(caught), 0.9, RUNS, at_most=False)
-    yield from restless()
+    yield Row("gate finds a quarter more latency", setting, share(caught, runs), 0.9, runs, at_most=False)
+    yield from restless(runs)
 
 
-def restless() -> Iterator[Row]:
+def restless(runs: int) -> Iterator[Row]:
     """A machine whose runs differ by 15%, and a reference work beside each time that differs as it does, but for 2%."""
     rules = Rules(rules=(Rule(metric="p50_latency_s", margin=0.1),))
 
@@ -270,11 +275,11 @@ def restless() -> Iterator[Row]:
         ("gate on an unchanged run fails", 1.0, "fail", 0.05, True),
         ("gate finds a quarter more latency", 1.25, "fail", 0.9, False),
     ):
-        rate = share(lambda rng, slower=slower, said=said: once(rng, slower) == said)
-        yield Row(what, setting, rate, bound, RUNS, at_most=at_most)
+        rate = share(lambda rng, slower=slower, said=said: once(rng, slower) == said, runs)
+        yield Row(what, setting, rate, bound, runs, at_most=at_most)
 
 
-def refusals() -> Iterator[Row]:
+def refusals(runs: int) -> Iterator[Row]:
     from tests.unit.test_abstention import ANSWERS, REFUSALS
 
     found, wrong = (sum(abstains(said, ["unknown"]) for said in texts) for texts in (REFUSALS, ANSWERS))
@@ -295,8 +300,28 @@ one seed gives no winner, are contract tests: `tests/contract/test_adversarial.p
 """
 
 
+PARTS: tuple[Callable[[int], Iterator[Row]], ...] = (
+    *(partial(families, systems=systems) for systems in (2, 5, 10)),
+    seeds,
+    plans,
+    equivalence,
+    rounds,
+    gates,
+    refusals,
+)
+
+
+def simulated(part: Callable[[int], Iterator[Row]], runs: int) -> list[Row]:
+    """The rows of a part, each from so many runs."""
+    return list(part(runs))
+
+
 def main() -> None:
-    rows = [row for part in (families, seeds, plans, equivalence, rounds, gates, refusals) for row in part()]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=RUNS, help="of each simulation")
+    runs = parser.parse_args().runs
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        rows = [row for found in pool.map(partial(simulated, runs=runs), PARTS) for row in found]
     lines = [
         f"| {r.what} | {r.setting} | {r.rate:.3f} | {'at most' if r.at_most else 'at least'} {r.bound:.2f} "
         f"| {r.runs} | {'yes' if r.holds else '**no**'} |\n"
