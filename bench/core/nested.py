@@ -9,25 +9,28 @@ from bench.core.errors import UserError
 
 
 def put(target: Any, steps: Sequence[str], value: Any, where: str) -> None:
-    """Set a dotted key in place. A step into a list is an index, or the name of a system."""
-    for position, step in enumerate(steps):
-        last = position == len(steps) - 1
-        if isinstance(target, list):
-            names = [str(e.get("name", i)) if isinstance(e, dict) else str(i) for i, e in enumerate(target)]
-            if step not in names and not (step.isdigit() and int(step) < len(target)):
-                raise UserError(f"no {step!r} in the list.", where=where, remedy=f"There are: {', '.join(names)}.")
-            index = names.index(step) if step in names else int(step)
-            if last:
-                target[index] = value
-            else:
-                target = target[index]
-        elif isinstance(target, dict):
-            if last:
-                target[step] = value
-            else:
-                target = target.setdefault(step, {})
-        else:
-            raise UserError(f"{step!r} is not inside a mapping.", where=where)
+    """Set a dotted key in place. A step into a list is an index, or the name of a system, which may hold dots."""
+    step: str | int = steps[0]
+    rest = steps[1:]
+    if isinstance(target, list):
+        step, rest = _entry(target, steps, where)
+    elif not isinstance(target, dict):
+        raise UserError(f"{step!r} is not inside a mapping.", where=where)
+    if not rest:
+        target[step] = value
+    else:
+        put(target.setdefault(step, {}) if isinstance(target, dict) else target[step], rest, value, where)
+
+
+def _entry(entries: Sequence[Any], steps: Sequence[str], where: str) -> tuple[int, Sequence[str]]:
+    """(which entry of a list the first steps name, the steps after them). Raises UserError where there is none."""
+    names = [str(e.get("name", i)) if isinstance(e, dict) else str(i) for i, e in enumerate(entries)]
+    for count in range(len(steps), 0, -1):
+        if (name := ".".join(steps[:count])) in names:
+            return names.index(name), steps[count:]
+    if steps[0].isdigit() and int(steps[0]) < len(entries):
+        return int(steps[0]), steps[1:]
+    raise UserError(f"no {steps[0]!r} in the list.", where=where, remedy=f"There are: {', '.join(names)}.")
 
 
 def merge(base: Mapping[str, Any], over: Any) -> Any:

@@ -145,6 +145,11 @@ def test_overrides(tmp_path: Path) -> None:
     spec = load(path, ["retrieval.k=7", "systems.b.tuning={rank: 3}", "seeds=[1, 2]"])
     assert spec.retrieval.k == 7 and spec.seeds == (1, 2)
     assert [c.config["tuning"]["rank"] for c in cells(spec) if c.kind == "lora"] == [3, 3]
+    path.write_text(GOOD.replace("name: b,", "name: b-3.8b,"))
+    tuned = load(path, ["systems.b-3.8b.tuning.rank=5", "systems.0.retrieval.k=9"])  # a name may hold a dot
+    assert [c.config["tuning"]["rank"] for c in cells(tuned) if c.kind == "lora"] == [5]
+    assert next(c.config["retrieval"]["k"] for c in cells(tuned) if c.system == "a") == 9
+    path.write_text(GOOD)
     for bad, said in (
         ("retrieval", "Write it as"),
         ("systems.zz.kind=rag", "There are: a, b"),
