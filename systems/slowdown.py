@@ -6,7 +6,7 @@ import gc
 import importlib
 import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -67,6 +67,10 @@ def measure(config: Config, material: Material, store: Store) -> dict[str, JSON]
             "qlora_bytes": int(statistics.median(peaks["qlora"])),
             "lora_runs": peaks.get("lora", []),
             "qlora_runs": peaks["qlora"],
+            "loading": {
+                arm: _worst(m["peak_gpu_allocated_by_phase_bytes"].get("build") for m in memory[arm]) for arm in arms
+            },
+            "process": {arm: _worst(m["peak_gpu_process_bytes"] for m in memory[arm]) for arm in arms},
         },
         "memory_of": "GPU allocated" if memory["qlora"][0]["peak_gpu_allocated_bytes"] else "resident above start",
     }
@@ -89,6 +93,10 @@ def _steps(config: Config, recipes: Mapping[str, JSON]) -> tuple[list[JSON], int
             {**found, "tokens": tokens, "rows": config.rows, "lora_s": found.pop("a_s"), "qlora_s": found.pop("b_s")}
         )
     return points, sum(p.numel() for p in lora.model.parameters() if not p.requires_grad)
+
+
+def _worst(found: Iterable[int | None]) -> int | None:
+    return max((bytes_ for bytes_ in found if bytes_ is not None), default=None)
 
 
 def _peak(memory: dict[str, JSON]) -> int:

@@ -75,7 +75,7 @@ def _leading(found: Scores, lines: Sequence[tuple[str, Sequence[str]]]) -> Table
             interval(system.score(found.headline)),
             span(system.speed.p50_s),
             span(system.build.total_s or None),
-            size(system.memory.peak_rss_growth_bytes),
+            size(system.memory.peak_bytes),
             money(found.recommendation.costs[name].usd_per_month if name in found.recommendation.costs else None),
         )
     if len(lines) > LEADING:

@@ -61,7 +61,7 @@ def scores(found: Scores) -> None:
             span(system.speed.p50_s),
             count(system.speed.questions_per_s),
             span(system.build.total_s or None),
-            size(system.memory.peak_rss_growth_bytes),
+            size(system.memory.peak_bytes),
         )
     _print(table)
 

@@ -95,7 +95,9 @@ def gpu() -> Gpu | None:
     """A GPU meter, or None on a machine without an NVIDIA driver; looked for once."""
     import pynvml
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    own = int(os.environ.get("LOCAL_RANK", 0))  # of processes that train together, each has one of those it sees
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", str(own)).split(",")
+    visible = seen[min(own, len(seen) - 1)]
     try:
         pynvml.nvmlInit()
         by_index = visible.isdigit()

@@ -1,7 +1,7 @@
 """Time, memory and energy of one process, measured from outside the system under test.
 
-Systems call `mark()`, `note(key, value)` and `progress(stage, done, total)`; what these cost and mean is decided
-here. Without a meter listening they do nothing.
+Systems call `mark()`, `note(key, value)`, `phase(name)` and `progress(stage, done, total)`; what these cost and mean is
+decided here. Without a meter listening they do nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _marks: ContextVar[list[float] | None] = ContextVar("marks", default=None)  # of the call that is timed, in its threads
 _notes: dict[str, JSON] = {}
 _listener: list[Callable[[str, int, int], None]] = []
+_metering: list[Memory] = []  # those that are at work, the innermost last
 
 
 def mark() -> None:
@@ -54,6 +55,12 @@ def note(key: str, value: JSON) -> None:
 def notes() -> dict[str, JSON]:
     """The facts noted so far."""
     return dict(_notes)
+
+
+def phase(name: str) -> None:
+    """What follows is another phase of the work whose memory is metered: its peak is told apart."""
+    if _metering:
+        _metering[-1].phase(name)
 
 
 def progress(stage: str, done: int, total: int) -> None:
@@ -163,7 +170,9 @@ def _on_all(cuda: Any, bytes_on: Callable[[int], int]) -> int:
 
 
 def _reset_peaks(cuda: Any) -> None:
-    """Let the peaks begin anew."""
+    """Let the peaks begin anew; whoever is metering keeps those that were."""
+    for meter in _metering:
+        meter.keep(cuda)
     for device in range(cuda.device_count()):
         cuda.reset_peak_memory_stats(device)
 
@@ -183,6 +192,7 @@ class Memory:
     peak_gpu: int | None = None
     by_phase: dict[str, int] = field(default_factory=dict)
     gpu_by_phase: dict[str, int] = field(default_factory=dict)  # of torch's allocator
+    peak_reserved: int = 0  # by it, in all phases
     trace: list[tuple[float, int, int | None, str]] = field(default_factory=list)  # (s, resident, GPU, phase)
     _begin: float = 0.0
     _phase: str = "build"
@@ -200,9 +210,15 @@ class Memory:
         self._energy = Meter(self._gpu)
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
+        _metering.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
+        if (cuda := _cuda()) is not None:
+            self.keep(cuda)
+        if self._energy:
+            self._energy.end(self._phase)
+        _metering.pop()
         self._stop.set()
         if self._thread:
             self._thread.join()
@@ -211,11 +227,16 @@ class Memory:
     def phase(self, name: str) -> None:
         """From here on samples belong to this phase, and so does the peak of a GPU; of earlier phases it is kept."""
         if (cuda := _cuda()) is not None:
-            self.gpu_by_phase[self._phase] = _on_all(cuda, cuda.max_memory_allocated)
             _reset_peaks(cuda)
         if self._energy:
             self._energy.end(self._phase)
         self._phase = name
+
+    def keep(self, cuda: Any) -> None:
+        """The peaks of torch's allocator since they last began, as those of this phase."""
+        allocated, reserved = (_on_all(cuda, of) for of in (cuda.max_memory_allocated, cuda.max_memory_reserved))
+        self.gpu_by_phase[self._phase] = max(self.gpu_by_phase.get(self._phase, 0), allocated)
+        self.peak_reserved = max(self.peak_reserved, reserved)
 
     def _sample(self) -> None:
         count, stride, used = 0, 1, None
@@ -233,20 +254,16 @@ class Memory:
             count += 1
 
     def facts(self) -> dict[str, JSON]:
-        """Peaks in bytes. GPU figures are None where no GPU was used, never zero."""
-        cuda = _cuda()
-        phases = self.gpu_by_phase | ({self._phase: _on_all(cuda, cuda.max_memory_allocated)} if cuda else {})
-        if self._energy:
-            self._energy.end(self._phase)
-        energy = self._energy.by_phase if self._energy else {}
+        """Peaks in bytes, when it has ended. GPU figures are None where no GPU was used, never zero."""
+        on_gpu, energy = self.gpu_by_phase, self._energy.by_phase if self._energy else {}
         return {
             "start_rss_bytes": self.start_rss,
             "peak_rss_growth_bytes": self.peak_rss - self.start_rss,
             "peak_rss_growth_by_phase_bytes": dict(self.by_phase),
             "trace": [[round(s, 3), rss, gpu, phase] for s, rss, gpu, phase in self.trace],
-            "peak_gpu_allocated_bytes": max(phases.values()) if cuda else None,
-            "peak_gpu_allocated_by_phase_bytes": phases,
-            "peak_gpu_reserved_bytes": _on_all(cuda, cuda.max_memory_reserved) if cuda else None,
-            "peak_gpu_process_bytes": self.peak_gpu if cuda else None,
-            "energy_j": {k: dict(v) for k, v in energy.items() if k != "gpu" or cuda},
+            "peak_gpu_allocated_bytes": max(on_gpu.values()) if on_gpu else None,
+            "peak_gpu_allocated_by_phase_bytes": dict(on_gpu),
+            "peak_gpu_reserved_bytes": self.peak_reserved if on_gpu else None,
+            "peak_gpu_process_bytes": self.peak_gpu if on_gpu else None,
+            "energy_j": {k: dict(v) for k, v in energy.items() if k != "gpu" or on_gpu},
         }

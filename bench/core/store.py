@@ -27,6 +27,7 @@ from bench.core.vocabulary import JSON, Artefact
 
 MANIFEST = "manifest.json"
 EARLIER = "earlier_s"  # among the facts of a build that goes on from a stopped one: seconds that were spent then
+MEMORY = "memory"  # among the facts of a build in processes of its own: what those took, as `meters.Memory` tells it
 
 
 @dataclass
@@ -117,6 +118,7 @@ class Store:
                 whole_s = time.perf_counter() - begin
             build_s, self._nested_s = whole_s - self._nested_s, outer + whole_s  # what it built inside is charged there
             build_s += float(facts.pop(EARLIER, 0.0))
+            took = memory.facts() | facts.pop(MEMORY, {})
             files = {
                 p.relative_to(part).as_posix(): {"sha256": file_digest(p), "bytes": p.stat().st_size}
                 for p in sorted(part.rglob("*"))
@@ -128,7 +130,7 @@ class Store:
                 "build_s": build_s,
                 "files": files,
                 "facts": facts,
-                "memory": memory.facts(),
+                "memory": took,
                 "place": place(str(meters.notes().get("device"))),
             }
             write_json(part / MANIFEST, manifest)

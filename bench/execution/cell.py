@@ -18,6 +18,7 @@ from bench.core.blocks import Embedder
 from bench.core.child_process import in_child
 from bench.core.digest import file_digest, plain
 from bench.core.files import drop_torn_line, read_jsonl, write_jsonl
+from bench.core.place import place, processor
 from bench.core.redact import scrubbed
 from bench.core.store import Store
 from bench.core.system import Sample, System, SystemConfig
@@ -251,7 +252,8 @@ def under_load(job: Job, config: SystemConfig, system: System, task: Task) -> li
 
 def answer_later(config: SystemConfig, system: System, task: Task, store: Store, folder: Path) -> float | None:
     """Update the corpus, and ask again: what the updates change, and as much that they leave alone, into later.jsonl.
-    Returns the seconds of the refresh, with what it found built in the store. A scenario's sample is not asked again.
+    Returns the seconds of the refresh, with what it found built in the store; None where another device built that, or
+    nothing was asked. A scenario's sample is not asked again.
 
     Training pairs stay as they were: this is the day on which the documents changed and nobody has written new pairs.
     """
@@ -261,7 +263,9 @@ def answer_later(config: SystemConfig, system: System, task: Task, store: Store,
     before = len(store.used)
     known = {artefact.digest for artefact in store.used}
     _, watch = meters.timed(lambda: system.refresh(task.updated))
-    found = {artefact.digest: artefact.build_s for artefact in store.used[before:] if artefact.hit}
+    found = {
+        artefact.digest: artefact for artefact in store.used[before:] if artefact.hit and artefact.digest not in known
+    }
     rows: list[JSON] = []
     size = BATCHES * config.generation.batch_size
     for start in range(0, len(changed + kept), size):
@@ -269,7 +273,9 @@ def answer_later(config: SystemConfig, system: System, task: Task, store: Store,
         answers = system.answer([seen_by(e, config) for e in batch])
         rows += [{"question": e.question.id, "answer": a} for e, a in zip(batch, answers, strict=True)]
     write_jsonl(folder / "later.jsonl", scrubbed(rows))
-    return watch.seconds + sum(build_s for key, build_s in found.items() if key not in known)
+    if any(artefact.place not in ("", place(), processor()) for artefact in found.values()):
+        return None
+    return watch.seconds + sum(artefact.build_s for artefact in found.values())
 
 
 def seen_by(example: Example, config: SystemConfig) -> Question:

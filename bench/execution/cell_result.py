@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import (
@@ -67,6 +68,9 @@ class Peaks(Part):
     bytes_per_s: float | None = None
 
 
+LOADING = "build"  # the first phase of a process
+
+
 class Memory(Part):
     """Memory of one process: growth is above what it started with. Bytes; None where there was no GPU."""
 
@@ -74,9 +78,24 @@ class Memory(Part):
     peak_rss_growth_bytes: int = Field(validation_alias=AliasChoices("peak_rss_growth_bytes", "peak_rss_bytes"))
     trace: tuple[tuple[float, int, int | None, str], ...] = ()  # (seconds, resident growth, GPU, phase)
     peak_gpu_allocated_bytes: int | None = None
+    peak_gpu_allocated_by_phase_bytes: dict[str, int] = {}
     peak_gpu_reserved_bytes: int | None = None
     peak_gpu_process_bytes: int | None = None
     energy_j: dict[str, dict[str, float]] = {}  # gpu or cpu -> phase -> joules; of the cpu, with other work beside
+
+    @property
+    def load_peak_gpu_bytes(self) -> int | None:
+        """What it took on the GPU to load, by torch's allocator; None where that was not told apart."""
+        return self.peak_gpu_allocated_by_phase_bytes.get(LOADING) if self._work else None
+
+    @property
+    def work_peak_gpu_bytes(self) -> int | None:
+        """What it took on the GPU to train or to answer, without what loading took, where that was told apart."""
+        return max(self._work, default=self.peak_gpu_allocated_bytes)
+
+    @property
+    def _work(self) -> Sequence[int]:
+        return [peak for phase, peak in self.peak_gpu_allocated_by_phase_bytes.items() if phase != LOADING]
 
 
 class Training(Part):
@@ -201,6 +220,12 @@ class CellResult(Part):
     turns: tuple[Turn, ...] = ()
     load: tuple[LoadLevel, ...] = ()
     asked_here: int | None = None  # questions that the process of the cell answered, warm-up included
+
+    @property
+    def brought(self) -> tuple[Artefact, ...]:
+        """What it found in the store that a device built which its machine has not: what that took is not its cost."""
+        here = {self.environment.cpu, *(gpu.name for gpu in self.environment.gpus)} if self.environment else set()
+        return tuple(a for a in self.artefacts if here and a.hit and a.place and a.place not in here)
 
     @property
     def is_done(self) -> bool:

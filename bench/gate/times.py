@@ -29,7 +29,7 @@ def figures(cells: Sequence[CellResult]) -> dict[str, list[float]]:
     memories = [cell.memory for cell in cells if cell.memory]
     found: dict[str, list[Any]] = {
         "peak_rss_growth_bytes": [cell.peak_rss_growth_bytes for cell in cells],
-        "peak_gpu_allocated_bytes": [m.peak_gpu_allocated_bytes for m in memories],
+        "peak_gpu_allocated_bytes": [m.work_peak_gpu_bytes for m in memories],
         "train_s": [b.train_s for b in builds],
         "step_s": [b.step_s for b in builds],
         "train_peak_rss_growth_bytes": [b.train_peak_rss_growth_bytes for b in builds],

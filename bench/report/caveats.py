@@ -38,9 +38,8 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
 
 def _elsewhere(run: RunFile, done: Measured) -> Iterator[str]:
     """What was tuned elsewhere; and what was found in the store, and was built on a device that is not here."""
-    here = {run.environment.cpu, *(gpu.name for gpu in run.environment.gpus)}
     for name in done:
-        places = {a.place for cell in run.done(name).values() for a in cell.artefacts if a.place} - here
+        places = {a.place for cell in run.done(name).values() for a in cell.brought}
         if done[name].trained_elsewhere:
             yield (
                 f"{name} was tuned elsewhere and is served by an endpoint: what its training took is not known, and it "
@@ -48,8 +47,8 @@ def _elsewhere(run: RunFile, done: Measured) -> Iterator[str]:
             )
         if places:
             yield (
-                f"{name}: parts of it were found in the store, built on {listed(sorted(places))}: its build time and "
-                "its memory while training are of that device."
+                f"{name}: parts of it were found in the store, built on {listed(sorted(places))}. What that took "
+                "there is not what it takes here, so what it costs to build is not counted."
             )
 
 

@@ -94,7 +94,7 @@ def _points(number: int, run: RunFile, scores: Scores) -> list[Point]:
             run=f"{run.name}, {when}",
             quality=score.mean if (score := system.score(scores.headline)) else None,
             latency=system.speed.p50_s,
-            memory=system.memory.peak_rss_growth_bytes,
+            memory=system.memory.peak_bytes,
         )
         for name, system in scores.measured.items()
     ]

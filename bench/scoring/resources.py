@@ -155,34 +155,46 @@ def _by_question(records: Sequence[Record], value: Callable[[Record], float | No
 
 
 def built(cell: CellResult) -> Build:
-    """What the cell's artefacts cost when they were built, whoever built them; None for stages that it has not.
+    """What the cell's artefacts cost when they were built, whoever built them; None for stages that it has not, and for
+    those that a device built which this machine has not.
 
     `train_s` is of the training loop alone, over all trials; what surrounds it (loading the model, encoding, saving
     or merging) is `around_s`. A system that keeps nothing in the store is charged its own build.
     """
     adapters = [a for a in cell.artefacts if a.kind == "adapter"]
+    brought = {a.kind for a in cell.brought}
     unstored_s = cell.load_s or 0.0 if "." in cell.kind else 0.0  # of a kind of the user's own
+    total_s = sum(a.build_s for a in cell.artefacts) if cell.artefacts else unstored_s
+    around_s = sum(a.build_s - a.train_loop_s for a in adapters) + (_stage_s(cell, "merged") or 0.0)
+    timed = bool(adapters) and "adapter" not in brought
+    training = [a.memory for a in adapters if a.memory and timed]
+    paced = {} if "adapter" not in brought else dict.fromkeys(PACE)
     return Build(
         chunk_s=_stage_s(cell, "chunks"),
         embed_s=_stage_s(cell, "embeddings", "embedder"),
         index_s=_stage_s(cell, "index", "context"),
-        train_s=sum(a.train_loop_s for a in adapters) if adapters else None,
-        total_s=sum(a.build_s for a in cell.artefacts) if cell.artefacts else unstored_s,
-        around_s=sum(a.build_s - a.train_loop_s for a in adapters) + (_stage_s(cell, "merged") or 0.0)
-        if adapters
-        else None,
+        train_s=sum(a.train_loop_s for a in adapters) if timed else None,
+        total_s=None if brought else total_s,
+        around_s=around_s if timed and "merged" not in brought else None,
         artefact_bytes=sum(a.bytes for a in cell.artefacts)
         + (cell.notes.context.cache_bytes if cell.notes.context else 0),  # of a corpus that was read once
         reused=sum(a.hit for a in cell.artefacts),
         artefacts=len(cell.artefacts),
-        train_peak_rss_growth_bytes=worst(a.memory.peak_rss_growth_bytes for a in adapters if a.memory),
-        train_peak_gpu_bytes=worst(a.memory.peak_gpu_allocated_bytes for a in adapters if a.memory),
-        **(cell.notes.tuning or Training()).model_dump(),
+        train_peak_rss_growth_bytes=worst(m.peak_rss_growth_bytes for m in training),
+        train_peak_gpu_bytes=worst(m.work_peak_gpu_bytes for m in training),
+        train_load_peak_gpu_bytes=worst(m.load_peak_gpu_bytes for m in training),
+        train_peak_gpu_process_bytes=worst(m.peak_gpu_process_bytes for m in training),
+        **(cell.notes.tuning or Training()).model_dump() | paced,
     )
 
 
+PACE = ("tokens_per_s", "step_s")  # what a training took, among its facts
+
+
 def _stage_s(cell: CellResult, *kinds: str) -> float | None:
-    """Seconds to build a cell's artefacts of some kinds; None where it has none."""
+    """Seconds to build a cell's artefacts of some kinds; None where it has none, or another device built one."""
+    if any(a.kind in kinds for a in cell.brought):
+        return None
     seconds = [a.build_s for a in cell.artefacts if a.kind in kinds]
     return sum(seconds) if seconds else None
 
@@ -199,9 +211,10 @@ def memory(cells: Sequence[CellResult]) -> Memory:
     return Memory(
         start_rss_bytes=worst(m.start_rss_bytes for m in kept),
         peak_rss_growth_bytes=worst(cell.peak_rss_growth_bytes for cell in cells),
-        peak_gpu_allocated_bytes=worst(m.peak_gpu_allocated_bytes for m in kept),
+        peak_gpu_allocated_bytes=worst(m.work_peak_gpu_bytes for m in kept),
         peak_gpu_reserved_bytes=worst(m.peak_gpu_reserved_bytes for m in kept),
         peak_gpu_process_bytes=worst(m.peak_gpu_process_bytes for m in kept),
+        load_peak_gpu_bytes=worst(m.load_peak_gpu_bytes for m in kept),
         weights_bytes=notes.weights_bytes,
         parameters=notes.parameters,
     )
@@ -210,7 +223,9 @@ def memory(cells: Sequence[CellResult]) -> Memory:
 def energy(cells: Sequence[CellResult]) -> tuple[Energy, ...]:
     """What training took, and a thousand questions, of each source that has a counter."""
     trained = [
-        [a.memory.energy_j for a in cell.artefacts if a.kind in ("adapter", "embedder") and a.memory] for cell in cells
+        [a.memory.energy_j for a in cell.artefacts if a.kind in ("adapter", "embedder") and a.memory]
+        for cell in cells
+        if not cell.brought
     ]
     answered = [(cell.memory.energy_j, cell.asked_here) for cell in cells if cell.memory and cell.asked_here]
     found = []
@@ -271,7 +286,7 @@ def cost(
     if not endpoint and hourly is not None and quick.questions_per_s:
         served = 1000 / quick.questions_per_s / 3600 * hourly
     return Cost(
-        build_usd=build.total_s / 3600 * hourly if build and hourly is not None else None,
+        build_usd=build.total_s / 3600 * hourly if build and build.total_s is not None and hourly is not None else None,
         thousand_questions_usd=served,
     )
 

@@ -41,7 +41,7 @@ def rag_external(evidence: Evidence) -> Finding | None:
         return None
     pair = evidence.compared({plain: fresh, anew: trained})
     indexed_s, trained_s = evidence.systems[plain].refresh_s, evidence.systems[anew].build.total_s
-    if pair is None or indexed_s is None:
+    if pair is None or indexed_s is None or trained_s is None:
         return None
     measured = (
         f"on changed facts, {pair_as_text(pair, 'updated_em')}; the update takes {indexed_s:.3g} s by indexing and "

@@ -132,9 +132,7 @@ def _nothing_feasible(evidence: Evidence, found: Recommendation) -> Recommendati
 
 def criteria(system: MeasuredSystem, costs: Costs) -> Criteria:
     """What quality is weighed against; memory is the GPU's where one is used."""
-    gpu = system.memory.peak_gpu_allocated_bytes
-    memory = gpu if gpu is not None else system.memory.peak_rss_growth_bytes
-    return Criteria(cost=costs.usd_per_month, latency=system.speed.p50_s, memory=memory)
+    return Criteria(cost=costs.usd_per_month, latency=system.speed.p50_s, memory=system.memory.peak_bytes)
 
 
 def pareto(points: Mapping[str, tuple[float, Criteria]]) -> list[str]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from bench.core import meters
 from bench.core.child_process import ChildFailed, attempt
 from bench.core.files import read_json, write_json, write_text
 from bench.core.place import first_gpus, import_path
-from bench.core.store import Store
+from bench.core.store import MEMORY, Store
 from bench.core.vocabulary import JSON, Material
 from systems.parts import lm
 from systems.parts import train as training
@@ -46,7 +48,27 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     found: dict[str, Any] = read_json(work / "facts.json") if (work / "facts.json").exists() else {"status": "failed"}
     if found["status"] != "done":
         raise ChildFailed(found.get("reason") or f"training ended with code {process.returncode}", found)
-    return dict(found["facts"])
+    each = [read_json(path) for path in sorted(work.glob("memory-*.json"))]
+    shutil.rmtree(work)  # it holds what was trained on, and is no part of what is kept
+    return {**found["facts"], MEMORY: together(each)}
+
+
+def together(each: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
+    """The memory and energy of processes that worked side by side: the sum of each, None where one does not know. The
+    counters of a processor are the machine's, and count once."""
+
+    def total(found: Sequence[Any]) -> Any:
+        if any(value is None for value in found):
+            return None
+        if isinstance(found[0], Mapping):
+            return {key: total([value[key] for value in found]) for key in found[0] if all(key in v for v in found)}
+        return sum(found)
+
+    sums = {key: total([one[key] for one in each]) for key in each[0] if key not in ("trace", "energy_j")}
+    energy = {key: value for key, value in each[0]["energy_j"].items() if key == "cpu"}
+    if all("gpu" in one["energy_j"] for one in each):
+        energy["gpu"] = total([one["energy_j"]["gpu"] for one in each])
+    return sums | {"energy_j": energy}
 
 
 def _environment(recipe: Recipe) -> dict[str, str]:
@@ -79,7 +101,9 @@ def _work(work: Path) -> dict[str, JSON]:
     if lm.device_of(recipe.model.device) == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     set_seed(recipe.seed)
-    facts = training.train(recipe, material, Store(Path(places["store"])), Path(places["folder"]))
+    with meters.Memory(whole_process=False) as memory:
+        facts = training.train(recipe, material, Store(Path(places["store"])), Path(places["folder"]))
+    write_json(work / f"memory-{os.environ['RANK']}.json", memory.facts())
     return {"status": "done", "facts": facts}
 
 

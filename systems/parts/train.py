@@ -102,6 +102,7 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
         data_collator=tape,
         callbacks=[*callbacks(recipe), beside],
     )
+    meters.phase("train")  # the peak from here on: what loading took is told apart
     reference.seconds()  # the first is a slow one
     begin = time.perf_counter()
     with lm.four_bit_errors(), adapter.as_they_come(model):
@@ -231,7 +232,7 @@ def wrapped(model: Any, recipe: Recipe) -> Any:
 
 def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
     """The Trainer's arguments."""
-    tuning, cuda = recipe.tuning, lm.device_of(recipe.model.device) == "cuda"
+    tuning, cuda, number = recipe.tuning, lm.device_of(recipe.model.device) == "cuda", lm.autocast(recipe.model)
     watched = tuning.early_stopping is not None
     rate = tuning.full_learning_rate or tuning.learning_rate / 10 if recipe.method == "full" else tuning.learning_rate
     return TrainingArguments(
@@ -239,8 +240,8 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         seed=recipe.seed,
         data_seed=recipe.seed,
         use_cpu=not cuda,
-        bf16=cuda and recipe.model.dtype != "float32" and lm.has_bfloat16(),
-        fp16=cuda and recipe.model.dtype != "float32" and not lm.has_bfloat16(),  # with loss scaling
+        bf16=number == torch.bfloat16,
+        fp16=number == torch.float16,  # with loss scaling
         num_train_epochs=tuning.epochs,
         max_steps=tuning.max_steps or -1,
         per_device_train_batch_size=tuning.batch_size // tuning.processes,

@@ -168,11 +168,12 @@ def _panel(rows: Sequence[Row], name: str, highest: float, longest: float, *, wi
 def build(done: Measured) -> Figure | None:
     """What the seconds of a build are spent on: a panel each, all on one scale."""
     stages = {name: {s: v for s, v in by_stage(system.build).items() if v} for name, system in done.items()}
-    names = sorted((name for name, found in stages.items() if found), key=lambda name: -done[name].build.total_s)
+    whole = {name: s for name, found in stages.items() if found and (s := done[name].build.total_s)}
+    names = sorted(whole, key=lambda name: -whole[name])
     if not names:
         return None
     parts = [part for part in by_stage(done[names[0]].build) if any(part in stages[name] for name in names)]
-    panels_of = {"all": {name: done[name].build.total_s for name in names}}
+    panels_of = {"all": {name: whole[name] for name in names}}
     panels_of |= {part: {name: stages[name][part] or 0.0 for name in names if part in stages[name]} for part in parts}
     rows: dict[str, list[Row]] = {
         part: [{"system": name, "s": s, "family": done[name].shown_family} for name, s in found.items()]
@@ -197,9 +198,9 @@ def build(done: Measured) -> Figure | None:
     longest = names[0]
     most = max(stages[longest], key=lambda part: stages[longest][part] or 0.0)
     return figure(
-        f"The longest build is {longest}'s: {span(done[longest].build.total_s)}, most of it {most}",
+        f"The longest build is {longest}'s: {span(whole[longest])}, most of it {most}",
         drawn,
         ("System", "All", *parts),
-        [(name, span(done[name].build.total_s), *(span(stages[name].get(part)) for part in parts)) for name in names],
+        [(name, span(whole[name]), *(span(stages[name].get(part)) for part in parts)) for name in names],
         [{"stage": part, **row} for part, found in rows.items() for row in found],
     )

@@ -180,6 +180,8 @@ class SlowdownMemory(Found):
     qlora_bytes: int
     lora_runs: tuple[int, ...] = ()
     qlora_runs: tuple[int, ...] = ()
+    loading: Mapping[str, int | None] = {}  # arm -> what loading took on the GPU, told apart
+    process: Mapping[str, int | None] = {}  # arm -> what NVML saw, with loading and with what torch does not see
 
     @property
     def runs(self) -> int:

@@ -108,13 +108,14 @@ class Loaded(Part):
 
 
 class Build(Part):
-    """What a system took to build, medians over its seeds; None for stages that it has not."""
+    """What a system took to build, medians over its seeds; None for stages that it has not, and for what another
+    device built."""
 
     chunk_s: float | None
     embed_s: float | None
     index_s: float | None
     train_s: float | None
-    total_s: float
+    total_s: float | None
     around_s: float | None
     artefact_bytes: Number
     reused: Number
@@ -134,6 +135,13 @@ class Build(Part):
         validation_alias=AliasChoices("train_peak_rss_growth_bytes", "train_peak_rss_bytes")
     )
     train_peak_gpu_bytes: Number | None
+    train_load_peak_gpu_bytes: Number | None = None  # of the same processes, before the first step
+    train_peak_gpu_process_bytes: Number | None = None  # as NVML sees it, with loading and what torch does not see
+
+    @property
+    def train_peak_bytes(self) -> Number | None:
+        """Memory while training: the GPU's where it trained on one, else growth of resident memory."""
+        return self.train_peak_rss_growth_bytes if self.train_peak_gpu_bytes is None else self.train_peak_gpu_bytes
 
 
 class Memory(Part):
@@ -144,8 +152,14 @@ class Memory(Part):
     peak_gpu_allocated_bytes: Number | None
     peak_gpu_reserved_bytes: Number | None
     peak_gpu_process_bytes: Number | None
+    load_peak_gpu_bytes: Number | None = None  # before the first question
     weights_bytes: Number | None
     parameters: Number | None
+
+    @property
+    def peak_bytes(self) -> Number:
+        """Memory while answering: the GPU's where it answers on one, else growth of resident memory."""
+        return self.peak_rss_growth_bytes if self.peak_gpu_allocated_bytes is None else self.peak_gpu_allocated_bytes
 
 
 class Tokens(Part):
