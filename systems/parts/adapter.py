@@ -155,6 +155,8 @@ class Trained:
             base.gradient_checkpointing_enable({"use_reentrant": False})
         self.model: Any = adapted(base, tuning, precision=precision, seed=config.seed).train()
         self.optimiser = _optimiser(tuning, [p for p in self.model.parameters() if p.requires_grad], self.device)
+        self.number = lm.autocast(named)
+        self.scaler = torch.GradScaler(self.device, enabled=self.number == torch.float16)
 
     def batch(self, tokens: int, rows: int, *, seed: int) -> torch.Tensor:
         """Random ids. (rows, tokens / rows)"""
@@ -163,12 +165,11 @@ class Trained:
 
     def step(self, ids: torch.Tensor) -> None:
         """Forward, backward and update; returns when the device is done."""
-        cuda = self.device == "cuda"
-        number = torch.bfloat16 if cuda and lm.has_bfloat16() else torch.float16
-        with torch.autocast("cuda", number) if cuda else contextlib.nullcontext(), as_they_come(self.model):
+        cast = torch.autocast("cuda", self.number) if self.number else contextlib.nullcontext()
+        with cast, as_they_come(self.model):
             loss = self.model(input_ids=ids, labels=ids).loss
-        loss.backward()
-        self.optimiser.step()
+        self.scaler.scale(loss).backward()  # as the Trainer does in float16; elsewhere the scale is one
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
-        if cuda:
-            torch.cuda.synchronize()
+        lm.settle(self.model.device)

@@ -109,6 +109,14 @@ def has_bfloat16() -> bool:
     return torch.cuda.get_device_capability() >= (8, 0)
 
 
+def autocast(base: Model) -> torch.dtype | None:
+    """The number that a GPU computes in while it trains: bfloat16, or float16 with a scaled loss where it is emulated.
+    None on a processor, and for a model that is asked for in float32."""
+    if device_of(base.device) != "cuda" or base.dtype == "float32":
+        return None
+    return torch.bfloat16 if has_bfloat16() else torch.float16
+
+
 def describe(device: str) -> str:
     """The device as a page names it."""
     return torch.cuda.get_device_name() if device_of(device) == "cuda" else "cpu"
@@ -146,7 +154,7 @@ def load(base: Model, *, precision: str, folder: str | None = None, sharded: boo
             bnb_4bit_quant_storage=compute if sharded else None,
         )
     if where == "cuda" and "peaks" not in meters.notes():
-        meters.note("peaks", peaks.cuda())
+        meters.note("peaks", peaks.cuda(torch.bfloat16 if has_bfloat16() else torch.float16))
     if name.startswith(shapes.PREFIX):
         model, name = shapes.model(name, options), str(shapes.TOKENIZER)
     else:

@@ -10,14 +10,14 @@ import torch
 WARM_S = 0.5  # of work before anything is timed
 
 
-def cuda() -> dict[str, float]:
-    """bfloat16 operations and bytes of memory a second of the current CUDA device: the best of a few rounds.
+def cuda(number: torch.dtype) -> dict[str, float]:
+    """Operations on 16-bit numbers and bytes of memory a second of the current CUDA device: the best of a few rounds.
 
     Takes 0.4 GB for a moment, before any weights are loaded.
     """
     side = 8192
     found = {
-        "flops_per_s": 2 * side**3 / _quickest(_product(side)),
+        "flops_per_s": 2 * side**3 / _quickest(_product(side, number)),
         "bytes_per_s": 2 * 128e6 / _quickest(_copy(32_000_000)),
     }
     torch.cuda.empty_cache()
@@ -25,9 +25,9 @@ def cuda() -> dict[str, float]:
     return found
 
 
-def _product(side: int) -> Callable[[], object]:
+def _product(side: int, number: torch.dtype) -> Callable[[], object]:
     # random numbers: on ones a GPU switches fewer bits, draws less power and clocks higher than on anybody's data
-    matrix = torch.randn((side, side), dtype=torch.bfloat16, device="cuda")
+    matrix = torch.randn((side, side), dtype=number, device="cuda")
     return lambda: matrix @ matrix
 
 

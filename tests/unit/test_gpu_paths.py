@@ -25,14 +25,19 @@ from bench.execution import arithmetic, doctor, environment, plan
 from bench.execution.job import Job
 from bench.execution.run_file import RunFile, read_run
 from bench.report.caveats import caveats
+from bench.scoring import resources
+from bench.scoring.schema import Speed
 from bench.scoring.schema.scenarios import SlowdownMemory
 from bench.spec.load import load
+from bench.spec.model import Prices
 from bench.verdict.score import read_scores
 from systems import slowdown
 from systems.parts import adapter, lm, shapes, train
 from tests.conftest import MINI, ROOT
 
 TASK = native.stored(MINI)  # as a cell reads it
+NO_SPEED: dict[str, Any] = {name: None for name in Speed.model_fields if Speed.model_fields[name].is_required()}
+NO_SPEED |= {"n": 0, "batched_n": 0}
 QUICK = Tuning(rank=2, epochs=1, max_steps=1, batch_size=2)
 
 
@@ -234,7 +239,7 @@ def test_a_model_may_be_spread_over_several_gpus(tiny_lm: Path, monkeypatch: pyt
     monkeypatch.setattr(lm.AutoModelForCausalLM, "from_pretrained", refuse)
     monkeypatch.setattr(lm, "device_of", lambda _: "cuda")
     monkeypatch.setattr(lm, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(lm.peaks, "cuda", dict)
+    monkeypatch.setattr(lm.peaks, "cuda", lambda _: {})
     for count, placed in ((1, {"": "cuda"}), (2, "auto")):
         with pytest.raises(OSError, match="far enough"):
             lm.load(Model(name=str(tiny_lm), gpus=count), precision="native")
@@ -263,8 +268,48 @@ def test_what_another_device_built_is_told() -> None:
     assert not any("found in the store" in told for told in caveats(run, scores))
     for artefact in raw["cells"]["lora-s1"]["artefacts"]:
         artefact["place"] = "Tesla T4"
-    told = [c for c in caveats(RunFile.model_validate(raw), scores) if "found in the store, built on Tesla T4" in c]
-    assert len(told) == 1 and told[0].startswith("lora: ")
+        artefact["hit"] = True
+    brought = RunFile.model_validate(raw)
+    told = [c for c in caveats(brought, scores) if "found in the store, built on Tesla T4" in c]
+    assert len(told) == 1 and told[0].startswith("lora: ") and told[0].endswith("is not counted.")
+    cell, here = brought.cells["lora-s1"], run.cells["lora-s1"]
+    whole, none = resources.built(here), resources.built(cell)
+    assert whole.total_s and whole.train_s and whole.step_s and whole.train_peak_rss_growth_bytes
+    assert (none.total_s, none.train_s, none.around_s, none.step_s, none.train_peak_rss_growth_bytes) == (None,) * 5
+    assert (none.steps, none.tokens, none.artefact_bytes) == (whole.steps, whole.tokens, whole.artefact_bytes)
+    assert resources.cost(none, Speed(**NO_SPEED), (), Prices(), on_gpu=False, endpoint=False).build_usd is None
+
+
+@pytest.mark.parametrize(
+    ("device", "native", "dtype", "number"),
+    [
+        ("cuda", True, "auto", torch.bfloat16),
+        ("cuda", False, "auto", torch.float16),
+        ("cuda", True, "float32", None),
+        ("cpu", True, "bfloat16", None),
+    ],
+)
+def test_steps_compute_as_a_training_does(
+    monkeypatch: pytest.MonkeyPatch, tiny_lm: Path, device: str, native: bool, dtype: str, number: torch.dtype | None
+) -> None:
+    monkeypatch.setattr(lm, "device_of", lambda _: device)
+    monkeypatch.setattr(lm, "has_bfloat16", lambda: native)
+    assert lm.autocast(Model(name=str(tiny_lm), dtype=dtype)) == number
+
+
+def test_a_loss_in_float16_is_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scale that makes a gradient overflow costs its step, and is lowered; elsewhere every step counts."""
+    config = slowdown.Config(model=Model(shape="tiny"), tokens=(8,), tuning=QUICK)
+    moved = {}
+    for scale in (None, 1e38):
+        trained = adapter.Trained(config, precision="native")
+        if scale:
+            trained.scaler = torch.GradScaler("cpu", init_scale=scale)
+        before = [p.detach().clone() for p in trained.model.parameters() if p.requires_grad]
+        trained.step(trained.batch(8, 1, seed=1))
+        after = [p for p in trained.model.parameters() if p.requires_grad]
+        moved[scale] = any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert moved == {None: True, 1e38: False} and trained.scaler.get_scale() < 1e38
 
 
 def test_memory_alone_where_lora_does_not_fit() -> None:
