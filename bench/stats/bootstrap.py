@@ -18,7 +18,9 @@ import numpy.typing as npt
 from scipy import stats
 
 Array = npt.NDArray[np.float64]
-BLOCK = 4_000_000  # draws held at once
+Counts = npt.NDArray[np.uint8]
+BLOCK = 4_000_000  # draws held at once, and as bytes KEPT times as many of those drawn last
+KEPT = 16
 RARE = 10  # resamples, below which their share says too little of a tail
 
 
@@ -32,20 +34,32 @@ def _draws(clusters: int, resamples: int, seed: int) -> Iterator[Array]:
     if resamples * clusters <= BLOCK:
         yield _small(clusters, resamples, seed)
         return
+    known = resamples * clusters <= KEPT * BLOCK
+    for block in _medium(clusters, resamples, seed) if known else _blocks(clusters, resamples, seed):
+        yield block.astype(np.float64)
+
+
+@lru_cache(16)
+def _small(clusters: int, resamples: int, seed: int) -> Array:
+    return _drawn(np.random.default_rng(seed), resamples, clusters).astype(np.float64)
+
+
+@lru_cache(1)
+def _medium(clusters: int, resamples: int, seed: int) -> tuple[Counts, ...]:
+    return tuple(_blocks(clusters, resamples, seed))
+
+
+def _blocks(clusters: int, resamples: int, seed: int) -> Iterator[Counts]:
     rng, rows = np.random.default_rng(seed), max(1, BLOCK // clusters)
     for first in range(0, resamples, rows):
         yield _drawn(rng, min(rows, resamples - first), clusters)
 
 
-@lru_cache(16)
-def _small(clusters: int, resamples: int, seed: int) -> Array:
-    return _drawn(np.random.default_rng(seed), resamples, clusters)
-
-
-def _drawn(rng: np.random.Generator, rows: int, clusters: int) -> Array:
+def _drawn(rng: np.random.Generator, rows: int, clusters: int) -> Counts:
+    """How often each cluster was drawn, in a byte each: of clusters as many as draws, none is drawn 256 times."""
     taken = rng.integers(0, clusters, (rows, clusters), dtype=np.int32)
     taken += np.arange(rows, dtype=np.int32)[:, None] * clusters
-    return np.bincount(taken.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(np.float64)
+    return np.bincount(taken.ravel(), minlength=rows * clusters).reshape(rows, clusters).astype(np.uint8)
 
 
 class Interval(Protocol):

@@ -142,8 +142,10 @@ def _pairs(
     arms = [_arms(panel.values[a], panel.values[b]) for a, b in names]
     sums = [[panel.sums(arm) for arm in parts] for parts in arms]
     found = _intervals(sums, panel.counts, resamples, seed)
-    for name, parts, interval in zip(names, arms, found, strict=True):
-        yield _pair(panel, name, parts, interval, margin, seed, family)
+    plain = [i for i, interval in enumerate(found) if not isinstance(interval, Spread)]
+    tests = dict(zip(plain, _tested([_by_question(arms[i]) for i in plain], panel, seed), strict=True))
+    for i, (name, parts, interval) in enumerate(zip(names, arms, found, strict=True)):
+        yield _pair(panel, name, parts, interval, tests.get(i), margin, family)
 
 
 def holm(values: Sequence[float], family: int | None = None) -> list[float]:
@@ -201,16 +203,22 @@ def _arms(a: Array, b: Array) -> list[Array]:
     return [a - b] if len(a) == len(b) or 1 in (len(a), len(b)) else [a, -b]
 
 
+def _by_question(arms: Sequence[Array]) -> Array:
+    """The difference on each question, over seeds."""
+    found: Array = sum(arm.mean(0) for arm in arms)
+    return found
+
+
 def _pair(
     panel: Panel,
     names: tuple[str, str],
     arms: Sequence[Array],
     found: Interval,
+    tested: tuple[float, str] | None,
     margin: float | None,
-    seed: int,
     family: int,
 ) -> Pair:
-    by_question: Array = sum(arm.mean(0) for arm in arms)
+    by_question = _by_question(arms)
     count, mean = len(by_question), float(by_question.mean())
     spread = float(by_question.std(ddof=1)) if count > 1 else 0.0
     if isinstance(found, Spread):
@@ -219,7 +227,8 @@ def _pair(
         planned = plan(found, count, power=0.9, family=family)
         of_seeds, of_questions = found.seed_variance, found.question_variance
     else:
-        p_value, test = exact_or_permuted(by_question, panel, seed)
+        assert tested is not None  # what has no spread of seeds is tested
+        p_value, test = tested
         error = cluster_error(panel.sums(by_question[None])[:, 0], panel.counts)
         n80, n90 = (
             needed(mean, count * error**2, power=power, family=family) if abs(mean) >= error else None
@@ -357,15 +366,21 @@ def _few(sums: Array, counts: Array) -> Few:
     return Few(up, down, total**2 / float((counts**2).sum()))
 
 
-def exact_or_permuted(differences: Array, panel: Panel, seed: int) -> tuple[float, str]:
-    """Two-sided p of "the systems do not differ", and the name of the test.
+def _tested(pairs: Sequence[Array], panel: Panel, seed: int) -> list[tuple[float, str]]:
+    """Two-sided p of "the systems do not differ" by the differences of each pair, and the name of the test.
 
     Exact McNemar where every question is a cluster of its own and right or wrong; else whole clusters change sign,
     in every way where few differ.
     """
-    if len(panel.counts) == differences.size and bool(np.isin(differences, (-1.0, 0.0, 1.0)).all()):
-        return mcnemar(int((differences > 0).sum()), int((differences < 0).sum())), "exact McNemar"
-    return sign_flipped(panel.sums(differences[None])[:, 0], seed)
+    alone = len(panel.counts) == len(panel.clusters)
+    binary = [alone and bool(np.isin(pair, (-1.0, 0.0, 1.0)).all()) for pair in pairs]
+    others = [pair for pair, so in zip(pairs, binary, strict=True) if not so]
+    flipped = iter(sign_flipped(panel.sums(np.stack(others)), seed) if others else ())
+    return [_mcnemar(pair) if so else next(flipped) for pair, so in zip(pairs, binary, strict=True)]
+
+
+def _mcnemar(differences: Array) -> tuple[float, str]:
+    return mcnemar(int((differences > 0).sum()), int((differences < 0).sum())), "exact McNemar"
 
 
 def joint(panel: Panel, *, resamples: int = 10_000, seed: int = 0) -> dict[str, Array]:

@@ -157,6 +157,17 @@ def test_permutations_in_blocks_are_those_of_one_block(monkeypatch: pytest.Monke
     assert blocks.p == pytest.approx(whole.p, abs=0.02)
 
 
+def test_a_pair_is_tested_alike_alone_and_among_others() -> None:
+    """Of many clusters all pairs share their signs; which others there are changes no p value."""
+    rng = np.random.default_rng(2)
+    values = {name: rng.random((1, 900)) * share for name, share in (("a", 1.0), ("b", 1.04), ("c", 1.5))}
+    names = [f"c{i}" for i in range(900)]
+    together = compare(Panel(values, names))
+    (alone,) = compare(Panel({name: values[name] for name in ("a", "b")}, names))
+    assert alone.test == "cluster permutation" and 0.001 < alone.p < 0.9
+    assert together[0].p == alone.p and together[1].p == 1 / (1 + permutation.PERMUTATIONS)
+
+
 def test_the_sentence_names_who_is_equivalent_and_who_is_behind(tmp_path: Path) -> None:
     questions = asked(400)
     same, low = Made(right(0.8)), Made(right(0.2, "low"))
