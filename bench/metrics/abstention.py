@@ -54,15 +54,19 @@ _ENGLISH = re.compile(
             rf"{_SOURCE} (?:is|are) (?:not sufficient|insufficient|silent|not enough)\b",
             rf"\bnone of {_SOURCE} {_SAY}s?\b",
             r"\bno (?:relevant |specific |such |further )?(?:information|mention|answer|data|details|detail|"
-            r"reference|evidence|indication)"
+            r"context|reference|indication)"
             r"(?: (?:is|was|are|were|can be|could be) (?:\w+ )?(?:provided|given|available|found|made|mentioned|"
             r"present|included)| (?:about|on|of|regarding|for|in|to)\b| (?:provided|given|available|found|"
             r"mentioned)|$)",
-            r"\b(?:there is|there's|there was|there isn't|there wasn't|there is not|there was not) "
-            r"(?:no|not enough|enough|sufficient|insufficient|not any|any) (?:\w+ )?(?:information|"
-            r"mention|answer|data|details|detail|context|evidence|indication)\b",
-            r"^(?:not enough|insufficient|no) (?:information|data|context|evidence|answer)\b(?! (?:desk|"
+            r"\b(?:there (?:is|was) (?:no|insufficient)|there's (?:no|not enough|insufficient)|"
+            r"there (?:is not|was not|isn't|wasn't) (?:enough|sufficient|any)) (?:\w+ )?(?:information|"
+            r"mention|answer|data|details|detail|context|indication)\b",
+            r"^(?:not enough|insufficient) (?:information|data|context)\b(?! (?:desk|"
             r"technology|centre|center|booth|system))",
+            # "no evidence of a difference" is what a study found; that there is none to answer by is no answer
+            rf"(?:\b(?:no|insufficient)|(?:\bnot|n't) (?:enough|sufficient|any)) evidence(?: (?:of|for|about|on) (?:this|that|it))?"
+            rf"(?: (?:is|was) (?:provided|given|available|presented|found))?"
+            rf"(?: (?:in|from) {_SOURCE}\W*$| to (?:answer|determine|say|tell|decide|know)\b|\W*$)",
             r"\b(?:is|are|was|were)(?: not|n't| never) (?:explicitly |specifically |directly |"
             r"clearly )?(?:mentioned|specified|provided|stated|given|known|available|disclosed|included|discussed|"
             r"described|clear|listed|answerable|indicated|addressed)"
