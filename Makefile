@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 GPU = $(shell $(BIN)/python -c "import torch; print('yes' * torch.cuda.is_available())")
-TINY := --set name=gpu-shapes-tiny --set model.shape=tiny $(foreach s,slowdown slowdown-3.8b slowdown-authors memory-70b too-large,--set systems.$(s).model.shape=tiny)
+SHAPED := slowdown slowdown-3.8b slowdown-authors memory-70b too-large
+TINY := --set name=gpu-shapes-tiny --set model.shape=tiny $(foreach s,$(SHAPED),--set systems.$(s).model.shape=tiny) \
+	$(foreach s,slowdown slowdown-authors,--set 'systems.$(s).tokens=[64, 256, 512, 1024]')
 WANTED := --constraint constraints.txt --editable '.[dev,judge]' # by uv where it is, else by pip
 PEERS := .ragtune/peers
 PEERS_WANTED := --constraint constraints.txt lm_eval==0.4.13 'torchmetrics[text]==1.4.3' torch transformers accelerate ir-measures
