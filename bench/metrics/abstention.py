@@ -33,6 +33,10 @@ _WITHHELD = (
     r"(?:answer|determine|find|provide|say|tell|locate|give|identify|confirm|be determined|be answered|"
     r"be found|respond|verify)"
 )
+_NO_EVIDENCE = (
+    r"(?:(?:\bno|\binsufficient|(?:\bnot|n't) (?:enough|sufficient|any)) "
+    r"(?:direct |clear |supporting |explicit |specific |relevant |such )?evidence)"
+)
 _ENGLISH = re.compile(
     "|".join(
         (
@@ -54,19 +58,24 @@ _ENGLISH = re.compile(
             rf"{_SOURCE} (?:is|are) (?:not sufficient|insufficient|silent|not enough)\b",
             rf"\bnone of {_SOURCE} {_SAY}s?\b",
             r"\bno (?:relevant |specific |such |further )?(?:information|mention|answer|data|details|detail|"
-            r"context|reference|indication)"
-            r"(?: (?:is|was|are|were|can be|could be) (?:\w+ )?(?:provided|given|available|found|made|mentioned|"
-            r"present|included)| (?:about|on|of|regarding|for|in|to)\b| (?:provided|given|available|found|"
-            r"mentioned)|$)",
-            r"\b(?:there (?:is|was) (?:no|insufficient)|there's (?:no|not enough|insufficient)|"
+            r"reference|indication)"
+            r"(?: (?:(?:is|was|are|were|can be|could be|has been|have been) (?:\w+ )?(?:provided|given|available|found|"
+            r"made|mentioned|present|included|determined|supplied|stated)|exists?\b)"
+            r"| (?:about|on|of|regarding|for|in|to)\b| (?:provided|given|available|found|mentioned)|$)",
+            r"\bno context (?:(?:is|was|has been) )?(?:provided|given|available)\b|^no context\W*$",
+            r"\b(?:there (?:is|was) (?:no|insufficient)|there's (?:no|not enough|not any|insufficient)|"
             r"there (?:is not|was not|isn't|wasn't) (?:enough|sufficient|any)) (?:\w+ )?(?:information|"
-            r"mention|answer|data|details|detail|context|indication)\b",
+            r"mention|answer|data|details|detail|context|indication)\b(?! (?:switch|window|loss))",
             r"^(?:not enough|insufficient) (?:information|data|context)\b(?! (?:desk|"
             r"technology|centre|center|booth|system))",
-            # "no evidence of a difference" is what a study found; that there is none to answer by is no answer
-            rf"(?:\b(?:no|insufficient)|(?:\bnot|n't) (?:enough|sufficient|any)) evidence(?: (?:of|for|about|on) (?:this|that|it))?"
-            rf"(?: (?:is|was) (?:provided|given|available|presented|found))?"
-            rf"(?: (?:in|from) {_SOURCE}\W*$| to (?:answer|determine|say|tell|decide|know)\b|\W*$)",
+            # "no evidence of a difference" is what a study found; that a text has none to answer by is no answer
+            rf"{_NO_EVIDENCE}(?: (?:is|was) (?:provided|given|available|presented|found))? (?:in|from) {_SOURCE}"
+            r"(?:\W*$| (?:about|on|of|for|to|that|regarding)\b)",
+            rf"{_NO_EVIDENCE} (?:of|for|about|on) (?:this|that|it)\W*$",
+            rf"{_NO_EVIDENCE} (?:is|was) (?:provided|given|available|presented)\W*$",
+            rf"{_NO_EVIDENCE} to (?:answer|determine|say|tell|decide|know|support)"
+            r"(?: (?:this|that|it|(?:the|this|that|your) question|(?:the|an|any) answer))?\W*$",
+            rf"^(?:there (?:is|was|is not|isn't) |i (?:see|find|found|have) )?{_NO_EVIDENCE}\W*$",
             r"\b(?:is|are|was|were)(?: not|n't| never) (?:explicitly |specifically |directly |"
             r"clearly )?(?:mentioned|specified|provided|stated|given|known|available|disclosed|included|discussed|"
             r"described|clear|listed|answerable|indicated|addressed)"
