@@ -25,9 +25,12 @@ def put(target: Any, steps: Sequence[str], value: Any, where: str) -> None:
 def _entry(entries: Sequence[Any], steps: Sequence[str], where: str) -> tuple[int, Sequence[str]]:
     """(which entry of a list the first steps name, the steps after them). Raises UserError where there is none."""
     names = [str(e.get("name", i)) if isinstance(e, dict) else str(i) for i, e in enumerate(entries)]
-    for count in range(len(steps), 0, -1):
-        if (name := ".".join(steps[:count])) in names:
-            return names.index(name), steps[count:]
+    meant = [n for n in range(1, len(steps) + 1) if ".".join(steps[:n]) in names]
+    if len(meant) > 1:
+        both = " or ".join(repr(".".join(steps[:n])) for n in meant)
+        raise UserError(f"{both} may be meant.", where=where, remedy="Name the system by its number, from 0 on.")
+    if meant:
+        return names.index(".".join(steps[: meant[0]])), steps[meant[0] :]
     if steps[0].isdigit() and int(steps[0]) < len(entries):
         return int(steps[0]), steps[1:]
     raise UserError(f"no {steps[0]!r} in the list.", where=where, remedy=f"There are: {', '.join(names)}.")

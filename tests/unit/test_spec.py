@@ -149,6 +149,9 @@ def test_overrides(tmp_path: Path) -> None:
     tuned = load(path, ["systems.b-3.8b.tuning.rank=5", "systems.0.retrieval.k=9"])  # a name may hold a dot
     assert [c.config["tuning"]["rank"] for c in cells(tuned) if c.kind == "lora"] == [5]
     assert next(c.config["retrieval"]["k"] for c in cells(tuned) if c.system == "a") == 9
+    path.write_text(GOOD.replace("name: b,", "name: a.tuning,"))
+    with pytest.raises(UserError, match=r"'a' or 'a\.tuning' may be meant"):
+        load(path, ["systems.a.tuning.rank=5"])
     path.write_text(GOOD)
     for bad, said in (
         ("retrieval", "Write it as"),
