@@ -63,6 +63,15 @@ def test_a_disturbed_turn_is_taken_again_and_told_if_it_stays_so(tmp_path: Path)
     assert [(c.system, n) for c, n in disturbed(tmp_path / "t", others, 3)] == [("b", 1)]
 
 
+def test_of_many_disturbed_turns_a_third_is_taken_again(tmp_path: Path) -> None:
+    """Those that are farthest off: a machine that is off half the time has no usual state to wait for."""
+    made = finished(tmp_path, "ab")
+    restless = Machine(tmp_path, {1: 1.5, 2: 1.2, 4: 1.7})
+    take_rounds(tmp_path, made, rounds=3, take=restless.take)
+    assert restless.taken[6:] == [("a", 3), ("b", 1)]
+    assert [(c.system, n) for c, n in disturbed(tmp_path, made, 3)] == [("b", 2)]  # it stays, and is marked
+
+
 def test_turns_that_are_there_stay(tmp_path: Path) -> None:
     made, machine = finished(tmp_path, "ab"), Machine(tmp_path, {})
     take_rounds(tmp_path, made, rounds=1, take=machine.take)
