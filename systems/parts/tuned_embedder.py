@@ -1,7 +1,7 @@
 """An embedder tuned on the training questions, as an artefact: MultipleNegativesRankingLoss with mined hard negatives.
 
 After the training guide of sentence-transformers. In a batch each question's gold passage is told from the others' and
-from the best passage that is not gold (Karpukhin et al. 2004.04906).
+from the best passage that is not gold (Karpukhin et al. 2004.04906) and does not hold the answer.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from peft import LoraConfig, get_peft_model
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
@@ -25,6 +26,10 @@ from bench.core.vocabulary import JSON, Material
 from bench.core.window import titled
 from datasets import Dataset  # type: ignore[attr-defined]  # mypy finds our data folder of that name
 from systems.parts import embed
+
+AT_ONCE = 256  # questions whose scores of all passages are held
+CANDIDATES = 64  # passages that may be a question's hard negative
+SHORTEST = 4  # characters of an answer that is looked for in them
 
 _learned: dict[tuple[str, str, str], Embedder] = {}  # of this process: a corpus that changes trains nothing anew
 
@@ -46,7 +51,7 @@ def tuned(embedder: Embedder, material: Material, store: Store, *, device: str) 
 def _built(embedder: Embedder, material: Material, store: Store, device: str) -> Embedder:
     recipe: dict[str, JSON] = {
         "kind": "embedder",
-        "version": 1,
+        "version": 2,
         "base": embedder.digest or embedder.name,
         "revision": embedder.revision,
         "prefixes": [embedder.query_prefix, embedder.passage_prefix],
@@ -118,17 +123,25 @@ def triplets(encoder: embed.Encoder, material: Material) -> list[dict[str, str]]
     texts = [titled(p.title, p.text) for p in material.corpus]
     passages = [encoder.config.passage_prefix + text for text in texts]
     place = {p.id: n for n, p in enumerate(material.corpus)}
-    asked = [e.question for e in material.train if e.question.gold]
-    close = encoder.questions([q.text for q in asked]) @ encoder.passages(texts).T
+    asked = [e for e in material.train if e.question.gold]
+    vectors, known = encoder.questions([e.question.text for e in asked]), encoder.passages(texts)
+    lowered = [text.lower() for text in texts]
     rows = []
-    for question, scores in zip(asked, close, strict=True):
-        hard = _hardest(scores, [place[g] for g in question.gold])
-        for gold in question.gold:
-            row = {"anchor": encoder.config.query_prefix + question.text, "positive": passages[place[gold]]}
-            rows.append(row | ({"negative": passages[hard]} if hard is not None else {}))
+    for start in range(0, len(asked), AT_ONCE):
+        some = asked[start : start + AT_ONCE]
+        for example, scores in zip(some, vectors[start : start + AT_ONCE] @ known.T, strict=True):
+            hard = _hardest(scores, [place[g] for g in example.question.gold], example.answers or (), lowered)
+            for gold in example.question.gold:
+                row = {"anchor": encoder.config.query_prefix + example.question.text, "positive": passages[place[gold]]}
+                rows.append(row | ({"negative": passages[hard]} if hard is not None else {}))
     return rows
 
 
-def _hardest(scores: Any, gold: Sequence[int]) -> int | None:
-    """The best of the others; None where all are gold."""
-    return next((int(n) for n in (-scores).argsort(kind="stable") if n not in gold), None)
+def _hardest(scores: Any, gold: Sequence[int], answers: Sequence[str], lowered: Sequence[str]) -> int | None:
+    """The best of the others, of those that hold no answer: they may be right without being named gold. A short answer,
+    such as yes or a digit, stands anywhere. None where there is none among the CANDIDATES that come nearest."""
+    count = min(len(scores), CANDIDATES + len(gold))
+    nearest = np.argpartition(-scores, count - 1)[:count]
+    order = nearest[np.lexsort((nearest, -scores[nearest]))]
+    said = [answer.lower() for answer in answers if len(answer) >= SHORTEST]
+    return next((int(n) for n in order if n not in gold and not any(a in lowered[n] for a in said)), None)

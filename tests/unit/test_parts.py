@@ -13,7 +13,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from bench.core import meters
-from bench.core.blocks import Embedder, EmbedderTuning, Model, Prompt, Reranker, Retrieval
+from bench.core.blocks import Embedder, Model, Prompt, Reranker, Retrieval
 from bench.core.store import Store
 from bench.core.vocabulary import Answer, Example, Hit, Passage, Question
 from bench.data.formats import native
@@ -29,7 +29,6 @@ from systems.parts import (
     retrieve,
     rewrite,
     shots,
-    tuned_embedder,
 )
 from systems.parts.faiss_index import exact_recall
 from tests.conftest import EMBEDDER, MICRO, MINI, ROOT
@@ -426,29 +425,6 @@ def test_queries_that_the_model_writes() -> None:
     hits["b"][0] = replace(hits["a"][1], score=0.9)  # the second of one is the first of the other
     (found,) = rewrite.search(lambda texts: [hits[t] for t in texts], [["a", "b"]], k=2, rrf_k=60)
     assert [h.chunk_id for h in found] == ["a2", "a1"] and found[0].score == pytest.approx(1 / 62 + 1 / 61)
-
-
-def test_an_embedder_is_tuned_on_the_training_questions(tmp_path: Path) -> None:
-    plain, store = Embedder(name=str(EMBEDDER), digest="e"), Store(tmp_path)
-    asks = plain.model_copy(update={"tuned": EmbedderTuning(epochs=3, learning_rate=0.02, batch_size=8)})
-    made = {
-        name: retrieve.retriever(TASK.material, e, Retrieval(), store, device="cpu")
-        for name, e in (("plain", plain), ("tuned", asks))
-    }
-    rows = tuned_embedder.triplets(embed.load(plain, device="cpu"), TASK.material)
-    assert all(row["negative"] != row["positive"] for row in rows)
-    margin = {}
-    for name, r in made.items():
-        assert r.encoder is not None
-        a, b, c = (r.encoder.questions([row[k] for row in rows]) for k in ("anchor", "positive", "negative"))
-        margin[name] = float(((a * b).sum(axis=1) - (a * c).sum(axis=1)).mean())
-    assert margin["tuned"] > margin["plain"] + 0.05  # on what it was tuned on
-    built = [(a.kind, a.hit) for a in store.used]
-    assert built.count(("embedder", False)) == 1 and built.count(("embeddings", False)) == 2
-    changed = replace(TASK.material, corpus=(*TASK.corpus[:-1], replace(TASK.corpus[-1], text="Wholly new.")))
-    before = len(store.used)
-    retrieve.retriever(changed, asks, Retrieval(), store, device="cpu")
-    assert "embedder" not in [a.kind for a in store.used[before:]]  # the questions did not change
 
 
 def test_a_table_of_lancedb_beyond_a_few_thousand_has_an_inverted_file(tmp_path: Path) -> None:
