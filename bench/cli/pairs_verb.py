@@ -42,6 +42,7 @@ def pairs(
     from bench.core.errors import UserError, first_error
     from bench.core.redact import secret
     from bench.execution import pairs as drafting
+    from bench.execution.asker import PLAIN
     from bench.execution.review import decided
 
     if review:
@@ -68,7 +69,7 @@ def pairs(
     except ValidationError as e:
         raise UserError(first_error(e), where="ragtune pairs") from None
     by = Model(name=_located(checker)) if checker else drafter
-    prompt = drafting.MICRO if (checker or ("" if base_url else model)) == "micro" else drafting.PLAIN
+    prompt = drafting.MICRO if (checker or ("" if base_url else model)) == "micro" else PLAIN
 
     def told(stage: str, done: int, total: int) -> None:
         say(f"{stage}: {done} of {total}", err=True)

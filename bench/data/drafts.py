@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rapidfuzz import fuzz
+from rapidfuzz import fuzz, process
 
 from bench.core.vocabulary import Example, Passage, Place, Question
 from bench.metrics.text import contains, squad
@@ -101,7 +101,8 @@ def is_right(said: str, answer: str) -> bool:
 
 def is_known(question: str, others: Sequence[str]) -> bool:
     """Whether a question was asked before, in nearly the same words."""
-    return any(fuzz.token_sort_ratio(question.lower(), other.lower()) >= ALIKE for other in others)
+    lowered = [other.lower() for other in others]
+    return process.extractOne(question.lower(), lowered, scorer=fuzz.token_sort_ratio, score_cutoff=ALIKE) is not None
 
 
 def without(draft: Draft) -> Passage | None:

@@ -3,11 +3,9 @@ person. What a model said is kept as it comes, so that a stopped run goes on."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,23 +13,16 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from bench.core.blocks import Chunking, Model, Prompt
 from bench.core.errors import UserError
-from bench.core.files import drop_torn_line, read_jsonl
-from bench.core.store import Store
-from bench.core.system import System
-from bench.core.vocabulary import JSON, Example, Material, Passage, Place, Question
+from bench.core.vocabulary import JSON, Example, Passage, Place, Question
 from bench.data import drafts
 from bench.data.drafts import Draft
 from bench.data.formats import documents, native
 from bench.execution import review
-from bench.spec import kinds
+from bench.execution.asker import NEAREST, PLAIN, Asker, Tell
 
-Tell = Callable[[str, int, int], None]
 SAID = "said.jsonl"
-AT_ONCE = 32  # questions that a model is given before its answers are written down
-TOKENS = 160  # of a draft, at most
 WORD_TOKENS = 1.5
 FAILED = "the model did not answer"
-PLAIN = Prompt()
 MICRO = Prompt(system="", passage="{text}\n", open_book="{passages}\n{question}", closed_book="{question}")
 
 
@@ -42,63 +33,6 @@ class Made:
     folder: Path
     kept: Mapping[str, int]
     dropped: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Asker:
-    """A model, with what it said before."""
-
-    model: Model
-    log: Path
-    tell: Tell
-    prompt: Prompt = PLAIN  # of a question with its passages, or without
-
-    def ask(
-        self, stage: str, kind: str, questions: Sequence[Question], corpus: Sequence[Passage] = ()
-    ) -> list[str | None]:
-        """What the model says to each question, with the passages that it names as gold where the kind is an oracle;
-        None where it failed. Raises UserError where it says nothing to any of them."""
-        texts = {p.id: p.text for p in corpus}
-        keys = [self._key(kind, question, texts) for question in questions]
-        drop_torn_line(self.log)
-        known = {str(row["key"]): str(row["said"]) for _, row in read_jsonl(self.log)} if self.log.exists() else {}
-        failed = ""
-        todo = [(key, question) for key, question in zip(keys, questions, strict=True) if key not in known]
-        if todo:
-            system, done = self._system(kind, corpus), len(keys) - len(todo)
-            with self.log.open("a", encoding="utf-8") as out:
-                for start in range(0, len(todo), AT_ONCE):
-                    part = todo[start : start + AT_ONCE]
-                    for (key, _), answer in zip(part, system.answer([q for _, q in part]), strict=True):
-                        if answer.error is None:
-                            known[key] = answer.text
-                            out.write(json.dumps({"key": key, "said": answer.text}, ensure_ascii=False) + "\n")
-                        else:
-                            failed = failed or answer.error
-                    out.flush()
-                    self.tell(stage, done + min(start + AT_ONCE, len(todo)), len(keys))
-        if questions and not any(key in known for key in keys):
-            raise UserError(f"the model answered none of {len(keys)} requests: {failed}.", where=self.model.name)
-        return [known.get(key) for key in keys]
-
-    def _key(self, kind: str, question: Question, texts: Mapping[str, str]) -> str:
-        """Of all that the answer depends on."""
-        shown = sorted({(ident, texts[ident]) for ident in question.gold if ident in texts})
-        parts = [self.model.name, self.model.base_url, kind, question.text, shown]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-    def _system(self, kind: str, corpus: Sequence[Passage]) -> System:
-        found = kinds.load("oracle" if kind == "oracle" else "closed_book")
-        bare = Prompt(system="", closed_book="{question}")
-        prompt = bare if kind == "draft" else self.prompt
-        config = found.Config.model_validate(
-            {
-                "model": self.model.model_dump(),
-                "prompt": prompt.model_dump(),
-                "generation": {"max_new_tokens": TOKENS if kind == "draft" else 32, "batch_size": 8},
-            }
-        )
-        return found.build(config, Material(tuple(corpus)), Store(self.log.parent / ".store"))
 
 
 def corpus_of(path: Path, size: int) -> tuple[tuple[Passage, ...], list[str]]:
@@ -121,13 +55,21 @@ def planned(
     shown = sum(len(p.text.split()) for request in asked for p in request.passages)
     others = math.ceil(len(asked) / drafts.OTHER_WORDS_EVERY)  # each reworded, and checked twice
     share = others / max(1, len(asked))
-    read = int(WORD_TOKENS * (words + (1 + share) * shown + 20 * (2 * len(asked) + 3 * others)))
-    written = int(WORD_TOKENS * (30 * len(asked) + 8 * 2 * len(asked) + (15 + 8 * 2) * others))
+    both = [request for request in asked if request.kind == "multi"]  # and of these each passage by itself
+    parts = 2 * (len(both) + math.ceil(len(both) / drafts.OTHER_WORDS_EVERY))
+    apart = sum(len(p.text.split()) for request in both for p in request.passages)
+    taken = math.ceil((len(asked) - len(both)) / drafts.WITHOUT_EVERY)  # whether the rest answers what was taken away
+    near = taken * NEAREST * sum(len(p.text.split()) for p in corpus) / max(1, len(corpus))
+    checks = parts + taken
+    read = int(
+        WORD_TOKENS * (words + (1 + share) * (shown + apart) + near + 20 * (2 * len(asked) + 3 * others + checks))
+    )
+    written = int(WORD_TOKENS * (30 * len(asked) + 8 * (2 * len(asked) + checks) + (15 + 8 * 2) * others))
     priced = prompt_usd is not None or completion_usd is not None
     return {
         "passages": len(corpus),
         "drafts": len(asked),
-        "requests": 3 * (len(asked) + others),
+        "requests": 3 * (len(asked) + others) + checks,
         "prompt_tokens": read,
         "completion_tokens": written,
         "usd": (read * (prompt_usd or 0) + written * (completion_usd or 0)) / 1e6 if priced else None,
@@ -164,6 +106,7 @@ def make(
     fresh = _new([*kept, *worded], dropped)[len(kept) :]
     kept += _checked(fresh, checking, corpus, dropped)
     changed, kept, lost = _taken_away(corpus, kept)
+    lost = _unanswered(lost, checking, changed, dropped)
     examples = _examples(kept, lost)
     splits = {name: [e for e in examples if e.split == name] for name in ("train", "dev", "test")}
     if not splits["test"]:
@@ -202,8 +145,8 @@ def _new(found: Iterable[Draft], dropped: Counter[str]) -> list[Draft]:
 
 
 def _checked(found: Sequence[Draft], model: Asker, corpus: Sequence[Passage], dropped: Counter[str]) -> list[Draft]:
-    """The round trip: a pair is answered right with its passages, and not without them. What could not be checked is no
-    pair."""
+    """The round trip: a pair is answered right with its passages, and not without them; one of two passages not with
+    either alone. What could not be checked is no pair."""
     asked = [Question(draft.id, draft.question, tuple(p.id for p in draft.passages)) for draft in found]
     shown = model.ask("checking with the passage", "oracle", asked, corpus)
     kept = []
@@ -219,7 +162,32 @@ def _checked(found: Sequence[Draft], model: Asker, corpus: Sequence[Passage], dr
             passed.append(draft)
         else:
             dropped[FAILED if said is None else "answered without its passage"] += 1
-    return passed
+    return _of_both(passed, model, corpus, dropped)
+
+
+def _of_both(found: Sequence[Draft], model: Asker, corpus: Sequence[Passage], dropped: Counter[str]) -> list[Draft]:
+    """Those that need every passage that they name."""
+    parts = [(draft, passage) for draft in found if len(draft.passages) > 1 for passage in draft.passages]
+    asked = [Question(draft.id, draft.question, (passage.id,)) for draft, passage in parts]
+    said = model.ask("checking with one of two passages", "oracle", asked, corpus)
+    why: dict[str, str] = {}
+    for (draft, _), text in zip(parts, said, strict=True):
+        if text is None or drafts.is_right(text, draft.answer):
+            why[draft.id] = FAILED if text is None else "answered with one of its two passages"
+    dropped.update(why.values())
+    return [draft for draft in found if draft.id not in why]
+
+
+def _unanswered(lost: Sequence[Draft], model: Asker, corpus: Sequence[Passage], dropped: Counter[str]) -> list[Draft]:
+    """Those that the passages which come nearest do not answer, now that their own sentence is gone."""
+    asked = [Question(draft.id, draft.question) for draft in lost]
+    kept = []
+    for draft, said in zip(lost, model.ask("checking what was taken away", "rag", asked, corpus), strict=True):
+        if said is not None and not drafts.is_right(said, draft.answer):
+            kept.append(draft)
+        else:
+            dropped[FAILED if said is None else "answered though its sentence was taken away"] += 1
+    return kept
 
 
 def _taken_away(corpus: Sequence[Passage], kept: Sequence[Draft]) -> tuple[list[Passage], list[Draft], list[Draft]]:

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,14 +46,23 @@ class Script(Streaming):
         ASKED.append(text)
         if text.startswith("Say this question"):
             return ["In other words: " + text.rsplit("Question: ", 1)[1].lower()]
+        if text.startswith("Read the two"):
+            one, other = text.split("Reply with two lines")[0].split("\n\nPassage 2: ")
+            words = [max(WORD.findall(part.split("\n", 3)[-1]), key=len, default="") for part in (one, other)]
+            if not all(words) or words[0][:5] == words[1][:5]:
+                return ["I cannot."]
+            of_both = f"{words[0][:5]} and {words[1][:5]} {len(text)}"
+            return [f"Question: Which long word is in the passages about {of_both}?\nAnswer: {words[0]}"]
         if text.startswith("Read the"):
             passage = text.split("Reply with two lines")[0].split("\n", 3)[-1]
             word = max(WORD.findall(passage), key=len, default="")
             if not word:
                 return ["I cannot."]
             return [f"Question: Which long word is in the passage about {word[:5]} {len(passage)}?\nAnswer: {word}"]
-        found = re.search(r"passage about (\S+)", text, re.IGNORECASE)
+        found = re.search(r"passages? about (\S+)(?: and (\S+))?", text, re.IGNORECASE)
         words = WORD.findall(text.split("Question:")[0]) if "[1]" in text else []
+        if found and found[2] and not any(w.lower().startswith(found[2].lower()) for w in words):
+            return ["unknown"]
         return [max((w for w in words if found and w.lower().startswith(found[1].lower())), key=len, default="unknown")]
 
 
@@ -261,6 +271,24 @@ def test_the_plan_asks_nothing(docs: Path, url: str, tmp_path: Path) -> None:
     (tmp_path / "few" / "a.md").write_text("The valve opens at 9 bar.")
     with serving(Served) as broken, pytest.raises(UserError, match="the model answered none of 1 requests"):
         pairs.make(tmp_path / "few", tmp_path / "none", *[Model(name="broken", base_url=broken)] * 2)
+
+
+@pytest.mark.slow
+def test_five_hundred_pages_in_one_run(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a generated world; what it took beside the model is printed. A second run asks nothing."""
+    (tmp_path / "docs").mkdir()
+    made = CliRunner().invoke(app, ["world", str(tmp_path / "world"), "--pages", "500"])
+    assert made.exit_code == 0, made.output
+    for passage in native.read_folder(tmp_path / "world").corpus[:500]:
+        (tmp_path / "docs" / f"{passage.id}.md").write_text(f"# {passage.title}\n\n{passage.text}\n")
+    model, begin, asked = Model(name="scripted", base_url=url), time.monotonic(), len(ASKED)
+    found = pairs.make(tmp_path / "docs", tmp_path / "out", model, model)
+    with capsys.disabled():
+        took = time.monotonic() - begin
+        print(f"\n500 pages: {len(ASKED) - asked} requests, {sum(found.kept.values())} pairs, {took:.0f} s")
+    assert sum(found.kept.values()) > 100
+    asked = len(ASKED)
+    assert pairs.make(tmp_path / "docs", tmp_path / "out", model, model).kept == found.kept and len(ASKED) == asked
 
 
 @pytest.mark.heavy
