@@ -66,10 +66,12 @@ bench: setup
 scale: setup
 	@$(BIN)/python -m tests.scale
 
-# what published model sizes take on this GPU; without one the same way with tiny shapes. One cell runs out of memory
+# what published model sizes take on this GPU; without one the same way with tiny shapes. One cell runs out of memory;
+# what must hold is told a line each, and the run of a GPU is laid into reports/published
 gpu-report: setup
 	-$(BIN)/ragtune doctor
 	$(if $(GPU),-)$(BIN)/ragtune run bench/specs/gpu-shapes.yaml $(if $(GPU),,$(TINY))
+	$(BIN)/python -m tests.gpu_report reports/$(if $(GPU),gpu-shapes --publish,gpu-shapes-tiny)
 
 check: setup lint types contracts test test-heavy
 

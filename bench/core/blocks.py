@@ -328,7 +328,7 @@ class Tuning(Block):
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     gradient_checkpointing: bool = False
-    optimiser: Literal["adamw", "paged_adamw_32bit", "adamw_8bit"] = Field(
+    optimiser: Literal["adamw", "paged_adamw_32bit", "adamw_8bit", "paged_adamw_8bit"] = Field(
         "adamw", description="The same for every arm. A paged one keeps its state where torch's peak does not see it."
     )
     upcast: bool = Field(

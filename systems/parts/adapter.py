@@ -133,10 +133,14 @@ def as_they_come(model: Any) -> Iterator[None]:
 def _optimiser(tuning: Tuning, parameters: Sequence[torch.nn.Parameter], device: str) -> torch.optim.Optimizer:
     """The tuning's optimiser; the ones of bitsandbytes on a GPU alone."""
     if tuning.optimiser == "adamw" or device != "cuda":
-        return torch.optim.AdamW(parameters, lr=1e-4)
+        return torch.optim.AdamW(parameters, lr=1e-4, fused=device == "cuda")
     from bitsandbytes.optim import adamw
 
-    made: Any = {"paged_adamw_32bit": adamw.PagedAdamW32bit, "adamw_8bit": adamw.AdamW8bit}[tuning.optimiser]
+    made: Any = {
+        "paged_adamw_32bit": adamw.PagedAdamW32bit,
+        "adamw_8bit": adamw.AdamW8bit,
+        "paged_adamw_8bit": adamw.PagedAdamW8bit,
+    }[tuning.optimiser]
     found: torch.optim.Optimizer = made(parameters, lr=1e-4)
     return found
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench import parse
+from bench.core.digest import sealed
 from bench.core.errors import UserError
 from bench.execution.run import run
 from bench.report import report
@@ -39,6 +42,21 @@ def test_the_pair_is_timed_and_its_memory_taken(outcome: Any) -> None:
     assert claims["rag-external"] == claims["qlora-70b"] == "not tested"
     page = report(outcome.folder).read_text()
     assert "QLoRA against LoRA, step by step" in page and "The weights are random" in page
+
+
+@pytest.mark.heavy
+def test_both_recipes_are_told_by_name(outcome: Any, tmp_path: Path) -> None:
+    """What a page says of QLoRA is of the base's precision alone, or of the whole recipe of its authors."""
+    found = scores_json(outcome.folder)
+    (facts,) = found["experiments"]["slowdown"]
+    memory = facts["memory"] | {"loading": {"qlora": 7_700_000_000}, "process": {"qlora": 8_800_000_000}}
+    authors = {**facts, "recipe": {**facts["recipe"], "upcast": True}, "memory": memory}
+    found["experiments"]["authors"] = [authors]
+    copy = shutil.copytree(outcome.folder, tmp_path / "copy")
+    (copy / "scores.json").write_text(json.dumps(found | {"seal": sealed(found)}))
+    page = report(copy).read_text()
+    assert "<td>base precision alone</td>" in page and "<td>the whole recipe of QLoRA&#39;s authors</td>" in page
+    assert "loading 7.7 GB" in page and "whole process 8.8 GB" in page
 
 
 OWN = """

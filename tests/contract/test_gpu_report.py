@@ -19,6 +19,7 @@ from bench.execution.run_file import read_run
 from bench.report import report
 from bench.verdict.score import read_scores
 from tests.conftest import ROOT, raw_spec, scores_json
+from tests.gpu_report import checks
 
 
 @pytest.mark.slow
@@ -33,8 +34,9 @@ def test_gpu_report_passes_on_a_processor_with_tiny_shapes(tmp_path: Path) -> No
     folder = tmp_path / "r" / "gpu-shapes-tiny"
     run_file, scores = read_run(folder), read_scores(folder)
     assert {cell.status for cell in run_file.cells.values()} == {"done"} and len(run_file.cells) == 13
-    lora, qlora = (scores.measured[name].build for name in ("lora", "qlora"))
-    assert lora.batches_sha256 == qlora.batches_sha256 and lora.tokens == qlora.tokens
+    told = list(checks(run_file, scores))
+    assert [check for check in told if check.holds is False] == []
+    assert [check.holds for check in told[:4]] == [True] * 4  # cells, batches, first token, no bytes on a GPU
     assert [len(facts.points) for facts in scores.slowdowns] == [4, 2, 2, 4, 0]
     page = (folder / "index.html").read_text()
     assert "The weights are random" in page and "GPU memory was not measured: no system ran on a GPU." in page
@@ -54,5 +56,12 @@ def test_the_page_shows_the_memory_of_a_gpu(tmp_path: Path) -> None:
     (leading,) = (row for row in rows if "3.1 GB / 5.3 GB" in row)
     (memory,) = (row for row in rows if "4.2 GB" in row)
     assert "5.3 GB" in memory and "6.4 GB" in memory and "echo" in leading
+    card = {"name": "Card", "memory_bytes": 80_000_000_000, "driver": "5.1", "clock_mhz": 1980, "power_limit_w": 700}
+    raw = json.loads((copy / "run.json").read_text())
+    cuda = {"cuda": "13.1", "cudnn": 91002, "tf32": False}
+    raw["environment"] |= {"gpus": [card], "cuda": cuda}
+    (copy / "run.json").write_text(json.dumps(raw | {"seal": sealed(raw)}))
+    told = report(copy, again=True).read_text()
+    assert "Card, 80 GB, driver 5.1, at most 1,980 MHz, 700 W; CUDA 13.1, cuDNN 91002, TF32 off" in told
     for column in ("GPU allocated", "GPU, loading", "Training: GPU allocated", "Training: GPU, whole process"):
         assert f'<th scope="col">{column}</th>' in page
