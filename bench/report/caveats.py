@@ -100,13 +100,19 @@ def _models(run: RunFile, done: Measured) -> Iterator[str]:
 
 
 def _serving(run: RunFile, done: Measured) -> Iterator[str]:
-    """The adapters that were measured beside their base alone, and not merged into it as well."""
+    """The adapters that were measured in one way of serving alone: beside their base, or merged into it."""
     merged = {s.served_otherwise.beside for s in done.values() if s.served_otherwise}
     beside = [name for name in done if run.systems[name].serves_an_adapter and name not in merged]
     if beside:
         yield (
             f"{listed(beside)}: times and memory are with the adapter beside its base. Merged into it, which is "
             "faster, it was not measured: `serving: merged`."
+        )
+    alone = [name for name, s in done.items() if s.serving in ("merged", "merged_nf4") and not s.served_otherwise]
+    if alone:
+        yield (
+            f"{listed(alone)}: the adapter is merged into its base. Whether that changed answers was not counted: no "
+            "system serves the same adapter beside its base (`serving: adapter`)."
         )
 
 

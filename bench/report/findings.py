@@ -34,7 +34,8 @@ def updates(scores: Scores, leaders: Sequence[str]) -> str:
         if row.updated_em is None or (row.system not in leaders and not row.retrained_changed):
             continue
         tuned = scores.measured[row.system].family == "tuning"
-        when = "before training anew" if tuned else f"after an update of {display.span(row.refresh_s)}"
+        took = f" of {display.span(row.refresh_s)}" if row.refresh_s is not None else ""
+        when = "before training anew" if tuned else f"after an update{took}"
         after = f"{row.system} answers {row.updated_em.mean:.2f} of the changed facts {when}"
         if row.retrained_changed and row.retrain_s:
             after += f" and {row.retrained_changed.mean:.2f} after it ({display.span(row.retrain_s)})"

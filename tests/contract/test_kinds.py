@@ -40,6 +40,8 @@ SYSTEMS: list[dict[str, Any]] = [
     {"name": "rag-semantic", "kind": "rag", "retrieval": {"chunking": {"by": "semantic", "size": 200, "overlap": 0}}},
     {"name": "rag-headings", "kind": "rag", "retrieval": {"chunking": {"by": "headings", "contextual": True}}},
     {"name": "rag-tokens", "kind": "rag", "retrieval": {"chunking": {"unit": "tokens", "size": 32, "overlap": 0}}},
+    {"name": "rag-usearch", "kind": "rag", "retrieval": {"index": "usearch"}},
+    {"name": "rag-lancedb", "kind": "rag", "retrieval": {"index": "lancedb"}},
     {"name": "rag-nf4", "kind": "rag", "precision": "nf4", "retrieval": {"index": "faiss_ivf", "mode": "fused"}},
     {"name": "lora", "kind": "lora"},
     {"name": "qlora", "kind": "qlora"},

@@ -71,11 +71,21 @@ def server_of(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
         yield
 
 
-@pytest.fixture(params=["qdrant", pytest.param("pgvector", marks=pytest.mark.heavy)])
+def needs_qdrant() -> None:
+    """Skips, and says so, where there is no Qdrant server: its client's local mode has no graph, and keeps no file."""
+    if not os.environ.get("RAGTUNE_TEST_QDRANT_URL") and not shutil.which("qdrant"):
+        pytest.skip("no Qdrant server: name one in RAGTUNE_TEST_QDRANT_URL, or put `qdrant` on PATH")
+
+
+@pytest.fixture(params=["qdrant", "qdrant-server", pytest.param("pgvector", marks=pytest.mark.heavy)])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """The name of an index whose server is there."""
-    with server_of(request.param, monkeypatch, tmp_path):
-        yield request.param
+    name: str = request.param
+    if name == "qdrant-server":
+        needs_qdrant()
+        name = "qdrant"
+    with server_of(name, monkeypatch, tmp_path):
+        yield name
 
 
 def test_it_finds_what_exact_search_finds_and_fills_what_was_lost(library: str, tmp_path: Path) -> None:
