@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.core import meters
 from bench.core.display import size
 from bench.core.files import read_json, write_json
+from bench.core.memory import exhausted
 from bench.core.redact import redacted, scrubbed
 from bench.core.vocabulary import JSON
 
@@ -40,7 +40,7 @@ def attempt(work: Callable[[], dict[str, JSON]]) -> dict[str, JSON]:
 
 def _exhausted(why: str) -> dict[str, JSON]:
     """The reason with the highest memory, and where memory stood when it ran out."""
-    memory = meters.exhausted()
+    memory = exhausted()
     highest = memory.get("peak_gpu_allocated_bytes") or memory["peak_rss_growth_bytes"]
     return {"reason": f"{why} The highest was {size(highest)}.", "memory": memory}
 

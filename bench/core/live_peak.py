@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.core.meters import high_water_bytes
+from bench.core.memory import high_water_bytes
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _AT_ONCE, _KEPT = 128 * 1024, 2**31 - 1  # bytes from which on a block is mapped, and given back when it is freed

@@ -22,12 +22,14 @@ from bench.core import meters
 from bench.core.digest import digest, file_digest
 from bench.core.errors import UserError
 from bench.core.files import part_of, read_json, sweep, write_json
+from bench.core.memory import Memory
 from bench.core.place import place
 from bench.core.vocabulary import JSON, Artefact
 
 MANIFEST = "manifest.json"
 EARLIER = "earlier_s"  # among the facts of a build that goes on from a stopped one: seconds that were spent then
-MEMORY = "memory"  # among the facts of a build in processes of its own: what those took, as `meters.Memory` tells it
+MEMORY = "memory"  # among the facts of a build in processes of its own: what those took, as `memory.Memory` tells it
+PLACE = "place"  # and the device that they used
 
 
 @dataclass
@@ -112,13 +114,14 @@ class Store:
         try:
             meters.progress(str(recipe["kind"]), 0, 0)
             outer, self._nested_s = self._nested_s, 0.0
-            with meters.Memory(whole_process=False) as memory:
+            with Memory(whole_process=False) as memory:
                 begin = time.perf_counter()
                 facts = dict(make(part))
                 whole_s = time.perf_counter() - begin
             build_s, self._nested_s = whole_s - self._nested_s, outer + whole_s  # what it built inside is charged there
             build_s += float(facts.pop(EARLIER, 0.0))
             took = memory.facts() | facts.pop(MEMORY, {})
+            where = facts.pop(PLACE, None) or place(str(meters.notes().get("device")))
             files = {
                 p.relative_to(part).as_posix(): {"sha256": file_digest(p), "bytes": p.stat().st_size}
                 for p in sorted(part.rglob("*"))
@@ -131,7 +134,7 @@ class Store:
                 "files": files,
                 "facts": facts,
                 "memory": took,
-                "place": place(str(meters.notes().get("device"))),
+                "place": where,
             }
             write_json(part / MANIFEST, manifest)
             if self.find(recipe) is None:

@@ -68,7 +68,8 @@ class Peaks(Part):
     bytes_per_s: float | None = None
 
 
-LOADING = "build"  # the first phase of a process
+LOADING = ("build", "save")  # what a process does before and after its work
+LITTLE = 0.05  # of a build, that may have been another device's
 
 
 class Memory(Part):
@@ -86,7 +87,7 @@ class Memory(Part):
     @property
     def load_peak_gpu_bytes(self) -> int | None:
         """What it took on the GPU to load, by torch's allocator; None where that was not told apart."""
-        return self.peak_gpu_allocated_by_phase_bytes.get(LOADING) if self._work else None
+        return self.peak_gpu_allocated_by_phase_bytes.get(LOADING[0]) if self._work else None
 
     @property
     def work_peak_gpu_bytes(self) -> int | None:
@@ -95,7 +96,7 @@ class Memory(Part):
 
     @property
     def _work(self) -> Sequence[int]:
-        return [peak for phase, peak in self.peak_gpu_allocated_by_phase_bytes.items() if phase != LOADING]
+        return [peak for phase, peak in self.peak_gpu_allocated_by_phase_bytes.items() if phase not in LOADING]
 
 
 class Training(Part):
@@ -207,6 +208,7 @@ class CellResult(Part):
     started: float | None = None
     ended: float | None = None
     environment: Machine | None = None
+    places: tuple[str, ...] = ()  # the devices that it used, as artefacts name theirs
     load_s: float | None = None
     inside_s: float | None = None  # in the system's own code: building, loading, answering, updating
     memory: Memory | None = None
@@ -223,9 +225,12 @@ class CellResult(Part):
 
     @property
     def brought(self) -> tuple[Artefact, ...]:
-        """What it found in the store that a device built which its machine has not: what that took is not its cost."""
-        here = {self.environment.cpu, *(gpu.name for gpu in self.environment.gpus)} if self.environment else set()
-        return tuple(a for a in self.artefacts if here and a.hit and a.place and a.place not in here)
+        """What it found in the store that another device built: what that took is not its cost. Nothing where that is
+        so little of the whole build that the sum stays what it is."""
+        machine = self.environment
+        here = set(self.places) or ({machine.cpu, *(gpu.name for gpu in machine.gpus)} if machine else set())
+        found = tuple(a for a in self.artefacts if here and a.hit and a.place and a.place not in here)
+        return found if sum(a.build_s for a in found) > LITTLE * sum(a.build_s for a in self.artefacts) else ()
 
     @property
     def is_done(self) -> bool:

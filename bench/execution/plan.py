@@ -65,7 +65,10 @@ def room(prepared: Prepared) -> Room:
     found, cards = {}, gpus()
     for cell in prepared.cells:
         model, needs = cell.config["model"], needed(cell, prepared.task, on_gpu=bool(cards))
-        there = room_of(cards if model.get("device") != "cpu" else [], int(model.get("gpus") or 1))
+        tuning = cell.config.get("tuning") or {}
+        sharded = int(tuning.get("processes") or 1) if tuning.get("sharded") else 1
+        count = max(int(model.get("gpus") or 1), sharded)
+        there = room_of(cards if model.get("device") != "cpu" else [], count)
         wanted = needs.bytes if needs else None
         told = {"bytes": wanted, "sum": needs.sum if needs else None, "room": there, "fits": fits(wanted, there)}
         found[cell.id] = told

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.core import meters, reference
 from bench.core.files import read_jsonl
 from bench.core.live_peak import live_peak_bytes, returning_at_once
+from bench.core.memory import high_water_bytes, rss_bytes
 from bench.core.store import Store
 from bench.core.system import System, SystemConfig
 from bench.core.vocabulary import JSON, Example, Question
@@ -25,7 +26,7 @@ TOGETHER = 1  # batches of the model, of questions that it is given at once
 def run(job: Job, folder: Path) -> dict[str, JSON]:
     """Load the system, and time the first of the questions that the cell asked: alone, then in batches. The first
     round measures memory as well, before the times: nothing that an allocator kept is in it."""
-    start = meters.rss_bytes()
+    start = rss_bytes()
     kind = kinds.load(job.kind)
     config = kind.Config.model_validate(job.config)
     task = sampled(native.stored(Path(job.task)), config.sample)
@@ -63,7 +64,7 @@ def _seconds(system: System, questions: list[Question]) -> float | None:
 
 def _peak_bytes(system: System, questions: list[Question]) -> int | None:
     """The higher of the peaks of loading, which is done, and of answering; None where they cannot be measured."""
-    loaded, answering = meters.high_water_bytes(), live_peak_bytes(lambda: system.answer(questions))
+    loaded, answering = high_water_bytes(), live_peak_bytes(lambda: system.answer(questions))
     return max(loaded, answering) if loaded and answering else None
 
 

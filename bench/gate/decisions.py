@@ -25,8 +25,8 @@ from scipy import stats as distributions
 from bench.core.errors import UserError
 from bench.gate.rules import DEFAULT, LATENCY, Rule, Rules
 from bench.gate.samples import BESIDE, Samples, beside, flat, is_whole, samples, summary
-from bench.gate.snapshot import RunNoise, Snapshot, Values
-from bench.gate.times import TRAINING
+from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
+from bench.gate.times import OF_BUILDS, TRAINING
 from bench.metrics.registry import JUDGED, MEASURES
 from bench.scoring.grade import panel
 from bench.scoring.schema.gate import BAD, Result, State
@@ -51,6 +51,9 @@ class Finding:
     low: float | None = None
     high: float | None = None
     p: float | None = None  # one-sided, of "it is no worse"
+
+
+BROUGHT = Finding("not comparable", "built on another device, and found in the store")
 
 
 def gate(new: Snapshot, old: Snapshot, rules: Rules = DEFAULT) -> list[Result]:
@@ -122,6 +125,8 @@ def _found(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding:
     if mine.status == "failed":
         return Finding("missing", "the system failed in this run")
     found = samples(rule.metric, mine, rule.stratum)
+    if found is None and _is_brought(rule, mine):
+        return BROUGHT
     if found is None:
         on = f" on {rule.stratum}" if rule.stratum else ""
         return Finding("missing", f"the run has no {rule.metric} of it{on}")
@@ -132,6 +137,8 @@ def _found(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding:
     if rule.metric not in MEASURES and new.machine != old.machine:
         return Finding("not comparable", "other hardware or thread count than the baseline's")
     before = samples(rule.metric, old.systems[name], rule.stratum) if name in old.systems else None
+    if before is None and name in old.systems and _is_brought(rule, old.systems[name]):
+        return BROUGHT
     if before is None:
         return Finding("missing", f"the baseline has no {rule.metric} of it")
     if not is_whole(before):
@@ -146,6 +153,11 @@ def _found(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding:
         slower = 100 * (beside_new / beside_old - 1)
         return replace(said, state="inconclusive", why=f"the machine itself was {slower:.0f}% slower; {said.why}")
     return said
+
+
+def _is_brought(rule: Rule, system: SystemSnapshot) -> bool:
+    """Whether the rule asks of a build that was another device's."""
+    return rule.margin is not None and rule.metric in OF_BUILDS and system.brought
 
 
 def _when(metric: str) -> str:

@@ -80,6 +80,7 @@ class SystemSnapshot:
     reference_s: Mapping[str, float] = field(default_factory=dict)
     device: str | None = None
     rounds: int = 0
+    brought: bool = False  # its adapter was found in the store, built on another device: no time of that is of this run
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ def _system(name: str, system: object, found: GradedRun) -> SystemSnapshot:
         times.reference(cells),
         cells[0].notes.device,
         max(len(cell.turns) for cell in cells),
+        any(artefact.kind == "adapter" for cell in cells for artefact in cell.brought),
     )
 
 

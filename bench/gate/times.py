@@ -14,13 +14,8 @@ from bench.scoring import resources
 from bench.stats.rounds import usual
 
 TRAINING = ("train_s", "step_s")
-FIGURES = (  # one a seed
-    "peak_rss_growth_bytes",
-    "peak_gpu_allocated_bytes",
-    *TRAINING,
-    "train_peak_rss_growth_bytes",
-    "train_peak_gpu_bytes",
-)
+OF_BUILDS = (*TRAINING, "train_peak_rss_growth_bytes", "train_peak_gpu_bytes")  # one a seed, as all of them
+FIGURES = ("peak_rss_growth_bytes", "peak_gpu_allocated_bytes", *OF_BUILDS)
 
 
 def figures(cells: Sequence[CellResult]) -> dict[str, list[float]]:

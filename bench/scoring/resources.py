@@ -188,6 +188,7 @@ def built(cell: CellResult) -> Build:
     )
 
 
+TRAINED = ("adapter", "embedder")  # artefacts that a training made
 PACE = ("tokens_per_s", "step_s")  # what a training took, among its facts
 
 
@@ -223,9 +224,9 @@ def memory(cells: Sequence[CellResult]) -> Memory:
 def energy(cells: Sequence[CellResult]) -> tuple[Energy, ...]:
     """What training took, and a thousand questions, of each source that has a counter."""
     trained = [
-        [a.memory.energy_j for a in cell.artefacts if a.kind in ("adapter", "embedder") and a.memory]
+        [a.memory.energy_j for a in cell.artefacts if a.kind in TRAINED and a.memory]
         for cell in cells
-        if not cell.brought
+        if not any(a.kind in TRAINED for a in cell.brought)
     ]
     answered = [(cell.memory.energy_j, cell.asked_here) for cell in cells if cell.memory and cell.asked_here]
     found = []

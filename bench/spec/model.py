@@ -103,7 +103,7 @@ class Needs(Block):
     p90_latency_s: float | None = Field(None, gt=0)
     p95_latency_s: float | None = Field(None, gt=0)
     memory_bytes: float | None = Field(
-        None, gt=0, description="Upper limit of the peak memory while answering: GPU memory where a GPU is used."
+        None, gt=0, description="Upper limit of the peak memory to load and to answer: GPU memory where a GPU is used."
     )
     refresh_s: float | None = Field(
         None, gt=0, description="Upper limit of the seconds to absorb a changed corpus, by re-indexing or retraining."

@@ -131,8 +131,8 @@ def _nothing_feasible(evidence: Evidence, found: Recommendation) -> Recommendati
 
 
 def criteria(system: MeasuredSystem, costs: Costs) -> Criteria:
-    """What quality is weighed against; memory is the GPU's where one is used."""
-    return Criteria(cost=costs.usd_per_month, latency=system.speed.p50_s, memory=system.memory.peak_bytes)
+    """What quality is weighed against; memory is what it must find, on the GPU where one is used."""
+    return Criteria(cost=costs.usd_per_month, latency=system.speed.p50_s, memory=system.memory.room_bytes)
 
 
 def pareto(points: Mapping[str, tuple[float, Criteria]]) -> list[str]:

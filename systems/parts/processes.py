@@ -24,8 +24,9 @@ from transformers.trainer_utils import set_seed
 from bench.core import meters
 from bench.core.child_process import ChildFailed, attempt
 from bench.core.files import read_json, write_json, write_text
-from bench.core.place import first_gpus, import_path
-from bench.core.store import MEMORY, Store
+from bench.core.memory import Memory
+from bench.core.place import first_gpus, import_path, place
+from bench.core.store import MEMORY, PLACE, Store
 from bench.core.vocabulary import JSON, Material
 from systems.parts import lm
 from systems.parts import train as training
@@ -46,11 +47,11 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
         for line in process.stdout:
             _told(line)
     found: dict[str, Any] = read_json(work / "facts.json") if (work / "facts.json").exists() else {"status": "failed"}
-    if found["status"] != "done":
-        raise ChildFailed(found.get("reason") or f"training ended with code {process.returncode}", found)
     each = [read_json(path) for path in sorted(work.glob("memory-*.json"))]
+    if found["status"] != "done" or len(each) < recipe.tuning.processes:
+        raise ChildFailed(found.get("reason") or f"training ended with code {process.returncode}", found)
     shutil.rmtree(work)  # it holds what was trained on, and is no part of what is kept
-    return {**found["facts"], MEMORY: together(each)}
+    return {**found["facts"], PLACE: found["place"], MEMORY: together(each)}
 
 
 def together(each: Sequence[Mapping[str, Any]]) -> dict[str, JSON]:
@@ -101,10 +102,10 @@ def _work(work: Path) -> dict[str, JSON]:
     if lm.device_of(recipe.model.device) == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     set_seed(recipe.seed)
-    with meters.Memory(whole_process=False) as memory:
+    with Memory(whole_process=False) as memory:
         facts = training.train(recipe, material, Store(Path(places["store"])), Path(places["folder"]))
     write_json(work / f"memory-{os.environ['RANK']}.json", memory.facts())
-    return {"status": "done", "facts": facts}
+    return {"status": "done", "facts": facts, "place": place(str(meters.notes().get("device")))}
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import set_seed
 
-from bench.core import meters, reference
+from bench.core import memory, meters, reference
 from bench.core.blocks import Model, Prompt, Raft, Tuning
 from bench.core.digest import digest, digest_of_parts
 from bench.core.files import read_json, write_json
@@ -102,7 +102,6 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
         data_collator=tape,
         callbacks=[*callbacks(recipe), beside],
     )
-    meters.phase("train")  # the peak from here on: what loading took is told apart
     reference.seconds()  # the first is a slow one
     begin = time.perf_counter()
     with lm.four_bit_errors(), adapter.as_they_come(model):
@@ -110,6 +109,7 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     seconds = time.perf_counter() - begin - sum(beside.seconds)
     evaluate = bool(dev) and (recipe.tuning.search is not None or recipe.tuning.early_stopping is not None)
     dev_loss = trainer.evaluate()["eval_loss"] if evaluate else None
+    memory.phase("save")
     _save(recipe, trainer, tokenizer, served=served, folder=folder)
     facts = _facts(trainer, tape, pairs, rows=len(rows), seconds=seconds, dev_loss=dev_loss) | {
         "trainable_parameters": trainable,
@@ -254,7 +254,7 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         lr_scheduler_type=tuning.schedule,
         gradient_checkpointing=tuning.gradient_checkpointing,
         max_grad_norm=1.0,
-        optim="adamw_torch" if tuning.optimiser == "adamw" else tuning.optimiser,
+        optim=("adamw_torch_fused" if cuda else "adamw_torch") if tuning.optimiser == "adamw" else tuning.optimiser,
         save_strategy="epoch" if watched else "no",
         eval_strategy="epoch" if watched else "no",
         load_best_model_at_end=watched,
@@ -289,6 +289,9 @@ def callbacks(recipe: Recipe) -> list[TrainerCallback]:
 
 
 class _Progress(TrainerCallback):
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        memory.phase("train")  # the peak from here on: what it took to load, and to shard, is told apart
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         meters.progress("adapter", state.global_step, state.max_steps)
 

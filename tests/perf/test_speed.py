@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.core import meters
 from bench.core.blocks import Retrieval
+from bench.core.memory import Memory
 from bench.metrics import retrieval, text
 from bench.stats import comparisons, intervals
 from systems.parts import index
@@ -52,7 +52,7 @@ def test_every_pair_of_ten_systems_on_ten_thousand_questions(benchmark: Any) -> 
 
     def work() -> tuple[int, float]:
         begin = time.perf_counter()
-        with meters.Memory(whole_process=False) as memory:
+        with Memory(whole_process=False) as memory:
             found = comparisons.compare(panel, margin=0.02, resamples=10_000)
             comparisons.joint(panel, resamples=10_000)
         facts = memory.facts()
@@ -88,7 +88,7 @@ def test_memory_sampling_costs_under_one_per_cent(benchmark: Any) -> None:
 
     def sample() -> float:
         begin = time.process_time()
-        with meters.Memory():
+        with Memory():
             time.sleep(2)
         return (time.process_time() - begin) / 2
 

@@ -13,17 +13,22 @@ import pynvml
 import pytest
 import torch
 
+from bench import parse
 from bench.core import gpu, meters
 from bench.core.blocks import Model, Prompt, Tuning
 from bench.core.checkpoint import tensors
 from bench.core.child_process import attempt, in_child
+from bench.core.memory import exhausted
 from bench.core.place import GPUS, cuda, place, processor
 from bench.core.store import Store
 from bench.core.vocabulary import Material
 from bench.data.formats import native
-from bench.execution import arithmetic, doctor, environment, plan
+from bench.execution import arithmetic, cell, doctor, environment, executors, plan
 from bench.execution.job import Job
 from bench.execution.run_file import RunFile, read_run
+from bench.gate.decisions import gate
+from bench.gate.rules import Rule, Rules
+from bench.gate.snapshot import Snapshot, SystemSnapshot
 from bench.report.caveats import caveats
 from bench.scoring import resources
 from bench.scoring.schema import Speed
@@ -33,7 +38,7 @@ from bench.spec.model import Prices
 from bench.verdict.score import read_scores
 from systems import slowdown
 from systems.parts import adapter, lm, shapes, train
-from tests.conftest import MINI, ROOT
+from tests.conftest import MINI, ROOT, raw_spec
 
 TASK = native.stored(MINI)  # as a cell reads it
 NO_SPEED: dict[str, Any] = {name: None for name in Speed.model_fields if Speed.model_fields[name].is_required()}
@@ -84,7 +89,7 @@ def test_what_computes_on_the_processor_has_no_bytes_on_an_opened_gpu(
 ) -> None:
     opened(monkeypatch)
     monkeypatch.setattr(meters, "_notes", {"device": device})
-    assert meters.exhausted().get("peak_gpu_allocated_bytes") == peak
+    assert exhausted().get("peak_gpu_allocated_bytes") == peak
     assert place(device) == where
 
 
@@ -208,6 +213,20 @@ def test_a_plan_says_what_fits_cell_by_cell(monkeypatch: pytest.MonkeyPatch, tmp
     assert "too-large-s1 does not fit: 70.6 billion parameters x 2 bytes are 141 GB" in told
 
 
+def test_weights_that_are_sharded_have_the_room_of_all_their_gpus(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Eight billion parameters tuned whole: 145 GB, on two cards of 80 GB where each holds a part."""
+    monkeypatch.setattr(plan, "gpus", lambda: [{"name": "Card", "memory_bytes": 80 * 10**9}] * 2)
+    told = {}
+    for sharded in (False, True):
+        tuning = {"processes": 2, "batch_size": 2, "sharded": sharded}
+        raw = raw_spec(model={"shape": "llama3.1-8b"}, systems=[{"name": "full", "kind": "full", "tuning": tuning}])
+        (row,), _ = plan.plan(parse(raw), out=tmp_path / "r", store=tmp_path / "s")
+        told[sharded] = (row["fits"], row["room"])
+    assert told == {False: ("does not fit", 80 * 10**9), True: ("unknown", 160 * 10**9)}
+
+
 def test_running_out_of_memory_keeps_its_peak(tmp_path: Path) -> None:
     def work() -> dict[str, Any]:
         raise MemoryError("planted")
@@ -272,12 +291,20 @@ def test_what_another_device_built_is_told() -> None:
     brought = RunFile.model_validate(raw)
     told = [c for c in caveats(brought, scores) if "found in the store, built on Tesla T4" in c]
     assert len(told) == 1 and told[0].startswith("lora: ") and told[0].endswith("is not counted.")
-    cell, here = brought.cells["lora-s1"], run.cells["lora-s1"]
-    whole, none = resources.built(here), resources.built(cell)
+    there, here = brought.cells["lora-s1"], run.cells["lora-s1"]
+    whole, none = resources.built(here), resources.built(there)
     assert whole.total_s and whole.train_s and whole.step_s and whole.train_peak_rss_growth_bytes
     assert (none.total_s, none.train_s, none.around_s, none.step_s, none.train_peak_rss_growth_bytes) == (None,) * 5
     assert (none.steps, none.tokens, none.artefact_bytes) == (whole.steps, whole.tokens, whole.artefact_bytes)
-    assert resources.cost(none, Speed(**NO_SPEED), (), Prices(), on_gpu=False, endpoint=False).build_usd is None
+    card = there.model_copy(update={"places": ("Tesla T4", "x")})  # as the cell itself names it, whatever NVML does
+    assert not card.brought and resources.built(card).train_s == whole.train_s
+    little = tuple(a.model_copy(update={"place": "Tesla T4" if a.kind != "adapter" else "x"}) for a in there.artefacts)
+    assert not there.model_copy(update={"artefacts": little, "places": ("x",)}).brought  # chunks, beside a training
+    usd = [
+        resources.cost(build, Speed(**NO_SPEED), (), Prices(cpu_hour_usd=1.0), on_gpu=False, endpoint=False).build_usd
+        for build in (whole, none)
+    ]
+    assert usd == [pytest.approx(whole.total_s / 3600), None]
 
 
 @pytest.mark.parametrize(
@@ -297,6 +324,36 @@ def test_steps_compute_as_a_training_does(
     assert lm.autocast(Model(name=str(tiny_lm), dtype=dtype)) == number
 
 
+@pytest.mark.parametrize(("native", "asked"), [(True, ("bf16", "fp16")), (False, ("fp16", "bf16"))])
+def test_the_trainer_is_told_what_to_compute_in(
+    monkeypatch: pytest.MonkeyPatch, tiny_lm: Path, native: bool, asked: tuple[str, str]
+) -> None:
+    """And on a GPU its optimiser is the fused one."""
+    monkeypatch.setattr(lm, "device_of", lambda _: "cuda")
+    monkeypatch.setattr(lm, "has_bfloat16", lambda: native)
+    monkeypatch.setattr(train, "TrainingArguments", dict)
+    told: Any = train.arguments(recipe(tiny_lm), tiny_lm)
+    assert told[asked[0]] and not told[asked[1]] and told["optim"] == "adamw_torch_fused" and not told["use_cpu"]
+
+
+def test_nothing_is_opened_before_a_fork_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No library is imported that opens the device, no meter asks NVML or starts a thread: what forks then, works."""
+    terms = executors.Terms(threads=1, builtin=True, log=tmp_path / "log", timeout_s=1.0)
+    assert "systems.parts.reader" in terms.preload
+    monkeypatch.setattr(executors, "gpus", lambda: [{"name": "Card"}])
+    assert terms.preload == ()
+
+    def meter(**_: object) -> None:
+        raise AssertionError("metered")
+
+    monkeypatch.setattr(cell, "Memory", meter)
+    config, store = slowdown.Config(model=Model(shape="tiny")), Store(tmp_path / "s")
+    found = cell.experiment(lambda *_: {"model": "x"}, config, TASK, store, gpus=[{"name": "Card"}])
+    assert found["memory"] is None and found["facts"] == {"model": "x"}
+    with pytest.raises(AssertionError, match="metered"):
+        cell.experiment(lambda *_: {"model": "x"}, config, TASK, store)
+
+
 def test_a_loss_in_float16_is_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scale that makes a gradient overflow costs its step, and is lowered; elsewhere every step counts."""
     config = slowdown.Config(model=Model(shape="tiny"), tokens=(8,), tuning=QUICK)
@@ -310,6 +367,21 @@ def test_a_loss_in_float16_is_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
         after = [p for p in trained.model.parameters() if p.requires_grad]
         moved[scale] = any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert moved == {None: True, 1e38: False} and trained.scaler.get_scale() < 1e38
+
+
+@pytest.mark.parametrize("side", ["new", "old"])
+def test_a_gate_compares_no_time_of_what_another_device_built(side: str) -> None:
+    """It is not missing either: a store that is restored on another machine fails no gate."""
+    machine = {"cpu": "x", "cores": 2, "threads": 2, "gpus": []}
+    kept = SystemSnapshot("done", 1, {}, {}, {"step_s": [0.1], "peak_rss_growth_bytes": [1e8]})
+    brought = replace(kept, figures={"peak_rss_growth_bytes": [1e8]}, brought=True)
+    runs = {"new": kept, "old": kept, side: brought}
+    new, old = (Snapshot("run", "data", "spec", machine, {}, "em", {"lora": runs[name]}) for name in ("new", "old"))
+    rules = Rules(rules=(Rule(metric="step_s", margin=0.1), Rule(metric="peak_rss_growth_bytes", margin=0.05)))
+    found = {result.rule.split()[0]: result.state for result in gate(new, old, rules)}
+    assert found["step_s"] == "not comparable" and found["peak_rss_growth_bytes"] != "missing"
+    lost = replace(new, systems={"lora": replace(brought, brought=False)})
+    assert gate(lost, replace(old, systems={"lora": kept}), rules)[0].state == "missing"
 
 
 def test_memory_alone_where_lora_does_not_fit() -> None:

@@ -161,6 +161,11 @@ class Memory(Part):
         """Memory while answering: the GPU's where it answers on one, else growth of resident memory."""
         return self.peak_rss_growth_bytes if self.peak_gpu_allocated_bytes is None else self.peak_gpu_allocated_bytes
 
+    @property
+    def room_bytes(self) -> Number:
+        """What it must find there: the higher of loading and answering."""
+        return max(self.peak_bytes, self.load_peak_gpu_bytes or 0)
+
 
 class Tokens(Part):
     """Mean tokens of a question's prompt and answer."""

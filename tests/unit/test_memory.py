@@ -7,7 +7,7 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from bench.core import gpu, meters
+from bench.core import gpu, memory, meters
 from bench.core.blocks import Model, Prompt, Tuning
 from bench.core.store import Store
 from bench.data.formats import native
@@ -42,13 +42,13 @@ class Allocator:
 def test_the_peak_of_loading_is_told_apart_from_that_of_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """And what one meter lets begin anew, the meter around it keeps."""
     card = Allocator()
-    monkeypatch.setattr(meters, "_cuda", lambda: card)
+    monkeypatch.setattr(meters, "cuda_in_use", lambda: card)
     monkeypatch.setattr(meters, "_notes", {})
-    with meters.Memory(whole_process=False) as around:
+    with memory.Memory(whole_process=False) as around:
         card.hold(50), card.hold(-40)
-        with meters.Memory(whole_process=False) as within:
+        with memory.Memory(whole_process=False) as within:
             card.hold(90), card.hold(-80)  # a shape in 16 bits, that is quantised
-            meters.phase("train")
+            memory.phase("train")
             card.hold(30), card.hold(-30)
         around.phase("answer")
         card.hold(5)
@@ -56,20 +56,33 @@ def test_the_peak_of_loading_is_told_apart_from_that_of_the_work(monkeypatch: py
     assert (inner.load_peak_gpu_bytes, inner.work_peak_gpu_bytes) == (100, 50)
     assert (outer.load_peak_gpu_bytes, outer.work_peak_gpu_bytes) == (100, 25)
     assert (inner.peak_gpu_allocated_bytes, inner.peak_gpu_reserved_bytes) == (100, 200)
+    saved = Memory(peak_rss_growth_bytes=1, peak_gpu_allocated_by_phase_bytes={"build": 9, "train": 5, "save": 8})
+    assert (saved.load_peak_gpu_bytes, saved.work_peak_gpu_bytes) == (9, 5)
     assert Memory(peak_rss_growth_bytes=1, peak_gpu_allocated_bytes=7).work_peak_gpu_bytes == 7  # not told apart
+
+
+def test_what_is_measured_of_the_device_is_in_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Allocator()
+    monkeypatch.setattr(meters, "cuda_in_use", lambda: card)
+    with memory.Memory(whole_process=False) as found:
+        card.hold(50), card.hold(-40)
+        with memory.unmetered():
+            card.hold(400), card.hold(-400)
+        card.hold(5)
+    assert found.facts()["peak_gpu_allocated_bytes"] == 50
 
 
 def test_a_training_tells_loading_and_steps_apart(
     tiny_lm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = Allocator()
-    monkeypatch.setattr(meters, "_cuda", lambda: card)
+    monkeypatch.setattr(meters, "cuda_in_use", lambda: card)
     monkeypatch.setattr(meters, "yardstick", lambda: 1.0)
     material, store = native.stored(MINI).material, Store(tmp_path / "s")
     quick = Tuning(rank=2, epochs=1, max_steps=1, batch_size=2)
     made = train.Recipe("lora", Model(name=str(tiny_lm)), "native", Prompt(system=""), quick, 1)
     _, artefact = store.get(made.json(material), lambda folder: train.train(made, material, store, folder))
-    assert list(artefact.memory["peak_gpu_allocated_by_phase_bytes"]) == ["build", "train"]
+    assert list(artefact.memory["peak_gpu_allocated_by_phase_bytes"]) == ["build", "train", "save"]
 
 
 @pytest.mark.parametrize("found", [None, 7])
