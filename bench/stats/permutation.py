@@ -37,7 +37,7 @@ def _of_few(sums: Array, seed: int) -> tuple[float, str]:
     if sums.size <= EXACT:
         signs = np.array(list(itertools.product((-1.0, 1.0), repeat=sums.size)))
         return float((np.abs(signs @ sums) >= seen).mean()), "exact cluster permutation"
-    flips = 2.0 * _shared_heads(seed, SHARED)[:, : sums.size] - 1.0
+    flips = _shared_flips(seed, SHARED)[:, : sums.size]
     return _p(int((np.abs(flips @ sums) >= seen).sum()))
 
 
@@ -59,9 +59,9 @@ def _p(extreme: int) -> tuple[float, str]:
 
 
 @lru_cache(1)
-def _shared_heads(seed: int, size: int) -> Array:
-    """Draws that every pair of a run takes its own number of columns of."""
-    return _heads(np.random.default_rng([seed, 2]), PERMUTATIONS, size)
+def _shared_flips(seed: int, size: int) -> Array:
+    """Signs that every pair of a run takes its own number of columns of: drawing them is most of a test."""
+    return 2.0 * _heads(np.random.default_rng([seed, 2]), PERMUTATIONS, size) - 1.0
 
 
 def _heads(rng: np.random.Generator, rows: int, size: int) -> Array:
