@@ -9,6 +9,7 @@ import json
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,14 @@ class Plant(Streaming):
     @staticmethod
     def say(body: dict[str, Any]) -> list[str]:
         text = body["messages"][-1]["content"]
+        if text.startswith("Say this question"):  # and says another one of the same page
+            asked = text.rsplit("Question: ", 1)[1].strip()
+            of_page = [q for q, (_, p) in TRUTH.items() if p == TRUTH[asked][1] and q not in FIRST]
+            return [of_page[-1] if of_page else "I cannot."]
         known = [(q, a) for q, (a, p) in TRUTH.items() if PAGES[p] in text and a.lower() in text.lower()]
+        if text.startswith("Read the two"):  # and asks what one of them answers
+            alone = [(q, a) for q, a in known if q not in FIRST]
+            return [f"Question: {alone[0][0]}\nAnswer: {alone[0][1]}"] if alone else ["I cannot."]
         if not text.startswith("Read the passage") or not known:
             return ["I cannot."]
         question, answer = known[0]
@@ -112,6 +120,7 @@ class Plant(Streaming):
 
 
 PAGES = {p.id: p.text for p in native.read_folder(MINI).corpus}
+FIRST = {next(q for q, (_, p) in TRUTH.items() if p == page) for page in {p: None for _, p in TRUTH.values()}}
 
 
 @pytest.fixture(scope="module")
@@ -313,10 +322,17 @@ def test_five_hundred_pages_in_one_run(tmp_path: Path, capsys: pytest.CaptureFix
 def test_wrong_pairs_of_a_known_truth_rarely_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """On the plant every third draft is wrong, on purpose; the micro model checks. What passes is counted."""
     with serving(Plant) as url:
-        made = pairs.make(
-            MINI, tmp_path / "plant", Model(name="plant", base_url=url), Model(name=str(MICRO)), prompt=pairs.MICRO
-        )
+        (tmp_path / "pages").mkdir()
+        rows = [json.loads(line) for line in (MINI / "corpus.jsonl").read_text().splitlines()]
+        two_a_document = [row | {"group": f"document {n // 2}"} for n, row in enumerate(rows)]
+        (tmp_path / "pages" / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in two_a_document))
+        plant, micro = Model(name="plant", base_url=url), Model(name=str(MICRO))
+        made = pairs.make(tmp_path / "pages", tmp_path / "plant", plant, micro, prompt=pairs.MICRO)
     task = native.read_folder(made.folder)
+    kinds = Counter(e.stratum for split in (task.train, task.dev, task.test) for e in split)
+    told = {
+        why: made.dropped[why] for why in ("answered with one of its two passages", "not answered so with its passage")
+    }
     every = [e for e in (*task.train, *task.dev, *task.test) if e.stratum == "single"]
     wrong = [e for e in every if e.answers and e.answers[0].lower() != TRUTH[e.question.text][0].lower()]
     said = [json.loads(line)["said"] for line in (made.folder / pairs.SAID).read_text().splitlines()]
@@ -326,8 +342,12 @@ def test_wrong_pairs_of_a_known_truth_rarely_pass(tmp_path: Path, capsys: pytest
         print(
             f"\n{len(drafts)} drafts, {len(planted)} of them wrong: {len(wrong)} pass "
             f"({len(wrong) / len(planted):.0%});"
-            f" {len(every)} pairs kept, {len(wrong) / len(every):.0%} of them wrong"
+            f" {len(every)} pairs kept, {len(wrong) / len(every):.0%} of them wrong; all pairs {dict(kinds)}, {told}"
         )
+    # what is said to need two passages needs one, and what is said to be a rewording asks something else: none is kept
+    assert told["answered with one of its two passages"] >= 5 and kinds["multi"] <= 1
+    reworded = [e for split in (task.train, task.dev, task.test) for e in split if e.stratum == "paraphrase"]
+    assert sum(e.answers[0].lower() != TRUTH[e.question.text][0].lower() for e in reworded if e.answers) <= 1
     assert made.dropped["not answered so with its passage"] > 0
     assert len(planted) >= 8 and len(wrong) / len(planted) <= 0.1
     assert len(every) >= 10 and len(wrong) / len(every) <= 0.1
