@@ -61,6 +61,7 @@ def test_a_product_is_judged_beside_what_is_built(tmp_path: Path) -> None:
     assert run(spec, out=tmp_path / "r", store=tmp_path / "s").computed == 1  # other answers are another system
 
 
+@pytest.mark.heavy
 def test_retrievers_alone_are_ranked_by_recall(tmp_path: Path) -> None:
     systems = [{"name": m, "kind": "retriever", "retrieval": {"mode": m}} for m in ("bm25", "dense")]
     outcome = run(parse(raw_spec(systems=systems)), out=tmp_path / "r", store=tmp_path / "s")

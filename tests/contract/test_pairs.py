@@ -232,6 +232,7 @@ def test_a_person_reviews(drafted: Path, docs: Path, tmp_path: Path) -> None:
         review.decided(folder)
 
 
+@pytest.mark.heavy
 def test_the_command_drafts_and_what_cannot_be_checked_is_no_pair(docs: Path, tmp_path: Path) -> None:
     """A checker that fails every second request: what it did not answer is dropped, and told so."""
     with serving(Script) as drafter, serving(Broken) as checker:
