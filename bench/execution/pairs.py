@@ -149,20 +149,23 @@ def _checked(found: Sequence[Draft], model: Asker, corpus: Sequence[Passage], dr
     either alone. What could not be checked is no pair."""
     asked = [Question(draft.id, draft.question, tuple(p.id for p in draft.passages)) for draft in found]
     shown = model.ask("checking with the passage", "oracle", asked, corpus)
+    kept = _passing(found, shown, right=True, why="not answered so with its passage", dropped=dropped)
+    alone = model.ask("checking without", "closed", [Question(d.id, d.question) for d in kept])
+    passed = _passing(kept, alone, right=False, why="answered without its passage", dropped=dropped)
+    return _of_both(passed, model, corpus, dropped)
+
+
+def _passing(
+    found: Sequence[Draft], said: Sequence[str | None], *, right: bool, why: str, dropped: Counter[str]
+) -> list[Draft]:
+    """Those of which the model said something that is right, or is not; the others are counted."""
     kept = []
-    for draft, said in zip(found, shown, strict=True):
-        if said is not None and drafts.is_right(said, draft.answer):
+    for draft, text in zip(found, said, strict=True):
+        if text is not None and drafts.is_right(text, draft.answer) == right:
             kept.append(draft)
         else:
-            dropped[FAILED if said is None else "not answered so with its passage"] += 1
-    alone = model.ask("checking without", "closed", [Question(d.id, d.question) for d in kept])
-    passed = []
-    for draft, said in zip(kept, alone, strict=True):
-        if said is not None and not drafts.is_right(said, draft.answer):
-            passed.append(draft)
-        else:
-            dropped[FAILED if said is None else "answered without its passage"] += 1
-    return _of_both(passed, model, corpus, dropped)
+            dropped[FAILED if text is None else why] += 1
+    return kept
 
 
 def _of_both(found: Sequence[Draft], model: Asker, corpus: Sequence[Passage], dropped: Counter[str]) -> list[Draft]:
@@ -180,14 +183,8 @@ def _of_both(found: Sequence[Draft], model: Asker, corpus: Sequence[Passage], dr
 
 def _unanswered(lost: Sequence[Draft], model: Asker, corpus: Sequence[Passage], dropped: Counter[str]) -> list[Draft]:
     """Those that the passages which come nearest do not answer, now that their own sentence is gone."""
-    asked = [Question(draft.id, draft.question) for draft in lost]
-    kept = []
-    for draft, said in zip(lost, model.ask("checking what was taken away", "rag", asked, corpus), strict=True):
-        if said is not None and not drafts.is_right(said, draft.answer):
-            kept.append(draft)
-        else:
-            dropped[FAILED if said is None else "answered though its sentence was taken away"] += 1
-    return kept
+    said = model.ask("checking what was taken away", "rag", [Question(d.id, d.question) for d in lost], corpus)
+    return _passing(lost, said, right=False, why="answered though its sentence was taken away", dropped=dropped)
 
 
 def _taken_away(corpus: Sequence[Passage], kept: Sequence[Draft]) -> tuple[list[Passage], list[Draft], list[Draft]]:
