@@ -83,7 +83,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         "memory": measured,
         "notes": meters.notes(),
         "artefacts": artefacts,
-        "places": [place(meters.notes().get("device")), processor()],
+        "places": places(),
         "refresh_s": refresh_s,
         "flips": flips,
         "load": loaded,
@@ -93,6 +93,11 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         if recall is not None
         else None,
     }
+
+
+def places() -> list[str]:
+    """The devices that this process uses, as artefacts name theirs."""
+    return [place(meters.notes().get("device")), processor()]
 
 
 def near_in_meaning(config: SystemConfig, task: Task, store: Store) -> list[str] | None:
@@ -276,7 +281,7 @@ def answer_later(config: SystemConfig, system: System, task: Task, store: Store,
         answers = system.answer([seen_by(e, config) for e in batch])
         rows += [{"question": e.question.id, "answer": a} for e, a in zip(batch, answers, strict=True)]
     write_jsonl(folder / "later.jsonl", scrubbed(rows))
-    here = ("", place(meters.notes().get("device")), processor())
+    here = ("", *places())
     took = watch.seconds + sum(artefact.build_s for artefact in found.values())
     elsewhere = sum(artefact.build_s for artefact in found.values() if artefact.place not in here)
     return took if elsewhere <= LITTLE * took else None
