@@ -78,19 +78,15 @@ def first_share(system: MeasuredSystem) -> float | None:
 
 
 def at_least(what: str, found: float | None, bound: float) -> Check:
-    return Check(
-        f"{what} (at least {bound:g})", "not measured" if found is None else f"{found:.3g}", _holds(found, bound, 1)
-    )
+    return _bounded(f"{what} (at least {bound:g})", found, found is not None and found >= bound)
 
 
 def at_most(what: str, found: float | None, bound: float) -> Check:
-    return Check(
-        f"{what} (at most {bound:g})", "not measured" if found is None else f"{found:.3g}", _holds(found, bound, -1)
-    )
+    return _bounded(f"{what} (at most {bound:g})", found, found is not None and found <= bound)
 
 
-def _holds(found: float | None, bound: float, sign: int) -> bool | None:
-    return None if found is None else sign * found >= sign * bound
+def _bounded(what: str, found: float | None, holds: bool) -> Check:
+    return Check(what, "not measured", None) if found is None else Check(what, f"{found:.3g}", holds)
 
 
 def publish(folder: Path, run: RunFile) -> Path:

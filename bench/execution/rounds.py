@@ -8,6 +8,7 @@ reports/<run>/cells/<cell>/turns/<round>/   job.json, result.json, log.txt
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -60,10 +61,10 @@ def disturbed(folder: Path, cells: Sequence[Cell], rounds: int) -> list[tuple[Ce
     are, the machine has no usual state, and to take them again would not find one."""
     found = [(cell, turn) for cell in cells for turn in turns(folder, cell, rounds)]
     usual_s = usual(turn["yardstick_s"] for _, turn in found) or 0.0
-    off = [at for at, (_, turn) in enumerate(found) if is_off(turn["yardstick_s"], usual_s)]
-    off.sort(key=lambda at: -max(abs(math.log(s / usual_s)) for s in found[at][1]["yardstick_s"]))
-    taken = sorted(off[: math.ceil(len(found) / MOST)])
-    return [(found[at][0], found[at][1]["round"]) for at in taken]
+    off = [(cell, turn) for cell, turn in found if is_off(turn["yardstick_s"], usual_s)]
+    away = [max(abs(math.log(s / usual_s)) for s in turn["yardstick_s"]) for _, turn in off]
+    farthest = heapq.nlargest(math.ceil(len(found) / MOST), range(len(off)), key=away.__getitem__)
+    return [(off[at][0], off[at][1]["round"]) for at in sorted(farthest)]
 
 
 def turns(folder: Path, cell: Cell, rounds: int) -> list[dict[str, JSON]]:
