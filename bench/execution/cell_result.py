@@ -17,6 +17,7 @@ from pydantic_core import CoreSchema
 from bench.core.vocabulary import JSON
 
 Number = int | float
+UNFINISHED = "not finished"  # why a cell of an interrupted run has no result
 
 
 class Part(BaseModel):

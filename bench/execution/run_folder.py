@@ -14,7 +14,7 @@ from bench.core.errors import UserError
 from bench.core.files import read_jsonl, read_state, set_aside, write_json, write_jsonl
 from bench.core.lazy import Lines
 from bench.core.vocabulary import JSON
-from bench.execution.cell_result import CellResult, Turn
+from bench.execution.cell_result import UNFINISHED, CellResult, Turn
 from bench.spec.cells import Cell
 
 
@@ -61,7 +61,7 @@ def cell_results(folder: Path, cells: Sequence[Cell]) -> dict[str, dict[str, JSO
     results = {}
     for cell in cells:
         found = result_in(cell_folder(folder, cell.id))
-        found = found or {"status": "incomplete", "reason": "not finished"}
+        found = found or {"status": "incomplete", "reason": UNFINISHED}
         results[cell.id] = {"system": cell.system, "kind": cell.kind, "seed": cell.seed, **found}
     return results
 

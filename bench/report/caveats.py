@@ -32,7 +32,7 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
         *_leaks(run, scores),
         *(caveat for name, system in done.items() for caveat in _of(name, system)),
         *_times(run, done),
-        *_judge(scores),
+        *(_judge(scores) if done else ()),
     ]
 
 
@@ -213,7 +213,7 @@ def _times(run: RunFile, done: Measured) -> Iterator[str]:
     before, cores = run.load_start, run.environment.cores or 1
     if before and before[0] > 0.5 * cores:
         yield f"The machine was busy when the run began (load {before[0]} on {cores} cores): times are less certain."
-    if not any(str(system.device).startswith("cuda") for system in done.values()):
+    if done and not any(str(system.device).startswith("cuda") for system in done.values()):
         yield "GPU memory was not measured: no system ran on a GPU."
 
 

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from bench.core import display
 from bench.core.blocks import Retrieval
+from bench.execution.cell_result import UNFINISHED
 from bench.execution.run_file import RunFile, SystemEntry
 from bench.metrics.registry import MEASURES, STYLE, TABLES, in_table
 from bench.report import charts, decision, findings, questions
@@ -93,7 +94,7 @@ def render(run: RunFile, scores: Scores, shown: Details, gated: GateFile | None,
         "updates": scores.scenarios.freshness,
         "data": "data" in drawn,
         "cost": found.costs or "tradeoff" in drawn,
-        "questions": scores.systems,
+        "questions": done,
         "caveats": all_caveats,
         "failed": failed,
     }
@@ -130,6 +131,7 @@ def render(run: RunFile, scores: Scores, shown: Details, gated: GateFile | None,
         marks={measure: marks(scores, measure) for measure in MEASURES},
         cited=citation(run),
         failed=failed,
+        unfinished=set(failed.values()) == {UNFINISHED},
         charts=drawn,
         reference=plain,
         measured=partial(known, done),

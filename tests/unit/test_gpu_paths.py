@@ -199,7 +199,7 @@ def test_what_fits_is_told_with_its_arithmetic() -> None:
 
 
 def test_a_plan_says_what_fits_cell_by_cell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """On a card of 80 GB: 70 billion parameters in four bits, and not in sixteen."""
+    """On a card of 80 GB: 70 billion parameters in four bits, and not in float32."""
     monkeypatch.setattr(plan, "gpus", lambda: [{"name": "Card", "memory_bytes": 80 * 10**9}])
     rows, notes = plan.plan(load(ROOT / "bench/specs/gpu-shapes.yaml"), out=tmp_path / "r", store=tmp_path / "s")
     found = {row["cell"]: row for row in rows}
@@ -210,7 +210,7 @@ def test_a_plan_says_what_fits_cell_by_cell(monkeypatch: pytest.MonkeyPatch, tmp
     assert found["slowdown-s1"]["bytes"] == pytest.approx(2.6 * arithmetic.SIZES["llama3.1-8b"])  # both models
     assert found["too-large-s1"]["fits"] == "does not fit" and found["on-cpu-s1"]["room"] != 80 * 10**9
     (told,) = [note for note in notes if "does not fit" in note]
-    assert "too-large-s1 does not fit: 70.6 billion parameters x 2 bytes are 141 GB" in told
+    assert "too-large-s1 does not fit: 70.6 billion parameters x 4 bytes are 282 GB" in told
 
 
 def test_weights_that_are_sharded_have_the_room_of_all_their_gpus(

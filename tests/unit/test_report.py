@@ -16,7 +16,7 @@ from bench.execution.run import run
 from bench.report import report
 from bench.verdict.compare_runs import compare
 from bench.verdict.score import scores
-from tests.conftest import HOSTILE, MINI, raw_spec, scores_json
+from tests.conftest import HOSTILE, MINI, ROOT, raw_spec, scores_json
 
 ECHO = "tests.kinds.echo"
 
@@ -177,6 +177,17 @@ def test_a_run_in_which_everything_failed_still_has_its_page(tmp_path: Path) -> 
     scores_json(outcome.folder)
     report(outcome.folder)
     assert "No system finished" in parsed(outcome.folder).text and "planted" in parsed(outcome.folder).text
+
+
+def test_a_run_of_experiments_alone_opens_them(tmp_path: Path) -> None:
+    """Of the published run on a GPU, whose time ended before any system was done: nothing is said of systems."""
+    for name in ("run.json", "scores.json"):
+        shutil.copy(ROOT / "reports" / "published" / "nvidia-h200-shapes" / name, tmp_path / name)
+    report(tmp_path)
+    page = parsed(tmp_path)
+    opened = {about["id"] for tag, about in page.tags if tag == "details" and "open" in about}
+    assert {"claims", "slowdown"} <= opened and "3 cells unfinished" in page.text and "NVIDIA H200" in page.text
+    assert "GPU memory was not measured" not in page.text and "judge" not in page.text.partition("Glossary")[0]
 
 
 def test_a_run_that_was_killed_is_no_run_to_score(tmp_path: Path) -> None:
