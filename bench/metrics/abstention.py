@@ -105,6 +105,11 @@ _ENGLISH = re.compile(
         )
     )
 )
+# what one of them must hold: most answers hold none, and are told in a microsecond
+_CUE = re.compile(
+    r"n't|\bno|not\b|\bun(?:able|sure|known|clear|answerable|disclosed)|insufficient|silent|\b(?:beyond|outside)\b|"
+    r"impossible|\bnever\b|\bfail|\bneglects? to\b|\bbeats me\b"
+)
 _SHORT = {
     "unknown",
     "unanswerable",
@@ -150,16 +155,24 @@ def _abstains(answer: str, phrases: tuple[str, ...]) -> bool:
     if not normalise(bare):
         return False
     first = _END.split(bare)[0]
-    for written in (p.translate(QUOTES) for p in phrases):
-        language = "en" if written.isascii() else "other"  # which keeps the signs of other scripts apart from words
-        phrase, spoken = normalise(written, language), normalise(first, language)
-        if phrase and (spoken == phrase or (" " in phrase and f"{spoken} ".startswith(f"{phrase} "))):
+    for language, phrase in _spoken(phrases):
+        spoken = normalise(first, language)
+        if spoken == phrase or (" " in phrase and f"{spoken} ".startswith(f"{phrase} ")):
             return not _AFTER_ALL.search(plain)
     if first.strip(" .!'\"*()[]") in _SHORT:
         return True
     said = first.strip(' .!"*')
-    found = _ENGLISH.search(said)
+    found = _CUE.search(said) and _ENGLISH.search(said)
     return bool(found and not _BEFORE_ALL.search(said[: found.start()])) and not _AFTER_ALL.search(plain)
+
+
+@lru_cache(64)
+def _spoken(phrases: tuple[str, ...]) -> list[tuple[str, str]]:
+    """(language, phrase as its normalisation leaves it) of each phrase that it does not erase."""
+    written = [phrase.translate(QUOTES) for phrase in phrases]
+    # "other" keeps the signs of other scripts apart from words
+    named = [("en" if phrase.isascii() else "other", phrase) for phrase in written]
+    return [(language, plain) for language, phrase in named if (plain := normalise(phrase, language))]
 
 
 def _bare(text: str) -> str:

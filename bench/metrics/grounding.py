@@ -39,6 +39,11 @@ def cited(answer: str, hits: Sequence[Hit], references: Sequence[str] = (), lang
     return list(dict.fromkeys(h.passage_id for h in hits if contains(h.text, stated, language)))
 
 
+@lru_cache(64)  # precision and recall are asked for one after the other
+def _cited(answer: str, hits: tuple[Hit, ...], references: tuple[str, ...], language: str) -> list[str]:
+    return cited(answer, hits, references, language)
+
+
 def citation(
     answer: str, hits: Sequence[Hit], gold: Sequence[str], references: Sequence[str] = (), language: str = "en"
 ) -> tuple[float | None, float]:
@@ -47,6 +52,6 @@ def citation(
     It compares passages, not statements: whether a passage supports what the answer says of it, which ALCE (Gao et al.
     2305.14627) asks of an entailment model, it does not tell. The first is None where nothing is cited.
     """
-    found = cited(answer, hits, references, language)
+    found = _cited(answer, tuple(hits), tuple(references), language)
     right = len(set(found) & set(gold))
     return (right / len(found) if found else None), right / len(gold)

@@ -165,6 +165,7 @@ _NUMBER = re.compile(
     r"(?P<after>(?:\s?%|\s?-?\s?\u00b0?\s?[^\W\d_]+\.?(?:/[^\W\d_]+)?){0,2})(?P<close>\))?",
     re.IGNORECASE,
 )
+_DIGIT = re.compile(r"\d")
 _IN = re.compile(r"\bin (?:usd |us\$ |\$ ?|eur |euros? )?(thousand|million|billion)s?\b", re.IGNORECASE)
 
 
@@ -182,6 +183,8 @@ class Quantity:
 @lru_cache(4096)
 def quantities(text: str, language: str = "en") -> tuple[Quantity, ...]:
     """Every number in a text, in order. What could be read in two ways, such as 3,5 in English, is none."""
+    if not _DIGIT.search(text):
+        return ()
     return tuple(_quantity(match) for match in _NUMBER.finditer(_plain(text, language)))
 
 
@@ -232,7 +235,7 @@ def numeric(answer: str, references: Sequence[str], question: str = "", language
 @lru_cache(4096)
 def _of_reference(text: str, language: str) -> Quantity | None:
     """The number that a reference is: it and at most three words, none of them before it. "Article 4" is a name."""
-    matches = list(_NUMBER.finditer(_plain(text, language)))
+    matches = list(_NUMBER.finditer(_plain(text, language))) if _DIGIT.search(text) else []
     if len(matches) != 1 or len(re.findall(r"[^\W\d_]+", text)) > 3:
         return None
     return _quantity(matches[0]) if _ABOUT.match(text[: matches[0].start()]) else None

@@ -21,10 +21,8 @@ def measures(rows: Mapping[str, Row], k: int) -> dict[str, dict[str, float]]:
     from ir_measures import RR, P, R, nDCG
 
     names = {"recall_at_k": R @ k, "precision_at_k": P @ k, "mrr": RR @ k, "ndcg": nDCG @ k}
-    qrels = [ir_measures.Qrel(q, g, grade) for q, (_, gold) in rows.items() for g, grade in gold.items()]
-    run = [
-        ir_measures.ScoredDoc(q, i, -rank) for q, (ids, _) in rows.items() for rank, i in enumerate(dict.fromkeys(ids))
-    ]
+    qrels = {q: dict(gold) for q, (_, gold) in rows.items()}
+    run = {q: {i: -rank for rank, i in enumerate(dict.fromkeys(ids))} for q, (ids, _) in rows.items()}
     found: dict[str, dict[str, float]] = {name: dict.fromkeys(rows, 0.0) for name in names}
     for name, measure in names.items():  # one at a time: to tell measures apart takes longer than to compute them
         for metric in ir_measures.iter_calc([measure], qrels, run):

@@ -326,14 +326,14 @@ def graded(folder: Path) -> GradedRun:
     run = read_run(folder)
     records: dict[str, list[Record]] = defaultdict(list)
     parts: dict[str, list[tuple[int, Mapping[str, Array]]]] = defaultdict(list)
-    known: dict[object, Any] = {}
+    shared = _Shared()
     for cell, rows in _some(run, read_records(folder)):
         result = (run.cells or {}).get(cell)
         if result is not None and result.is_done:
             whole = [_read_by(r, said) for r in rows]
             values = per_question(whole, run.systems[result.system], result.index_recall)
             parts[cell].append((len(rows), by_measure(values)))
-            records[cell] += [_lightened(r, known) for r in whole]
+            records[cell] += [_lightened(r, shared) for r in whole]
     again = {
         name: found
         for name, cell in (run.cells or {}).items()
@@ -358,15 +358,28 @@ def _some(run: RunFile, records: Iterable[Record]) -> Iterator[tuple[str, list[R
             yield cell, some
 
 
-def _lightened(record: Record, known: dict[object, Any]) -> Record:
-    """The record without what only its measures read: what was asked, and the texts of passages. What several records
-    share, `known` holds once."""
+class _Shared:
+    """What several records hold, held once."""
 
-    def once(value: Any) -> Any:
-        return known.setdefault(value, value)
+    def __init__(self) -> None:
+        self.values: dict[object, Any] = {}
+        self.hits: dict[str, Hit] = {}
 
-    hits = record.answer.hits
-    bare = None if hits is None else tuple(once(Hit("", h.passage_id, "", 0.0)) for h in hits)
+    def once(self, value: Any) -> Any:
+        """The first value that was equal to it."""
+        return self.values.setdefault(value, value)
+
+    def hit(self, passage_id: str) -> Hit:
+        """The passage, without its words."""
+        if passage_id not in self.hits:
+            self.hits[passage_id] = Hit("", passage_id, "", 0.0)
+        return self.hits[passage_id]
+
+
+def _lightened(record: Record, shared: _Shared) -> Record:
+    """The record without what only its measures read: what was asked, and the texts of passages."""
+    once, hits = shared.once, record.answer.hits
+    bare = None if hits is None else tuple([shared.hit(h.passage_id) for h in hits])
     return replace(
         record,
         cell=once(record.cell),
