@@ -32,10 +32,12 @@ from bench.scoring.grade import panel
 from bench.scoring.schema.gate import BAD, Result, State
 from bench.stats.bootstrap import satterthwaite
 from bench.stats.comparisons import Panel, compare, holm
+from bench.stats.intervals import percentile
 from bench.stats.planning import ALPHA
 from bench.stats.rounds import OFF
 
 BUSY = 0.5  # by what share the reference work may take longer
+TAILS = 1000  # resamples of the questions, of which a high percentile is taken
 ALONE = 0.25  # by what share more beside one system than beside the others
 
 
@@ -124,6 +126,9 @@ def _found(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding:
         return Finding("missing", "the run has no such system")
     if mine.status == "failed":
         return Finding("missing", "the system failed in this run")
+    accepted = old.systems.get(name)
+    if mine.status == "partly failed" and (accepted is None or mine.seeds < accepted.seeds):
+        return Finding("missing", "the system failed on some of its seeds in this run")
     found = samples(rule.metric, mine, rule.stratum)
     if found is None and _is_brought(rule, mine):
         return BROUGHT
@@ -217,7 +222,8 @@ def _regression(rule: Rule, metric: str, found: Samples, before: Samples, old: S
     if isinstance(found, Values) and isinstance(before, Values):
         return _quality(rule, margin, found, before)
     if isinstance(found, Mapping) and isinstance(before, Mapping) and rule.metric in LATENCY:
-        said = _latency(margin, found, before, noise)
+        percent = LATENCY[rule.metric]
+        said = _latency(margin, found, before, noise) if percent == 50 else _tail(percent, margin, found, before, noise)
     else:
         said = _figures(margin, flat(found), flat(before), noise)
     if said.state == "pass" and said.change is not None and said.change > allowed:
@@ -251,13 +257,34 @@ def _quality(rule: Rule, margin: float, found: Values, before: Values) -> Findin
 
 def _latency(margin: float, found: Mapping[str, float], before: Mapping[str, float], noise: RunNoise | None) -> Finding:
     """The mean log ratio over questions that both answered alone."""
-    common = [q for q in before if q in found and before[q] > 0 and found[q] > 0]
+    common = _timed_in_both(found, before)
     if len(common) < 2:
         return Finding("missing", "fewer than two questions were timed in both")
     logs = np.array([math.log(found[q] / before[q]) for q in common])
     old, new = (statistics.median(side[q] for q in common) for side in (before, found))
     within = float(logs.var(ddof=1)) / len(logs), len(logs) - 1
     return _increase(margin, float(logs.mean()), [within], noise, old, new)
+
+
+def _timed_in_both(found: Mapping[str, float], before: Mapping[str, float]) -> list[str]:
+    return [q for q in before if q in found and before[q] > 0 and found[q] > 0]
+
+
+def _tail(
+    percent: int, margin: float, found: Mapping[str, float], before: Mapping[str, float], noise: RunNoise | None
+) -> Finding:
+    """The log ratio of a high percentile, over questions that both answered alone: its variance is of resampled
+    questions."""
+    common = _timed_in_both(found, before)
+    both = [percentile([side[q] for q in common], percent) for side in (before, found)]
+    old, new = both
+    if old is None or new is None:
+        return Finding("errored", f"{len(common)} questions that were timed in both are too few for their percentile")
+    pairs = np.array([[before[q], found[q]] for q in common])
+    drawn = np.random.default_rng(0).integers(0, len(pairs), (TAILS, len(pairs)))
+    ends = np.log(np.percentile(pairs[drawn], percent, axis=1))
+    within = float((ends[:, 1] - ends[:, 0]).var(ddof=1)), len(common) - 1
+    return _increase(margin, math.log(new / old), [within], noise, old, new)
 
 
 def _figures(margin: float, found: Sequence[float], before: Sequence[float], noise: RunNoise | None) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,18 +85,25 @@ DOCUMENT = {
 class Column:
     """One measure of one system, with each question's cluster and stratum. `values`: (seeds, questions).
 
-    One row where it was built once. Where seeds do not have the measure on the same questions, gaps are filled.
+    One row where it was built once. Where seeds do not have the measure on the same questions, gaps are filled, and
+    `gappy` has the values as they were, a gap being NaN.
     """
 
     questions: list[str]
     values: Array
     clusters: list[str]
     strata: list[str]
+    gappy: Array | None = None
 
     def only(self, kept: Sequence[int]) -> Column:
         """The column on some of its questions, by their positions."""
         questions, clusters, strata = ([x[i] for i in kept] for x in (self.questions, self.clusters, self.strata))
-        return Column(questions, self.values[:, list(kept)], clusters, strata)
+        gappy = None if self.gappy is None else self.gappy[:, list(kept)]
+        return Column(questions, self.values[:, list(kept)], clusters, strata, gappy)
+
+    def among(self, questions: Collection[str]) -> Column:
+        """The column on those of these questions that it has."""
+        return self.only([i for i, question in enumerate(self.questions) if question in questions])
 
     def of(self, stratum: str) -> Column:
         """The column on the questions of one stratum."""
@@ -104,6 +111,8 @@ class Column:
 
     def on(self, questions: Sequence[str]) -> Column:
         """The column on these questions, all of which it must have."""
+        if list(questions) == self.questions:
+            return self
         positions = {q: i for i, q in enumerate(self.questions)}
         return self.only([positions[q] for q in questions])
 
@@ -140,10 +149,11 @@ def columns(cells: Sequence[tuple[Sequence[Record], Mapping[str, Array]]]) -> di
         if not seen.any():
             continue
         if (key := seen.tobytes()) not in heads:
-            kept = [r for r, is_seen in zip(asked.values(), seen, strict=True) if is_seen]
-            heads[key] = [r.question for r in kept], [r.group for r in kept], [r.stratum for r in kept]
+            rows = [r for r, is_seen in zip(asked.values(), seen, strict=True) if is_seen]
+            heads[key] = [r.question for r in rows], [r.group for r in rows], [r.stratum for r in rows]
         questions, clusters, strata = heads[key]
-        found[measure] = Column(questions, _whole(matrix[:, seen]), clusters, strata)
+        kept = matrix[:, seen]
+        found[measure] = Column(questions, _whole(kept), clusters, strata, kept if np.isnan(kept).any() else None)
     return found
 
 
@@ -151,18 +161,21 @@ def _whole(matrix: Array) -> Array:
     """Values, (seeds, questions), without gaps.
 
     A gap gets its question's mean over the other seeds plus what its seed is above them elsewhere: the means of
-    questions stay, and so does the spread of the seeds. A seed without any value is left out.
+    questions stay, and so does the spread of the seeds; but where that would take a value beyond the lowest or the
+    highest that was seen, a gap gets its question's mean alone. A seed without any value is left out.
     """
     missing = np.isnan(matrix)
     if not missing.any():
         return matrix
+    lowest, highest = np.nanmin(matrix), np.nanmax(matrix)
     matrix = matrix[~missing.all(1)]
     missing = np.isnan(matrix)
     by_question = np.nanmean(matrix, 0)
     above = np.nanmean(matrix - by_question, 1, keepdims=True)
     filled = np.where(missing, by_question + above, matrix)
     whole: Array = filled + (by_question - filled.mean(0))
-    return whole
+    beyond = ((whole < lowest) | (whole > highest)).any(0)
+    return np.where(beyond, np.where(missing, by_question, matrix), whole)
 
 
 def estimate(column: Column | None) -> Estimate | None:
@@ -177,13 +190,19 @@ def pairwise(
 ) -> list[tuple[Panel, list[tuple[str, str]]]]:
     """Every pair of columns, or those that are named, each on the questions that both have; pairs of the same questions
     share a panel."""
-    groups: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}  # questions by what they are: most columns have the same
+    of = {name: known.setdefault(asked := tuple(column.questions), asked) for name, column in having.items()}
+    groups: dict[int, tuple[tuple[str, ...], list[tuple[str, str]]]] = {}
     for a, b in itertools.combinations(having, 2) if pairs is None else pairs:
-        seen = set(having[b].questions)
-        if common := tuple(q for q in having[a].questions if q in seen):
-            groups.setdefault(common, []).append((a, b))
+        common = of[a]
+        if common is not of[b]:
+            seen = set(of[b])
+            both = tuple(q for q in common if q in seen)
+            common = known.setdefault(both, both)
+        if common:
+            groups.setdefault(id(common), (common, []))[1].append((a, b))
     found = []
-    for common, names in groups.items():
+    for common, names in groups.values():
         kept = {name: having[name].on(common) for name in dict.fromkeys(name for pair in names for name in pair)}
         clusters = next(iter(kept.values())).clusters
         found.append((Panel({name: column.values for name, column in kept.items()}, clusters), names))

@@ -220,12 +220,13 @@ def _pair(
 ) -> Pair:
     by_question = _by_question(arms)
     count, mean = len(by_question), float(by_question.mean())
-    spread = float(by_question.std(ddof=1)) if count > 1 else 0.0
-    if isinstance(found, Spread):
-        p_value, test = found.p, "t on the two-level bootstrap"
-        n80 = more_questions(found, count, power=0.8, family=family)
-        planned = plan(found, count, power=0.9, family=family)
-        of_seeds, of_questions = found.seed_variance, found.question_variance
+    deviation = float(by_question.std(ddof=1)) if count > 1 else 0.0
+    spread = found.spread if isinstance(found, Guarded) else found
+    if isinstance(spread, Spread):
+        p_value, test = max([(spread.p, "t on the two-level bootstrap"), *([tested] if tested else [])])
+        n80 = more_questions(spread, count, power=0.8, family=family)
+        planned = plan(spread, count, power=0.9, family=family)
+        of_seeds, of_questions = spread.seed_variance, spread.question_variance
     else:
         assert tested is not None  # what has no spread of seeds is tested
         p_value, test = tested
@@ -252,7 +253,7 @@ def _pair(
         found.method,
         won=float(np.maximum(ways, 0).sum(1).mean()),
         lost=float(np.maximum(-ways, 0).sum(1).mean()),
-        effect=mean / spread if spread else None,
+        effect=mean / deviation if deviation else None,
         n80=n80,
         n90=planned.questions,
         margin=margin,
@@ -331,6 +332,26 @@ class Open:
         return 1.0, 1.0
 
 
+@dataclass(frozen=True)
+class Guarded:
+    """Where few clusters differ between systems of several seeds: the wider of what the spread over seeds and clusters
+    gives, and of what so few clusters give. Seeds that all say the same are no more clusters."""
+
+    spread: Spread
+    few: Few
+    method: str = "the wider of the two-level bootstrap and Newcombe's, by cluster"
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """(low, high) at a confidence level."""
+        lows, highs = zip(self.spread.interval(level), self.few.interval(level), strict=True)
+        return min(lows), max(highs)
+
+    def one_sided(self, limit: float) -> tuple[float, float]:
+        """The larger of both, either way."""
+        over, under = zip(self.spread.one_sided(limit), self.few.one_sided(limit), strict=True)
+        return max(over), max(under)
+
+
 def _intervals(sums: Sequence[Sequence[Array]], counts: Array, resamples: int, seed: int) -> list[Interval]:
     """One for each difference, all from the same draws. A difference is the sum of its arms, (clusters, seeds) each."""
     found: dict[int, Interval] = {}
@@ -351,8 +372,15 @@ def _intervals(sums: Sequence[Sequence[Array]], counts: Array, resamples: int, s
         means = np.split(drawn[:, 1:] / drawn[:, :1], ends, axis=1)
         for i in {i for i, _ in several}:
             parts = [mean for (j, _), mean in zip(several, means, strict=True) if j == i]
-            found[i] = two_level(sums[i], counts, parts, seed)
+            spread, middle = two_level(sums[i], counts, parts, seed), _over_seeds(sums[i])
+            found[i] = Guarded(spread, _few(middle, counts)) if _is_few(middle, counts) else spread
     return [found[i] for i in range(len(sums))]
+
+
+def _over_seeds(arms: Sequence[Array]) -> Array:
+    """The difference in each cluster, over seeds."""
+    found: Array = sum(arm.mean(1) for arm in arms)
+    return np.where(np.abs(found) < 1e-12, 0.0, found)
 
 
 def _is_few(sums: Array, counts: Array) -> bool:

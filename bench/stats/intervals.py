@@ -36,7 +36,9 @@ def wilson(mean: float, n: float, z: float = 1.959963984540054) -> tuple[float, 
     """Wilson's score interval of a proportion (Wilson 1927)."""
     centre, spread = mean + z * z / (2 * n), z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    # of none and of all the interval ends at the bound itself, and not a rounding away from it
+    low, high = (centre - spread) / scale, (centre + spread) / scale
+    return (max(0.0, low) if mean > 0 else 0.0), (min(1.0, high) if mean < 1 else 1.0)
 
 
 def estimate(values: Sequence[float] | Array, clusters: Sequence[str], seed: int = 0) -> Estimate | None:
@@ -61,9 +63,7 @@ def estimate(values: Sequence[float] | Array, clusters: Sequence[str], seed: int
     if bounded and ends < FEW:
         return Estimate(mean, *wilson(mean, groups), questions, groups, "Wilson, by cluster")
     if groups < 2:
-        return Estimate(
-            mean, *((0.0, 1.0) if bounded else (-math.inf, math.inf)), questions, groups, "one cluster: no interval"
-        )
+        return Estimate(mean, *_range(matrix), questions, groups, "one cluster: no interval")
     found: Interval
     if len(matrix) > 1:
         drawn = totals(np.column_stack([counts, sums]), RESAMPLES, seed)
@@ -74,6 +74,12 @@ def estimate(values: Sequence[float] | Array, clusters: Sequence[str], seed: int
     return Estimate(
         mean, *((max(0.0, low), min(1.0, high)) if bounded else (low, high)), questions, groups, found.method
     )
+
+
+def _range(values: Array) -> tuple[float, float]:
+    """Everything that the mean of a measure can be: of a share, of a cosine, or what was seen of any other."""
+    low, high = float(values.min()), float(values.max())
+    return next(((a, b) for a, b in ((0.0, 1.0), (-1.0, 1.0)) if a <= low and high <= b), (low, high))
 
 
 def percentile(values: Sequence[float], p: int) -> float | None:

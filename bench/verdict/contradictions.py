@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from bench.scoring.grade import Column
 from bench.scoring.schema import Contradiction, Split, View
-from bench.verdict.decision import Decision, against
+from bench.verdict.decision import Decision, Offsets, against
 from bench.verdict.evidence import Evidence
 
 
-def contradictions(evidence: Evidence, decision: Decision, feasible: Sequence[str]) -> Iterator[Contradiction]:
+def contradictions(
+    evidence: Evidence, decision: Decision, feasible: Sequence[str], offset: Offsets
+) -> Iterator[Contradiction]:
     """Every part of the questions, and reading of a judge's failures, that contradicts the choice.
 
     The parts are the questions that training has not seen, those that the corpus answers, and those where abstaining is
-    right. On each another system must not be shown to be ahead; on unseen questions a winner must be ahead at all.
+    right. On each another system must not be shown to be ahead, what counts beside quality counted as on the whole; on
+    unseen questions a winner must be ahead at all.
     """
     columns = {name: evidence.ranked[name] for name in feasible}
     for view, questions in views(evidence, columns).items():
-        yield from _behind(decision, view, columns, questions, evidence.margin)
+        yield from _behind(decision, view, columns, questions, offset, evidence.margin)
     yield from _doubted(evidence, decision, feasible)
 
 
@@ -34,20 +38,37 @@ def views(evidence: Evidence, columns: Mapping[str, Column]) -> dict[View, set[s
 
 
 def _behind(
-    decision: Decision, view: View, columns: Mapping[str, Column], questions: Collection[str], margin: float | None
+    decision: Decision,
+    view: View,
+    columns: Mapping[str, Column],
+    questions: Collection[str],
+    offset: Offsets,
+    margin: float | None,
 ) -> Iterator[Contradiction]:
     choice = decision.choice
-    kept = {name: _on(column, questions) for name, column in columns.items()}
+    kept = {name: column.among(questions) for name, column in columns.items()}
+    weighed = {
+        name: replace(column, values=column.values + sum(offset[name].values()))
+        for name, column in kept.items()
+        if column.questions
+    }
     beaten = {pair.b for pair in decision.against if pair.verdict == "better"}
-    for pair in against({name: column for name, column in kept.items() if column.questions}, choice, margin):
+    for pair in against(weighed, choice, margin):
         hollow = view == "clean" and pair.b in beaten and pair.difference <= 0
         if pair.verdict == "worse" or hollow:
             mine, its = kept[choice].mean, kept[pair.b].mean
             yield Contradiction(view=view, to=pair.b, mine=mine, its=its, n=pair.n)
 
 
-def _on(column: Column, questions: Collection[str]) -> Column:
-    return column.only([i for i, question in enumerate(column.questions) if question in questions])
+def remembered(evidence: Evidence, choice: str, controls: Sequence[str]) -> Iterator[Contradiction]:
+    """The controls that the choice is not ahead of on the questions that training has not seen."""
+    columns = {name: evidence.ranked[name] for name in (choice, *controls)}
+    unseen = views(evidence, columns).get("clean", set())
+    kept = {name: column.among(unseen) for name, column in columns.items()}
+    for name in controls:
+        mine, its = kept[choice], kept[name]
+        if mine.questions and its.questions and mine.mean <= its.mean:
+            yield Contradiction(view="clean", to=name, mine=mine.mean, its=its.mean, n=len(mine.questions))
 
 
 def _doubted(evidence: Evidence, decision: Decision, feasible: Sequence[str]) -> Iterator[Contradiction]:

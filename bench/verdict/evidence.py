@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -90,15 +90,15 @@ class Evidence:
     def ranked(self) -> dict[str, Column]:
         """system -> the measure that leads, on every question that it is asked of; of the systems that have it.
 
-        Where a system has no value, because it failed or did not answer, it counts as 0. A verdict that a judge failed
-        to give is left out.
+        Where a system has no value, because it failed or did not answer, it counts as 0, in each of its seeds. A
+        verdict that a judge failed to give is left out.
         """
-        asked, found = (
-            self.asked or frozenset(),
-            {n: c[self.headline] for n, c in self.columns.items() if self.headline in c},
-        )
-        missing = {n: asked - self.unjudged.get(n, frozenset()) - set(c.questions) for n, c in found.items()}
-        return {name: self._completed(column, missing[name]) for name, column in found.items()}
+        found = {n: c[self.headline] for n, c in self.columns.items() if self.headline in c}
+        if self.asked is None:
+            return found
+        left_out = {name: self.unjudged.get(name, frozenset()) for name in found}
+        missing = {name: self.asked - left_out[name] - set(column.questions) for name, column in found.items()}
+        return {n: self._completed(without_gaps(column, left_out[n]), missing[n]) for n, column in found.items()}
 
     def _completed(self, column: Column, missing: AbstractSet[str]) -> Column:
         added = [q for q in self._placed if q in missing]
@@ -137,3 +137,12 @@ class Evidence:
         """The first of two columns minus the second; None without a question in common, or without two of them."""
         both = panel(columns) if len(columns) == 2 else None
         return compare(both, margin=self.margin)[0] if both else None
+
+
+def without_gaps(column: Column, left_out: AbstractSet[str]) -> Column:
+    """The column with 0 where a seed has no value; on the questions that are left out, with the mean of the others."""
+    if column.gappy is None:
+        return column
+    excused = np.isin(column.questions, list(left_out))
+    filled = np.where(excused, np.nanmean(column.gappy, 0), 0.0)
+    return replace(column, values=np.where(np.isnan(column.gappy), filled, column.gappy), gappy=None)

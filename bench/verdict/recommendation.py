@@ -10,15 +10,14 @@ from bench.metrics.registry import title
 from bench.scoring import money
 from bench.scoring.schema import Costs, Criteria, MeasuredSystem, Need, NeedFlip, Recommendation, WeightFlip
 from bench.stats.comparisons import Pair
-from bench.verdict.contradictions import contradictions, split
+from bench.verdict.contradictions import contradictions, remembered, split
 from bench.verdict.decision import CRITERIA, Decision, Offsets, against, decide, offsets
 from bench.verdict.evidence import Evidence
 from bench.verdict.needs import constraints, may_serve
 from bench.verdict.noise import ALIKE, Noise
 from bench.verdict.question_types import question_types
-from bench.verdict.sentence import listed, no_system, sentence
+from bench.verdict.sentence import FLOOR, listed, no_system, sentence
 
-FLOOR = 0.05  # a share of right answers below which a system is of no use
 WORTH = ALIKE["latency"]  # times smaller, below which two runs of one system may differ as much
 
 
@@ -65,7 +64,7 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
     spec = evidence.run.spec
     noise = Noise(evidence.named, found.costs, spec.volumes)
     decision = decide(columns, offset, weights, noise, evidence.margin, all_pairs=spec.all_pairs)
-    against = tuple(contradictions(evidence, decision, found.feasible))
+    against = tuple(contradictions(evidence, decision, found.feasible, offset))
     if against:
         decision = replace(decision, outcome="contradicted")
     elif decision.outcome in ("winner", "equivalent") and _is_provisional(evidence, decision):
@@ -84,12 +83,13 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
             "caveats": tuple(caveats(evidence, found.feasible)),
         }
     )
-    doubted = doubtful(evidence, found.feasible)
-    if doubted:
+    doubted = doubtful(evidence, found.needs)
+    seen = all_seen(evidence, found.feasible)
+    if doubted or seen:
         explained = explained.model_copy(update={"outcome": "undecided"})
     elif decision.outcome != "contradicted":
         explained = _worth_it(evidence, explained)
-    return explained.model_copy(update={"sentence": sentence(evidence, explained, doubted)})
+    return explained.model_copy(update={"sentence": sentence(evidence, explained, doubted, all_seen=seen)})
 
 
 def _worth_it(evidence: Evidence, found: Recommendation) -> Recommendation:
@@ -98,10 +98,19 @@ def _worth_it(evidence: Evidence, found: Recommendation) -> Recommendation:
     the other (Berger 1982)."""
     if max(evidence.quality(name) for name in found.feasible) < FLOOR:
         return found.model_copy(update={"outcome": "nothing works"})
-    controls = controlled(evidence, str(found.choice))
-    better = all(pair.verdict == "better" for pair in controls)
-    update = {"controls": controls} if better else {"controls": controls, "outcome": "not better than the base model"}
-    return found.model_copy(update=update)
+    choice = str(found.choice)
+    controls = controlled(evidence, choice)
+    if not all(pair.verdict == "better" for pair in controls):
+        return found.model_copy(update={"controls": controls, "outcome": "not better than the base model"})
+    against = tuple(remembered(evidence, choice, [pair.b for pair in controls]))
+    update = {"outcome": "contradicted", "contradictions": against} if against else {}
+    return found.model_copy(update={"controls": controls, **update})
+
+
+def all_seen(evidence: Evidence, feasible: Sequence[str]) -> bool:
+    """Whether training has seen every question that is scored, and one of the systems was trained."""
+    scored = {question for name in feasible for question in evidence.ranked[name].questions}
+    return any(evidence.named[name].trained for name in feasible) and scored <= set(evidence.run.leaks)
 
 
 def controlled(evidence: Evidence, choice: str) -> tuple[Pair, ...]:
@@ -181,9 +190,15 @@ def lifted(evidence: Evidence, needs: Mapping[str, Sequence[Need]], choice: str 
             yield NeedFlip(to=name, needs=failing, gains=quality - own if choice else None)
 
 
-def doubtful(evidence: Evidence, feasible: Sequence[str]) -> list[str]:
-    """The feasible systems whose figure a judge leaves open: the choice and its rivals alike."""
-    doubts = {name: evidence.named[name].doubts.get(evidence.headline) for name in feasible}
+def doubtful(evidence: Evidence, needs: Mapping[str, Sequence[Need]]) -> list[str]:
+    """The systems whose figure a judge leaves open: the choice, the base model alone, and every rival that may meet the
+    needs, were its quality known."""
+
+    def in_question(name: str) -> bool:
+        rest = tuple(need for need in needs.get(name, ()) if need.need != "min_quality")
+        return may_serve(rest) and (not evidence.named[name].control or evidence.named[name].kind == "closed_book")
+
+    doubts = {name: evidence.named[name].doubts.get(evidence.headline) for name in evidence.named if in_question(name)}
     return [name for name, doubt in doubts.items() if doubt and not doubt.decisive]
 
 
@@ -201,7 +216,10 @@ def caveats(evidence: Evidence, feasible: Sequence[str]) -> Iterator[str]:
         if evidence.named[name].status != "done":
             yield f"{name} failed on some of its seeds."
     filled = [
-        n for n in feasible if len(evidence.ranked[n].questions) > len(evidence.columns[n][evidence.headline].questions)
+        name
+        for name in feasible
+        if len(evidence.ranked[name].questions) > len((own := evidence.columns[name][evidence.headline]).questions)
+        or (evidence.asked is not None and own.gappy is not None)
     ]
     if filled:
         yield (

@@ -66,20 +66,22 @@ def learning_curve(evidence: Evidence) -> LearningCurve | None:
     points = {name: int(scenario.value) for name, scenario in evidence.of_scenario("data")}
     if not points:
         return None
-    first, metric = next(iter(points)), evidence.headline
-    tuned = next(scenario.of for _, scenario in evidence.of_scenario("data"))
-    asked = evidence.columns[first][metric].questions
+    metric, tuned = evidence.headline, next(scenario.of for _, scenario in evidence.of_scenario("data"))
     if tuned in evidence.columns:
         points[tuned] = evidence.run.dataset.train
+    columns = {name: column for name in points if (column := evidence.column(name, metric))}
+    if not columns:
+        return None
+    asked = set.intersection(*(set(column.questions) for column in columns.values()))
     rivals = {
-        name: evidence.columns[name][metric].on(asked)
+        name: column.among(asked)
         for name, system in evidence.named.items()
-        if system.family == "retrieval" and metric in evidence.columns[name]
+        if system.family == "retrieval" and (column := evidence.column(name, metric)) and asked & {*column.questions}
     }
     best = max(rivals, key=lambda name: rivals[name].mean, default=None)
     rows, crossing = [], None
-    for name, size in points.items():
-        column = evidence.columns[name][metric].on(asked)
+    for name, column in ((name, column.among(asked)) for name, column in columns.items()):
+        size = points[name]
         against = evidence.compared({name: column, best: rivals[best]}) if best else None
         if crossing is None and against and against.difference >= 0:
             crossing = size
@@ -118,7 +120,7 @@ def forgetting(evidence: Evidence) -> tuple[ForgettingRow, ...]:
                     ForgettingRow(
                         system=scenario.of,
                         stratum=stratum or "all",
-                        before=estimate(before.on(after.questions)),
+                        before=estimate(before.among(set(after.questions))),
                         after=estimate(after),
                         difference=evidence.pair(name, block.reader, evidence.headline, stratum),
                     )

@@ -10,6 +10,7 @@ from bench.scoring.schema import Contradiction, Mix, Need, QuestionTypes, Recomm
 from bench.stats.comparisons import Pair
 from bench.verdict.evidence import Evidence
 
+FLOOR = 0.05  # a share of right answers below which a system is of no use
 ON: Mapping[View, str] = {
     "clean": "on the {n} questions that training has not seen",
     "answerable": "on the {n} questions that the corpus answers",
@@ -18,41 +19,84 @@ ON: Mapping[View, str] = {
 }
 
 
-def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str]) -> str:
-    """The verdict. `doubted` are the systems whose figure a judge leaves open."""
+def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str], *, all_seen: bool = False) -> str:
+    """The verdict. `doubted` are the systems whose figure a judge leaves open; `all_seen`: training has seen every
+    question."""
     what = title(found.metric).lower()
     if doubted:
         of = f"{what} is not decisive for {listed(doubted)}"
         return f"No verdict: {of}. Set `needs.metric` to another measure, or fix the judge."
+    if all_seen:
+        return (
+            "No verdict: training has seen every question, so that knowing an answer cannot be told from remembering "
+            "it. Ask questions that are not in the training data."
+        )
+    weighed = listed(names) if (names := _weighed(evidence)) else ""
     if found.contradictions:
-        return _contradicted(found)
+        return _contradicted(found, weighed)
     choice = str(found.choice)
     if found.outcome == "nothing works":
-        return f"Nothing works: the highest is {found.best}, {_score(evidence, found, str(found.best))}."
+        return _nothing_works(evidence, found)
     if found.outcome == "not better than the base model":
         return _no_better(evidence, found, choice)
-    whole = f"{_chosen(evidence, found, choice)}{_open_needs(choice, found.needs[choice])}{_uncontrolled(found)}"
+    chosen = f"{_chosen(evidence, found, choice, weighed)}{_by_itself(evidence, found, choice, weighed)}"
+    whole = f"{chosen}{_open_needs(choice, found.needs[choice])}{_uncontrolled(found)}"
     depends = disagreement(found.types)
     return f"{depends} Over all questions: {whole}" if depends else whole
 
 
-def _chosen(evidence: Evidence, found: Recommendation, choice: str) -> str:
+def _weighed(evidence: Evidence) -> list[str]:
+    """What counts beside quality."""
+    return [name for name, points in evidence.run.spec.needs.weights.model_dump().items() if points]
+
+
+def _chosen(evidence: Evidence, found: Recommendation, choice: str, weighed: str) -> str:
     score = _score(evidence, found, choice)
     if found.outcome == "undecided":
         start = f"No clear winner between {choice} and {listed(found.among, 'or')}"
-        highest = f"Highest so far: {choice}," if choice == found.best else f"So far {choice} has:"
+        highest = f"Highest so far: {choice}," if choice == found.best and not weighed else f"So far {choice} has:"
         return f"{start}; {_takes(found)}. {highest} {score}."
     start = f"Use {choice}"
     if found.outcome == "provisional":
         start = f"Provisional, one seed: {choice}"
     if not found.against:
-        return f"{start}: {score}. No other system meets the needs."
+        return f"{start}: {score}. {_no_other(found)}"
     behind = [pair.b for pair in found.against if pair.verdict == "better"]
+    once = f" once {weighed} {'is' if ' and ' not in weighed else 'are'} weighed" if weighed else ""
     if not found.equivalent:
-        return f"{start}: {score}, ahead of every other system that meets the needs."
+        return f"{start}: {score}, ahead of every other system that meets the needs{once}."
     verb = "is" if len(found.equivalent) == 1 else "are"
-    rest = " All others are behind." if behind else ""
-    return f"{start}: {score}. {listed(found.equivalent)} {verb} equivalent to it.{rest}"
+    rest = f" All others are behind{once}." if behind else ""
+    return f"{start}: {score}. {listed(found.equivalent)} {verb} equivalent to it{once}.{rest}"
+
+
+def _by_itself(evidence: Evidence, found: Recommendation, choice: str, weighed: str) -> str:
+    """Who is highest by the measure alone, where something else counts too and it is another system."""
+    highest = max(found.feasible, key=evidence.quality)
+    if not weighed or evidence.quality(highest) <= evidence.quality(choice):
+        return ""
+    return f" By {title(found.metric).lower()} alone {highest} is highest, {evidence.quality(highest):.2f}."
+
+
+def _no_other(found: Recommendation) -> str:
+    """That no other system meets the needs; or that of some it is not known."""
+    unknown: dict[str, list[str]] = {}
+    for name, needs in found.needs.items():
+        states = [need.state for need in needs]
+        if "unmeasured" in states and "missed" not in states:
+            unknown[name] = [need.need for need in needs if need.state == "unmeasured"]
+    if not unknown:
+        return "No other system meets the needs."
+    each = "; ".join(f"{name} was not measured for {listed(needs)}" for name, needs in unknown.items())
+    return f"No other system is shown to meet the needs: {each}."
+
+
+def _nothing_works(evidence: Evidence, found: Recommendation) -> str:
+    """That no system is right often enough to be of use, or that none is shown to be."""
+    highest = max(found.feasible, key=evidence.quality)
+    score = estimate(evidence.ranked[highest])
+    said = "Nothing works" if score is not None and score.high < FLOOR else "Nothing is shown to work"
+    return f"{said}: the highest is {highest}, {_score(evidence, found, highest)}."
 
 
 def _uncontrolled(found: Recommendation) -> str:
@@ -86,11 +130,14 @@ def _score(evidence: Evidence, found: Recommendation, name: str) -> str:
     return f"{title(found.metric).lower()} {score.mean:.2f} (95% interval {interval}, {part})"
 
 
-def _contradicted(found: Recommendation) -> str:
+def _contradicted(found: Recommendation, weighed: str) -> str:
     """Which part says what."""
-    leads = f"{found.choice} has the highest {title(found.metric).lower()} on all questions together"
-    if found.choice != found.best:
-        leads = f"{found.choice} is equivalent to the highest {title(found.metric).lower()} on all questions together"
+    what = title(found.metric).lower()
+    leads = f"{found.choice} has the highest {what} on all questions together"
+    if weighed:
+        leads = f"{found.choice} is ahead on all questions together, {weighed} weighed"
+    elif found.choice != found.best:
+        leads = f"{found.choice} is equivalent to the highest {what} on all questions together"
     first: dict[View, Contradiction] = {}
     for row in found.contradictions:
         if row.view not in first or row.its > first[row.view].its:
@@ -105,9 +152,12 @@ def _contradicted(found: Recommendation) -> str:
 def _takes(found: Recommendation) -> str:
     """What would decide: more questions, more seeds, both, or neither."""
     pairs = [pair for pair in found.against if pair.b in found.among]
+    few = [pair for pair in pairs if pair.n90 is not None and pair.n90 <= pair.n]
     seen = [pair for pair in pairs if _has_plan(pair)]
     unseen = [pair.b for pair in pairs if not _has_plan(pair)]
     within = [pair.within90 for pair in pairs if pair.within90]
+    if few:
+        return _too_few(few)
     if not seen and pairs and len(within) == len(pairs):
         return f"{_about(max(within))} needed to show that they differ by less than {pairs[0].margin}"
     if not seen:
@@ -115,11 +165,19 @@ def _takes(found: Recommendation) -> str:
     rest = f"; no difference that more data would show was seen from {listed(unseen)}" if unseen else ""
     if all(pair.n90 for pair in seen):
         return f"{_about(max(pair.n90 or 0 for pair in seen))} needed to decide{rest}"
-    if all(pair.n90 or pair.seeds90 for pair in seen):
+    if all(pair.seeds90 for pair in seen):
         seeds = max(pair.seeds90 or 0 for pair in seen)
         return f"about {seeds:,} seeds are needed to decide, and more questions alone will not do{rest}"
-    questions, seeds = (max(pair.both90[i] for pair in seen if pair.both90) for i in (0, 1))
+    each = [pair.both90 or (pair.n90 or pair.n, pair.seeds90 or pair.seeds) for pair in seen]
+    questions, seeds = (max(plan[i] for plan in each) for i in (0, 1))
     return f"about {questions:,} questions and {seeds:,} seeds are needed to decide{rest}"
+
+
+def _too_few(pairs: Sequence[Pair]) -> str:
+    """That a difference was seen, of a size that so many questions would show, were enough of them independent."""
+    pair = min(pairs, key=lambda pair: pair.clusters)
+    of = f"{pair.n:,} questions" if pair.clusters == pair.n else f"{pair.clusters:,} groups of questions"
+    return f"a difference was seen, but {of} are too few to show it"
 
 
 def _about(questions: int) -> str:
@@ -127,7 +185,7 @@ def _about(questions: int) -> str:
 
 
 def _has_plan(pair: Pair) -> bool:
-    return bool(pair.n90 or pair.seeds90 or pair.both90)
+    return pair.n90 is not None or bool(pair.seeds90 or pair.both90)
 
 
 def _open_needs(name: str, needs: Sequence[Need]) -> str:

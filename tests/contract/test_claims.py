@@ -102,6 +102,15 @@ def test_ft_paraphrase_takes_equal_tokens(tmp_path: Path) -> None:
     )
 
 
+def test_tokens_that_nobody_counted_are_not_taken_for_equal(tmp_path: Path) -> None:
+    questions = asked(stratum="corpus_only")
+    said = lora(HIGH, tokens=5000, config={"tuning.passages": True, "tuning.paraphrases": True})
+    alone = lora(LOW, config={"tuning.passages": True})
+    found = claim(tmp_path, "ft-paraphrase", {"said": said, "alone": alone, "pairs": lora(LOW)}, questions)
+    assert found.status == "inconclusive"
+    assert found.measured.endswith("said trained on 5,000 tokens, the training tokens of alone are not known")
+
+
 @pytest.mark.parametrize(
     ("both", "trained", "status"),
     [
