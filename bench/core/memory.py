@@ -181,7 +181,7 @@ class Memory:
             "start_rss_bytes": self.start_rss,
             "peak_rss_growth_bytes": self.peak_rss - self.start_rss,
             "peak_rss_growth_by_phase_bytes": dict(self.by_phase),
-            "trace": [[round(s, 3), rss, gpu, phase] for s, rss, gpu, phase in self.trace],
+            "trace": [[round(s, 3), rss, gpu if on_gpu else None, phase] for s, rss, gpu, phase in self.trace],
             "peak_gpu_allocated_bytes": max(on_gpu.values()) if on_gpu else None,
             "peak_gpu_allocated_by_phase_bytes": dict(on_gpu),
             "peak_gpu_reserved_bytes": self.peak_reserved if on_gpu else None,

@@ -117,7 +117,9 @@ def work(path: Path, tell: cell.Tell) -> int:
     begin = time.time()
 
     def run() -> dict[str, JSON]:
-        if job.model_gpus > 1:
+        if (job.config.get("model") or {}).get("device") == "cpu":
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # or its libraries would open a GPU, and take memory for it
+        elif job.model_gpus > 1:
             see_gpus(job.model_gpus)
         return cell.run(job, path.parent, tell) if job.round is None else turn.run(job, path.parent)
 

@@ -6,6 +6,7 @@ import math
 import statistics
 
 from bench.scoring.schema import Slowdown, SlowdownPoint
+from bench.scoring.schema.scenarios import REPEATS
 from bench.stats import intervals
 from bench.verdict.claim_terms import (
     DRIFT,
@@ -43,8 +44,8 @@ def qlora_slower(evidence: Evidence) -> Finding | None:
     if all(inside):
         return Finding("confirmed", measured)
     if any(outside):
-        curve = "It holds at some sizes and not at others: the answer is a curve." if any(inside) else ""
-        return Finding("refuted", measured, curve)
+        curve = "It depends on the tokens of a step: not every size refutes it, and the answer is a curve."
+        return Finding("refuted", measured, "" if all(outside) else curve)
     steps = max(point.pairs for _, point in points)
     return Finding(
         "inconclusive", measured, f"It takes more than {steps} pairs of steps at each size, or a quieter machine."
@@ -67,7 +68,8 @@ def qlora_memory(evidence: Evidence) -> Finding | None:
         return None
     measured = "; ".join(
         f"{facts.model} on {facts.device}: peak {(facts.memory.lora_bytes or 0) / 1e9:.2f} to "
-        f"{facts.memory.qlora_bytes / 1e9:.2f} GB (ratio {low:.2f} to {high:.2f} over {facts.memory.runs} runs)"
+        f"{facts.memory.qlora_bytes / 1e9:.2f} GB{_at_most(facts)} (ratio {low:.2f} to {high:.2f}: "
+        f"{_runs(facts.memory.runs)})"
         for facts, (low, high) in rows
     )
     ratios = [ratio for facts, ratio in rows if facts.parameters is None or facts.parameters >= SMALLEST]
@@ -80,12 +82,25 @@ def qlora_memory(evidence: Evidence) -> Finding | None:
     return Finding("inconclusive", measured, "The peaks are within 5% of each other, or of the noise of their runs.")
 
 
+def _at_most(facts: Slowdown) -> str:
+    """At how many tokens a step the peaks were taken, where that is known."""
+    tokens = facts.recipe.get("tokens")
+    return f" at {max(tokens):,} tokens a step" if tokens else ""
+
+
+def _runs(number: int) -> str:
+    """What the range of a ratio of peaks rests on."""
+    return f"over {number} runs" if number > 1 else f"one run, and processes may differ by {REPEATS - 1:.0%}"
+
+
 def qlora_70b(evidence: Evidence) -> Finding | None:
     """A 70B model trains in four bits within the 80 GB of one GPU."""
     rows = [facts for facts in slowdowns(evidence) if facts.model == "llama3-70b" and facts.device != "cpu"]
     if not rows:
         return None
-    peak = rows[0].memory.qlora_bytes
+    memory = rows[0].memory  # a card must hold what loading takes, too, and what torch does not see
+    seen = (memory.qlora_bytes, memory.loading.get("qlora"), memory.process.get("qlora"))
+    peak = max(bytes_ for bytes_ in seen if bytes_)
     most = max(rows[0].recipe.get("tokens") or [0])
     spare = (80e9 - peak) / 1e9
     measured = (

@@ -177,7 +177,8 @@ def load(base: Model, *, precision: str, folder: str | None = None, sharded: boo
         meters.note("prequantised", str(getattr(method, "value", method)))
     meters.note("dtype", str(model.dtype).removeprefix("torch."))
     meters.note("attention", str(getattr(model.config, "_attn_implementation", None) or "its own"))
-    meters.note("weights_bytes", int(model.get_memory_footprint()))
+    constants = sum(_constants(p) for p in model.parameters())
+    meters.note("weights_bytes", int(model.get_memory_footprint()) + constants)
     meters.note("parameters", int(sum(_count(p) for p in model.parameters())))
     meters.note("device", where)
     return model.eval(), tokenizer
@@ -226,6 +227,14 @@ def _count(parameter: Any) -> int:
         if getattr(parameter, "quant_state", None) is not None
         else parameter.numel()
     )
+
+
+def _constants(parameter: Any) -> int:
+    """Bytes of what a 4-bit tensor is unpacked with, which is beside it: its scales, and those of the scales."""
+    state = getattr(parameter, "quant_state", None)
+    held = [state, getattr(state, "state2", None)] if state is not None else []
+    tensors = [t for s in held if s is not None for t in (s.absmax, s.code, getattr(s, "offset", None))]
+    return sum(t.numel() * t.element_size() for t in tensors if isinstance(t, torch.Tensor))
 
 
 def ready(model: Any, tokenizer: Any, *, max_new_tokens: int) -> LM:

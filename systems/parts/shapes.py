@@ -50,7 +50,9 @@ def model(name: str, options: dict[str, Any]) -> Any:
     """A model of the shape on its device. Four-bit weights are quantised as they are made, one after the other: no more
     than one of them is ever held unquantised."""
     dimensions = dict(SHAPES[name.removeprefix(PREFIX)])
-    config = AutoConfig.for_model(dimensions.pop("model_type"), **dimensions, max_position_embeddings=8192)
+    kind = dimensions.pop("model_type")
+    # without an end: random weights that say it at once would answer in one token
+    config = AutoConfig.for_model(kind, **dimensions, max_position_embeddings=8192, eos_token_id=None)
     dtype = torch.bfloat16 if options["dtype"] == "auto" else options["dtype"]
     torch.manual_seed(0)
     device = torch.device(options["device_map"][""])

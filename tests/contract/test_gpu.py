@@ -45,7 +45,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Any:
         {"name": "too-large", "kind": "closed_book", "model": {"shape": "llama3-70b", "dtype": "float32"}},
     ]
     tuning = {"rank": 4, "epochs": 1, "batch_size": 2, "max_steps": 4}
-    spec = raw_spec(model=SHAPE, systems=systems, tuning=tuning, measure={"latency_questions": 8, "warmup": 2})
+    spec = raw_spec(model=SHAPE, systems=systems, tuning=tuning, measure={"latency_questions": 16, "warmup": 2})
     folder = run(parse(spec), out=root / "r", store=root / "s").folder
     score(folder)
     return read_run(folder), read_scores(folder)
@@ -60,6 +60,7 @@ def test_the_first_token_is_marked_when_it_is_there(measured: Any) -> None:
 def test_each_system_has_bytes_on_the_gpu_and_the_processor_has_none(measured: Any) -> None:
     done = measured[1].measured
     assert done["on-cpu"].memory.peak_gpu_allocated_bytes is None
+    assert not any(gpu for _, _, gpu, _ in measured[0].cells["on-cpu-s1"].memory.trace)  # its libraries open none
     for name in ("lora", "qlora"):
         found = done[name]
         assert found.device == "cuda" and found.memory.peak_gpu_allocated_bytes >= found.memory.weights_bytes
@@ -96,8 +97,10 @@ def test_peaks_of_steps_are_without_loading_and_nvml_sees_more(tmp_path: Path) -
     found = {}
     for optimiser in ("adamw", "paged_adamw_32bit"):
         tuning = Tuning(rank=64, optimiser=optimiser)  # type: ignore[arg-type]
-        config = slowdown.Config(model=Model(shape="100m"), tokens=(256,), tuning=tuning, memory_runs=1, alone=True)
-        found[optimiser] = slowdown.measure(config, native.stored(MINI).material, Store(tmp_path))["memory"]
+        alone = {"name": "alone", "kind": "slowdown", "tokens": [256], "memory_runs": 1, "alone": True}
+        spec = raw_spec(model=SHAPE, systems=[{**alone, "tuning": tuning.model_dump(exclude_unset=True)}])
+        folder = run(parse(spec), out=tmp_path / optimiser, store=tmp_path / "s").folder  # pytest has opened the device
+        found[optimiser] = read_run(folder).cells["alone-s1"].facts["memory"]
         assert found[optimiser]["loading"]["qlora"] and found[optimiser]["qlora_bytes"]
         process = found[optimiser]["process"]["qlora"]  # None in a container, where NVML does not tell
         assert process is None or process > found[optimiser]["qlora_bytes"]

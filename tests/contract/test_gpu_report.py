@@ -19,7 +19,7 @@ from bench.execution.run_file import read_run
 from bench.report import report
 from bench.verdict.score import read_scores
 from tests.conftest import ROOT, raw_spec, scores_json
-from tests.gpu_report import checks
+from tests.gpu_report import checks, training_share
 
 
 @pytest.mark.slow
@@ -40,6 +40,13 @@ def test_gpu_report_passes_on_a_processor_with_tiny_shapes(tmp_path: Path) -> No
     assert [len(facts.points) for facts in scores.slowdowns] == [4, 2, 2, 4, 0]
     page = (folder / "index.html").read_text()
     assert "The weights are random" in page and "GPU memory was not measured: no system ran on a GPU." in page
+
+
+def test_what_a_card_did_of_what_it_can() -> None:
+    """Of the published run: 6 x 8.03 billion x 8,192 operations in 1.074 s, of 654.6 TFLOP/s."""
+    folder = ROOT / "reports" / "published" / "nvidia-h200-shapes"
+    share = training_share(read_run(folder), read_scores(folder))
+    assert share == pytest.approx(6 * 8_030_261_248 * 8192 / 1.0743 / 654.56e12, rel=1e-3)
 
 
 def test_the_page_shows_the_memory_of_a_gpu(tmp_path: Path) -> None:

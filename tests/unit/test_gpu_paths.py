@@ -392,8 +392,20 @@ def test_memory_alone_where_lora_does_not_fit() -> None:
     assert memory.qlora_bytes > 0 and found["parameters"] == pytest.approx(arithmetic.SIZES["tiny"], rel=2e-3)
 
 
+def test_a_shape_answers_to_the_last_token() -> None:
+    """Random weights that are tied say again what was said last: an end among them would end every answer at once."""
+    model, tokenizer = lm.load(Model(shape="tiny"), precision="native")
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hm?"}], add_generation_prompt=True, return_dict=False
+    )
+    ((_, tokens),) = lm.ready(model, tokenizer, max_new_tokens=8).complete([prompt])
+    assert tokens == 8
+
+
 def test_a_shape_in_four_bits_is_as_a_checkpoint_becomes() -> None:
     made, _ = lm.load(Model(shape="tiny"), precision="nf4")
+    blocks = sum(p.quant_state.absmax.numel() for p in made.parameters() if hasattr(p, "quant_state"))
+    assert meters.notes()["weights_bytes"] > made.get_memory_footprint() + blocks  # with the scales of the blocks
     plain, _ = lm.load(Model(shape="tiny"), precision="native")
     assert made.get_memory_footprint() < 0.6 * plain.get_memory_footprint()
     assert [n for n, _ in made.named_parameters()] == [n for n, _ in plain.named_parameters()]
