@@ -28,7 +28,8 @@ def first_screen(run: RunFile, found: Scores, page: Path) -> None:
     facts = (f"{run.dataset.test:,} questions", run.spec.model.name, f"{count} seed{'s' if count > 1 else ''}")
     console.print(one_line(" · ".join((run.name, *facts))), style="dim", markup=False)
     _say(console, found.recommendation.sentence, style="bold")
-    if told := sure(found.recommendation, many_seeds=count > 1):
+    weighed = bool(run.spec.needs.weights.counted)
+    if told := sure(found.recommendation, many_seeds=count > 1, weighed=weighed):
         _say(console, told)
     if types:
         _print(console, _by_type(types, found.headline))

@@ -40,17 +40,18 @@ def _same(scores: Scores, a: str, b: str) -> bool:
     return one.score(scores.headline) == other.score(scores.headline)
 
 
-def sure(found: Recommendation, *, many_seeds: bool) -> str:
-    """How sure the choice is; empty where there is none."""
-    if found.probability is None:
+def sure(found: Recommendation, *, many_seeds: bool, weighed: bool = False) -> str:
+    """How sure the choice is; empty where there is none, or where it is not for want of data that it is open."""
+    if found.probability is None or (found.outcome == "undecided" and not found.among):
         return ""
     level = ", or one that is equivalent to it," if found.equivalent else ""
     of = f"{found.common:,} questions that all systems have" if found.common else "questions"
     seeds = ", and of the seeds" if many_seeds else ""
-    told = (
-        f"How sure: {found.choice}{level} scores highest in {100 * found.probability:.1f}% of 10,000 resamples of the "
-    )
-    if found.outcome in ("undecided", "contradicted"):
+    highest = "is ahead, with what is weighed beside quality," if weighed else "scores highest"
+    told = f"How sure: {found.choice}{level} {highest} in {100 * found.probability:.1f}% of 10,000 resamples of the "
+    if found.outcome == "contradicted":
+        return f"{told}{of}{seeds}, all parts taken together."
+    if found.outcome == "undecided":
         return f"{told}{of}{seeds}, which is too little once it is corrected for the number of comparisons."
     return f"{told}{of}{seeds}."
 
@@ -64,7 +65,7 @@ def changes(found: Recommendation, volumes: Volumes) -> list[str]:
 
 
 def _by_more_data(found: Recommendation) -> Iterator[str]:
-    if found.outcome == "undecided":
+    if found.outcome == "undecided" and found.among:
         rivals = listed(found.among, "or")
         yield f"More data, which could still show that {found.choice} or {rivals} is better."
 

@@ -93,6 +93,11 @@ class Weights(Block):
     latency: float = Field(0.0, ge=0, description="Weight of the median latency.")
     memory: float = Field(0.0, ge=0, description="Weight of the peak memory while answering.")
 
+    @property
+    def counted(self) -> list[str]:
+        """What counts beside quality."""
+        return [name for name, points in self.model_dump().items() if points]
+
 
 class Needs(Block):
     """What the chosen system must meet, and what counts beside its quality. Unset: no constraint."""

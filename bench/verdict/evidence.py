@@ -100,6 +100,16 @@ class Evidence:
         missing = {name: self.asked - left_out[name] - set(column.questions) for name, column in found.items()}
         return {n: self._completed(without_gaps(column, left_out[n]), missing[n]) for n, column in found.items()}
 
+    def counts_zeros(self, name: str) -> bool:
+        """Whether a system is ranked by zeros for what it, or one of its seeds, did not answer."""
+        own, left_out = self.columns[name][self.headline], self.unjudged.get(name, frozenset())
+        if len(self.ranked[name].questions) > len(own.questions):
+            return True
+        if self.asked is None or own.gappy is None:
+            return False
+        gaps = {own.questions[i] for i in np.flatnonzero(np.isnan(own.gappy).any(0))}
+        return bool(gaps - left_out)
+
     def _completed(self, column: Column, missing: AbstractSet[str]) -> Column:
         added = [q for q in self._placed if q in missing]
         if not added:

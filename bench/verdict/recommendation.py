@@ -215,13 +215,7 @@ def caveats(evidence: Evidence, feasible: Sequence[str]) -> Iterator[str]:
     for name in feasible:
         if evidence.named[name].status != "done":
             yield f"{name} failed on some of its seeds."
-    filled = [
-        name
-        for name in feasible
-        if len(evidence.ranked[name].questions) > len((own := evidence.columns[name][evidence.headline]).questions)
-        or (evidence.asked is not None and own.gappy is not None)
-    ]
-    if filled:
+    if filled := [name for name in feasible if evidence.counts_zeros(name)]:
         yield (
             f"{title(evidence.headline)} has no value where a system does not answer. To rank {listed(filled)}, such "
             "questions count as 0."

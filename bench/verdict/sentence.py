@@ -31,7 +31,8 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str], 
             "No verdict: training has seen every question, so that knowing an answer cannot be told from remembering "
             "it. Ask questions that are not in the training data."
         )
-    weighed = listed(names) if (names := _weighed(evidence)) else ""
+    counted = evidence.run.spec.needs.weights.counted
+    weighed = listed(counted) if counted else ""
     if found.contradictions:
         return _contradicted(found, weighed)
     choice = str(found.choice)
@@ -43,11 +44,6 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str], 
     whole = f"{chosen}{_open_needs(choice, found.needs[choice])}{_uncontrolled(found)}"
     depends = disagreement(found.types)
     return f"{depends} Over all questions: {whole}" if depends else whole
-
-
-def _weighed(evidence: Evidence) -> list[str]:
-    """What counts beside quality."""
-    return [name for name, points in evidence.run.spec.needs.weights.model_dump().items() if points]
 
 
 def _chosen(evidence: Evidence, found: Recommendation, choice: str, weighed: str) -> str:

@@ -13,6 +13,8 @@ from bench.core.vocabulary import Answer, Hit
 from bench.gate.decisions import gate
 from bench.gate.rules import Rule, Rules
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
+from bench.report import decision, report
+from bench.spec.model import Volumes
 from bench.verdict.score import read_scores
 from tests.made_up import Asked, Made, asked, right, scored, showing
 
@@ -36,6 +38,25 @@ def test_what_is_weighed_is_said_and_who_leads_without_it(tmp_path: Path) -> Non
     assert "once latency and memory are weighed" in both
     plain = told(tmp_path / "plain", systems)
     assert plain.startswith("Use dear") and "weighed" not in plain and "alone dear" not in plain
+
+
+def test_what_stands_below_the_sentence_does_not_deny_it(tmp_path: Path) -> None:
+    """How sure it is, and what would change it, where it is not for want of data that a verdict is open."""
+    every = [f"q{i}" for i in range(300)]
+    systems = {"memoriser": Made(right(1.1), tuned=True, seeds=3), "honest": Made(right(0.6))}
+    seen = scored(tmp_path / "seen", systems, asked(), leaked=every).recommendation
+    assert decision.sure(seen, many_seeds=True) == "" and decision.changes(seen, Volumes()) == []
+    page = report(tmp_path / "seen").read_text()
+    assert "No verdict: training has seen every question" in page and "How sure" not in page
+    leaked = [f"q{i}" for i in range(240)]
+    memoriser = Made(lambda q, s: Answer("yes" if q.id in leaked else "no"))
+    apart = scored(tmp_path / "apart", {"m": memoriser, "honest": Made(right(0.62))}, asked(), leaked=leaked)
+    told = decision.sure(apart.recommendation, many_seeds=False)
+    assert told.endswith("questions that all systems have, all parts taken together.")
+    weighed = {"dear": Made(right(0.9, "x"), latency_s=1.0), "quick": Made(right(0.6, "x"), latency_s=0.01)}
+    scored(tmp_path / "weighed", weighed, asked(), needs=QUICK)
+    page = report(tmp_path / "weighed").read_text()
+    assert "quick is ahead, with what is weighed beside quality, in" in page and "quick scores highest" not in page
 
 
 def test_a_contradiction_of_what_is_weighed_says_so(tmp_path: Path) -> None:
