@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.gate.decisions import gate
@@ -15,9 +16,10 @@ from bench.gate.noise import detectable, floors
 from bench.gate.rules import Rule, Rules
 from bench.gate.snapshot import Snapshot, SystemSnapshot, of_run
 from bench.scoring import money
+from bench.scoring.grade import Column
 from bench.scoring.schema import Contradiction, Costs, Need, QuestionTypes, Recommendation, TypeRow
 from bench.spec.model import Needs
-from bench.stats.comparisons import Few, Open
+from bench.stats.comparisons import Few, Open, Pair
 from bench.stats.intervals import Estimate, wilson
 from bench.verdict.score import score
 from bench.verdict.sentence import by_type, no_system, sentence
@@ -52,8 +54,8 @@ def test_controls_alone_are_no_systems(tmp_path: Path) -> None:
     assert found.sentence == "No verdict: no system outside the controls finished." and not found.flips
     unscored = asked(40, answers=None)
     systems = {"base": Made(right(0.5), kind="closed_book"), "rag": Made(right(0.5))}
-    said = scored(tmp_path / "unscored", systems, unscored).recommendation.sentence
-    assert said == "No verdict: no question has a reference answer that the measure could be scored on."
+    told = scored(tmp_path / "unscored", systems, unscored).recommendation.sentence
+    assert told == "No verdict: no question has a reference answer that the measure could be scored on."
 
 
 def test_experiments_alone_compare_no_systems(tmp_path: Path) -> None:
@@ -106,7 +108,7 @@ def types(*rows: tuple[str, tuple[str, ...], float]) -> QuestionTypes:
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "expected"),
     [
         (None, ""),
         (
@@ -121,26 +123,97 @@ def types(*rows: tuple[str, tuple[str, ...], float]) -> QuestionTypes:
         ),
     ],
 )
-def test_what_is_said_of_the_types_of_question(found: QuestionTypes | None, said: str) -> None:
-    assert by_type(found) == said
+def test_what_is_said_of_the_types_of_question(found: QuestionTypes | None, expected: str) -> None:
+    assert by_type(found) == expected
+
+
+def recommended(**fields: Any) -> Recommendation:
+    empty: dict[str, Any] = {"needs": {}, "costs": {}, "criteria": {}, "break_even": ()}
+    return Recommendation(
+        **{"metric": "em", "feasible": ("a", "b", "c"), "pareto": ("a",), "choice": "a", **empty, **fields}
+    )
+
+
+def said(found: Recommendation, *, right: float = 0.5) -> str:
+    """The sentence of a recommendation; each system is right on this share of ten questions, b on one more."""
+    numbers = [str(n) for n in range(10)]
+    ranked = {
+        name: Column(numbers, np.array([[float(n < 10 * share) for n in range(10)]]), numbers, numbers)
+        for name, share in (("a", right), ("b", right + 0.1), ("c", right))
+    }
+    run: Any = SimpleNamespace(spec=SimpleNamespace(needs=Needs()))
+    evidence: Any = SimpleNamespace(run=run, ranked=ranked, quality=lambda name: ranked[name].mean)
+    return sentence(evidence, found, [])
 
 
 def contradicted(best: str, *rows: Contradiction) -> str:
-    found = Recommendation(
-        metric="em",
-        needs={},
-        feasible=("a", "b"),
-        pareto=("a",),
-        costs={},
-        criteria={},
-        break_even=(),
-        outcome="contradicted",
-        choice="a",
-        best=best,
-        contradictions=rows,
+    return said(recommended(outcome="contradicted", best=best, contradictions=rows))
+
+
+def rival(name: str, **fields: Any) -> Pair:
+    """A pair of the choice with a rival that cannot be told from it, on 100 questions of 40 documents."""
+    empty = dict.fromkeys(("effect", "n80", "n90", "margin", "non_inferior"))
+    known = {"a": "a", "b": name, "difference": 0.1, "low": -0.1, "high": 0.3, "n": 100, "clusters": 40, "seeds": 2}
+    tested = {"p": 0.2, "p_holm": 0.2, "test": "t", "method": "m", "won": 2.0, "lost": 1.0, "verdict": "inconclusive"}
+    return Pair(**{**empty, **known, **tested, **fields})
+
+
+@pytest.mark.parametrize(
+    ("rivals", "takes"),
+    [
+        ([{}], "no difference was seen between them, so the number of questions needed cannot be estimated"),
+        ([{"n90": 900}, {"n90": 700}], "about 900 questions are needed to decide"),
+        (
+            [{"n90": 900}, {}],
+            "about 900 questions are needed to decide; no difference that more data would show was seen from c",
+        ),
+        ([{"n90": 100}], "a difference was seen, but 40 groups of questions are too few to show it"),
+        (
+            [{"n90": 100}, {"n90": 90, "clusters": 30}],
+            "a difference was seen, but 30 groups of questions are too few to show it",
+        ),
+        ([{"n90": 0, "clusters": 100}], "a difference was seen, but 100 questions are too few to show it"),
+        (
+            [{"seeds90": 5}, {"seeds90": 7}],
+            "about 7 seeds are needed to decide, and more questions alone will not do",
+        ),
+        ([{"both90": (400, 6)}, {"both90": (300, 9)}], "about 400 questions and 9 seeds are needed to decide"),
+        ([{"n90": 900}, {"seeds90": 7}], "about 900 questions and 7 seeds are needed to decide"),
+        ([{"margin": 0.05, "within90": 1}], "one question is needed to show that they differ by less than 0.05"),
+        ([{"margin": 0.05, "within90": 2}], "about 2 questions are needed to show that they differ by less than 0.05"),
+    ],
+)
+def test_what_would_decide(rivals: list[dict[str, Any]], takes: str) -> None:
+    names = ["b", "c"][: len(rivals)]
+    against = tuple(rival(name, **fields) for name, fields in zip(names, rivals, strict=True))
+    found = recommended(outcome="undecided", best="b", among=tuple(names), against=against, needs={"a": ()})
+    told = said(found)
+    assert told.startswith(
+        f"No clear winner between a and {' or '.join(names)}; {takes}. So far a has: exact match 0.50 ("
     )
-    weights: Any = SimpleNamespace(needs=Needs())
-    return sentence(SimpleNamespace(run=SimpleNamespace(spec=weights)), found, [])  # type: ignore[arg-type]
+
+
+def test_who_is_highest_where_nothing_works() -> None:
+    """The highest stands in the sentence, whatever the order; ten questions show of nobody that it is useless."""
+    told = said(recommended(outcome="nothing works", best="a", needs={"a": ()}), right=0.0)
+    assert told.startswith("Nothing is shown to work: the highest is b, exact match 0.10 (")
+
+
+def test_who_is_not_known_to_meet_the_needs_is_named() -> None:
+    needs = {
+        "a": [needed("cost", "met")],
+        "b": [needed("cost", "unmeasured"), needed("memory", "missed")],
+        "c": [needed("cost", "missed")],
+    }
+    found = recommended(outcome="winner", best="a", feasible=("a",), needs=needs)
+    assert said(found).endswith(
+        ", n = 10). No other system meets the needs. It was not compared with the base model alone."
+    )
+    needs |= {"b": [needed("cost", "unmeasured"), needed("memory", "met")], "c": [needed("memory", "unmeasured")]}
+    assert (
+        "No other system is shown to meet the needs: b was not measured for cost; c was not measured for memory. "
+        in said(found.model_copy(update={"needs": needs}))
+    )
 
 
 def test_parts_that_contradict_are_told_with_the_strongest_of_each() -> None:
