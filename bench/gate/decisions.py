@@ -141,8 +141,8 @@ def _found(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding:
         return _budget(rule, found)
     if rule.metric not in MEASURES and new.machine != old.machine:
         return Finding("not comparable", "other hardware or thread count than the baseline's")
-    before = samples(rule.metric, old.systems[name], rule.stratum) if name in old.systems else None
-    if before is None and name in old.systems and _is_brought(rule, old.systems[name]):
+    before = samples(rule.metric, accepted, rule.stratum) if accepted else None
+    if before is None and accepted and _is_brought(rule, accepted):
         return BROUGHT
     if before is None:
         return Finding("missing", f"the baseline has no {rule.metric} of it")
