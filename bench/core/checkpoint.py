@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib.util
 import json
 import struct
 import zipfile
@@ -12,100 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.core.architectures import check_causal
 from bench.core.errors import UserError
 from bench.core.files import read_json
+from bench.core.model_files import check_pointer, read_object
+from bench.core.tokenizer import TOKENIZERS, check_tokenizer
 
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")  # what is loaded, beside the shards that an index names
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")  # of transformers itself
-POINTER = b"version https://git-lfs"
-_MARK = "usertextmark"  # what a chat template is tried on
-CAUSAL = ("ForCausalLM", "LMHeadModel")
-ENCODERS = frozenset(  # causal only where `is_decoder` is set
-    [
-        "bert",
-        "roberta",
-        "electra",
-        "xlm-roberta",
-        "camembert",
-        "distilbert",
-        "mpnet",
-        "deberta",
-        "deberta-v2",
-        "albert",
-        "modernbert",
-        "nomic_bert",
-        "longformer",
-        "xlnet",
-        "big_bird",
-        "convbert",
-        "data2vec-text",
-        "ernie",
-        "esm",
-        "eurobert",
-        "flaubert",
-        "fnet",
-        "funnel",
-        "gte",
-        "ibert",
-        "jina_embeddings_v3",
-        "layoutlm",
-        "luke",
-        "megatron-bert",
-        "mobilebert",
-        "mra",
-        "nystromformer",
-        "perceiver",
-        "reformer",
-        "rembert",
-        "roberta-prelayernorm",
-        "roc_bert",
-        "roformer",
-        "squeezebert",
-        "tapas",
-        "xlm",
-        "xlm-roberta-xl",
-        "xmod",
-        "yoso",
-        "vit",
-        "clip",
-        "siglip",
-        "dinov2",
-        "wav2vec2",
-        "hubert",
-    ]
-)
-PAIRED = frozenset(  # encoders with a decoder, whatever their `architectures` say
-    [
-        "t5",
-        "mt5",
-        "umt5",
-        "longt5",
-        "switch_transformers",
-        "bart",
-        "mbart",
-        "pegasus",
-        "marian",
-        "led",
-        "m2m_100",
-        "blenderbot",
-        "blenderbot-small",
-        "prophetnet",
-        "bigbird_pegasus",
-        "fsmt",
-        "mvp",
-        "nllb-moe",
-        "pegasus_x",
-        "plbart",
-        "seamless_m4t",
-        "seamless_m4t_v2",
-        "t5gemma",
-        "t5gemma2",
-        "whisper",
-        "vision-encoder-decoder",
-        "encoder-decoder",
-    ]
-)
 
 
 def check(folder: Path, *, what: str, key: str) -> None:
@@ -135,7 +47,7 @@ def check_configs(folder: Path, what: str) -> None:
         if (folder / "modules.json").is_file():
             _check_modules(folder / "modules.json")
         if (folder / "config.json").is_file():
-            _check_own_code(_object(folder / "config.json"), folder / "config.json", what)
+            _check_own_code(read_object(folder / "config.json"), folder / "config.json", what)
 
 
 def _check(folder: Path, *, what: str, key: str) -> None:
@@ -156,39 +68,39 @@ def _check(folder: Path, *, what: str, key: str) -> None:
         )
     for name in (*TOKENIZERS, "tokenizer_config.json", "config.json", "generation_config.json"):
         if (folder / name).is_file():
-            _check_pointer(folder / name, "file")
+            check_pointer(folder / name, "file")
     check_configs(folder, what)
     for file in weights:
         _check_weights(file)
     for file in sorted(folder.glob("*.safetensors.index.json")):
         _check_index(file)
     if what == "base model" and (folder / "config.json").is_file():
-        config = _object(folder / "config.json")
-        _check_causal(config, folder / "config.json")
+        config = read_object(folder / "config.json")
+        check_causal(config, folder / "config.json")
         _check_vocabulary(folder, config)
-        _check_tokenizer(folder, config)
+        check_tokenizer(folder, config)
 
 
 def _shards(folder: Path) -> Iterator[Path]:
     """The safetensors files that the indexes of sharded weights name."""
     for index in folder.rglob("*.index.json"):
-        named = {index.parent / str(name) for name in dict(_object(index).get("weight_map") or {}).values()}
+        named = {index.parent / str(name) for name in dict(read_object(index).get("weight_map") or {}).values()}
         yield from (file for file in named if file.suffix == ".safetensors" and file.is_file())
 
 
 def _check_inside(folder: Path, what: str) -> None:
     """Raises UserError for what makes loading reach outside the folder: an adapter's base, or a path that leaves it."""
     for file in sorted(folder.rglob("adapter_config.json")):
-        base = _object(file).get("base_model_name_or_path")
+        base = read_object(file).get("base_model_name_or_path")
         raise UserError(
             f"the {what} folder is an adapter of {base!r}, and not a model.",
             where=str(file),
             remedy="Give the folder of the merged model.",
         )
     for file in sorted(folder.rglob("*.index.json")):
-        _check_paths(dict(_object(file).get("weight_map") or {}).values(), file)
+        _check_paths(dict(read_object(file).get("weight_map") or {}).values(), file)
     for file in sorted(folder.rglob("config.json")):
-        _check_attention(_object(file), file)
+        _check_attention(read_object(file), file)
 
 
 def _check_paths(named: Iterable[object], file: Path) -> None:
@@ -232,13 +144,6 @@ def gguf(where: str, key: str) -> UserError:
     )
 
 
-def _object(path: Path) -> Mapping[str, Any]:
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise UserError("expected a JSON object.", where=str(path), remedy="Copy the file of the model again.")
-    return found
-
-
 def tensors(file: Path) -> tuple[int, dict[str, Any]]:
     """(where the data begins, name -> what the header says of a tensor) of a safetensors file. Raises ValueError or
     struct.error for what is none."""
@@ -276,7 +181,7 @@ def _needed(file: Path) -> int | None:
 
 def _check_weights(file: Path) -> None:
     """Raises UserError for a pointer of Git LFS, and for weights that are cut short."""
-    _check_pointer(file, "weights")
+    check_pointer(file, "weights")
     size, needed = file.stat().st_size, _needed(file)
     if needed is None or needed > size:
         wanted = "" if needed is None else f" of {needed:,}"
@@ -290,7 +195,7 @@ def _check_weights(file: Path) -> None:
 def _check_index(file: Path) -> None:
     """Raises UserError where the index of sharded weights names a tensor that its shard does not hold."""
     held: dict[str, set[str]] = {}
-    for tensor, shard in dict(_object(file).get("weight_map") or {}).items():
+    for tensor, shard in dict(read_object(file).get("weight_map") or {}).items():
         path = file.parent / str(shard)
         if str(shard) not in held:
             held[str(shard)] = set(tensors(path)[1]) if path.is_file() else set()
@@ -317,15 +222,6 @@ def _check_vocabulary(folder: Path, config: Mapping[str, Any]) -> None:
                     )
 
 
-def _check_pointer(file: Path, what: str) -> None:
-    """Raises UserError for a file that Git LFS left to be fetched."""
-    with file.open("rb") as opened:
-        if opened.read(len(POINTER)) == POINTER:
-            raise UserError(
-                f"this is a pointer of Git LFS, not the {what}.", where=str(file), remedy="Run `git lfs pull` there."
-            )
-
-
 def _check_modules(file: Path) -> None:
     """sentence-transformers imports and opens what modules.json names: let it be its own, and inside the folder."""
     found = read_json(file)
@@ -350,114 +246,3 @@ def _check_own_code(config: Mapping[str, Any], file: Path, what: str) -> None:
             where=str(file),
             remedy="Use a model whose architecture transformers has.",
         )
-
-
-@functools.cache
-def _is_known(kind: str) -> bool:
-    """Whether the transformers that is installed has models of a type: by the text of its tables, for importing them
-    takes seconds."""
-    found = importlib.util.find_spec("transformers")
-    tables = sorted((Path(found.origin).parent / "models" / "auto").glob("*.py")) if found and found.origin else []
-    return not tables or any(f'"{kind}"' in path.read_text(encoding="utf-8") for path in tables)
-
-
-def _check_causal(config: Mapping[str, Any], file: Path) -> None:
-    """Raises UserError for what is no causal language model: an encoder, an encoder with a decoder, a vision model; and
-    for a type that transformers does not know."""
-    kind = config.get("model_type")
-    if isinstance(kind, str) and not _is_known(kind):
-        raise UserError(
-            f"`model_type` is {kind!r}, which this version of transformers does not have.",
-            where=str(file),
-            remedy="Install a newer transformers, or mend the name.",
-        )
-    names = [str(name) for name in config.get("architectures") or ()]
-    encoder = str(config.get("model_type")) in ENCODERS and not config.get("is_decoder")
-    composite = isinstance(config.get("text_config"), dict) and any("ForConditionalGeneration" in n for n in names)
-    causal = composite or not names or any(name.endswith(CAUSAL) for name in names)
-    paired = config.get("is_encoder_decoder") or str(config.get("model_type")) in PAIRED
-    if paired or encoder or not causal:
-        found = names[0] if names else str(config.get("model_type"))
-        raise UserError(
-            f"{found} is no causal language model, and ragtune's prompts need one.",
-            where=str(file),
-            remedy="Use a model whose `architectures` end in ForCausalLM.",
-        )
-
-
-def _check_tokenizer(folder: Path, config: Mapping[str, Any]) -> None:
-    """Raises UserError where there is no tokenizer, no mark for the end of an answer, or a broken chat template."""
-    if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise UserError(
-            "the model has no tokenizer.",
-            where=str(folder),
-            remedy="Copy tokenizer.json and tokenizer_config.json too.",
-        )
-    path = folder / "tokenizer_config.json"
-    about = _object(path) if path.is_file() else {}
-    generation = folder / "generation_config.json"
-    ends = (about, config, config.get("text_config") or {}, _object(generation) if generation.is_file() else {})
-    if not any(end.get("eos_token") is not None or end.get("eos_token_id") is not None for end in ends):
-        raise UserError(
-            "the tokenizer names no end token (`eos_token`), so that no answer would end.",
-            where=str(path),
-            remedy='Add it, such as "eos_token": "</s>".',
-        )
-    _check_template(folder, about)
-
-
-def _check_template(folder: Path, about: Mapping[str, Any]) -> None:
-    """Raises UserError where a chat template is broken, or the one that prompts are written by cannot write a question
-    alone, which each of them has. Others, such as one for tools, may need more than a question."""
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        _check_pointer(file, "chat template")
-    where = str(file if file.is_file() else folder / "tokenizer_config.json")
-    template = file.read_text(encoding="utf-8") if file.is_file() else about.get("chat_template")
-    named = template if isinstance(template, list) else [{"name": "default", "template": template}]
-    several = [entry for entry in named if isinstance(entry, dict) and isinstance(entry.get("template"), str)]
-    for entry in sorted(several, key=lambda entry: entry.get("name") == "default"):
-        _try_template(entry["template"], about, where, asked=entry.get("name") == "default")
-
-
-def _try_template(template: str, about: Mapping[str, Any], where: str, *, asked: bool) -> None:
-    """Raises UserError for what is no Jinja, and where it is `asked` also for what cannot write a question."""
-    import jinja2
-    from transformers.utils.chat_template_utils import render_jinja_template  # one second
-
-    question: list[Any] = [[{"role": "user", "content": _MARK}]]
-    special: dict[str, Any] = {
-        name: token for name, value in about.items() if name.endswith("_token") and (token := _token(value))
-    }
-    # a template is a program of its own: these are what it raises, and what its expressions may
-    faults = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-    try:
-        written: Any = render_jinja_template(
-            conversations=question, chat_template=template, add_generation_prompt=True, **special
-        )
-    except jinja2.TemplateSyntaxError as e:
-        raise UserError(
-            f"the chat template is no valid Jinja: {e.message}, line {e.lineno}.",
-            where=where,
-            remedy="Copy the template of the model again.",
-        ) from None
-    except faults as e:
-        if not asked:
-            return
-        raise UserError(
-            f"the chat template cannot write a question: {type(e).__name__}: {e}.",
-            where=where,
-            remedy="Copy the template of the model again, or use a model that was tuned to be asked.",
-        ) from None
-    if asked and _MARK not in written[0][0]:
-        raise UserError(
-            "the chat template drops what the user says.",
-            where=where,
-            remedy="It is made for another kind of input; use a model that is asked in text.",
-        )
-
-
-def _token(value: object) -> str:
-    """A special token as a tokenizer's settings name it: a string, or an object that holds one."""
-    found = value.get("content") if isinstance(value, Mapping) else value
-    return found if isinstance(found, str) else ""

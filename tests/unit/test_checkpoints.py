@@ -17,6 +17,7 @@ from bench.core import checkpoint, hub
 from bench.core.blocks import Prompt
 from bench.core.errors import UserError
 from bench.core.store import Store
+from bench.core.tokenizer import TOKENIZERS
 from bench.core.vocabulary import Question
 from bench.execution.pinning import prepare
 from bench.execution.run import run
@@ -68,7 +69,7 @@ def no_weights(folder: Path) -> None:
 
 
 def no_tokenizer(folder: Path) -> None:  # but what is said about it
-    for name in checkpoint.TOKENIZERS:
+    for name in TOKENIZERS:
         (folder / name).unlink(missing_ok=True)
     assert (folder / "tokenizer_config.json").exists()
 
@@ -284,7 +285,7 @@ class Linears(torch.nn.Module):
         self.embedding, self.head = torch.nn.Embedding(50, 10), torch.nn.Linear(10, 50, bias=False)
         self.packed = torch.nn.Parameter(torch.zeros(four // 2 or 1, dtype=torch.uint8), requires_grad=False)
         if four:
-            self.packed.quant_state = SimpleNamespace(shape=torch.Size([four]))  # type: ignore[attr-defined]
+            self.packed.quant_state = SimpleNamespace(shape=torch.Size([four]))
         self.rest = torch.nn.Parameter(torch.zeros(1000 - max(four, 1)))
 
     def get_input_embeddings(self) -> torch.nn.Module:
