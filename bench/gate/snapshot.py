@@ -25,7 +25,8 @@ from bench.execution.run_file import read_run
 from bench.gate import times
 from bench.scoring import judge_stage
 from bench.scoring.grade import Column
-from bench.scoring.graded import GradedRun, graded
+from bench.scoring.graded import GradedRun
+from bench.scoring.records import graded
 from bench.scoring.schema import MeasuredSystem
 from bench.verdict.score import score
 

@@ -12,7 +12,8 @@ from bench.execution.cell_result import Number
 from bench.execution.run_file import RunFile
 from bench.metrics.registry import MEASURES
 from bench.scoring.grade import panel
-from bench.scoring.graded import GradedRun, graded
+from bench.scoring.graded import GradedRun
+from bench.scoring.records import graded
 from bench.scoring.schema import MeasuredSystem
 from bench.stats.comparisons import Panel
 from bench.stats.comparisons import compare as compare_systems

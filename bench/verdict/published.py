@@ -12,8 +12,9 @@ from typing import Literal
 from bench.core.errors import UserError
 from bench.execution.run_file import read_run
 from bench.scoring.grade import pairwise
-from bench.scoring.graded import GradedRun, graded
+from bench.scoring.graded import GradedRun
 from bench.scoring.money import TIMED
+from bench.scoring.records import graded
 from bench.scoring.schema import MeasuredSystem
 from bench.spec.paper import Paper, Published
 from bench.stats.comparisons import compare_family

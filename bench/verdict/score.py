@@ -19,7 +19,8 @@ from bench.execution.run_file import RunFile, read_run
 from bench.metrics.registry import MEASURES
 from bench.scoring import judge_stage
 from bench.scoring.grade import Column, named_pairs, pairwise
-from bench.scoring.graded import GradedRun, graded
+from bench.scoring.graded import GradedRun
+from bench.scoring.records import graded
 from bench.scoring.schema import RULES, VERSION, Facts, Scores, System
 from bench.spec.model import Spec
 from bench.stats.comparisons import Pair, compare_family

@@ -26,9 +26,9 @@ BARE = Prompt(system="", passage="{text}\n", open_book="{passages}\n{question}",
 
 def built(store: Path, **changes: Any) -> context.Whole:
     config = long_context.Config(
-        model={"name": str(MICRO), "digest": "micro"},  # type: ignore[arg-type]
+        model={"name": str(MICRO), "digest": "micro"},
         prompt=BARE,
-        generation={"max_new_tokens": 16},  # type: ignore[arg-type]
+        generation={"max_new_tokens": 16},
         **changes,
     )
     found = long_context.build(config, TASK.material, Store(store))
@@ -88,11 +88,11 @@ class Caching(Streaming):
 
 def test_an_endpoint_is_sent_the_corpus_and_paid_for_what_it_kept(tmp_path: Path) -> None:
     with serving(Caching) as url:
-        config = long_context.Config(model={"name": "m", "base_url": url}, prompt=BARE)  # type: ignore[arg-type]
+        config = long_context.Config(model={"name": "m", "base_url": url}, prompt=BARE)
         system = long_context.build(config, TASK.material, Store(tmp_path))
         (answer,) = system.answer([TASK.test[0].question])
     assert int(answer.text) > sum(len(p.text) for p in TASK.corpus) and answer.cached_tokens == 600
-    from bench.scoring.graded import graded
+    from bench.scoring.records import graded
 
     record = replace(next(iter(graded(STORED).records.values()))[0], answer=answer)
     prices = Prices(prompt_tokens_usd_per_million=10, completion_tokens_usd_per_million=20)

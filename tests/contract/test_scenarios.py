@@ -108,7 +108,7 @@ def test_the_page_shows_them(outcome: Any) -> None:
 
 @pytest.mark.heavy
 def test_positions_and_absence_are_what_they_say(outcome: Any) -> None:
-    from bench.scoring.graded import read_records
+    from bench.scoring.records import read_records
 
     by_cell: dict[str, list[Record]] = defaultdict(list)
     for record in read_records(outcome.folder):

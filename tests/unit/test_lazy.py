@@ -15,7 +15,7 @@ from bench.core.lazy import Lines, Mapped
 from bench.core.store import Store
 from bench.core.vocabulary import Passage
 from bench.data.formats import native
-from bench.scoring import graded as grading
+from bench.scoring import records
 from bench.verdict.score import evaluated
 from systems.parts import chunk
 from tests.conftest import MINI, ROOT
@@ -64,9 +64,9 @@ def test_passages_and_chunks_are_not_held(tmp_path: Path) -> None:
 
 
 def test_a_score_is_the_same_however_few_records_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = grading.graded(STORED)
-    monkeypatch.setattr(grading, "AT_ONCE", 37)
-    parts = grading.graded(STORED)
+    whole = records.graded(STORED)
+    monkeypatch.setattr(records, "AT_ONCE", 37)
+    parts = records.graded(STORED)
     assert evaluated(parts, source="") == evaluated(whole, source="")
     kept = [hit for rows in whole.records.values() for r in rows for hit in r.answer.hits or ()]
     assert kept and not any(hit.text for hit in kept) and len({id(hit) for hit in kept}) == len({*kept})
