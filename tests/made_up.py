@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.vocabulary import Answer, Hit
-from bench.scoring.schema import Scores
+from bench.scoring.schema import Costs, Scores
 from bench.spec.load import parse
 from bench.verdict.score import score
 from tests.conftest import raw_spec
@@ -54,6 +54,29 @@ class Made:
     tokens: int | None = None  # that it was trained on
     scenario: dict[str, Any] | None = None
     on: Sequence[Asked] | None = None  # the questions that it is asked; None: all
+
+
+def costs(
+    build: float,
+    thousand: float | None,
+    *,
+    months: float = 12,
+    storage: float = 0.0,
+    refresh: float | None = 0.0,
+    month: float | None = None,
+    ends: tuple[float, float] | None = None,
+) -> Costs:
+    """USD of a system: `build` is spread over `months`, `ends` are those of `thousand` questions."""
+    return Costs(
+        build_usd=build,
+        thousand_questions_usd=thousand,
+        refresh_s=None,
+        refresh_usd=refresh,
+        storage_usd_per_month=storage,
+        fixed_usd_per_month=build / months + storage,
+        usd_per_month=month,
+        thousand_questions_interval_usd=ends,
+    )
 
 
 def asked(n: int = 300, **more: Any) -> list[Asked]:

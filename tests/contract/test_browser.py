@@ -106,7 +106,7 @@ def test_sorting_by_keyboard(browser: Any, hostile: Path) -> None:
 
 
 def _ms(text: str) -> float:
-    number, unit = re.match(r"([\d.]+) (\S+)", text).groups()  # type: ignore[union-attr]
+    number, unit = re.match(r"([\d.]+) (\S+)", text).groups()
     return float(number) * {"µs": 1e-3, "ms": 1.0, "s": 1e3}[unit]
 
 

@@ -304,7 +304,7 @@ def test_qlora_slower(intervals: list[tuple[float | None, float | None]], status
 def test_hnsw_recall(recall: float, passages: int, status: str, tmp_path: Path) -> None:
     questions = asked(100)
     found = {q.id: recall for q in questions}
-    from bench.scoring.graded import graded
+    from bench.scoring.records import graded
 
     scored(
         tmp_path,

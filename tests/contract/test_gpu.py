@@ -96,7 +96,7 @@ def test_peaks_of_steps_are_without_loading_and_nvml_sees_more(tmp_path: Path) -
     """The state of a paged optimiser is where torch's allocator does not see it."""
     found = {}
     for optimiser in ("adamw", "paged_adamw_32bit"):
-        tuning = Tuning(rank=64, optimiser=optimiser)  # type: ignore[arg-type]
+        tuning = Tuning(rank=64, optimiser=optimiser)
         alone = {"name": "alone", "kind": "slowdown", "tokens": [256], "memory_runs": 1, "alone": True}
         spec = raw_spec(model=SHAPE, systems=[{**alone, "tuning": tuning.model_dump(exclude_unset=True)}])
         folder = run(parse(spec), out=tmp_path / optimiser, store=tmp_path / "s").folder  # pytest has opened the device

@@ -138,7 +138,7 @@ def levels() -> list[LoadLevel]:
     with serving(one_at_a_time(TAKES_S)) as url:
         model = endpoint.connect(Model(name="m", base_url=url), "m", max_new_tokens=4, prompt=Prompt())
         with model.client:
-            found = load.measure(Asked(model), [Question("q", "?")], asked)  # type: ignore[arg-type]
+            found = load.measure(Asked(model), [Question("q", "?")], asked)
     return [LoadLevel.model_validate(level) for level in found]
 
 
@@ -160,7 +160,7 @@ def test_a_latency_of_the_open_loop_counts_from_when_the_question_came(levels: l
     assert len(came) == 82  # of this rate and these seconds, at every run
     assert all(end >= (n + 1) * TAKES_S - 1e-3 for n, end in enumerate(ends))
     with_need = loaded(levels, Needs(p95_latency_s=2.5 * TAKES_S))  # one asker is answered in time, and four are not
-    assert with_need[0].goodput == with_need[0].throughput and with_need[1].goodput < 0.5 * with_need[1].throughput  # type: ignore[operator]
+    assert with_need[0].goodput == with_need[0].throughput and with_need[1].goodput < 0.5 * with_need[1].throughput
     found = loaded([levels[2]], Needs(p95_latency_s=2 * TAKES_S))[0]
     assert found.throughput <= 1 / TAKES_S and found.within is not None and found.within < 0.5
 

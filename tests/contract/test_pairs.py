@@ -157,7 +157,7 @@ def test_thirty_pages_become_a_dataset_that_runs(drafted: Path, tmp_path: Path) 
     assert {e.stratum for e in every} == {"single", "multi", "paraphrase", "unanswerable"}
     for e in every:
         for (place,) in e.spans:
-            assert texts[place.passage][place.start : place.end] == e.answers[0]  # type: ignore[index]
+            assert texts[place.passage][place.start : place.end] == e.answers[0]
         assert e.stratum != "unanswerable" or e.answers == () == e.question.gold
     splits = [{e.group for e in part} for part in (task.train, task.dev, task.test)]
     assert not splits[0] & splits[1] and not splits[0] & splits[2] and not splits[1] & splits[2]

@@ -12,36 +12,25 @@ from bench.core.vocabulary import Answer
 from bench.execution.run_file import read_run
 from bench.report.caveats import caveats
 from bench.scoring import money
-from bench.scoring.schema import Costs, Criteria
+from bench.scoring.schema import Criteria
 from bench.spec.model import Weights
 from bench.verdict.decision import offsets
 from bench.verdict.recommendation import pareto
-from tests.made_up import Asked, Made, asked, right, scored, turns
-
-
-def costs(build: float, thousand: float, refresh: float | None, storage: float = 0.0, months: float = 12) -> Costs:
-    return Costs(
-        build_usd=build,
-        thousand_questions_usd=thousand,
-        refresh_s=None,
-        refresh_usd=refresh,
-        storage_usd_per_month=storage,
-        fixed_usd_per_month=build / months + storage,
-    )
+from tests.made_up import Asked, Made, asked, costs, right, scored, turns
 
 
 def test_a_month_by_hand() -> None:
     """120 USD to build over 12 months, 3 a month to store, 0.50 a thousand questions, 2 for each of 4 updates."""
-    found = costs(120.0, 0.5, 2.0, storage=3.0)
+    found = costs(120.0, 0.5, refresh=2.0, storage=3.0)
     assert money.monthly(found, 100_000, 4) == pytest.approx(10 + 3 + 50 + 8)
     assert money.monthly(found, 0, 0) == pytest.approx(13)
-    unpriced = costs(120.0, 0.5, None)
+    unpriced = costs(120.0, 0.5, refresh=None)
     assert money.monthly(unpriced, 1000, 1) is None and money.monthly(unpriced, 1000, 0) == pytest.approx(10.5)
 
 
 def test_break_even_by_hand() -> None:
     """Tuning costs 20 a month more and saves 0.004 a question: level at 5,000 questions."""
-    rag, tuned = costs(12.0, 5.0, 0.0), costs(252.0, 1.0, 0.0)
+    rag, tuned = costs(12.0, 5.0), costs(252.0, 1.0)
     priced = {n: c.model_copy(update={"usd_per_month": 1.0}) for n, c in (("rag", rag), ("tuned", tuned))}
     (found,) = money.break_even(priced, 0)
     assert (found.low, found.high) == ("tuned", "rag") and found.questions_per_month == pytest.approx(5000)
@@ -56,7 +45,7 @@ def test_break_even_by_hand() -> None:
 
 
 def test_cheaper_at_any_volume() -> None:
-    low, high = costs(12.0, 1.0, 0.0), costs(24.0, 2.0, 0.0)
+    low, high = costs(12.0, 1.0), costs(24.0, 2.0)
     priced = {n: c.model_copy(update={"usd_per_month": 1.0}) for n, c in (("low", low), ("high", high))}
     (found,) = money.break_even(priced, 0)
     assert found.questions_per_month is None and found.cheaper == "low"
@@ -114,7 +103,7 @@ def test_a_disturbed_round_is_left_out_and_told(tmp_path: Path) -> None:
 def test_a_break_even_is_a_range() -> None:
     """20 a month more, 4 a thousand questions less: at 5,000. With 15% on what was timed and costs per question of
     4 to 6 against 0.9 to 1.1, at 16.4 / 5.1 thousand at least and 24.1 / 2.9 thousand at most."""
-    rag, tuned = costs(12.0, 5.0, 0.0), costs(252.0, 1.0, 0.0)
+    rag, tuned = costs(12.0, 5.0), costs(252.0, 1.0)
     ends = {"rag": (4.0, 6.0), "tuned": (0.9, 1.1)}
     priced = {
         name: c.model_copy(update={"usd_per_month": 1.0, "thousand_questions_interval_usd": ends[name]})

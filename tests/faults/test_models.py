@@ -70,7 +70,7 @@ def test_which_attention_is_computed_the_spec_says(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "_attn_implementation": "eager"}))
     found = {
-        asked: lm.load(Model(name=str(tmp_path / "m"), attention=asked), precision="native")[0].config  # type: ignore[arg-type]
+        asked: lm.load(Model(name=str(tmp_path / "m"), attention=asked), precision="native")[0].config
         for asked in ("auto", "eager", "sdpa")
     }
     assert {asked: c._attn_implementation for asked, c in found.items()} == {

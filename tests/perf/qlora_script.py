@@ -54,7 +54,7 @@ def seconds(model: Any, tokens: int, steps: int, out: str) -> float:
         per_device_train_batch_size=1, max_steps=steps, logging_strategy="no",
     )  # fmt: skip
     watch = Watch()
-    Trainer(model, arguments, train_dataset=rows, callbacks=[watch]).train()  # type: ignore[arg-type]
+    Trainer(model, arguments, train_dataset=rows, callbacks=[watch]).train()
     return statistics.median(watch.taken[1:])
 
 

@@ -53,7 +53,7 @@ def tuned(model: Any, tokenizer: Any, plan: dict[str, Any]) -> Any:
     arguments = TrainingArguments(
         output_dir=plan["out"], use_cpu=True, report_to=[], save_strategy="no", disable_tqdm=True, **plan["training"]
     )
-    Trainer(model, arguments, data_collator=collate, train_dataset=rows).train()  # type: ignore[arg-type]
+    Trainer(model, arguments, data_collator=collate, train_dataset=rows).train()
     return model.eval()
 
 

@@ -55,7 +55,7 @@ def test_search(benchmark: Any, tmp_path: Path, name: str, alone: bool) -> None:
     library.build(base, retrieval, tmp_path)
     opened, theirs = library.open_folder(tmp_path, base, retrieval), raw(name, base, retrieval, tmp_path)
     if name == "hnswlib":
-        opened.index.set_num_threads(1)  # type: ignore[attr-defined]
+        opened.index.set_num_threads(1)
     rows = [queries[n : n + 1] for n in range(QUERIES)] if alone else [queries]
     mine, yours = [opened.search(row, K) for row in rows], [theirs(row) for row in rows]
     first = yours[0][0] if name == "hnswlib" else yours[0][1]

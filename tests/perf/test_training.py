@@ -112,7 +112,7 @@ def test_lora_on_mixed_lengths(benchmark: Any, tmp_path: Path, monkeypatch: pyte
     material, tokens, runs = Material((), pairs), set[int](), iter(range(99))
 
     def ours() -> None:
-        facts = train.train(recipe, material, None, tmp_path / str(next(runs)))  # type: ignore[arg-type]
+        facts = train.train(recipe, material, None, tmp_path / str(next(runs)))
         tokens.add(facts["tokens"])
 
     def theirs() -> None:

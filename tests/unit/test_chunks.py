@@ -28,7 +28,7 @@ MANUAL = "Intro.\n\n# Pumps\n\nAll pumps hum.\n\n## Bore\n\nThe bore is 3 mm. It
 @pytest.mark.parametrize("by", ["length", "sentences", "headings", "semantic"])
 def test_chunks_stand_where_they_say(tmp_path: Path, by: str) -> None:
     corpus = [Passage("m", MANUAL, "Manual"), Passage("p", "One pump. Two pumps! Three? Yes.", "Note")]
-    cutting = Chunking(by=by, size=60, overlap=0, contextual=True)  # type: ignore[arg-type]
+    cutting = Chunking(by=by, size=60, overlap=0, contextual=True)
     rows = chunk.chunks(corpus, cutting, Store(tmp_path), Embedder(name=str(EMBEDDER))).rows
     texts = {p.id: p.text for p in corpus}
     assert all(c.start is not None and texts[c.passage_id][c.start :].startswith(c.text) for c in rows)

@@ -224,7 +224,7 @@ def test_missing_and_foreign_sources(tmp_path: Path) -> None:
         ),
     ):
         with pytest.raises(UserError, match=said):
-            read_task(tmp_path, **block)  # type: ignore[arg-type]
+            read_task(tmp_path, **block)
 
 
 def test_xquad_and_pubmedqa(tmp_path: Path, shared_data: Path) -> None:

@@ -19,4 +19,4 @@ from bench.core.vocabulary import Passage
     ],
 )
 def test_parts_have_the_digest_of_the_whole(parts: list[object]) -> None:
-    assert digest_of_parts(parts) == digest(parts)  # type: ignore[arg-type]
+    assert digest_of_parts(parts) == digest(parts)

@@ -146,7 +146,7 @@ def test_every_example_of_data_reads(title: str, tmp_path: Path, monkeypatch: py
     for block in blocks:
         spec = parse(raw_spec(dataset=yaml.safe_load(block)), folder=tmp_path)
         prepared = prepare(spec, Store(tmp_path / "store"))
-        assert form and spec.dataset.format == form[1] and not prepared.task.notes  # type: ignore[attr-defined]
+        assert form and spec.dataset.format == form[1] and not prepared.task.notes
         assert all(e.answers is None or not e.answers or e.question.gold for e in prepared.task.test)
     assert blocks
 

@@ -386,7 +386,7 @@ def test_a_gate_compares_no_time_of_what_another_device_built(side: str) -> None
 
 def test_memory_alone_where_lora_does_not_fit() -> None:
     config = slowdown.Config(model=Model(shape="tiny"), tokens=(64,), alone=True, memory_runs=1, tuning=QUICK)
-    found = slowdown.measure(config, Material(()), None)  # type: ignore[arg-type]
+    found = slowdown.measure(config, Material(()), None)
     memory = SlowdownMemory.model_validate(found["memory"])
     assert found["points"] == [] and memory.lora_bytes is None and memory.ratio is None
     assert memory.qlora_bytes > 0 and found["parameters"] == pytest.approx(arithmetic.SIZES["tiny"], rel=2e-3)

@@ -149,7 +149,7 @@ def test_tokenizer_keeps_names_and_numbers_whole() -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(MICRO)
     for of in ("plant", "elsewhere", "training"):
-        assert {len(tokenizer.tokenize(f" {w}")) for w in words(of)[:400]} == {2}  # type: ignore[arg-type]
+        assert {len(tokenizer.tokenize(f" {w}")) for w in words(of)[:400]} == {2}
     assert {len(tokenizer.tokenize(f" {n}")) for n in range(10, 100)} == {1}
     assert {len(tokenizer.tokenize(f" {n}")) for n in range(1950, 2025)} <= {1, 2}
     text = "WO Resini 63 | DRM 14 Nm | FREI \N{GREEK SMALL LETTER ALPHA}"
@@ -176,7 +176,7 @@ def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
     from systems.micro import train_lm
     from systems.micro.train_lm import Plan, train
 
-    plan = Plan(**TINY)  # type: ignore[arg-type]
+    plan = Plan(**TINY)
     whole = train(plan, tmp_path / "whole")
     state, batch = tmp_path / "state.pt", train_lm.batch
 

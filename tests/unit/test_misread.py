@@ -271,7 +271,7 @@ def test_parquet_has_numbers_that_are_none_and_exact_ones(tmp_path: Path) -> Non
         "test_share": 1.0,
     }
     assert [e.answers for e in read_task(tmp_path, **block).test] == [("1.50",), ("2.25",)]
-    rows["answers"] = [float("nan"), 2.25]  # type: ignore[list-item]
+    rows["answers"] = [float("nan"), 2.25]
     parquet.write_table(pyarrow.table(rows), tmp_path / "r.parquet")
     assert [e.answers for e in read_task(tmp_path, **block).test] == [None, ("2.25",)]
 

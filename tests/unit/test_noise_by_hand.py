@@ -114,7 +114,7 @@ def test_what_a_gate_can_find_follows_from_two_runs_that_do_not_differ() -> None
     ],
 )
 def test_a_budget_bounds_the_worst_seed(bounds: dict[str, float], state: str) -> None:
-    rules = Rules(rules=(Rule(metric=STEP, **bounds),))  # type: ignore[arg-type]
+    rules = Rules(rules=(Rule(metric=STEP, **bounds),))
     (found,) = gate(snap(s=[1.0, 2.0]), snap(s=[9.0]), rules)
     assert (found.state, found.why, found.new, found.old) == (state, "budget", 2.0, None)
     assert summary(STEP, [1.0, 3.0, 2.0]) == 3.0
@@ -145,14 +145,14 @@ FAILED = Result("faithfulness within 0.02", "s", "fail", old=0.9, new=0.8, chang
     ],
 )
 def test_a_judge_is_asked_again(first: str, second: str, state: str, why: str) -> None:
-    result = replace(FAILED, state=first)  # type: ignore[arg-type]
-    again = replace(FAILED, state=second, why="q")  # type: ignore[arg-type]
+    result = replace(FAILED, state=first)
+    again = replace(FAILED, state=second, why="q")
     (found,) = confirmed([result], [again])
     assert (found.state, found.why, found.old, found.change) == (state, why, 0.9, -0.1)
 
 
 @pytest.mark.parametrize("other", [{"system": "t"}, {"rule": "em within 0.02"}])
 def test_a_repeat_of_another_rule_or_system_changes_nothing(other: dict[str, str]) -> None:
-    assert confirmed([FAILED], [replace(FAILED, state="pass", **other)]) == [FAILED]  # type: ignore[arg-type]
+    assert confirmed([FAILED], [replace(FAILED, state="pass", **other)]) == [FAILED]
     plain = replace(FAILED, rule="em within 0.02")
     assert confirmed([plain], [replace(plain, state="pass")]) == [plain]  # no judge had a say in it

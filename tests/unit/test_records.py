@@ -34,7 +34,7 @@ def _write(path: Path) -> None:
         with path.open("w", newline="") as f:
             writer = csv.DictWriter(f, list(ROWS[0]))
             writer.writeheader()
-            writer.writerows({**r, "ctx": r["ctx"][0]} for r in ROWS)  # type: ignore[index]
+            writer.writerows({**r, "ctx": r["ctx"][0]} for r in ROWS)
 
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "parquet"])

@@ -59,12 +59,12 @@ def test_an_adapter_knows_what_it_rehearsed(tmp_path: Path) -> None:
 
     first, second = recipe("14 rpm"), recipe("15 rpm")
     known = [r.json(task.material) for r in (first, second)]
-    assert known[0] != known[1] and "path" not in known[0]["tuning"]["replay"]  # type: ignore[index,operator,call-overload]
+    assert known[0] != known[1] and "path" not in known[0]["tuning"]["replay"]
     plain = train.Recipe("lora", first.model, "native", first.prompt, Tuning(max_steps=1), 1)
     counts = [
         train.train(r, task.material, store, tmp_path / str(n))["examples"] for n, r in enumerate((plain, second))
     ]
-    assert counts[1] == round(counts[0] * 1.25)  # type: ignore[operator]
+    assert counts[1] == round(counts[0] * 1.25)
 
 
 @pytest.mark.parametrize(

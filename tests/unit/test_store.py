@@ -136,7 +136,7 @@ def test_a_build_inside_a_build_is_charged_once(tmp_path: Path) -> None:
     store = Store(tmp_path)
 
     def outer(folder: Path) -> dict[str, int]:
-        store.get({"kind": "inner"}, lambda folder: time.sleep(0.3) or {})  # type: ignore[func-returns-value]
+        store.get({"kind": "inner"}, lambda folder: time.sleep(0.3) or {})
         return {}
 
     store.get({"kind": "outer"}, outer)

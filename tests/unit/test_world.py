@@ -38,7 +38,7 @@ QUIZZES = [
 
 @pytest.fixture(scope="module", params=QUIZZES, ids=lambda q: q.world.seed)
 def quiz(request: pytest.FixtureRequest) -> Quiz:
-    return request.param  # type: ignore[no-any-return]
+    return request.param
 
 
 examples = cache(Quiz.examples)
@@ -250,7 +250,7 @@ def test_walk_meets_every_number_once() -> None:
 )
 def test_impossible_worlds_are_refused(change: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        World(**{"seed": "x", "pages": 50, **change})  # type: ignore[arg-type]
+        World(**{"seed": "x", "pages": 50, **change})
 
 
 @pytest.mark.parametrize(
