@@ -28,7 +28,7 @@ from bench.stats.bootstrap import Spread
 from bench.stats.comparisons import Panel, compare
 from bench.stats.planning import needed, needed_within, plan
 from bench.stats.rounds import repeated, spread, within
-from bench.verdict.decision import Decision, decide
+from bench.verdict.decision import Decision, Weighing, decide
 from bench.verdict.noise import Noise
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "validity.md"
@@ -86,7 +86,8 @@ def decided(values: dict[str, Rows], margin: float | None) -> Decision:
     ids = [f"q{i}" for i in range(count)]
     columns = {name: Column(ids, rows, ids, ["all"] * count) for name, rows in values.items()}
     offset = {name: {} for name in columns}
-    return decide(columns, offset, Weights(), Noise({}, dict.fromkeys(columns, UNPRICED)), margin)
+    weighing = Weighing(offset, Weights(), Noise({}, dict.fromkeys(columns, UNPRICED)))
+    return decide(columns, weighing, margin)
 
 
 def rivals_at_the_margin(rng: np.random.Generator, systems: int, n: int) -> dict[str, Rows]:
@@ -112,7 +113,7 @@ def families(runs: int, systems: int) -> Iterator[Row]:
 
         def chosen(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
             found = decided(rivals_at_the_margin(rng, systems, n), MARGIN)
-            return found.outcome in ("winner", "equivalent") and found.choice != "best"
+            return found.is_no_worse and found.choice != "best"  # a winner has none that cannot be told from it
 
         def winner(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
             values = {f"s{i}": answers(rng, 0.7, n) for i in range(systems)}

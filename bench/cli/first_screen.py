@@ -34,7 +34,7 @@ def first_screen(run: RunFile, found: Scores, page: Path) -> None:
     if types:
         _print(console, _by_type(types, found.headline))
         _say(console, by_type(types))
-    if told := meanwhile(found):
+    if told := meanwhile(found.recommendation):
         _say(console, told)
     lines = ranked(found)
     if lines:

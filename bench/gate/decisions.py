@@ -31,7 +31,8 @@ from bench.metrics.registry import JUDGED, MEASURES
 from bench.scoring.grade import panel
 from bench.scoring.schema.gate import BAD, Result, State
 from bench.stats.bootstrap import satterthwaite
-from bench.stats.comparisons import Panel, compare, holm
+from bench.stats.comparisons import Panel, compare
+from bench.stats.corrections import holm
 from bench.stats.intervals import percentile
 from bench.stats.planning import ALPHA
 from bench.stats.rounds import OFF

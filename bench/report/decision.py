@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from bench.core import display
 from bench.metrics.registry import title
 from bench.scoring.money import cheapest, monthly
 from bench.scoring.schema import Criterion, MeasuredSystem, NeedFlip, Recommendation, Scores, Split, WeightFlip
 from bench.spec.model import Volumes
-from bench.verdict.recommendation import WORTH
 from bench.verdict.sentence import listed, mixed
+from bench.verdict.trades import SMALL_USD
 
 LEADING = 6  # lines of systems; the others are folded
-SMALL_USD = 1.0  # a month: no cost of a system below it decides anything
 CHANGES = 4  # lines on what would change the decision
+OPEN = ("undecided", "not worse", "provisional")  # where `among` are those that could not be told from the choice
 
 
 def ranked(scores: Scores) -> list[tuple[str, tuple[str, ...]]]:
@@ -65,13 +65,13 @@ def changes(found: Recommendation, volumes: Volumes) -> list[str]:
 
 
 def _by_more_data(found: Recommendation) -> Iterator[str]:
-    if found.outcome == "undecided" and found.among:
+    if found.outcome in OPEN and found.among:
         rivals = listed(found.among, "or")
         yield f"More data, which could still show that {found.choice} or {rivals} is better."
 
 
 def _by_no_mix(found: Recommendation) -> Iterator[str]:
-    if found.types and found.outcome in ("winner", "equivalent", "provisional", "undecided"):
+    if found.types and found.outcome in ("winner", "equivalent", *OPEN):
         yield "Another share of a question type would not: on none of them is another system shown to be ahead."
 
 
@@ -94,27 +94,27 @@ def _volumes(found: Recommendation, volumes: Volumes) -> Iterator[str]:
                 break
 
 
-def meanwhile(scores: Scores) -> str:
+def meanwhile(found: Recommendation) -> str:
     """What speaks for either of two systems while their quality cannot tell them apart; empty where it can, or where
     more than two are open."""
-    found = scores.recommendation
-    if found.outcome != "undecided" or len(found.among) != 1:
+    if found.outcome not in OPEN or len(found.among) != 1:
         return ""
-    names = (str(found.choice), found.among[0])
-    one, other = ((scores.measured[n], found.criteria[n].cost) for n in names)
-    updates = [found.costs[n].refresh_s for n in names]
-    compared: tuple[tuple[str, Callable[[float | None], str], float | None, float | None, float], ...] = (
-        ("costs {} a month", display.money, one[1], other[1], SMALL_USD),
-        ("answers in {}", display.span, one[0].speed.p50_s, other[0].speed.p50_s, 0.0),
-        ("takes {} to build", display.span, one[0].build.total_s, other[0].build.total_s, 0.0),
-        ("takes {} to update", display.span, updates[0], updates[1], 0.0),
-    )
     speaks: dict[str, list[str]] = {}
-    for text, show, mine, its, small in compared:
-        if mine and its and max(mine, its) > max(small, WORTH * min(mine, its)):
-            better, worse = (mine, its) if mine < its else (its, mine)
-            speaks.setdefault(names[mine > its], []).append(f"{text.format(show(better))} instead of {show(worse)}")
-    return f"Until that is known: {'; '.join(f'{n} {listed(told)}' for n, told in speaks.items())}." if speaks else ""
+    for trade in found.trades:
+        text, show = TRADES[trade.what]
+        if found.among[0] in (trade.to, trade.over):
+            speaks.setdefault(trade.to, []).append(f"{text.format(show(trade.less))} instead of {show(trade.more)}")
+    begin = "Until that is known" if found.outcome == "undecided" else "What speaks for it"
+    return f"{begin}: {'; '.join(f'{n} {listed(told)}' for n, told in speaks.items())}." if speaks else ""
+
+
+TRADES = {
+    "cost": ("costs {} a month", display.money),
+    "latency": ("answers in {}", display.span),
+    "memory": ("serves in {}", display.size),
+    "build": ("takes {} to build", display.span),
+    "update": ("takes {} to update", display.span),
+}
 
 
 def _lifted(flip: NeedFlip) -> str:

@@ -7,25 +7,27 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from scipy import special
 
 from bench.stats.bootstrap import (
     Array,
     Interval,
     Spread,
+    Studentised,
     cluster_error,
     over_seeds,
     studentised,
     totals,
     two_level,
 )
-from bench.stats.intervals import FEW, RESAMPLES, wilson
+from bench.stats.corrections import exclusive, holm
+from bench.stats.few import Few, Guarded, Open, Shifted, is_few
+from bench.stats.intervals import RESAMPLES
 from bench.stats.permutation import mcnemar, sign_flipped
 from bench.stats.planning import ALPHA, Plan, more_questions, needed, needed_within, plan
 
@@ -37,10 +39,12 @@ class Panel:
     """One metric of several systems on the same questions.
 
     `values`: system -> (seeds, questions), one row where nothing was trained; `clusters`: a name for each question.
+    `points` count for the first system of a pair beside its values: they are known, and are no sample.
     """
 
     values: Mapping[str, Array]
     clusters: Sequence[str]
+    points: float = 0.0
 
     def __post_init__(self) -> None:
         shapes = {n: v.shape for n, v in self.values.items()}
@@ -64,13 +68,15 @@ class Panel:
 @dataclass(frozen=True)
 class Pair:
     """`a` minus `b`. `p` is two-sided, of "they do not differ"; `p_margin` of "they differ by the margin or more" (two
-    one-sided tests, Schuirmann 1987). `p_holm` and `p_margin_holm` are corrected over the family compared together.
+    one-sided tests, Schuirmann 1987). `p_holm` and `p_margin_holm` are corrected over the family compared together, and
+    so are `p_worse` and `p_better`, of "`a` is worse, or better, by the margin or more".
 
     `won` and `lost` are the sums of the differences either way; `effect` is their mean over their standard deviation.
     `n80` and `n90` are the questions that find a difference of this size with that power at the 5% level, with the
     seeds as they are; `seeds90` the seeds, with the questions as they are; `both90` (questions, seeds). None where that
     is not enough, or no difference was seen. `within90` are the questions that show with 90% power that a difference of
-    this size is within the margin, with the seeds as they are. `non_inferior`: `a` is worse by no more than the margin.
+    this size is within the margin, with the seeds as they are. `non_inferior`: it is ruled out that `a` is worse by the
+    margin or more.
     """
 
     a: str
@@ -95,9 +101,17 @@ class Pair:
     verdict: Verdict
     p_margin: float | None = None
     p_margin_holm: float | None = None
+    p_worse: float | None = None
+    p_better: float | None = None
     seeds90: int | None = None
     both90: tuple[int, int] | None = None
     within90: int | None = None
+
+    @property
+    def no_worse(self) -> tuple[str, ...]:
+        """Those of the two of which it is ruled out that they are worse by the margin."""
+        found = ((self.a, self.p_worse), (self.b, self.p_better))
+        return tuple(name for name, p in found if p is not None and p <= ALPHA)
 
 
 Names = Sequence[tuple[str, str]]
@@ -123,8 +137,9 @@ def compare_family(
     """Pairs of systems, each on the questions of its panel, corrected as one family of so many pairs: those given, or
     more where others were left out because of what the data say.
 
-    With a margin a pair has two hypotheses, that it does not differ and that it differs by the margin or more. Both are
-    in the family, so that at most one run in twenty says anything false of any pair.
+    With a margin a pair has three hypotheses, of which one at most is true: that it does not differ, that the first is
+    worse by the margin or more, and that it is better by as much. All are in the family, so that at most one run in
+    twenty says anything false of any pair.
     """
     size = family or sum(len(names) for _, names in parts)
     pairs = [
@@ -139,60 +154,47 @@ def _pairs(
     panel: Panel, names: Names, *, margin: float | None, resamples: int, seed: int, family: int
 ) -> Iterator[Pair]:
     """Pairs of one panel, before any correction."""
-    arms = [_arms(panel.values[a], panel.values[b]) for a, b in names]
-    sums = [[panel.sums(arm) for arm in parts] for parts in arms]
-    found = _intervals(sums, panel.counts, resamples, seed)
+    plain_arms = [_arms(panel.values[a], panel.values[b]) for a, b in names]
+    sums = [[panel.sums(arm) for arm in parts] for parts in plain_arms]
+    found = [_moved(interval, panel.points) for interval in _intervals(sums, panel.counts, resamples, seed)]
+    arms = [[first + panel.points, *rest] for first, *rest in plain_arms] if panel.points else plain_arms
     plain = [i for i, interval in enumerate(found) if not isinstance(interval, Spread)]
     tests = dict(zip(plain, _tested([_by_question(arms[i]) for i in plain], panel, seed), strict=True))
     for i, (name, parts, interval) in enumerate(zip(names, arms, found, strict=True)):
         yield _pair(panel, name, parts, interval, tests.get(i), margin, family)
 
 
-def holm(values: Sequence[float], family: int | None = None) -> list[float]:
-    """Holm's step-down adjustment (1979), in a family of so many hypotheses; those that are not given are not shown.
-    statsmodels has it, and collects the whole heap's garbage at each call."""
-    size = family or len(values)
-    return _stepped_down(np.array(values), np.arange(size, size - len(values), -1))
-
-
-def exclusive(
-    first: Sequence[float], second: Sequence[float], family: int | None = None
-) -> tuple[list[float], list[float]]:
-    """Holm's adjustment of two hypotheses a pair that cannot both be true (Shaffer 1986, procedure S1).
-
-    Of 2 m hypotheses at most m are true, so no p value is multiplied by more than m, the pairs of the family.
-    """
-    p_values, size = np.array([*first, *second]), family or len(first)
-    adjusted = _stepped_down(p_values, np.minimum(np.arange(2 * size, 2 * size - len(p_values), -1), size))
-    return adjusted[: len(first)], adjusted[len(first) :]
-
-
-def _stepped_down(p_values: Array, factors: Any) -> list[float]:
-    """Each p value, from the smallest, times its factor, and no less than the one before it."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted = np.empty_like(p_values, dtype=np.float64)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p_values[order] * factors))
-    return [float(p) for p in adjusted]
+def _moved(interval: Interval, points: float) -> Interval:
+    """The interval of a difference with known points added."""
+    if points and isinstance(interval, Spread | Studentised):
+        return replace(interval, mean=interval.mean + points)
+    if points and isinstance(interval, Guarded) and isinstance(interval.few, Few):
+        spread = replace(interval.spread, mean=interval.spread.mean + points)
+        return replace(interval, spread=spread, few=Shifted(interval.few, points))
+    return Shifted(interval, points) if points and isinstance(interval, Few) else interval
 
 
 def _decided(pairs: Sequence[Pair], family: int) -> list[Pair]:
     """The pairs with their corrected p and what follows. Equivalence comes first: what differs by less than the margin
     that was set beforehand does not matter."""
-    margins = [pair.p_margin for pair in pairs if pair.p_margin is not None]
-    margins_corrected: Sequence[float | None] = [None] * len(pairs)
-    if margins:
-        corrected, margins_corrected = exclusive([pair.p for pair in pairs], margins, family)
-    else:
+    worse = [pair.p_worse for pair in pairs if pair.p_worse is not None]
+    better = [pair.p_better for pair in pairs if pair.p_better is not None]
+    if not worse:
         corrected = holm([pair.p for pair in pairs], family)
+        return [replace(pair, p_holm=p, verdict=_of_sign(pair, p)) for pair, p in zip(pairs, corrected, strict=True)]
     decided = []
-    for pair, p_holm, p_margin_holm in zip(pairs, corrected, margins_corrected, strict=True):
-        verdict: Verdict = "inconclusive"
-        if p_margin_holm is not None and p_margin_holm <= ALPHA:
-            verdict = "equivalent"
-        elif p_holm <= ALPHA:
-            verdict = "better" if pair.difference > 0 else "worse"
-        decided.append(replace(pair, p_holm=p_holm, p_margin_holm=p_margin_holm, verdict=verdict))
+    adjusted = exclusive([pair.p for pair in pairs], worse, better, family=family)
+    for pair, p_holm, p_worse, p_better in zip(pairs, *adjusted, strict=True):
+        outside = max(p_worse, p_better)
+        verdict: Verdict = "equivalent" if outside <= ALPHA else _of_sign(pair, p_holm)
+        of_margin = {"p_margin_holm": outside, "p_worse": p_worse, "p_better": p_better}
+        decided.append(replace(pair, p_holm=p_holm, **of_margin, non_inferior=p_worse <= ALPHA, verdict=verdict))
     return decided
+
+
+def _of_sign(pair: Pair, p_holm: float) -> Verdict:
+    """Better or worse where that they do not differ is ruled out."""
+    return "inconclusive" if p_holm > ALPHA else "better" if pair.difference > 0 else "worse"
 
 
 def _arms(a: Array, b: Array) -> list[Array]:
@@ -223,13 +225,15 @@ def _pair(
     deviation = float(by_question.std(ddof=1)) if count > 1 else 0.0
     spread = found.spread if isinstance(found, Guarded) else found
     if isinstance(spread, Spread):
-        p_value, test = max([(spread.p, "t on the two-level bootstrap"), *([tested] if tested else [])])
+        few = [(found.few.p, found.method)] if isinstance(found, Guarded) and isinstance(found.few, Shifted) else []
+        p_value, test = max([(spread.p, "t on the two-level bootstrap"), *([tested] if tested else []), *few])
         n80 = more_questions(spread, count, power=0.8, family=family)
         planned = plan(spread, count, power=0.9, family=family)
         of_seeds, of_questions = spread.seed_variance, spread.question_variance
     else:
         assert tested is not None  # what has no spread of seeds is tested
         p_value, test = tested
+        p_value = max(p_value, found.p) if isinstance(found, Shifted) else p_value
         error = cluster_error(panel.sums(by_question[None])[:, 0], panel.counts)
         n80, n90 = (
             needed(mean, count * error**2, power=power, family=family) if abs(mean) >= error else None
@@ -238,6 +242,7 @@ def _pair(
         planned = Plan(n90)
         of_seeds, of_questions = 0.0, error**2
     low, high = found.interval(0.95)
+    worse, better = (None, None) if margin is None else (found.one_sided(-margin)[0], found.one_sided(margin)[1])
     ways = arms[0] if len(arms) == 1 else by_question[None]
     return Pair(
         *names,
@@ -257,9 +262,11 @@ def _pair(
         n80=n80,
         n90=planned.questions,
         margin=margin,
-        non_inferior=None if margin is None else found.interval(0.90)[0] > -margin,
+        non_inferior=None if worse is None else worse <= ALPHA,
         verdict="inconclusive",
-        p_margin=None if margin is None else max(found.one_sided(-margin)[0], found.one_sided(margin)[1]),
+        p_margin=None if worse is None or better is None else max(worse, better),
+        p_worse=worse,
+        p_better=better,
         seeds90=planned.seeds,
         both90=planned.both,
         within90=None
@@ -270,88 +277,6 @@ def _pair(
     )
 
 
-def _one_sided(interval: Callable[[float], tuple[float, float]], limit: float) -> tuple[float, float]:
-    """One-sided p values of a limit, from the levels at which an interval just holds it."""
-
-    def smallest(holds: Callable[[float], bool]) -> float:
-        low, high = 0.0, 1.0 - 1e-12  # levels
-        for _ in range(40):
-            middle = (low + high) / 2
-            low, high = (low, middle) if holds(middle) else (middle, high)
-        return (1 - high) / 2
-
-    low, high = interval(0.0)
-    if low <= limit <= high:
-        return 0.5, 0.5
-    if limit < low:
-        over = smallest(lambda level: interval(level)[0] <= limit)
-        return over, 1 - over
-    under = smallest(lambda level: interval(level)[1] >= limit)
-    return 1 - under, under
-
-
-@dataclass(frozen=True)
-class Few:
-    """Where few clusters differ: Newcombe's difference of two Wilson intervals (1998, method 10, uncorrelated).
-
-    `up` and `down` are the shares of the questions that are won and lost, `n` how many independent questions the
-    clusters are worth at least: the square of their sizes' sum over the sum of their squares (Kish 1965).
-    """
-
-    up: float
-    down: float
-    n: float
-    method: str = "Newcombe, by cluster"
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """(low, high) at a confidence level."""
-        z = float(special.ndtri((1 + level) / 2))
-        (up_low, up_high), (down_low, down_high) = (wilson(p, self.n, z) for p in (self.up, self.down))
-        low = self.up - self.down - math.hypot(self.up - up_low, down_high - self.down)
-        high = self.up - self.down + math.hypot(up_high - self.up, self.down - down_low)
-        return max(-1.0, low), min(1.0, high)
-
-    def one_sided(self, limit: float) -> tuple[float, float]:
-        """From the levels at which the interval just holds the limit."""
-        return _one_sided(self.interval, limit)
-
-
-@dataclass(frozen=True)
-class Open:
-    """A single cluster says nothing of others: the interval is everything that a difference of shares can be."""
-
-    mean: float
-    method: str = "one cluster: no interval"
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """(low, high): everything that a difference of shares can be."""
-        return -1.0, 1.0
-
-    def one_sided(self, limit: float) -> tuple[float, float]:
-        """Nothing is shown."""
-        return 1.0, 1.0
-
-
-@dataclass(frozen=True)
-class Guarded:
-    """Where few clusters differ between systems of several seeds: the wider of what the spread over seeds and clusters
-    gives, and of what so few clusters give. Seeds that all say the same are no more clusters."""
-
-    spread: Spread
-    few: Few
-    method: str = "the wider of the two-level bootstrap and Newcombe's, by cluster"
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """(low, high) at a confidence level."""
-        lows, highs = zip(self.spread.interval(level), self.few.interval(level), strict=True)
-        return min(lows), max(highs)
-
-    def one_sided(self, limit: float) -> tuple[float, float]:
-        """The larger of both, either way."""
-        over, under = zip(self.spread.one_sided(limit), self.few.one_sided(limit), strict=True)
-        return max(over), max(under)
-
-
 def _intervals(sums: Sequence[Sequence[Array]], counts: Array, resamples: int, seed: int) -> list[Interval]:
     """One for each difference, all from the same draws. A difference is the sum of its arms, (clusters, seeds) each."""
     found: dict[int, Interval] = {}
@@ -359,8 +284,8 @@ def _intervals(sums: Sequence[Sequence[Array]], counts: Array, resamples: int, s
     for number, arms in enumerate(sums):
         if len(counts) < 2:
             found[number] = Open(sum(float(arm.sum(0).mean()) for arm in arms) / float(counts.sum()))
-        elif number in once and _is_few(once[number], counts):
-            found[number] = _few(once[number], counts)
+        elif number in once and is_few(once[number], counts):
+            found[number] = Few.of(once[number], counts)
     single = [i for i in once if i not in found]
     if single:
         columns = np.column_stack([once[i] for i in single])
@@ -373,7 +298,7 @@ def _intervals(sums: Sequence[Sequence[Array]], counts: Array, resamples: int, s
         for i in {i for i, _ in several}:
             parts = [mean for (j, _), mean in zip(several, means, strict=True) if j == i]
             spread, middle = two_level(sums[i], counts, parts, seed), _over_seeds(sums[i])
-            found[i] = Guarded(spread, _few(middle, counts)) if _is_few(middle, counts) else spread
+            found[i] = Guarded(spread, Few.of(middle, counts)) if is_few(middle, counts) else spread
     return [found[i] for i in range(len(sums))]
 
 
@@ -381,17 +306,6 @@ def _over_seeds(arms: Sequence[Array]) -> Array:
     """The difference in each cluster, over seeds."""
     found: Array = sum(arm.mean(1) for arm in arms)
     return np.where(np.abs(found) < 1e-12, 0.0, found)
-
-
-def _is_few(sums: Array, counts: Array) -> bool:
-    """Whether so few clusters differ that there is too little to resample."""
-    return bool(np.count_nonzero(sums) < FEW and (np.abs(sums) <= counts).all())
-
-
-def _few(sums: Array, counts: Array) -> Few:
-    total = float(counts.sum())
-    up, down = (float(np.maximum(side, 0).sum()) / total for side in (sums, -sums))
-    return Few(up, down, total**2 / float((counts**2).sum()))
 
 
 def _tested(pairs: Sequence[Array], panel: Panel, seed: int) -> list[tuple[float, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.scoring.grade import Column
-from bench.stats.comparisons import holm
+from bench.stats.corrections import holm
 from bench.stats.planning import ALPHA
 from bench.verdict.claim_terms import (
     DRIFT,

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from bench.scoring.grade import Column
 from bench.scoring.schema import Contradiction, Split, View
-from bench.verdict.decision import Decision, Offsets, against
+from bench.verdict.decision import Decision, Weighing
 from bench.verdict.evidence import Evidence
 
 
 def contradictions(
-    evidence: Evidence, decision: Decision, feasible: Sequence[str], offset: Offsets
+    evidence: Evidence, decision: Decision, feasible: Sequence[str], weighing: Weighing
 ) -> Iterator[Contradiction]:
     """Every part of the questions, and reading of a judge's failures, that contradicts the choice.
 
     The parts are the questions that training has not seen, those that the corpus answers, and those where abstaining is
     right. On each another system must not be shown to be ahead, what counts beside quality counted as on the whole; on
-    unseen questions a winner must be ahead at all.
+    unseen questions a winner must be ahead at all, and no system that it is called level with ahead by the margin.
     """
     columns = {name: evidence.ranked[name] for name in feasible}
     for view, questions in views(evidence, columns).items():
-        yield from _behind(decision, view, columns, questions, offset, evidence.margin)
-    yield from _doubted(evidence, decision, feasible)
+        yield from _behind(decision, view, columns, questions, weighing, evidence.margin)
+    yield from _doubted(evidence, decision, feasible, weighing)
+
+
+def unseen_no_worse(evidence: Evidence, decision: Decision, feasible: Sequence[str], weighing: Weighing) -> bool:
+    """Whether on the questions that training has not seen, too, it is ruled out that one of those that could not be
+    told from the choice is better by the margin."""
+    columns = {name: evidence.ranked[name] for name in feasible}
+    unseen = views(evidence, columns).get("clean")
+    if unseen is None:
+        return True
+    kept = {name: column.among(unseen) for name, column in columns.items()}
+    kept = {name: column for name, column in kept.items() if column.questions}
+    pairs = weighing.against(kept, decision.choice, evidence.margin) if decision.choice in kept else []
+    return {pair.b for pair in pairs if pair.non_inferior}.issuperset(decision.among)
 
 
 def views(evidence: Evidence, columns: Mapping[str, Column]) -> dict[View, set[str]]:
@@ -42,19 +54,18 @@ def _behind(
     view: View,
     columns: Mapping[str, Column],
     questions: Collection[str],
-    offset: Offsets,
+    weighing: Weighing,
     margin: float | None,
 ) -> Iterator[Contradiction]:
     choice = decision.choice
     kept = {name: column.among(questions) for name, column in columns.items()}
-    weighed = {
-        name: replace(column, values=column.values + sum(offset[name].values()))
-        for name, column in kept.items()
-        if column.questions
-    }
-    beaten = {pair.b for pair in decision.against if pair.verdict == "better"}
-    for pair in against(weighed, choice, margin):
-        hollow = view == "clean" and pair.b in beaten and pair.difference <= 0
+    kept = {name: column for name, column in kept.items() if column.questions}
+    if choice not in kept:
+        return
+    least = {pair.b: 0.0 for pair in decision.against if pair.verdict == "better"}
+    least |= dict.fromkeys(_level(decision), -(margin or 0.0))
+    for pair in weighing.against(kept, choice, margin):
+        hollow = view == "clean" and pair.b in least and pair.difference <= least[pair.b]
         if pair.verdict == "worse" or hollow:
             mine, its = kept[choice].mean, kept[pair.b].mean
             yield Contradiction(view=view, to=pair.b, mine=mine, its=its, n=pair.n)
@@ -71,15 +82,25 @@ def remembered(evidence: Evidence, choice: str, controls: Sequence[str]) -> Iter
             yield Contradiction(view="clean", to=name, mine=mine.mean, its=its.mean, n=len(mine.questions))
 
 
-def _doubted(evidence: Evidence, decision: Decision, feasible: Sequence[str]) -> Iterator[Contradiction]:
-    """Systems that are ahead of a winner if every verdict that failed had gone their way."""
+def _level(decision: Decision) -> tuple[str, ...]:
+    """The systems that the sentence calls level with the choice: by no more than the margin ahead of it."""
+    return (*decision.equivalent, *(decision.among if decision.outcome == "not worse" else ()))
+
+
+def _doubted(
+    evidence: Evidence, decision: Decision, feasible: Sequence[str], weighing: Weighing
+) -> Iterator[Contradiction]:
+    """Systems that are ahead of a winner, or by the margin ahead of what is called level with them, if every verdict
+    that failed had gone their way."""
     doubts = {name: evidence.named[name].doubts.get(evidence.headline) for name in feasible}
     mine = doubts[decision.choice]
-    beaten = {pair.b: pair.n for pair in decision.against if pair.verdict == "better"}
-    for name, n in beaten.items():
-        its = doubts[name]
-        if mine and its and (mine.failed or its.failed) and mine.bounds[0] < its.bounds[1]:
-            yield Contradiction(view="judge", to=name, mine=mine.bounds[0], its=its.bounds[1], n=n)
+    for pair in decision.against:
+        its, level = doubts[pair.b], pair.b in _level(decision)
+        if not (level or pair.verdict == "better") or not mine or not its or not (mine.failed or its.failed):
+            continue
+        ahead = its.bounds[1] - mine.bounds[0] - weighing.points(decision.choice, pair.b)
+        if ahead >= (evidence.margin or 0.0) if level else ahead > 0:
+            yield Contradiction(view="judge", to=pair.b, mine=mine.bounds[0], its=its.bounds[1], n=pair.n)
 
 
 def split(evidence: Evidence, choice: str, others: Sequence[str]) -> Iterator[Split]:

@@ -14,6 +14,7 @@ from bench.scoring.schema import Criteria, Criterion, Outcome
 from bench.spec.model import Weights
 from bench.stats.bootstrap import Array
 from bench.stats.comparisons import Pair, Panel, Verdict, compare_family, joint
+from bench.stats.planning import ALPHA
 from bench.verdict.noise import Noise
 
 CRITERIA: tuple[Criterion, ...] = ("cost", "latency", "memory")  # weighed by their logarithm
@@ -21,13 +22,51 @@ Offsets = Mapping[str, Mapping[Criterion, float]]  # system -> criterion -> poin
 
 
 @dataclass(frozen=True)
+class Weighing:
+    """What counts beside quality: the points that each system's figures take off, by the weights, less their noise."""
+
+    offset: Offsets
+    weights: Weights
+    noise: Noise
+
+    def points(self, a: str, b: str) -> float:
+        """What counts for one system against another, less what noise can make of each criterion."""
+        total = 0.0
+        for key in self.offset[a]:
+            apart = self.offset[a][key] - self.offset[b][key]
+            by_noise = getattr(self.weights, key) * self.noise.between(key, a, b)
+            total += math.copysign(max(0.0, abs(apart) - by_noise), apart)
+        return total
+
+    def panels(
+        self, columns: Mapping[str, Column], pairs: Sequence[tuple[str, str]]
+    ) -> list[tuple[Panel, list[tuple[str, str]]]]:
+        """The pairs on the questions that both have, with what the weights take off."""
+        parts = pairwise(columns, pairs)
+        if not any(value for of in self.offset.values() for value in of.values()):
+            return parts
+        found = []
+        for whole, names in parts:
+            for a, b in names:
+                of = {name: whole.values[name] for name in (a, b)}
+                found.append((Panel(of, whole.clusters, self.points(a, b)), [(a, b)]))
+        return found
+
+    def against(self, columns: Mapping[str, Column], name: str, margin: float | None) -> list[Pair]:
+        """One system with each of the others, corrected as a family."""
+        return compare_family(
+            self.panels(columns, [(name, other) for other in columns if other != name]), margin=margin
+        )
+
+
+@dataclass(frozen=True)
 class Decision:
     """The choice among feasible systems, as the fields of a recommendation.
 
     `best` has the highest quality; `choice` is the cheapest of those equivalent to it of which everything is decided;
-    every pair of `against` is of the choice and another one; `equivalent` and `among` are those that are equivalent to
-    it, and that could not be told from it. `probability` is the share of joint resamples in which the choice or an
-    equivalent is ahead, on the `common` questions that all systems have.
+    every pair of `against` is of the choice and another one; `equivalent` are those equivalent to it, and `among` those
+    that it is not shown to be better than either. `probability` is the share of joint resamples in which the choice or
+    an equivalent is ahead, on the `common` questions that all systems have.
     """
 
     outcome: Outcome
@@ -41,30 +80,29 @@ class Decision:
     questions: int | None
     against: tuple[Pair, ...]
 
+    @property
+    def is_no_worse(self) -> bool:
+        """Whether it is ruled out that a system that cannot be told from the choice is better by the margin."""
+        return {pair.b for pair in self.against if pair.non_inferior}.issuperset(self.among)
+
 
 def decide(
-    columns: Mapping[str, Column],
-    offset: Offsets,
-    weights: Weights,
-    noise: Noise,
-    margin: float | None,
-    *,
-    all_pairs: bool = False,
+    columns: Mapping[str, Column], weighing: Weighing, margin: float | None, *, all_pairs: bool = False
 ) -> Decision:
     """The choice among feasible systems, each pair on the questions that both have. Of many systems only pairs with the
     best are compared, unless `all_pairs`; then no other can be chosen."""
-    value = {name: column.mean + sum(offset[name].values()) for name, column in columns.items()}
+    value = {name: column.mean + sum(weighing.offset[name].values()) for name, column in columns.items()}
     best = max(value, key=lambda name: value[name])
     compared, family = named_pairs(list(columns), [best], every=all_pairs)
-    pairs = compare_family(_weighed(columns, compared, offset, weights, noise), margin=margin, family=family)
+    pairs = compare_family(weighing.panels(columns, compared), margin=margin, family=family)
     seen = {name: [seen_from(pair, name) for pair in pairs if name in (pair.a, pair.b)] for name in columns}
     verdicts = {name: {pair.b: pair.verdict for pair in seen[name]} for name in columns}
     level = [best, *(other for other, verdict in verdicts[best].items() if verdict == "equivalent")]
     decided = [name for name in level if _is_decided(verdicts[name], len(columns))]
-    choice = _cheapest([name for name in columns if name in decided], noise) if decided else best
+    choice = _cheapest([name for name in columns if name in decided], weighing.noise) if decided else best
     same = tuple(other for other in columns if verdicts[choice].get(other) == "equivalent")
-    among = tuple(n for n in columns if n != choice and verdicts[choice].get(n, "inconclusive") == "inconclusive")
-    shares, common = _shares_ahead(columns, offset, weights, noise)
+    among = tuple(n for n in columns if n != choice and verdicts[choice].get(n) not in ("better", "equivalent"))
+    shares, common = _shares_ahead(columns, weighing)
     return Decision(
         outcome=_outcome(undecided=bool(among), same=bool(same)),
         choice=choice,
@@ -90,41 +128,13 @@ def _outcome(*, undecided: bool, same: bool) -> Outcome:
     return "equivalent" if same else "winner"
 
 
-def _weighed(
-    columns: Mapping[str, Column],
-    pairs: Sequence[tuple[str, str]],
-    offset: Offsets,
-    weights: Weights,
-    noise: Noise,
-) -> list[tuple[Panel, list[tuple[str, str]]]]:
-    """The pairs, with what the weights take off; figures that repeats would not tell apart take off the same."""
-    parts = pairwise(columns, pairs)
-    if not any(value for of in offset.values() for value in of.values()):
-        return parts
-    found = []
-    for whole, names in parts:
-        for a, b in names:
-            apart = sum(
-                _apart(offset, key, a, b, getattr(weights, key) * noise.between(key, a, b)) for key in offset[a]
-            )
-            found.append((Panel({a: whole.values[a] + apart, b: whole.values[b]}, whole.clusters), [(a, b)]))
-    return found
-
-
-def _apart(offset: Offsets, key: Criterion, a: str, b: str, noise: float) -> float:
-    """The points that a criterion counts between two systems, less what noise can make of it."""
-    points = offset[a][key] - offset[b][key]
-    return math.copysign(max(0.0, abs(points) - noise), points)
-
-
-def _shares_ahead(
-    columns: Mapping[str, Column], offset: Offsets, weights: Weights, noise: Noise
-) -> tuple[dict[str, float], int]:
+def _shares_ahead(columns: Mapping[str, Column], weighing: Weighing) -> tuple[dict[str, float], int]:
     """The share of joint resamples in which each system is ahead, ties shared out; and the questions it rests on."""
     whole = panel(columns)
     if whole is None:
         return {}, 0
     drawn = joint(whole)
+    offset, weights, noise = weighing.offset, weighing.weights, weighing.noise
     matrix = np.stack(
         [
             values
@@ -186,7 +196,9 @@ def seen_from(pair: Pair, name: str) -> Pair:
         won=pair.lost,
         lost=pair.won,
         effect=None if pair.effect is None else -pair.effect,
-        non_inferior=None if pair.margin is None else pair.high < pair.margin,
+        p_worse=pair.p_better,
+        p_better=pair.p_worse,
+        non_inferior=None if pair.p_better is None else pair.p_better <= ALPHA,
         verdict=flipped.get(pair.verdict, pair.verdict),
     )
 

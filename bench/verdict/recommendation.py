@@ -10,23 +10,22 @@ from bench.metrics.registry import title
 from bench.scoring import money
 from bench.scoring.schema import Costs, Criteria, MeasuredSystem, Need, NeedFlip, Recommendation, WeightFlip
 from bench.stats.comparisons import Pair
-from bench.verdict.contradictions import contradictions, remembered, split
-from bench.verdict.decision import CRITERIA, Decision, Offsets, against, decide, offsets
+from bench.verdict.contradictions import contradictions, remembered, split, unseen_no_worse
+from bench.verdict.decision import CRITERIA, Decision, Offsets, Weighing, against, decide, offsets
 from bench.verdict.evidence import Evidence
 from bench.verdict.needs import constraints, may_serve
-from bench.verdict.noise import ALIKE, Noise
+from bench.verdict.noise import Noise
 from bench.verdict.question_types import question_types
 from bench.verdict.sentence import FLOOR, listed, no_system, sentence
-
-WORTH = ALIKE["latency"]  # times smaller, below which two runs of one system may differ as much
+from bench.verdict.trades import WORTH, are_comparable, trades
 
 
 def recommend(evidence: Evidence) -> Recommendation:
     """Feasible systems, the Pareto front, the choice and its probability, what would flip it, and one sentence.
 
-    `outcome`: winner; equivalent (any of these will do; one of the cheapest is chosen); provisional (a system that was
-    tuned with one seed is compared); contradicted (a part of the questions says otherwise); undecided; or nothing
-    feasible.
+    `outcome`: winner; equivalent (any of these will do; one of the cheapest is chosen); not worse (that another is
+    better by the margin is ruled out, and nothing else speaks for another); provisional (a system that was tuned with
+    one seed is compared); contradicted (a part of the questions says otherwise); undecided; or nothing feasible.
     """
     spec = evidence.run.spec
     costs = money.costs(evidence.named, spec.prices, spec.volumes)
@@ -63,13 +62,23 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
     columns = {name: evidence.ranked[name] for name in found.feasible}
     spec = evidence.run.spec
     noise = Noise(evidence.named, found.costs, spec.volumes)
-    decision = decide(columns, offset, weights, noise, evidence.margin, all_pairs=spec.all_pairs)
-    against = tuple(contradictions(evidence, decision, found.feasible, offset))
+    weighing = Weighing(offset, weights, noise)
+    decision = decide(columns, weighing, evidence.margin, all_pairs=spec.all_pairs)
+    level = (*decision.equivalent, *decision.among)
+    told = tuple(trade for other in level for trade in trades(noise, figures, decision.choice, other))
+    if (
+        decision.outcome == "undecided"
+        and decision.is_no_worse
+        and unseen_no_worse(evidence, decision, found.feasible, weighing)
+        and not any(_speaks(evidence, found, noise, decision.choice, other) for other in level)
+    ):
+        decision = replace(decision, outcome="not worse")
+    against = tuple(contradictions(evidence, decision, found.feasible, weighing))
     if against:
         decision = replace(decision, outcome="contradicted")
-    elif decision.outcome in ("winner", "equivalent") and _is_provisional(evidence, decision):
+    elif decision.outcome in ("winner", "equivalent", "not worse") and _is_provisional(evidence, decision):
         decision = replace(decision, outcome="provisional")
-    decided = found.model_copy(update={**vars(decision), "contradictions": against})
+    decided = found.model_copy(update={**vars(decision), "contradictions": against, "trades": told})
     others = [name for name in found.pareto if name not in decision.equivalent]
     flips = [
         *weighed(evidence, decision.choice, others, figures, offset),
@@ -118,6 +127,19 @@ def controlled(evidence: Evidence, choice: str) -> tuple[Pair, ...]:
     names = [n for n, s in evidence.named.items() if s.kind == "closed_book" and n in evidence.ranked and n != choice]
     pairs = (against({n: evidence.ranked[n] for n in (choice, name)}, choice, evidence.margin) for name in names)
     return tuple(pair for found in pairs for pair in found)
+
+
+def _speaks(evidence: Evidence, found: Recommendation, noise: Noise, choice: str, other: str) -> bool:
+    """Whether anything beside quality speaks for another system than the choice, or may: a figure of one of them that
+    was not measured, sources that it alone shows, a need that it is known to meet."""
+    if not are_comparable(noise, found.criteria, choice, other):
+        return True
+    if other in evidence.shows and choice not in evidence.shows:
+        return True
+    states = {need.need: need.state for need in found.needs[choice]}
+    if any(need.state == "met" and states[need.need] == "not decided" for need in found.needs[other]):
+        return True
+    return any(trade.to == other for trade in trades(noise, found.criteria, choice, other))
 
 
 def _is_provisional(evidence: Evidence, decision: Decision) -> bool:

@@ -58,12 +58,24 @@ def _chosen(evidence: Evidence, found: Recommendation, choice: str, weighed: str
     if not found.against:
         return f"{start}: {score}. {_no_other(found)}"
     behind = [pair.b for pair in found.against if pair.verdict == "better"]
+    level = [*found.equivalent, *found.among]
     once = f" once {weighed} {'is' if ' and ' not in weighed else 'are'} weighed" if weighed else ""
-    if not found.equivalent:
+    if not level:
         return f"{start}: {score}, ahead of every other system that meets the needs{once}."
     verb = "is" if len(found.equivalent) == 1 else "are"
+    same = f" {listed(found.equivalent)} {verb} equivalent to it{once}." if found.equivalent else ""
     rest = f" All others are behind{once}." if behind else ""
-    return f"{start}: {score}. {listed(found.equivalent)} {verb} equivalent to it{once}.{rest}"
+    return f"{start}: {score}.{same}{_ruled_out(found, once)}{rest}"
+
+
+def _ruled_out(found: Recommendation, once: str) -> str:
+    """What is known of the systems that cannot be told from the choice."""
+    if not found.among:
+        return ""
+    margin = next(pair.margin for pair in found.against if pair.b in found.among)
+    them, it = (found.among[0], "it is not") if len(found.among) == 1 else (f"any of {listed(found.among)}", "none is")
+    ruled_out = f"That {them} is better by {margin} or more{once} is ruled out"
+    return f" {ruled_out}, and {it} clearly cheaper, quicker or smaller."
 
 
 def _by_itself(evidence: Evidence, found: Recommendation, choice: str, weighed: str) -> str:
@@ -97,7 +109,7 @@ def _nothing_works(evidence: Evidence, found: Recommendation) -> str:
 
 def _uncontrolled(found: Recommendation) -> str:
     """That nobody knows what the base model alone would score, where a run left its control out."""
-    decided = found.outcome in ("winner", "equivalent", "provisional")
+    decided = found.outcome in ("winner", "equivalent", "not worse", "provisional")
     of_answers = MEASURES[found.metric].table is ANSWERS
     return " It was not compared with the base model alone." if decided and of_answers and not found.controls else ""
 
@@ -152,6 +164,9 @@ def _takes(found: Recommendation) -> str:
     seen = [pair for pair in pairs if _has_plan(pair)]
     unseen = [pair.b for pair in pairs if not _has_plan(pair)]
     within = [pair.within90 for pair in pairs if pair.within90]
+    behind = next((pair for pair in pairs if pair.verdict == "worse"), None)
+    if behind:
+        return f"on the {behind.n:,} questions that both have, {behind.b} is ahead of {behind.a}"
     if few:
         return _too_few(few)
     if not seen and pairs and len(within) == len(pairs):

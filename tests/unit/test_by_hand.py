@@ -30,7 +30,7 @@ from bench.verdict.disagreements import outcome
 from bench.verdict.evidence import Evidence
 from bench.verdict.question_types import ahead
 from bench.verdict.score import VERSION, is_current
-from tests.made_up import Made, asked, right, scored
+from tests.made_up import Made, asked, costs, right, scored
 
 STEP = "step_s"
 
@@ -120,16 +120,8 @@ def test_a_judge_that_warns_again_is_believed() -> None:
 
 
 def priced(fixed: float, thousand: float) -> Costs:
-    return Costs(
-        build_usd=fixed,
-        thousand_questions_usd=thousand,
-        refresh_s=0.0,
-        refresh_usd=0.0,
-        storage_usd_per_month=0.0,
-        fixed_usd_per_month=fixed,
-        usd_per_month=fixed + 100 * thousand,
-        thousand_questions_interval_usd=(0.9 * thousand, 1.1 * thousand),
-    )
+    month, ends = fixed + 100 * thousand, (0.9 * thousand, 1.1 * thousand)
+    return costs(fixed, thousand, months=1, month=month, ends=ends)
 
 
 def test_of_two_with_one_price_a_question_the_lower_fixed_cost_is_the_cheaper() -> None:

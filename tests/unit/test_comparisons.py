@@ -8,7 +8,8 @@ from scipy import stats as distributions
 from statsmodels.stats.multitest import multipletests
 
 from bench.stats import intervals
-from bench.stats.comparisons import Panel, compare, holm, joint
+from bench.stats.comparisons import Panel, compare, joint
+from bench.stats.corrections import holm
 from bench.stats.permutation import mcnemar
 from bench.stats.planning import needed, needed_within
 

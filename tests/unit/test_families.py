@@ -10,7 +10,8 @@ import pytest
 from bench.core.vocabulary import Answer, Record
 from bench.scoring.grade import by_measure, columns
 from bench.stats.bootstrap import Spread
-from bench.stats.comparisons import Panel, compare, compare_family, exclusive
+from bench.stats.comparisons import Panel, compare, compare_family
+from bench.stats.corrections import exclusive
 from bench.stats.planning import plan
 from tests.validity import answers, panel
 
@@ -19,6 +20,8 @@ def test_shaffers_factors_golden() -> None:
     """Three pairs: the smallest p is multiplied by 3, not by 6; the fifth of six by 2."""
     first, second = exclusive([0.001, 0.02, 0.9], [0.8, 0.03, 0.004])
     assert first == pytest.approx([0.003, 0.06, 1.0]) and second == pytest.approx([1.0, 0.09, 0.012])
+    three = exclusive([0.001, 0.9], [0.01, 0.02], [0.8, 0.03])  # of six at most two are true
+    assert [p for of in three for p in of] == pytest.approx([0.002, 1.0, 0.02, 0.04, 1.0, 0.06])
 
 
 @pytest.mark.parametrize("rivals", [1, 4, pytest.param(9, marks=pytest.mark.slow)])

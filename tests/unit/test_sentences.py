@@ -19,12 +19,13 @@ from bench.scoring import money
 from bench.scoring.grade import Column
 from bench.scoring.schema import Contradiction, Costs, Need, QuestionTypes, Recommendation, TypeRow
 from bench.spec.model import Needs
-from bench.stats.comparisons import Few, Open, Pair
+from bench.stats.comparisons import Pair
+from bench.stats.few import Few, Open
 from bench.stats.intervals import Estimate, wilson
 from bench.verdict.score import score
 from bench.verdict.sentence import by_type, no_system, sentence
 from tests.conftest import ROOT
-from tests.made_up import Made, asked, right, scored
+from tests.made_up import Made, asked, costs, right, scored
 
 
 def needed(name: str, state: Any) -> Need:
@@ -273,16 +274,7 @@ def test_one_sided_of_few_and_of_one_cluster() -> None:
 
 
 def free(thousand: float | None, ends: tuple[float, float] | None, fixed: float) -> Costs:
-    return Costs(
-        build_usd=fixed,
-        thousand_questions_usd=thousand,
-        refresh_s=0.0,
-        refresh_usd=0.0,
-        storage_usd_per_month=0.0,
-        fixed_usd_per_month=fixed,
-        usd_per_month=1.0,
-        thousand_questions_interval_usd=ends,
-    )
+    return costs(fixed, thousand, months=1, month=1.0, ends=ends)
 
 
 def test_the_range_of_a_break_even_at_its_ends() -> None:

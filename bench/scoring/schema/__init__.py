@@ -25,6 +25,8 @@ from bench.scoring.schema.recommendation import (
     QuestionTypes,
     Recommendation,
     Split,
+    Trade,
+    Traded,
     TypeRow,
     View,
     WeightFlip,
@@ -119,12 +121,14 @@ __all__ = [
     "System",
     "SystemHead",
     "Tokens",
+    "Trade",
+    "Traded",
     "TypeRow",
     "View",
     "WeightFlip",
 ]
 VERSION = 6  # raised when scores of an older ragtune can no longer be read
-RULES = 4  # raised when the same records give other scores, which are then computed again
+RULES = 5  # raised when the same records give other scores, which are then computed again
 ClaimStatus = Literal["confirmed", "refuted", "inconclusive", "not tested"]
 
 

@@ -13,6 +13,7 @@ from bench.stats.intervals import Estimate
 Outcome = Literal[
     "winner",
     "equivalent",
+    "not worse",
     "provisional",
     "undecided",
     "contradicted",
@@ -23,6 +24,7 @@ Outcome = Literal[
 NeedState = Literal["met", "missed", "not decided", "unmeasured"]
 View = Literal["clean", "answerable", "unanswerable", "judge"]
 Criterion = Literal["cost", "latency", "memory"]
+Traded = Literal["cost", "latency", "memory", "build", "update"]
 
 
 class Need(Part):
@@ -104,6 +106,17 @@ class Split(Part):
     to: str
     answerable: Pair
     unanswerable: Pair
+
+
+class Trade(Part):
+    """A figure of which `to` has clearly `less` than `over` has: USD a month, median seconds of an answer,
+    bytes to serve with, seconds to build, seconds to take in an update."""
+
+    what: Traded
+    to: str
+    over: str
+    less: float
+    more: float
 
 
 class Contradiction(Part):
@@ -191,6 +204,7 @@ class Recommendation(Part):
     contradictions: tuple[Contradiction, ...] = ()
     against: tuple[Pair, ...] = ()
     flips: tuple[Annotated[WeightFlip | NeedFlip, Field(discriminator="kind")], ...] = ()
+    trades: tuple[Trade, ...] = ()  # between the choice and each system that it is not shown to be better than
     split: tuple[Split, ...] = ()
     types: QuestionTypes | None = None
     caveats: tuple[str, ...] = ()

@@ -1,0 +1,139 @@
+"""Intervals of a difference where few clusters differ, so that there is too little to resample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from bench.stats.bootstrap import Array, Spread
+from bench.stats.intervals import FEW, wilson
+
+
+def _one_sided(interval: Callable[[float], tuple[float, float]], limit: float) -> tuple[float, float]:
+    """One-sided p values of a limit, from the levels at which an interval just holds it."""
+
+    def smallest(holds: Callable[[float], bool]) -> float:
+        low, high = 0.0, 1.0 - 1e-12  # levels
+        for _ in range(40):
+            middle = (low + high) / 2
+            low, high = (low, middle) if holds(middle) else (middle, high)
+        return (1 - high) / 2
+
+    low, high = interval(0.0)
+    if low <= limit <= high:
+        return 0.5, 0.5
+    if limit < low:
+        over = smallest(lambda level: interval(level)[0] <= limit)
+        return over, 1 - over
+    under = smallest(lambda level: interval(level)[1] >= limit)
+    return 1 - under, under
+
+
+@dataclass(frozen=True)
+class Few:
+    """Where few clusters differ: Newcombe's difference of two Wilson intervals (1998, method 10, uncorrelated). A
+    share of none has at least the exact upper end (Clopper and Pearson 1934).
+
+    `up` and `down` are the shares of the questions that are won and lost, `n` how many independent questions the
+    clusters are worth at least: the square of their sizes' sum over the sum of their squares (Kish 1965).
+    """
+
+    up: float
+    down: float
+    n: float
+    method: str = "Newcombe, by cluster"
+
+    @classmethod
+    def of(cls, sums: Array, counts: Array) -> Few:
+        """From the differences and the questions of each cluster. Both (clusters,)"""
+        total = float(counts.sum())
+        up, down = (float(np.maximum(side, 0).sum()) / total for side in (sums, -sums))
+        return cls(up, down, total**2 / float((counts**2).sum()))
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """(low, high) at a confidence level."""
+        z = float(special.ndtri((1 + level) / 2))
+        (up_low, up_high), (down_low, down_high) = (wilson(p, self.n, z) for p in (self.up, self.down))
+        of_none = 1.0 - ((1 - level) / 2) ** (1 / self.n)
+        up_high, down_high = (
+            max(high, of_none) if not p else high for p, high in ((self.up, up_high), (self.down, down_high))
+        )
+        low = self.up - self.down - math.hypot(self.up - up_low, down_high - self.down)
+        high = self.up - self.down + math.hypot(up_high - self.up, self.down - down_low)
+        return max(-1.0, low), min(1.0, high)
+
+    def one_sided(self, limit: float) -> tuple[float, float]:
+        """From the levels at which the interval just holds the limit."""
+        return _one_sided(self.interval, limit)
+
+
+@dataclass(frozen=True)
+class Open:
+    """A single cluster says nothing of others: the interval is everything that a difference of shares can be."""
+
+    mean: float
+    method: str = "one cluster: no interval"
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """(low, high): everything that a difference of shares can be."""
+        return -1.0, 1.0
+
+    def one_sided(self, limit: float) -> tuple[float, float]:
+        """Nothing is shown."""
+        return 1.0, 1.0
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Where few clusters differ between systems of several seeds: the wider of what the spread over seeds and clusters
+    gives, and of what so few clusters give. Seeds that all say the same are no more clusters."""
+
+    spread: Spread
+    few: Few | Shifted
+    method: str = "the wider of the two-level bootstrap and Newcombe's, by cluster"
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """(low, high) at a confidence level."""
+        lows, highs = zip(self.spread.interval(level), self.few.interval(level), strict=True)
+        return min(lows), max(highs)
+
+    def one_sided(self, limit: float) -> tuple[float, float]:
+        """The larger of both, either way."""
+        over, under = zip(self.spread.one_sided(limit), self.few.one_sided(limit), strict=True)
+        return max(over), max(under)
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """Few clusters that differ, and points that count beside them: these are known, and are no sample."""
+
+    few: Few
+    by: float
+
+    @property
+    def method(self) -> str:
+        """How the interval was made."""
+        return self.few.method
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """(low, high) at a confidence level."""
+        low, high = self.few.interval(level)
+        return low + self.by, high + self.by
+
+    def one_sided(self, limit: float) -> tuple[float, float]:
+        """Of the limit less the points."""
+        return self.few.one_sided(limit - self.by)
+
+    @property
+    def p(self) -> float:
+        """Two-sided, of a difference of zero."""
+        return min(1.0, 2 * min(self.one_sided(0.0)))
+
+
+def is_few(sums: Array, counts: Array) -> bool:
+    """Whether so few clusters differ that there is too little to resample."""
+    return bool(np.count_nonzero(sums) < FEW and (np.abs(sums) <= counts).all())
