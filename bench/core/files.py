@@ -230,11 +230,21 @@ def read_csv(path: Path) -> tuple[Sequence[str], list[tuple[int, dict[str, Any]]
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of each non-blank line of a file, or of the packed one beside it. Raises UserError naming
     the line."""
+    for number, line in read_lines(path):
+        yield number, parsed_object(line, path, number)
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """(line number, text) of each non-blank line of a file, or of the packed one beside it. Raises UserError."""
     check_file(packed(path))
     for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        row = parsed(line, str(path), line=number)
-        if not isinstance(row, dict):
-            raise UserError(f"expected a JSON object, found {type(row).__name__}.", where=f"{path}:{number}")
-        yield number, row
+        if not line.isspace():
+            yield number, line
+
+
+def parsed_object(line: str, path: Path, number: int) -> dict[str, Any]:
+    """The object of a line of a file. Raises UserError naming it."""
+    row = parsed(line, str(path), line=number)
+    if not isinstance(row, dict):
+        raise UserError(f"expected a JSON object, found {type(row).__name__}.", where=f"{path}:{number}")
+    return row

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 JSON = Any  # a value that json.dumps accepts
 
@@ -160,6 +160,16 @@ def read_record(row: Mapping[str, Any]) -> Record:
     """A Record from its line. Raises pydantic's ValidationError for what is none; keys of other versions are passed
     over."""
     return _records().validate_python({k: v for k, v in row.items() if v is not None or k in _MAY_BE_NONE})
+
+
+def read_record_line(line: str) -> Record | None:
+    """A Record from its line at once; None where it takes a closer look to read it, or to say what is wrong."""
+    if "NaN" in line or "Infinity" in line:  # which JSON has not
+        return None
+    try:
+        return _records().validate_json(line)
+    except ValidationError:
+        return None
 
 
 _MAY_BE_NONE = ("answers", "latency_s")  # and without a default

@@ -15,18 +15,25 @@ Span = Sequence[Place]
 def measures(rows: Mapping[str, Row], k: int) -> dict[str, dict[str, float]]:
     """recall@k, precision@k, MRR@k and nDCG@k of each question. Chunks of one passage count once, at their best rank.
 
-    trec_eval orders by score and breaks ties by id, so the rank itself is given as the score.
+    trec_eval orders by score and breaks ties by id, so the rank itself is given as the score. What it finds follows
+    from the grades alone, in the order of the ranks: of questions that have the same, one is asked for all.
     """
     import ir_measures
     from ir_measures import RR, P, R, nDCG
 
     names = {"recall_at_k": R @ k, "precision_at_k": P @ k, "mrr": RR @ k, "ndcg": nDCG @ k}
-    qrels = {q: dict(gold) for q, (_, gold) in rows.items()}
-    run = {q: {i: -rank for rank, i in enumerate(dict.fromkeys(ids))} for q, (ids, _) in rows.items()}
-    found: dict[str, dict[str, float]] = {name: dict.fromkeys(rows, 0.0) for name in names}
+    ranked = {q: list(dict.fromkeys(ids)) for q, (ids, _) in rows.items()}
+    first: dict[tuple[tuple[int | None, ...], tuple[int, ...]], str] = {}
+    like = {
+        q: first.setdefault((tuple([gold.get(i) for i in ranked[q]]), tuple(sorted(gold.values()))), q)
+        for q, (_, gold) in rows.items()
+    }
+    qrels = {q: dict(rows[q][1]) for q in first.values()}
+    run = {q: {i: -rank for rank, i in enumerate(ranked[q])} for q in first.values()}
+    found: dict[str, dict[str, float]] = {}
     for name, measure in names.items():  # one at a time: to tell measures apart takes longer than to compute them
-        for metric in ir_measures.iter_calc([measure], qrels, run):
-            found[name][metric.query_id] = float(metric.value)
+        values = {metric.query_id: float(metric.value) for metric in ir_measures.iter_calc([measure], qrels, run)}
+        found[name] = {q: values.get(one, 0.0) for q, one in like.items()}
     return found
 
 

@@ -13,10 +13,10 @@ from bench.core.vocabulary import Record
 from bench.execution.run_file import SystemEntry
 from bench.metrics import retrieval as relevance
 from bench.metrics.registry import LEADING, MEASURES
+from bench.stats import intervals
 from bench.stats.bootstrap import Array
 from bench.stats.comparisons import Panel
 from bench.stats.intervals import Estimate
-from bench.stats.intervals import estimate as estimated
 
 Values = dict[str, float | None]  # measure -> value of one question; None: does not apply
 
@@ -182,7 +182,16 @@ def estimate(column: Column | None) -> Estimate | None:
     """The mean of a column with its interval; None without a question."""
     if column is None or not column.questions:
         return None
-    return estimated(column.values, column.clusters)
+    return intervals.estimate(column.values, column.clusters)
+
+
+def estimates(alike: Mapping[str, Column], kept: Sequence[int] | None = None) -> dict[str, Estimate | None]:
+    """The means of columns of the same questions, or of some of these by their positions, by the columns' names."""
+    clusters = next((column.clusters for column in alike.values()), [])
+    values = [column.values for column in alike.values()]
+    if kept is not None:
+        clusters, values = [clusters[i] for i in kept], [of[:, list(kept)] for of in values]
+    return dict(zip(alike, intervals.estimates(values, clusters), strict=True))
 
 
 def pairwise(

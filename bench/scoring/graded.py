@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from bench.execution.run_file import RunFile
 from bench.metrics.registry import MEASURES
 from bench.metrics.text import is_numeric, is_stuck
 from bench.scoring import resources
-from bench.scoring.grade import Column, by_measure, columns, estimate, headline
+from bench.scoring.grade import Column, by_measure, columns, estimates, headline
 from bench.scoring.judge_stage import Said
 from bench.scoring.load import loaded
 from bench.scoring.schema import (
@@ -274,23 +274,37 @@ def _strictly(found: Mapping[str, Column]) -> int | None:
 
 
 def _scores(found: Mapping[str, Column], asked: int, leaks: Collection[str]) -> dict[str, Score | None]:
-    """measure -> score over all questions, and over each stratum; None where the measure does not apply."""
-    return {m: _score(found[m], asked, leaks) if m in found else None for m in MEASURES}
+    """measure -> score over all questions, and over each stratum; None where the measure does not apply. Measures of
+    the same questions are resampled together."""
+    alike: dict[int, dict[str, Column]] = defaultdict(dict)
+    for measure, column in found.items():
+        alike[id(column.clusters)][measure] = column
+    scores = {measure: score for columns in alike.values() for measure, score in _of_alike(columns, asked, leaks)}
+    return {measure: scores.get(measure) for measure in MEASURES}
 
 
-def _score(column: Column, asked: int, leaks: Collection[str]) -> Score | None:
-    whole = estimate(column)
-    if whole is None:
-        return None
-    clean = column.only([i for i, q in enumerate(column.questions) if q not in leaks]) if leaks else None
-    return Score(
-        mean=whole.mean,
-        low=whole.low,
-        high=whole.high,
-        n=whole.n,
-        clusters=whole.clusters,
-        method=whole.method,
-        coverage=len(column.questions) / asked,
-        strata={stratum: estimate(column.of(stratum)) for stratum in sorted(set(column.strata))},
-        clean=estimate(clean) if clean and len(clean.questions) >= FEWEST else None,
-    )
+def _of_alike(columns: Mapping[str, Column], asked: int, leaks: Collection[str]) -> Iterator[tuple[str, Score]]:
+    """The scores of measures that have the same questions, clusters and strata."""
+    first = next(iter(columns.values()))
+    whole, strata = estimates(columns), sorted(set(first.strata))
+    parts = {strata[0]: whole}  # a single stratum is the whole
+    if len(strata) > 1:
+        parts = {s: estimates(columns, [i for i, own in enumerate(first.strata) if own == s]) for s in strata}
+    unseen = [i for i, q in enumerate(first.questions) if q not in leaks] if leaks else []
+    clean = estimates(columns, unseen) if len(unseen) >= FEWEST else {}
+    for measure, of in whole.items():
+        if of is not None:
+            yield (
+                measure,
+                Score(
+                    mean=of.mean,
+                    low=of.low,
+                    high=of.high,
+                    n=of.n,
+                    clusters=of.clusters,
+                    method=of.method,
+                    coverage=len(first.questions) / asked,
+                    strata={stratum: part[measure] for stratum, part in parts.items()},
+                    clean=clean.get(measure),
+                ),
+            )

@@ -49,14 +49,50 @@ def estimate(values: Sequence[float] | Array, clusters: Sequence[str], seed: int
     seeds a two-level one. Where few clusters hold anything but 0, or but 1, a bootstrap would claim too much: they get
     Wilson's with the clusters as its n.
     """
-    matrix = np.atleast_2d(np.asarray(values, dtype=np.float64))
-    if not matrix.size:
-        return None
+    return estimates([values], clusters, seed)[0]
+
+
+def estimates(
+    several: Sequence[Sequence[float] | Array], clusters: Sequence[str], seed: int = 0
+) -> list[Estimate | None]:
+    """The same of several measures of the same questions, all from the same draws: to read them is most of the work."""
+    matrices = [np.atleast_2d(np.asarray(values, dtype=np.float64)) for values in several]
     names, index = np.unique(np.asarray(clusters), return_inverse=True)
-    mean, questions, groups = float(matrix.mean()), matrix.shape[1], len(names)
-    bounded = bool(((matrix >= 0) & (matrix <= 1)).all())
-    sums: Array = np.stack([np.bincount(index, row, groups) for row in matrix], 1).astype(np.float64)
+    groups = len(names)
     counts = np.bincount(index, minlength=groups).astype(np.float64)
+    sums: list[Array | None] = [
+        np.stack([np.bincount(index, row, groups) for row in m], 1).astype(np.float64) if m.size else None
+        for m in matrices
+    ]
+    found: list[Estimate | None] = [
+        None if of is None else _closed(matrix, of, counts) for matrix, of in zip(matrices, sums, strict=True)
+    ]
+    drawn = [(n, of) for n, of in enumerate(sums) if of is not None and found[n] is None]
+    once = [(n, of) for n, of in drawn if of.shape[1] == 1]
+    intervals: dict[int, Interval] = {
+        n: two_level([of], counts, [_means(of, counts, seed)], seed) for n, of in drawn if of.shape[1] > 1
+    }
+    if once:
+        of_once = studentised(np.column_stack([of for _, of in once]), counts, RESAMPLES, seed)
+        intervals |= dict(zip((n for n, _ in once), of_once, strict=True))
+    for n, interval in intervals.items():
+        found[n] = _of_interval(matrices[n], groups, interval)
+    return found
+
+
+def _means(sums: Array, counts: Array, seed: int) -> Array:
+    """The mean of each seed in every resample of the clusters. (resamples, seeds)"""
+    drawn = totals(np.column_stack([counts, sums]), RESAMPLES, seed)
+    return drawn[:, 1:] / drawn[:, :1]
+
+
+def _is_share(matrix: Array) -> bool:
+    return bool(((matrix >= 0) & (matrix <= 1)).all())
+
+
+def _closed(matrix: Array, sums: Array, counts: Array) -> Estimate | None:
+    """What needs no resampling."""
+    mean, questions, groups, bounded = float(matrix.mean()), matrix.shape[1], len(counts), _is_share(matrix)
     ends = min(np.count_nonzero(sums.mean(1)), np.count_nonzero(sums.mean(1) - counts))
     if bounded and len(matrix) == 1 and groups == questions and bool(np.isin(matrix, (0.0, 1.0)).all()):
         return Estimate(mean, *wilson(mean, questions), questions, groups, "Wilson")
@@ -64,16 +100,14 @@ def estimate(values: Sequence[float] | Array, clusters: Sequence[str], seed: int
         return Estimate(mean, *wilson(mean, groups), questions, groups, "Wilson, by cluster")
     if groups < 2:
         return Estimate(mean, *_range(matrix), questions, groups, "one cluster: no interval")
-    found: Interval
-    if len(matrix) > 1:
-        drawn = totals(np.column_stack([counts, sums]), RESAMPLES, seed)
-        found = two_level([sums], counts, [drawn[:, 1:] / drawn[:, :1]], seed)
-    else:
-        found = studentised(sums, counts, RESAMPLES, seed)[0]
+    return None
+
+
+def _of_interval(matrix: Array, groups: int, found: Interval) -> Estimate:
+    """A mean with an interval of resamples."""
     low, high = found.interval()
-    return Estimate(
-        mean, *((max(0.0, low), min(1.0, high)) if bounded else (low, high)), questions, groups, found.method
-    )
+    ends = (max(0.0, low), min(1.0, high)) if _is_share(matrix) else (low, high)
+    return Estimate(float(matrix.mean()), *ends, matrix.shape[1], groups, found.method)
 
 
 def _range(values: Array) -> tuple[float, float]:

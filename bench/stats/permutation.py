@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -13,6 +14,7 @@ from bench.stats.bootstrap import BLOCK, Array
 PERMUTATIONS = 9999
 EXACT = 13  # clusters that differ, up to which every change of signs is tried
 SHARED = 512  # up to which pairs are tested with the same signs, drawn once
+AT_ONCE = 64  # pairs: to read the signs is most of a test
 
 
 def mcnemar(won: int, lost: int) -> float:
@@ -28,17 +30,28 @@ def sign_flipped(sums: Array, seed: int) -> list[tuple[float, str]]:
     differ = np.abs(sums) > 1e-12
     count = differ.sum(0)
     many = iter(_of_many(sums[:, count > SHARED], seed))
-    return [next(many) if count[n] > SHARED else _of_few(sums[differ[:, n], n], seed) for n in range(len(count))]
+    some = iter(_of_some([sums[differ[:, n], n] for n in np.flatnonzero((count > EXACT) & (count <= SHARED))], seed))
+    return [
+        next(many) if number > SHARED else next(some) if number > EXACT else _exact(sums[differ[:, n], n])
+        for n, number in enumerate(count)
+    ]
 
 
-def _of_few(sums: Array, seed: int) -> tuple[float, str]:
-    """Of clusters that all differ."""
-    seen = abs(sums.sum()) - 1e-9
-    if sums.size <= EXACT:
-        signs = np.array(list(itertools.product((-1.0, 1.0), repeat=sums.size)))
-        return float((np.abs(signs @ sums) >= seen).mean()), "exact cluster permutation"
-    flips = _shared_flips(seed, SHARED)[:, : sums.size]
-    return _p(int((np.abs(flips @ sums) >= seen).sum()))
+def _exact(sums: Array) -> tuple[float, str]:
+    """Of a few clusters that all differ, in every way."""
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=sums.size)))
+    return float((np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9).mean()), "exact cluster permutation"
+
+
+def _of_some(differing: Sequence[Array], seed: int) -> Iterator[tuple[float, str]]:
+    """Of clusters that all differ, each pair with as many of the shared signs as it has clusters."""
+    for first in range(0, len(differing), AT_ONCE):
+        part = differing[first : first + AT_ONCE]
+        whole = np.zeros((max(map(len, part)), len(part)))
+        for n, sums in enumerate(part):
+            whole[: len(sums), n] = sums
+        flipped = np.abs(_shared_flips(seed, SHARED)[:, : len(whole)] @ whole)
+        yield from (_p(int(count)) for count in (flipped >= np.abs(whole.sum(0)) - 1e-9).sum(0))
 
 
 def _of_many(sums: Array, seed: int) -> list[tuple[float, str]]:
