@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats as distributions
 
 from bench.core.errors import UserError
 from bench.gate.rules import DEFAULT, LATENCY, Rule, Rules
@@ -33,6 +32,7 @@ from bench.scoring.schema.gate import BAD, Result, State
 from bench.stats.bootstrap import satterthwaite
 from bench.stats.comparisons import Panel, compare
 from bench.stats.corrections import holm
+from bench.stats.distributions import t_above, t_quantile
 from bench.stats.intervals import percentile
 from bench.stats.planning import ALPHA
 from bench.stats.rounds import OFF
@@ -307,7 +307,7 @@ def _increase(
     `within` has (variance, degrees of freedom)."""
     parts = [*within, (2 * noise.sd**2, noise.df)] if noise else list(within)
     variance, df = sum(part for part, _ in parts), satterthwaite(parts, otherwise=1.0)
-    half = float(distributions.t.ppf(0.975, df)) * math.sqrt(variance)
+    half = t_quantile(0.975, df) * math.sqrt(variance)
     low, middle, high = (math.expm1(v) for v in (change - half, change, change + half))
     seen = Finding("pass", f"{100 * middle:+.1f}%", old, new, middle, low, high)
     if noise is None:
@@ -315,7 +315,7 @@ def _increase(
             why = "no calibration: how much repeats of one run differ is not known; accept the baseline with --repeat"
             return replace(seen, state="inconclusive", why=f"{100 * middle:+.1f}%; {why}")
         return seen
-    p = float(distributions.t.sf(change / math.sqrt(variance), df)) if variance else float(change <= 0)
+    p = t_above(change / math.sqrt(variance), df) if variance else float(change <= 0)
     seen = replace(seen, p=p)
     if middle >= margin and low > 0:
         return replace(seen, state="fail")

@@ -15,7 +15,8 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+
+from bench.stats.distributions import t_above, t_below, t_quantile
 
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.uint8]
@@ -90,7 +91,7 @@ class Studentised:
         """A t interval where resamples without any variance reach into the tails, and the bootstrap's own elsewhere."""
         low, high = np.quantile(self.deviations, ((1 - level) / 2, (1 + level) / 2), method="inverted_cdf")
         if not (math.isfinite(low) and math.isfinite(high)):
-            high = float(stats.t.ppf((1 + level) / 2, self.clusters - 1))
+            high = t_quantile((1 + level) / 2, self.clusters - 1)
             low = -high
         return self.mean - float(high) * self.error, self.mean - float(low) * self.error
 
@@ -100,7 +101,7 @@ class Studentised:
             return float(self.mean <= limit), float(self.mean >= limit)
         away, resamples = (self.mean - limit) / self.error, len(self.deviations)
         beyond = (self.deviations >= away).sum(), (self.deviations <= away).sum()
-        tails = stats.t.sf(away, self.clusters - 1), stats.t.cdf(away, self.clusters - 1)
+        tails = t_above(away, self.clusters - 1), t_below(away, self.clusters - 1)
         over, under = (
             (count + 1) / (resamples + 1) if count >= RARE else max(count / (resamples + 1), float(tail))
             for count, tail in zip(beyond, tails, strict=True)
@@ -157,20 +158,20 @@ class Spread:
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """(low, high) at a confidence level."""
-        half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.error
+        half = t_quantile((1 + level) / 2, self.df) * self.error
         return self.mean - half, self.mean + half
 
     @property
     def p(self) -> float:
         """Two-sided, of a mean of zero."""
-        return float(2 * stats.t.sf(abs(self.mean) / self.error, self.df)) if self.error else float(self.mean == 0)
+        return 2 * t_above(abs(self.mean) / self.error, self.df) if self.error else float(self.mean == 0)
 
     def one_sided(self, limit: float) -> tuple[float, float]:
         """By the t distribution."""
         if not self.error:
             return float(self.mean <= limit), float(self.mean >= limit)
         away = (self.mean - limit) / self.error
-        return float(stats.t.sf(away, self.df)), float(stats.t.cdf(away, self.df))
+        return t_above(away, self.df), t_below(away, self.df)
 
 
 def satterthwaite(parts: Sequence[tuple[float, float]], otherwise: float) -> float:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats as distributions
 
 from bench.stats.bootstrap import Array, Interval, studentised, totals, two_level
+from bench.stats.distributions import binomial_quantile
 
 RESAMPLES = 2000
 FEW = 10  # where fewer clusters than this differ, a bootstrap has too little to draw from
@@ -139,5 +139,5 @@ def percentile_interval(values: Sequence[float], p: int) -> tuple[float, float] 
 
 def _rank_interval(values: Sequence[float], share: float) -> tuple[float, float]:
     ordered = sorted(values)
-    low, high = (int(distributions.binom.ppf(level, len(ordered), share)) for level in (0.025, 0.975))
+    low, high = (binomial_quantile(level, len(ordered), share) for level in (0.025, 0.975))
     return float(ordered[max(0, low - 1)]), float(ordered[min(len(ordered) - 1, high)])

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy import stats as distributions
+from bench.stats.distributions import t_quantile
 
 OFF = 0.15  # a turn counts as disturbed where its yardstick is off from the run's median by more than this share
 
@@ -35,7 +35,7 @@ class TimeSpread:
 
     def half_width(self, variance: float) -> float:
         """Half of a 95% interval, for a figure whose variance is so many times that of one time."""
-        return float(distributions.t.ppf(0.975, self.df)) * self.sd * math.sqrt(variance)
+        return t_quantile(0.975, self.df) * self.sd * math.sqrt(variance)
 
 
 Times = Mapping[str, Mapping[int, float]]  # system -> round -> seconds, or any other positive figure

@@ -10,6 +10,7 @@ from statsmodels.stats.multitest import multipletests
 from bench.stats import intervals
 from bench.stats.comparisons import Panel, compare, joint
 from bench.stats.corrections import holm
+from bench.stats.distributions import binomial_quantile, t_above, t_below, t_quantile
 from bench.stats.permutation import mcnemar
 from bench.stats.planning import needed, needed_within
 
@@ -156,7 +157,7 @@ def test_corrections_golden() -> None:
         values = rng.beta(0.3, 1, size)
         assert holm(values) == pytest.approx(multipletests(values, method="holm")[1])
     assert holm([]) == []
-    assert mcnemar(2, 10) == 0.03857421875
+    assert mcnemar(2, 10) == pytest.approx(0.03857421875)
     assert mcnemar(0, 0) == 1.0
 
 
@@ -213,3 +214,22 @@ def test_joint_bootstrap_keeps_the_pairing() -> None:
 def test_values_must_fit_the_clusters() -> None:
     with pytest.raises(ValueError, match="seeds, 3"):
         Panel({"a": np.ones((1, 2))}, ["c"] * 3)
+
+
+@pytest.mark.parametrize("df", [1.0, 1.7, 30.0, 399.0, math.inf])
+def test_students_t_golden(df: float) -> None:
+    for value in (-5.0, -1.3, 0.0, 0.2, 8.0):
+        assert t_below(value, df) == pytest.approx(distributions.t.cdf(value, df), rel=1e-10)
+        assert t_above(value, df) == pytest.approx(distributions.t.sf(value, df), rel=1e-10)
+    for level in (0.5, 0.9, 0.975, 0.9999):
+        assert t_quantile(level, df) == pytest.approx(distributions.t.ppf(level, df), abs=1e-9, rel=1e-10)
+
+
+@pytest.mark.parametrize("n", [1, 8, 64, 131, 5000])
+def test_binomial_golden(n: int) -> None:
+    for share in (0.5, 0.9, 0.99):
+        for level in (0.025, 0.975):
+            assert binomial_quantile(level, n, share) == int(distributions.binom.ppf(level, n, share))
+    for won in {0, n // 3, n // 2, n}:
+        exact = distributions.binomtest(won, n, 0.5).pvalue
+        assert mcnemar(won, n - won) == pytest.approx(exact, rel=1e-9)
