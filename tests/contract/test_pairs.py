@@ -85,11 +85,12 @@ def letters(draws: random.Random, count: int) -> str:
 
 
 class Broken(Script):
-    """The same, but it refuses every second request, the same ones each time."""
+    """The same, but it refuses every second request with one passage, the same ones each time: of those with several
+    there may be a single one, and where nothing is answered the command ends."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if sum(body) % 2:
+        if sum(body) % 2 and b"[2]" not in body:
             self.send_error(400, "planted")
             return
         self.rfile = io.BytesIO(body)
