@@ -1,4 +1,4 @@
-"""A plugin for `make mutants`: a mutant meets the quickest tests first, and none that take over half a second.
+"""A plugin for `make mutants`: a mutant meets the quickest tests first, and none that take over a second.
 
 A test that simulates a thousand runs says that a rate is right; that a rule is changed, a worked example says at once.
 What a slow test alone would notice therefore counts as survived, and the share that is killed is a lower bound.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-SLOW_S = 0.5
+SLOW_S = 1.0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
