@@ -318,3 +318,29 @@ def test_noise_is_that_of_the_worst_system(tmp_path: Path) -> None:
     assert detectable(*pair)["em"] == detectable(*alone)["em"] > 0.05
     only = [replace(run, systems={"steady": run.systems["steady"]}) for run in pair]
     assert detectable(*only)["em"] < detectable(*pair)["em"]
+
+
+@pytest.mark.parametrize(
+    ("rivals", "equivalent", "ruled_out"),
+    [
+        ("b", (), "That b is better by 0.05 or more is ruled out, and it is not"),
+        ("bc", (), "That any of b and c is better by 0.05 or more is ruled out, and none is"),
+        ("b", ("d",), "d is equivalent to it. That b is better by 0.05 or more is ruled out, and it is not"),
+    ],
+)
+def test_what_is_ruled_out_of_whom(rivals: str, equivalent: tuple[str, ...], ruled_out: str) -> None:
+    far = rival("far", verdict="better", margin=0.1)
+    against = (far, *(rival(name, margin=0.05, non_inferior=True) for name in rivals))
+    found = recommended(
+        outcome="not worse", best="a", among=tuple(rivals), equivalent=equivalent, against=against, needs={"a": ()}
+    )
+    told, whole = said(found), f"{ruled_out} clearly cheaper, quicker or smaller. All others are behind."
+    assert told.startswith("Use a: exact match 0.50 (95% interval ") and f"). {whole}" in told
+    assert "XX" not in told and "ruled out" not in said(found.model_copy(update={"among": (), "outcome": "winner"}))
+
+
+def test_who_is_ahead_where_both_were_asked_is_said() -> None:
+    found = recommended(
+        outcome="undecided", best="a", among=("b",), against=(rival("b", verdict="worse", n=1200),), needs={"a": ()}
+    )
+    assert "No clear winner between a and b; on the 1,200 questions that both have, b is ahead of a." in said(found)
