@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.core.errors import UserError
 from bench.gate.decisions import BROUGHT, gate
 from bench.gate.rules import Rule, Rules
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
@@ -237,3 +238,86 @@ def test_a_budget_is_held_at_its_very_bound() -> None:
     ):
         found = one(run(trained(0.5)), run(trained(9.0)), Rules(rules=(Rule(metric="step_s", **bounds),)))
         assert (found.state, found.new, found.why) == (state, 0.5, "budget")
+
+
+def test_a_failure_must_be_shown_over_all_rules_and_systems() -> None:
+    """A loss of nine questions, p = 0.0039 two-sided, is one by itself and none among forty systems; what is shown by
+    far stays one."""
+    names = [f"s{i}" for i in range(40)]
+    old = replace(run(), systems={name: system(values=right(100)) for name in names})
+    lost = {"s0": system(values=right(91)), "s1": system(values=right(50))}
+    kept = {name: system(values=right(100)) for name in names}
+    rules = Rules(rules=(Rule(metric="em", margin=0.02),))
+    (alone,) = gate(replace(run(), systems={"s0": lost["s0"]}), replace(old, systems={"s0": kept["s0"]}), rules)
+    assert alone.state == "fail" and alone.why == "exact McNemar, p = 0.0039"
+    found = {r.system: r for r in gate(replace(run(), systems={**kept, **lost}), old, rules)}
+    assert found["s1"].state == "fail" and {found[name].state for name in names[2:]} == {"pass"}
+    assert found["s0"].state == "inconclusive"  # 0.0039 / 2, times the 39 that are left
+    assert found["s0"].why == "not shown over 40 comparisons, corrected p = 0.076; exact McNemar, p = 0.0039"
+
+
+def test_what_warns_and_what_may_be_missing() -> None:
+    worse = run(trained(0.9))
+    warns = Rules(rules=(Rule(metric="step_s", margin=0.1, warn=True),))
+    found = one(worse, run(trained(0.5)), warns)
+    assert found.state == "warn" and found.change == pytest.approx(0.8)
+    may = Rules(rules=(Rule(metric="step_s", margin=0.1, missing="pass"),))
+    found = one(run(system()), run(trained(0.5)), may)
+    assert (found.state, found.why) == ("pass", "the run has no step_s of it (allowed to be missing)")
+    assert one(worse, run(trained(0.5)), may).state == "fail"
+
+
+def test_a_stratum_is_looked_at_alone() -> None:
+    """Half of the questions are hard: what is lost there is lost."""
+
+    def halves(easy: int, hard: int) -> dict[str, Values]:
+        ids = [f"q{i}" for i in range(200)]
+        row = [float(i % 100 < (easy if i < 100 else hard)) for i in range(200)]
+        return {"em": Values(ids, ids, [row], ["easy"] * 100 + ["hard"] * 100)}
+
+    rules = Rules(rules=(Rule(metric="em", margin=0.02, stratum="hard"),))
+    found = one(run(system(values=halves(90, 40))), run(system(values=halves(60, 70))), rules)
+    assert found.rule == "em within 0.020 on hard" and (found.state, found.old, found.new) == ("fail", 0.7, 0.4)
+    none = one(run(system(values=right(100))), run(system(values=halves(60, 70))), rules)
+    assert (none.state, none.why) == ("missing", "the run has no em of it on hard")
+
+
+def test_what_cannot_be_gated_says_what_to_do() -> None:
+    whole = run(trained(0.5), trained(0.5))
+    cases = {
+        "the run and the baseline are of different datasets: nothing can be compared.": (
+            (replace(whole, dataset="other", name="mine"), whole, STEP),
+            ("mine", "Run on the baseline's dataset, or accept a new baseline."),
+        ),
+        "there is no system in it.": ((run(name="mine"), whole, STEP), ("mine", "")),
+        "a rule is of the system 'aa', which neither the run nor the baseline has.": (
+            (whole, whole, Rules(rules=(Rule(metric="step_s", margin=0.1, system="aa"),))),
+            ("rules", "Did you mean 'a'?"),
+        ),
+        "a rule is of the system 'nobody', which neither the run nor the baseline has.": (
+            (whole, whole, Rules(rules=(Rule(metric="step_s", margin=0.1, system="nobody"),))),
+            ("rules", "There are: a, b."),
+        ),
+    }
+    for message, (given, (where, remedy)) in cases.items():
+        with pytest.raises(UserError) as told:
+            gate(*given)
+        assert told.value.problem == message and (told.value.where, told.value.remedy) == (where, remedy)
+    with pytest.raises(UserError) as told:
+        gate(whole, run(name="the baseline"), STEP)
+    assert told.value.where == "the baseline"
+    of_one = Rules(rules=(Rule(metric="step_s", margin=0.1, system="b"),))
+    assert [r.system for r in gate(whole, whole, of_one)] == ["b"]
+    gone = gate(run(trained(0.5)), whole, of_one)
+    assert [(r.system, r.state, r.why) for r in gone] == [("b", "missing", "the run has no such system")]
+
+
+def test_an_open_time_says_both_the_clock_and_why() -> None:
+    old, new = timed(1.0), timed(1.1)
+    loud = {**CALM, BESIDE: RunNoise(0.2, 30)}
+    found = one(run(new), run(old, noise=loud), LATENCY)
+    assert found.state == "inconclusive" and found.why == (
+        "+10.0% over the reference work, +10.0% as the clock saw it; an increase of the margin is not ruled out"
+    )
+    torch = run(new, versions={"torch": "2"}), run(old, versions={"torch": "2"})
+    assert "over the reference work" in one(*torch, LATENCY).why  # the same version counts as alike
