@@ -115,6 +115,13 @@ def families(runs: int, systems: int) -> Iterator[Row]:
             found = decided(rivals_at_the_margin(rng, systems, n), MARGIN)
             return found.is_no_worse and found.choice != "best"  # a winner has none that cannot be told from it
 
+        def apart(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
+            values = {"best": answers(rng, 0.8, n)} | {
+                f"r{i}": answers(rng, 0.8 - MARGIN, n) for i in range(systems - 1)
+            }
+            found = decided(values, MARGIN)
+            return found.is_no_worse and found.choice != "best"
+
         def winner(rng: np.random.Generator, systems: int = systems, n: int = n) -> bool:
             values = {f"s{i}": answers(rng, 0.7, n) for i in range(systems)}
             return decided(values, None).outcome == "winner"
@@ -122,6 +129,7 @@ def families(runs: int, systems: int) -> Iterator[Row]:
         yield Row("equal systems: any is called better or worse", setting, share(equals, runs), 0.05, runs)
         yield Row("rivals worse by the margin: any is called equivalent", setting, share(margin, runs), 0.05, runs)
         yield Row("rivals worse by the margin: one of them is recommended", setting, share(chosen, runs), 0.05, runs)
+        yield Row("the same, right on other questions: one is recommended", setting, share(apart, runs), 0.05, runs)
         yield Row("equal systems: one is the winner", setting, share(winner, runs), 0.05, runs)
 
 
