@@ -55,6 +55,12 @@ def test_permutations_of_pairs_with_shared_signs() -> None:
     assert [test for _, test in whole[:4]] == ["exact cluster permutation"] * 3 + ["cluster permutation"]
 
 
+def test_changing_every_sign_by_hand() -> None:
+    """Of the sixteen sums of four ones two are as large; of 2 and -1, whose sum is 1, none is smaller."""
+    columns = np.array([[1.0, 2.0, 3.0], [1.0, -1.0, 1.0], [1.0, 0.0, 0.5], [1.0, 0.0, 0.0]])
+    assert [p for p, _ in permutation.sign_flipped(columns, 0)] == [2 / 16, 1.0, 2 / 8]
+
+
 def test_questions_with_the_same_ranks_of_the_same_grades() -> None:
     """Against ir-measures question by question: chunks of one passage, grades, passages that are missing."""
     draws, rows = random.Random(0), {}

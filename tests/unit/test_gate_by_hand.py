@@ -13,7 +13,8 @@ from bench.gate import decisions, times
 from bench.gate.snapshot import RunNoise
 from bench.scoring.grade import Column
 from bench.scoring.schema.gate import Result
-from bench.stats.few import Few, Shifted
+from bench.stats.bootstrap import Spread
+from bench.stats.few import Few, Guarded, Shifted
 from bench.verdict.evidence import without_gaps
 
 
@@ -144,3 +145,12 @@ def test_few_that_differ_beside_known_points() -> None:
     assert moved.p == pytest.approx(min(1.0, 2 * min(none.one_sided(-0.02)))) and math.isclose(
         Shifted(none, 0.0).p, 1.0
     )
+
+
+def test_of_seeds_and_few_clusters_the_wider_counts_at_each_end() -> None:
+    few = Few(0.3, 0.1, 50.0)
+    for spread in (Spread(0.2, 0.001, 10.0), Spread(0.2, 0.5, 10.0), Spread(0.4, 0.05, 10.0)):
+        guarded, ends = Guarded(spread, few), (spread.interval(0.9), few.interval(0.9))
+        assert guarded.interval(0.9) == (min(low for low, _ in ends), max(high for _, high in ends))
+        sides = spread.one_sided(0.05), few.one_sided(0.05)
+        assert guarded.one_sided(0.05) == (max(over for over, _ in sides), max(under for _, under in sides))
