@@ -32,8 +32,7 @@ def unseen_no_worse(evidence: Evidence, decision: Decision, feasible: Sequence[s
     unseen = views(evidence, columns).get("clean")
     if unseen is None:
         return True
-    kept = {name: column.among(unseen) for name, column in columns.items()}
-    kept = {name: column for name, column in kept.items() if column.questions}
+    kept = _on(columns, unseen)
     pairs = weighing.against(kept, decision.choice, evidence.margin) if decision.choice in kept else []
     return {pair.b for pair in pairs if pair.non_inferior}.issuperset(decision.among)
 
@@ -49,6 +48,12 @@ def views(evidence: Evidence, columns: Mapping[str, Column]) -> dict[View, set[s
     return {view: part for view, part in parts.items() if part and part != scored}
 
 
+def _on(columns: Mapping[str, Column], questions: Collection[str]) -> dict[str, Column]:
+    """The columns on a part of the questions, of those systems that have any of it."""
+    parts = {name: column.among(questions) for name, column in columns.items()}
+    return {name: column for name, column in parts.items() if column.questions}
+
+
 def _behind(
     decision: Decision,
     view: View,
@@ -57,9 +62,7 @@ def _behind(
     weighing: Weighing,
     margin: float | None,
 ) -> Iterator[Contradiction]:
-    choice = decision.choice
-    kept = {name: column.among(questions) for name, column in columns.items()}
-    kept = {name: column for name, column in kept.items() if column.questions}
+    choice, kept = decision.choice, _on(columns, questions)
     if choice not in kept:
         return
     least = {pair.b: 0.0 for pair in decision.against if pair.verdict == "better"}

@@ -70,7 +70,8 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
         decision.outcome == "undecided"
         and decision.is_no_worse
         and unseen_no_worse(evidence, decision, found.feasible, weighing)
-        and not any(_speaks(evidence, found, noise, decision.choice, other) for other in level)
+        and not any(trade.to in level for trade in told)
+        and not any(_may_speak(evidence, found, noise, decision.choice, other) for other in level)
     ):
         decision = replace(decision, outcome="not worse")
     against = tuple(contradictions(evidence, decision, found.feasible, weighing))
@@ -129,17 +130,15 @@ def controlled(evidence: Evidence, choice: str) -> tuple[Pair, ...]:
     return tuple(pair for found in pairs for pair in found)
 
 
-def _speaks(evidence: Evidence, found: Recommendation, noise: Noise, choice: str, other: str) -> bool:
-    """Whether anything beside quality speaks for another system than the choice, or may: a figure of one of them that
-    was not measured, sources that it alone shows, a need that it is known to meet."""
+def _may_speak(evidence: Evidence, found: Recommendation, noise: Noise, choice: str, other: str) -> bool:
+    """Whether what is no trade speaks for another system than the choice, or may: a figure that was measured of one of
+    them, sources that it alone shows, a need that it alone is known to meet."""
     if not are_comparable(noise, found.criteria, choice, other):
         return True
     if other in evidence.shows and choice not in evidence.shows:
         return True
     states = {need.need: need.state for need in found.needs[choice]}
-    if any(need.state == "met" and states[need.need] == "not decided" for need in found.needs[other]):
-        return True
-    return any(trade.to == other for trade in trades(noise, found.criteria, choice, other))
+    return any(need.state == "met" and states[need.need] == "not decided" for need in found.needs[other])
 
 
 def _is_provisional(evidence: Evidence, decision: Decision) -> bool:

@@ -17,8 +17,7 @@ Figures = Mapping[Traded, tuple[float | None, float | None]]
 
 def trades(noise: Noise, figures: Mapping[str, Criteria], one: str, other: str) -> Iterator[Trade]:
     """Each figure of which one of two systems has clearly less: more than repeats differ by, and than what is small."""
-    for what, of in _both(noise, figures, one, other).items():
-        mine, its = of
+    for what, (mine, its) in _both(noise, figures, one, other).items():
         if mine is None or its is None:
             continue
         (less, to), (more, over) = sorted([(mine, one), (its, other)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from collections.abc import Mapping
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +16,9 @@ from tests.made_up import costs
 ALIKE = {"cost": 100.0, "latency": 1.0, "memory": 1e9, "build": 100.0, "update": 100.0}
 
 
-def known(**other: float | None) -> tuple[Any, dict[str, Criteria]]:
-    """Two systems with the same figures, but for those of `other` that are given. A fifth is noise of latencies."""
-    figures = {"one": ALIKE, "other": {**ALIKE, **other}}
+def known(one: Mapping[str, float] = MappingProxyType({}), **other: float | None) -> tuple[Any, dict[str, Criteria]]:
+    """Two systems with the same figures, but for those that are given of each. A fifth is noise of latencies."""
+    figures = {"one": {**ALIKE, **one}, "other": {**ALIKE, **other}}
     systems = {
         name: SimpleNamespace(speed=SimpleNamespace(p50_s=of["latency"]), build=SimpleNamespace(total_s=of["build"]))
         for name, of in figures.items()
@@ -65,13 +66,7 @@ def test_a_figure_speaks_where_it_is_clearly_less(what: str, small: float, clear
 )
 def test_what_is_small_speaks_for_nothing(what: str, mine: float, its: float) -> None:
     """However many times it is less."""
-    noise, figures = known()
-    both = {"one": {**ALIKE, what: its}, "other": {**ALIKE, what: mine}}
-    for name, of in both.items():
-        noise.systems[name].speed.p50_s, noise.systems[name].build.total_s = of["latency"], of["build"]
-        month = costs(0.0, of["cost"] / 100, months=1, month=of["cost"], ends=(of["cost"] / 100,) * 2)
-        noise.costs[name] = month.model_copy(update={"refresh_s": of["update"]})
-        figures[name] = Criteria(cost=of["cost"], latency=of["latency"], memory=int(of["memory"]))
+    noise, figures = known({what: its}, **{what: mine})
     assert list(trades(noise, figures, "one", "other")) == []
 
 
