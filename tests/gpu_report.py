@@ -6,7 +6,7 @@ Exits with 1 where something does not hold. `--publish` first lays the run of a 
 from __future__ import annotations
 
 import argparse
-import gzip
+import lzma
 import re
 import shutil
 import sys
@@ -107,7 +107,7 @@ def publish(folder: Path, run: RunFile) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     for kept in ("run.json", "scores.json", "index.html"):
         shutil.copy(folder / kept, out / kept)
-    (out / "records.jsonl.gz").write_bytes(gzip.compress((folder / "records.jsonl").read_bytes(), 9, mtime=0))
+    (out / "records.jsonl.xz").write_bytes(lzma.compress((folder / "records.jsonl").read_bytes(), preset=9))
     return out
 
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import logging
+import lzma
 import mmap
 import os
 import platform
@@ -95,7 +96,10 @@ def _shown(path: Path) -> str:
 
 LONGEST_LINE = 1 << 26  # characters of a line of JSON
 LARGEST = 1 << 30  # bytes of a file that is read whole
-MOST_PACKED = 100  # times that a packed text may be smaller: ours are 5 to 30 times
+MOST_PACKED = 100  # times that a packed text may be smaller: ours are 5 to 60 times
+UNPACK: dict[str, Callable[[Path], Any]] = {".xz": lzma.open, ".gz": gzip.open}
+NOT_PACKED = (EOFError, zlib.error, lzma.LZMAError)  # what they raise, beside OSError
+PACK_AGAIN = "Pack it again."
 
 
 def read_text(path: Path) -> str:
@@ -145,14 +149,14 @@ def _lines(path: Path) -> Iterator[str]:
     """The lines of a file, or of the packed one beside it, each read when it is asked for. Raises UserError."""
     file = packed(path)
     try:
-        raw = gzip.GzipFile(file) if file.suffix == ".gz" else file.open("rb")
+        raw: Any = UNPACK[file.suffix](file) if file.suffix in UNPACK else file.open("rb")
         with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="\n") as lines:
             while line := lines.readline(LONGEST_LINE + 1):
                 if len(line) > LONGEST_LINE:
                     raise UserError(f"a line of more than {LONGEST_LINE:,} characters.", where=_shown(path))
                 yield line
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as e:
-        remedy = "Pack it again with gzip." if file.suffix == ".gz" else ""
+    except (UnicodeDecodeError, OSError, *NOT_PACKED) as e:
+        remedy = PACK_AGAIN if file.suffix in UNPACK else ""
         raise UserError(f"cannot be read as UTF-8 text: {e}.", where=_shown(path), remedy=remedy) from None
 
 
@@ -188,26 +192,26 @@ def set_aside(path: Path, wrong: str) -> None:
 
 
 def packed(path: Path) -> Path:
-    """The file, or where only that is there, the gzip file beside it: a published run keeps its records so."""
-    beside = path.with_name(f"{path.name}.gz")
-    return beside if beside.exists() and not path.exists() else path
+    """The file, or where only that is there, a packed one beside it: a published run keeps its records so."""
+    beside = (path.with_name(path.name + suffix) for suffix in UNPACK)
+    return path if path.exists() else next((file for file in beside if file.exists()), path)
 
 
 def content_digest(path: Path) -> str:
     """sha256 of what a file holds, unpacked where it is packed. Raises OSError as `Path.open` does, and UserError for
     what cannot be unpacked, or unpacks to much more than any text does."""
-    if path.suffix != ".gz":
+    if path.suffix not in UNPACK:
         return file_digest(path)
     found, left = hashlib.sha256(), max(LARGEST, MOST_PACKED * path.stat().st_size)
     try:
-        with gzip.open(path) as packed_file:
+        with UNPACK[path.suffix](path) as packed_file:
             while block := packed_file.read(1 << 20):
                 found.update(block)
                 left -= len(block)
                 if left < 0:
                     raise UserError(f"unpacks to more than {MOST_PACKED} times its size.", where=str(path))
-    except (gzip.BadGzipFile, EOFError, zlib.error) as e:
-        raise UserError(f"cannot be read: {e}.", where=str(path), remedy="Pack it again with gzip.") from None
+    except (gzip.BadGzipFile, *NOT_PACKED) as e:
+        raise UserError(f"cannot be read: {e}.", where=str(path), remedy=PACK_AGAIN) from None
     return found.hexdigest()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -166,26 +167,29 @@ def test_a_family_that_no_report_knows_is_told_at_once(tmp_path: Path, monkeypat
         kinds.load("odd.kind")
 
 
-def test_packed_records_give_the_same_scores(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("suffix", "pack"), [("xz", lzma.compress), ("gz", gzip.compress)])
+def test_packed_records_give_the_same_scores(suffix: str, pack: Any, tmp_path: Path) -> None:
     outcome = run(parse(raw_spec()), out=tmp_path / "r", store=tmp_path / "s")
     whole, path = score(outcome.folder), outcome.folder / "records.jsonl"
-    path.with_name("records.jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
+    packed = path.with_name(f"records.jsonl.{suffix}")
+    packed.write_bytes(pack(path.read_bytes()))
     path.unlink()
     assert score(outcome.folder) == whole and report(outcome.folder, again=True).exists()
     (outcome.folder / "scores.json").unlink()
     assert score(outcome.folder) == whole
-    path.with_name("records.jsonl.gz").write_bytes(b"no gzip")
-    with pytest.raises(UserError, match="cannot be read"):
-        score(outcome.folder)
+    for damaged in (b"not packed", packed.read_bytes()[:-40]):
+        packed.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"cannot be read.*Pack it again"):
+            score(outcome.folder)
 
 
-KEPT = [folder for folder in PUBLISHED if (folder / "records.jsonl.gz").exists()]
+KEPT = [folder for folder in PUBLISHED if any(folder.glob("records.jsonl*"))]
 
 
 @pytest.mark.parametrize("folder", KEPT, ids=lambda p: p.name)
 def test_a_published_run_can_be_scored_again(folder: Path, tmp_path: Path) -> None:
-    for name in ("run.json", "records.jsonl.gz"):
-        shutil.copy(folder / name, tmp_path / name)
+    for file in (folder / "run.json", *folder.glob("records.jsonl*")):
+        shutil.copy(file, tmp_path)
     again, stored = (
         dict(leaves(s.model_dump(mode="json", exclude={"seal"}))) for s in (score(tmp_path), read_scores(folder))
     )
