@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import inspect
 import math
 import os
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
+from peft import PeftModel
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import set_seed
@@ -254,7 +256,7 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         lr_scheduler_type=tuning.schedule,
         gradient_checkpointing=tuning.gradient_checkpointing,
         max_grad_norm=1.0,
-        optim=("adamw_torch_fused" if cuda else "adamw_torch") if tuning.optimiser == "adamw" else tuning.optimiser,
+        optim="adamw_torch_fused" if tuning.optimiser == "adamw" else tuning.optimiser,
         save_strategy="epoch" if watched else "no",
         eval_strategy="epoch" if watched else "no",
         load_best_model_at_end=watched,
@@ -271,7 +273,19 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
 
 class _Grouped(Trainer):
     """Batches of rows of like lengths, so that little of them is padding. Their order hangs on the seed and the data
-    alone: the Trainer's own grouping draws from the generator that dropout draws from too."""
+    alone: the Trainer's own grouping draws from the generator that dropout draws from too.
+
+    The head, whose logits are the widest tensor of a step, is asked at the positions that the loss counts: of a pair,
+    those of its answer.
+    """
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """The loss of a batch, as the Trainer computes it."""
+        return super().compute_loss(model, inputs | counted(self.model, inputs["labels"]), *args, **kwargs)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: the Trainer counts all parameters anew in each step."""
+        return 0
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         rows: Any = train_dataset if train_dataset is not None else self.train_dataset
@@ -280,6 +294,17 @@ class _Grouped(Trainer):
             lengths=[len(row["input_ids"]) for row in rows],
             generator=torch.Generator().manual_seed(self.args.seed),
         )
+
+
+def counted(model: Any, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What asks a model for the logits that the loss counts, and for the label of each; nothing of one that cannot be
+    asked. `labels`: (rows, tokens)."""
+    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    if "logits_to_keep" not in inspect.signature(base.forward).parameters:
+        return {}
+    following = torch.nn.functional.pad(labels, (0, 1), value=IGNORED)[:, 1:]
+    kept = (following != IGNORED).any(dim=0).nonzero()[:, 0]
+    return {"logits_to_keep": kept, "shift_labels": following[:, kept].contiguous()}
 
 
 def callbacks(recipe: Recipe) -> list[TrainerCallback]:
