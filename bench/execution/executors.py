@@ -20,6 +20,7 @@ from bench.execution.job import Job
 from bench.execution.progress import Progress
 
 PRELOAD = ("systems.parts.reader",)  # what every built-in kind imports when it is built
+PRELOAD_ON_GPU = ("torch", "transformers.modeling_utils")  # of that, what opens no device: it survives a fork
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,12 @@ class Terms:
     def preload(self) -> tuple[str, ...]:
         """The modules that a server on this machine imports before it forks.
 
-        None where all kinds are the user's own: the harness does not know what they import. None on a GPU machine
-        either: bitsandbytes opens the device when it is imported, and CUDA does not survive a fork.
+        None where all kinds are the user's own: the harness does not know what they import. On a GPU machine only a
+        part: bitsandbytes opens the device when it is imported, and CUDA does not survive a fork.
         """
-        return PRELOAD if self.builtin and not gpus() else ()
+        if not self.builtin:
+            return ()
+        return PRELOAD_ON_GPU if gpus() else PRELOAD
 
     def serving(self) -> AbstractContextManager[CellServer]:
         """A server on this machine."""

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import bm25s
 
 from bench.core.store import Store
 from systems.parts.chunk import Chunks
 from systems.parts.faiss_index import ranked
 from systems.parts.index import Ranked
 
+
+def _library() -> Any:
+    """bm25s, as it is where JAX is not installed: when imported it has JAX do something, which opens the GPU and takes
+    three quarters of its memory."""
+    hidden = "jax" not in sys.modules
+    if hidden:
+        sys.modules["jax"] = None  # type: ignore[assignment]  # as `import` says it
+    try:
+        return importlib.import_module("bm25s")
+    finally:
+        if hidden:
+            del sys.modules["jax"]
+
+
+bm25s = _library()
 PARAMETERS = {"k1": 1.5, "b": 0.75, "stopwords": "en"}
 
 
@@ -26,7 +41,8 @@ class BM25:
     def search(self, texts: Sequence[str], k: int) -> Ranked:
         """The best `k` chunks of each text, best first."""
         tokens = _tokens(texts)
-        found, scores = self.model.retrieve(tokens, k=min(k, self.model.scores["num_docs"]), show_progress=False)
+        most = min(k, self.model.scores["num_docs"])
+        found, scores = self.model.retrieve(tokens, k=most, show_progress=False, backend_selection="numpy")
         return ranked(found, scores)
 
 

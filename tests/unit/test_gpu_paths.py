@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -341,7 +343,11 @@ def test_nothing_is_opened_before_a_fork_where_there_is_a_gpu(monkeypatch: pytes
     terms = executors.Terms(threads=1, builtin=True, log=tmp_path / "log", timeout_s=1.0)
     assert "systems.parts.reader" in terms.preload
     monkeypatch.setattr(executors, "gpus", lambda: [{"name": "Card"}])
-    assert terms.preload == ()
+    asked = (
+        "import sys\nfor name in sys.argv[1:]: __import__(name)\nprint(*{'bitsandbytes', 'bm25s'} & set(sys.modules))"
+    )
+    shared = subprocess.run([sys.executable, "-c", asked, *terms.preload], capture_output=True, text=True, check=True)
+    assert terms.preload and shared.stdout.strip() == ""
 
     def meter(**_: object) -> None:
         raise AssertionError("metered")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -267,3 +270,14 @@ def test_a_reranker_without_its_weights_is_refused(tiny_cross_encoder: Path, tmp
     retrieval = Retrieval.model_validate({"mode": "bm25", "k": 4, "reranker": {"name": str(folder), "candidates": 8}})
     with pytest.raises(ValueError, match=r"do not fit its config\.json: 2 missing"):
         retrieve.retriever(TASK.material, Embedder(), retrieval, Store(tmp_path / "s"), device="cpu").search(["a"])
+
+
+def test_words_are_looked_up_without_jax(tmp_path: Path) -> None:
+    """Where it is installed it would open the GPU; and which of two equal chunks comes first would hang on it."""
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("print('opened')\n")
+    (tmp_path / "jax" / "lax.py").touch()
+    asked = "import systems.parts.bm25; print('looked up'); import jax.lax"
+    place = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", asked], env=place, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["looked up", "opened"]
