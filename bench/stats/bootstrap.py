@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -76,6 +76,9 @@ class Interval(Protocol):
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """(low, high) at a confidence level."""
 
+    def shifted(self, points: float) -> Interval:
+        """The same with points added that are known, and are no sample."""
+
 
 @dataclass(frozen=True)
 class Studentised:
@@ -107,6 +110,10 @@ class Studentised:
             for count, tail in zip(beyond, tails, strict=True)
         )
         return float(over), float(under)
+
+    def shifted(self, points: float) -> Studentised:
+        """The same about another mean."""
+        return replace(self, mean=self.mean + points)
 
 
 def studentised(sums: Array, counts: Array, resamples: int, seed: int) -> list[Studentised]:
@@ -160,6 +167,10 @@ class Spread:
         """(low, high) at a confidence level."""
         half = t_quantile((1 + level) / 2, self.df) * self.error
         return self.mean - half, self.mean + half
+
+    def shifted(self, points: float) -> Spread:
+        """The same about another mean."""
+        return replace(self, mean=self.mean + points)
 
     @property
     def p(self) -> float:

@@ -18,7 +18,6 @@ from bench.stats.bootstrap import (
     Array,
     Interval,
     Spread,
-    Studentised,
     cluster_error,
     over_seeds,
     studentised,
@@ -156,22 +155,14 @@ def _pairs(
     """Pairs of one panel, before any correction."""
     plain_arms = [_arms(panel.values[a], panel.values[b]) for a, b in names]
     sums = [[panel.sums(arm) for arm in parts] for parts in plain_arms]
-    found = [_moved(interval, panel.points) for interval in _intervals(sums, panel.counts, resamples, seed)]
+    found = _intervals(sums, panel.counts, resamples, seed)
+    if panel.points:
+        found = [interval.shifted(panel.points) for interval in found]
     arms = [[first + panel.points, *rest] for first, *rest in plain_arms] if panel.points else plain_arms
     plain = [i for i, interval in enumerate(found) if not isinstance(interval, Spread)]
     tests = dict(zip(plain, _tested([_by_question(arms[i]) for i in plain], panel, seed), strict=True))
     for i, (name, parts, interval) in enumerate(zip(names, arms, found, strict=True)):
         yield _pair(panel, name, parts, interval, tests.get(i), margin, family)
-
-
-def _moved(interval: Interval, points: float) -> Interval:
-    """The interval of a difference with known points added."""
-    if points and isinstance(interval, Spread | Studentised):
-        return replace(interval, mean=interval.mean + points)
-    if points and isinstance(interval, Guarded) and isinstance(interval.few, Few):
-        spread = replace(interval.spread, mean=interval.spread.mean + points)
-        return replace(interval, spread=spread, few=Shifted(interval.few, points))
-    return Shifted(interval, points) if points and isinstance(interval, Few) else interval
 
 
 def _decided(pairs: Sequence[Pair], family: int) -> list[Pair]:

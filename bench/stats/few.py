@@ -70,6 +70,10 @@ class Few:
         """From the levels at which the interval just holds the limit."""
         return _one_sided(self.interval, limit)
 
+    def shifted(self, points: float) -> Shifted:
+        """With known points beside."""
+        return Shifted(self, points)
+
 
 @dataclass(frozen=True)
 class Open:
@@ -85,6 +89,10 @@ class Open:
     def one_sided(self, limit: float) -> tuple[float, float]:
         """Nothing is shown."""
         return 1.0, 1.0
+
+    def shifted(self, points: float) -> Open:
+        """Nothing is known of it either way."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,10 @@ class Guarded:
         """The larger of both, either way."""
         over, under = zip(self.spread.one_sided(limit), self.few.one_sided(limit), strict=True)
         return max(over), max(under)
+
+    def shifted(self, points: float) -> Guarded:
+        """Both."""
+        return Guarded(self.spread.shifted(points), self.few.shifted(points), self.method)
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,10 @@ class Shifted:
     def one_sided(self, limit: float) -> tuple[float, float]:
         """Of the limit less the points."""
         return self.few.one_sided(limit - self.by)
+
+    def shifted(self, points: float) -> Shifted:
+        """With more points beside."""
+        return Shifted(self.few, self.by + points)
 
     @property
     def p(self) -> float:
