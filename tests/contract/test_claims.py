@@ -12,6 +12,7 @@ from bench.core.vocabulary import Answer, Hit
 from bench.execution.run_file import read_run
 from bench.scoring.schema import Slowdown
 from bench.verdict import claims
+from bench.verdict.claim_terms import Finding
 from bench.verdict.evidence import Evidence
 from tests.golden.make import STORED
 from tests.made_up import Asked, Made, Says, asked, right, scored, turns
@@ -221,9 +222,11 @@ def evidence(**of: Any) -> Evidence:
     )
 
 
+BASE = {"model": "m", "device": "cuda", "memory": {"lora_bytes": 2e9, "qlora_bytes": 1e9}}
+
+
 def slow(**facts: Any) -> Evidence:
-    base = {"model": "m", "device": "cuda", "memory": {"lora_bytes": 2e9, "qlora_bytes": 1e9}}
-    return evidence(experiments={"slowdown": (Slowdown.model_validate({**base, **facts}),)})
+    return evidence(experiments={"slowdown": (Slowdown.model_validate({**BASE, **facts}),)})
 
 
 def memory(lora_gb: Sequence[float], qlora_gb: Sequence[float]) -> dict[str, Any]:
@@ -295,6 +298,77 @@ def test_qlora_slower(intervals: list[tuple[float | None, float | None]], status
     ]
     found = claims.qlora_slower(slow(points=points))
     assert found is not None and found.status == status
+
+
+def point(tokens: int, ratio: float, low: float | None, high: float | None, pairs: int = 20) -> dict[str, Any]:
+    ends = {"low": low, "high": high, "pairs": pairs}
+    return {"tokens": tokens, "rows": 1, "ratio": ratio, **ends, "lora_s": 1.0, "qlora_s": ratio}
+
+
+def test_what_is_said_of_the_time_of_a_step() -> None:
+    """Each size with its interval, or that it has none; a curve where sizes disagree; what it takes."""
+    confirmed = claims.qlora_slower(slow(points=[point(128, 1.3, 1.15, 1.45)]))  # both ends are still "about 30%"
+    assert confirmed == Finding("confirmed", "m on cuda, 128 tokens a step: ratio 1.30 (1.15 to 1.45)")
+    curve = claims.qlora_slower(slow(points=[point(128, 1.3, 1.2, 1.4), point(8192, 1.01, 1.0, 1.14)]))
+    assert curve == Finding(
+        "refuted",
+        "m on cuda, 128 tokens a step: ratio 1.30 (1.20 to 1.40); "
+        "m on cuda, 8,192 tokens a step: ratio 1.01 (1.00 to 1.14)",
+        "It depends on the tokens of a step: not every size refutes it, and the answer is a curve.",
+    )
+    assert claims.qlora_slower(slow(points=[point(128, 1.5, 1.46, 1.6)])).takes == ""
+    for low, high in ((None, 1.4), (1.2, None), (None, None)):
+        open_ = claims.qlora_slower(slow(points=[point(64, 1.3, 1.1, 1.5, 12), point(128, 1.3, low, high, 9)]))
+        assert open_ == Finding(
+            "inconclusive",
+            "m on cuda, 64 tokens a step: ratio 1.30 (1.10 to 1.50); "
+            "m on cuda, 128 tokens a step: ratio 1.30 (no interval from 9 pairs)",
+            "It takes more than 12 pairs of steps at each size, or a quieter machine.",
+        )
+    whole = Slowdown.model_validate({**BASE, "recipe": {"upcast": True}, "points": [point(128, 2.0, 1.9, 2.1)]})
+    alone = Slowdown.model_validate({**BASE, "points": [point(128, 1.3, 1.2, 1.4)]})
+    both = claims.qlora_slower(evidence(experiments={"a": (whole, {"own": 1}), "b": (alone,)}))
+    assert both == Finding("confirmed", "m on cuda, 128 tokens a step: ratio 1.30 (1.20 to 1.40)")
+    assert claims.qlora_slower(evidence(experiments={"a": (whole,)})).status == "refuted"
+    assert claims.qlora_slower(slow()) is None
+
+
+def test_what_is_said_of_the_memory_of_training() -> None:
+    runs = claims.qlora_memory(slow(memory=memory([20, 20.1, 20], [13, 13.2, 13]), recipe={"tokens": [64, 2048]}))
+    assert runs == Finding(
+        "confirmed",
+        "m on cuda: peak 20.00 to 13.00 GB at 2,048 tokens a step (ratio 0.65 to 0.66: over 3 runs)",
+    )
+    once = claims.qlora_memory(slow(memory=memory([20], [13])))
+    assert once == Finding(
+        "confirmed",
+        "m on cuda: peak 20.00 to 13.00 GB (ratio 0.59 to 0.72: one run, and processes may differ by 10%)",
+    )
+    twice = claims.qlora_memory(slow(memory=memory([20, 20], [13, 13]), parameters=99_999_999))
+    assert twice is not None and twice.measured.endswith("(ratio 0.65 to 0.65: over 2 runs)")
+    assert twice.takes == "It takes a model of 100 million parameters or more."
+    assert claims.qlora_memory(slow(memory=memory([20, 20], [13, 13]), parameters=100_000_000)).status == "confirmed"
+    level = claims.qlora_memory(slow(memory=memory([20, 20], [19, 19])))  # exactly 5% below
+    assert level.status == "inconclusive"
+    assert level.takes == "The peaks are within 5% of each other, or of the noise of their runs."
+    assert claims.qlora_memory(slow(memory={"lora_bytes": None, "qlora_bytes": 1})) is None
+
+
+def test_what_is_said_of_seventy_billion_parameters() -> None:
+    """The highest of what steps take, what loading takes, and what NVML sees."""
+    base = {"model": "llama3-70b", "recipe": {"tokens": [256, 2048]}}
+    below = claims.qlora_70b(slow(**base, memory={"lora_bytes": None, "qlora_bytes": int(48e9)}))
+    assert below == Finding(
+        "confirmed", "peak 48.0 GB on cuda with 2,048 tokens a step, 32.0 GB below the 80 GB of one GPU"
+    )
+    for more in ({"loading": {"qlora": int(90e9)}}, {"process": {"qlora": int(90e9)}}):
+        above = claims.qlora_70b(slow(**base, memory={"lora_bytes": None, "qlora_bytes": int(48e9), **more}))
+        assert above == Finding(
+            "refuted", "peak 90.0 GB on cuda with 2,048 tokens a step, 10.0 GB above the 80 GB of one GPU"
+        )
+    near = claims.qlora_70b(slow(**base, memory={"lora_bytes": None, "qlora_bytes": int(77e9)}))
+    assert near.takes == "The peak is within 5% of the 80 GB, as two runs may differ."
+    assert claims.qlora_70b(slow(**base, device="cpu")) is None
 
 
 @pytest.mark.parametrize(
