@@ -79,20 +79,18 @@ def learning_curve(evidence: Evidence) -> LearningCurve | None:
         if system.family == "retrieval" and (column := evidence.column(name, metric)) and asked & {*column.questions}
     }
     best = max(rivals, key=lambda name: rivals[name].mean, default=None)
-    rows, crossing = [], None
-    for name, column in ((name, column.among(asked)) for name, column in columns.items()):
-        size = points[name]
+    rows = []
+    for name in sorted(columns, key=points.__getitem__):
+        column = columns[name].among(asked)
         against = evidence.compared({name: column, best: rivals[best]}) if best else None
-        if crossing is None and against and against.difference >= 0:
-            crossing = size
-        rows.append(CurvePoint(size=size, score=estimate(column), against=against))
+        rows.append(CurvePoint(size=points[name], score=estimate(column), against=against))
     return LearningCurve(
         system=tuned,
         metric=metric,
-        rows=tuple(sorted(rows, key=lambda row: row.size)),
+        rows=tuple(rows),
         retrieval=best,
         retrieval_score=estimate(rivals[best]) if best else None,
-        crossing=crossing,
+        crossing=next((row.size for row in rows if row.against and row.against.difference >= 0), None),
     )
 
 
