@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cli.tables import escape, plain
-from bench.core.display import interval, money, share, size, span
+from bench.core.display import interval, many, money, share, size, span
 from bench.core.media import one_line
 from bench.execution.run_file import RunFile
 from bench.metrics.registry import title
@@ -25,7 +25,7 @@ def first_screen(run: RunFile, found: Scores, page: Path) -> None:
     """Print it."""
     console = Console(width=WIDTH, highlight=False)
     count, types = len(run.spec.seeds), found.recommendation.types
-    facts = (f"{run.dataset.test:,} questions", run.spec.model.name, f"{count} seed{'s' if count > 1 else ''}")
+    facts = (many(run.dataset.test, "question"), run.spec.model.name, many(count, "seed"))
     console.print(one_line(" · ".join((run.name, *facts))), style="dim", markup=False)
     _say(console, found.recommendation.sentence, style="bold")
     weighed = bool(run.spec.needs.weights.counted)

@@ -227,6 +227,7 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
     """Check SPEC and its dataset, without running anything."""
     import tempfile
 
+    from bench.core.display import many
     from bench.core.store import Store as Artefacts
     from bench.data.summary import described
     from bench.execution.pinning import prepare
@@ -238,8 +239,8 @@ def validate(path: SpecPath, overrides: Set = []) -> None:  # noqa: B006
         sizes, notes = lengths(prepared), [*prepared.notes, *windows(prepared), *too_large(prepared, room(prepared))]
     task = prepared.task
     say(
-        f"{path}: valid. {len(prepared.cells)} cells, {len(task.corpus)} passages, "
-        f"{len(task.train)} training and {len(task.test)} test questions."
+        f"{path}: valid. {many(len(prepared.cells), 'cell')}, {many(len(task.corpus), 'passage')}, "
+        f"{len(task.train):,} training and {len(task.test):,} test questions."
     )
     for line in (*described(task), *sizes, *(f"Note: {note}" for note in notes)):
         say(line)

@@ -68,6 +68,11 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
 
 
+def many(number: int, noun: str) -> str:
+    """A number of things: `1 passage`, `396 passages`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def span(seconds: float | None) -> str:
     """A time in the unit that suits it."""
     if seconds is None:

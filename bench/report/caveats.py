@@ -119,7 +119,7 @@ def _serving(run: RunFile, done: Measured) -> Iterator[str]:
 def _training(run: RunFile, done: Measured) -> Iterator[str]:
     seeds = len(run.spec.seeds)
     if seeds < 3 and any(system.build.steps for system in done.values()):
-        yield f"Training variance was not measured: {seeds} seed{'s' if seeds > 1 else ''}; at least three are needed."
+        yield f"Training variance was not measured: {display.many(seeds, 'seed')}; at least three are needed."
 
 
 def _tokens(done: Measured) -> Iterator[str]:

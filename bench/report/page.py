@@ -175,13 +175,12 @@ def about(run: RunFile, scores: Scores) -> list[str]:
     names = models(run, scores.measured)
     size = f", {count / 1e6:.3g} million parameters" if count else ""
     where = ", ".join(gpu.name for gpu in env.gpus) or f"{env.cpu}, {env.cores} cores"
-    many = len(spec.seeds)
     return [
         *([spec.description] if spec.description else []),
-        f"{data.test:,} questions on {data.passages:,} passages of {data.name}",
-        f"{data.train:,} training questions",
-        f"{len(names)} models" if len(names) > 1 else spec.model.name + size,
-        f"{many} seed{'s' if many > 1 else ''}",
+        f"{display.many(data.test, 'question')} on {display.many(data.passages, 'passage')} of {data.name}",
+        display.many(data.train, "training question"),
+        display.many(len(names), "model") if len(names) > 1 else spec.model.name + size,
+        display.many(len(spec.seeds), "seed"),
         where,
         time.strftime("%Y-%m-%d", time.gmtime(run.started)),
     ]

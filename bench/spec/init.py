@@ -11,6 +11,7 @@ import psutil
 import yaml
 from pydantic import TypeAdapter
 
+from bench.core.display import many
 from bench.core.errors import UserError
 from bench.core.files import write_text
 from bench.core.gpu import FULL_BYTES, gpus
@@ -156,8 +157,8 @@ def _chosen(lines: Sequence[str], base: Path) -> Chosen:
     k = min(20, max(4, 2 * gold[int(0.9 * (len(gold) - 1))]))
     return Chosen(
         located.is_a_test,
-        f"{block['format']} data with {len(task.corpus):,} passages and {len(asked):,} questions, {answered:,} of them "
-        f"with an answer; language {language}; passages have {lengths[len(lengths) // 2]:,} {unit(language)} in the "
+        f"{block['format']} data with {many(len(task.corpus), 'passage')} and {many(len(asked), 'question')}, "
+        f"{answered:,} of them with an answer; language {language}; passages have {lengths[len(lengths) // 2]:,} {unit(language)} in the "
         f"median, {lengths[-1]:,} at most, and what exceeds the embedder's window is cut; k = {k}, twice the passages "
         "that a question needs, and 4 at least.",
         language,

@@ -244,7 +244,8 @@ def disagreement(found: QuestionTypes | None) -> str:
 
 def mixed(mix: Mix) -> str:
     """From which share of a type on another system would lead."""
-    return f"{mix.to} overtakes when more than {mix.share:.0%} of the questions are {mix.type} (now {mix.now:.0%})."
+    share = f"{mix.share:.0%} of the questions are of the type {mix.type}"
+    return f"{mix.to} overtakes when more than {share} (now {mix.now:.0%})."
 
 
 def no_system(needs: Mapping[str, Sequence[Need]], *, finished: bool) -> str:

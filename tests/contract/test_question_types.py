@@ -30,7 +30,7 @@ def test_opposite_types_are_told_and_the_share_at_which_the_other_leads(tmp_path
     assert by_type(found.types) == ""
     (mix,) = found.types.mixes  # of the rest all is lost, of jargon all is gained: half of each
     assert (mix.type, mix.to, mix.now, mix.share) == ("jargon", "tuned", 0.4, 0.5)
-    assert mixed(mix) == "tuned overtakes when more than 50% of the questions are jargon (now 40%)."
+    assert mixed(mix) == "tuned overtakes when more than 50% of the questions are of the type jargon (now 40%)."
     assert decision.changes(found, Volumes())[0] == mixed(mix)
 
 

@@ -152,9 +152,7 @@ def test_init_without_a_terminal_asks_nothing(tmp_path: Path) -> None:
     rows = [{"QUERY": f"Q{i}?", "final_decision": "yes", "context": "word " * 300} for i in range(4)]
     (tmp_path / "pool.json").write_text(json.dumps(rows))
     done = ragtune("init", "s.yaml", "--data", "pool.json", cwd=tmp_path)
-    assert done.returncode == 0 and "records data with 1 passages and 4 questions, 4 of them" in done.stdout, (
-        done.stderr
-    )
+    assert done.returncode == 0 and "records data with 1 passage and 4 questions, 4 of them" in done.stdout, done.stderr
     spec = (tmp_path / "s.yaml").read_text()
     assert "fields: {question: QUERY, answers: final_decision, passages: context}" in spec
     assert re.search("^  k: 4", spec, re.M) and re.search("^  test_share: 0.5", spec, re.M)
