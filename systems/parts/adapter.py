@@ -133,7 +133,7 @@ def as_they_come(model: Any) -> Iterator[None]:
 def _optimiser(tuning: Tuning, parameters: Sequence[torch.nn.Parameter], device: str) -> torch.optim.Optimizer:
     """The tuning's optimiser; the ones of bitsandbytes on a GPU alone."""
     if tuning.optimiser == "adamw" or device != "cuda":
-        return torch.optim.AdamW(parameters, lr=1e-4, fused=device == "cuda")
+        return torch.optim.AdamW(parameters, lr=1e-4, fused=True)
     from bitsandbytes.optim import adamw
 
     made: Any = {
