@@ -93,6 +93,15 @@ def right(share: float, salt: str = "", *, seed_sd: float = 0.0) -> Says:
     return says
 
 
+def saying(*said: tuple[range, str], otherwise: str = "no") -> Says:
+    """Says a text to the questions of each range."""
+
+    def says(question: Asked, seed: int) -> Answer:
+        return Answer(next((text for numbers, text in said if int(question.id[1:]) in numbers), otherwise))
+
+    return says
+
+
 def turns(latency_s: float, factors: Sequence[float], *, yardsticks: Sequence[float] = ()) -> dict[str, Any]:
     """A cell that was timed in rounds: in each, every time was a factor of `latency_s`; two questions make a batch."""
     beside = yardsticks or [1.0] * len(factors)

@@ -9,23 +9,9 @@ from typing import Any
 
 import pytest
 
-from bench.core.vocabulary import Answer
 from bench.scoring.schema import ScenarioTables
 from bench.verdict.score import score
-from tests.made_up import Asked, Made, Says, asked, scored, showing
-
-
-def number(question: Asked) -> int:
-    return int(question.id[1:])
-
-
-def saying(*said: tuple[range, str], otherwise: str = "no") -> Says:
-    """What is said of the questions of each range."""
-
-    def says(question: Asked, seed: int) -> Answer:
-        return Answer(next((text for numbers, text in said if number(question) in numbers), otherwise))
-
-    return says
+from tests.made_up import Asked, Made, asked, saying, scored, showing
 
 
 def tables(folder: Path, systems: dict[str, Made], questions: list[Asked], **spec: Any) -> ScenarioTables:
