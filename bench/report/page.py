@@ -48,6 +48,7 @@ FILTERS = {
     "interval": display.interval,
     "share": display.share,
     "count": display.count,
+    "many": display.many,
     "listed": listed,
     "span": display.span,
     "recall": lambda value: "n/a" if value is None else f"{value:.4f}",

@@ -160,8 +160,7 @@ def _chosen(lines: Sequence[str], base: Path) -> Chosen:
         f"{block['format']} data with {many(len(task.corpus), 'passage')} and {many(len(asked), 'question')}, "
         f"{answered:,} of them with an answer; language {language}; passages have {lengths[len(lengths) // 2]:,} "
         f"{unit(language)} in the median, {lengths[-1]:,} at most, and what exceeds the embedder's window is cut; "
-        f"k = {k}, twice the passages "
-        "that a question needs, and 4 at least.",
+        f"k = {k}, twice the passages that a question needs, and 4 at least.",
         language,
         k,
         answered > 0,
