@@ -11,8 +11,7 @@ from typing import Any
 
 from bench.core.store import Store
 from systems.parts.chunk import Chunks
-from systems.parts.faiss_index import ranked
-from systems.parts.index import Ranked
+from systems.parts.index import Arrays, Ranked
 
 
 def _library() -> Any:
@@ -43,7 +42,7 @@ class BM25:
         tokens = _tokens(texts)
         most = min(k, self.model.scores["num_docs"])
         found, scores = self.model.retrieve(tokens, k=most, show_progress=False, backend_selection="numpy")
-        return ranked(found, scores)
+        return Arrays(found, scores)
 
 
 def bm25(chunks: Chunks, store: Store) -> BM25:

@@ -10,10 +10,9 @@ from typing import Any
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
 from systems.parts.embed import Vectors
-from systems.parts.index import PARTS, Ranked, Size
+from systems.parts.index import PARTS, Arrays, Ranked, Size
 
 FILE = "index.bin"
 TIE = 1e-5  # of inner products of unit vectors in single precision
@@ -32,7 +31,7 @@ class FaissIndex:
         # one query on many threads waits for the slowest of them
         faiss.omp_set_num_threads(1 if len(queries) == 1 else THREADS)
         scores, ids = self.index.search(queries, k, params=self.parameters)
-        return ranked(ids, scores)
+        return Arrays(ids, scores)
 
 
 @contextlib.contextmanager
@@ -82,7 +81,7 @@ class LiveFaiss:
         chosen = None if part is None else np.arange(part, len(self.vectors), PARTS)
         selector = None if chosen is None else faiss.IDSelectorBatch(chosen)
         scores, ids = self.index.search(queries, k, params=self.parameters(self.effort, selector))
-        return ranked(ids, scores)
+        return Arrays(ids, scores)
 
     def replace(self, numbers: Sequence[int]) -> None:
         """Delete and add; FAISS' HNSW cannot delete."""
@@ -128,9 +127,3 @@ def exact_recall(vectors: Vectors, queries: Vectors, found: Sequence[Sequence[in
         min(k, int((vectors[list(dict.fromkeys(ids))] @ query >= edge).sum())) / k if ids else 0.0
         for ids, query, edge in zip(found, queries, edges, strict=True)
     ]
-
-
-def ranked(ids: npt.NDArray[Any], scores: npt.NDArray[Any]) -> Ranked:
-    """Rows of (chunk number, score) from arrays of shape (queries, k); numbers below zero are padding."""
-    rows = zip(ids.tolist(), scores.tolist(), strict=True)
-    return [[pair for pair in zip(*row, strict=True) if pair[0] >= 0] for row in rows]

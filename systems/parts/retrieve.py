@@ -76,7 +76,7 @@ class Retriever:
         lists = zip(self.dense.search(queries, wide), self.sparse.search(words, wide), strict=True)
         return [fuse(both, self.retrieval.rrf_k)[:k] for both in lists]
 
-    def _reranked(self, text: str, row: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    def _reranked(self, text: str, row: index.Row) -> list[tuple[int, float]]:
         chunks = [self.chunks.rows[i] for i, _ in row]
         pairs = [(text, titled(c.title, c.text) if self.retrieval.is_contextual else c.text) for c in chunks]
         scores = self.reranker.predict(pairs, show_progress_bar=False)

@@ -14,19 +14,51 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
 from bench.core.blocks import Retrieval
 from bench.core.redact import hide
 from bench.core.store import Store
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from systems.parts.embed import Vectors
 
-Ranked = list[list[tuple[int, float]]]  # for each question, (chunk number, score), best first
+Row = Sequence[tuple[int, float]]  # (chunk number, score), best first
+Ranked = Sequence[Row]  # one for each question
+
+
+class Arrays(Sequence[Row]):
+    """Rows from a library's arrays of shape (queries, k), made of Python's own numbers when they are read.
+
+    Numbers below zero are padding.
+    """
+
+    def __init__(self, numbers: npt.NDArray[Any], scores: npt.NDArray[Any]) -> None:
+        self.numbers, self.scores = numbers, scores
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> Arrays: ...
+    def __getitem__(self, at: int | slice) -> Row | Arrays:
+        if isinstance(at, slice):
+            return Arrays(self.numbers[at], self.scores[at])
+        return _row(self.numbers[at].tolist(), self.scores[at].tolist())
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(_row, self.numbers.tolist(), self.scores.tolist())
+
+
+def _row(numbers: Sequence[int], scores: Sequence[float]) -> Row:
+    return [pair for pair in zip(numbers, scores, strict=True) if pair[0] >= 0]
 
 
 class Index(Protocol):

@@ -12,8 +12,7 @@ import numpy as np
 
 from bench.core.blocks import Retrieval
 from systems.parts.embed import Vectors
-from systems.parts.faiss_index import ranked
-from systems.parts.index import PARTS, Index, Live, Ranked, Size
+from systems.parts.index import PARTS, Arrays, Index, Live, Ranked, Size
 
 EFFORT = "ef_search"
 FILE = "index.bin"
@@ -28,7 +27,7 @@ class HnswlibIndex:
     def search(self, queries: Vectors, k: int) -> Ranked:
         """The best `k` chunks of each query, best first."""
         ids, distances = self.index.knn_query(queries, k=min(k, self.index.get_current_count()))
-        return ranked(ids.astype(np.int64), 1 - distances)
+        return Arrays(ids.view(np.int64), 1 - distances)
 
 
 @dataclass
@@ -50,7 +49,7 @@ class LiveHnswlib:
         options = {} if part is None else {"filter": lambda label: self.vector_of[label] % PARTS == part}
         labels, distances = self.index.knn_query(queries, k=k, num_threads=1, **options)
         numbers = np.array([[self.vector_of[int(label)] for label in row] for row in labels])
-        return ranked(numbers, 1 - distances)
+        return Arrays(numbers, 1 - distances)
 
     def replace(self, numbers: Sequence[int]) -> None:
         """Mark as deleted, and add."""

@@ -12,8 +12,7 @@ from usearch.index import Index as Graph
 
 from bench.core.blocks import Retrieval
 from systems.parts.embed import Vectors
-from systems.parts.faiss_index import ranked
-from systems.parts.index import PARTS, Index, Live, Ranked, Size
+from systems.parts.index import PARTS, Arrays, Index, Live, Ranked, Size
 
 EFFORT = "ef_search"
 FILE = "index.usearch"
@@ -29,7 +28,7 @@ class UsearchIndex:
         """The best `k` chunks of each query, best first."""
         found = self.graph.search(queries, min(k, len(self.graph)))
         ids, distances = (np.atleast_2d(np.asarray(part)) for part in (found.keys, found.distances))
-        return ranked(ids.astype(np.int64), 1 - distances)
+        return Arrays(ids.view(np.int64), 1 - distances)
 
 
 @dataclass
