@@ -21,16 +21,15 @@ THREADS = faiss.omp_get_max_threads()  # before anything here changes it
 
 @dataclass(frozen=True)
 class FaissIndex:
-    """An opened FAISS index, and its search-time parameters: nprobe or efSearch."""
+    """An opened FAISS index, set to its nprobe or efSearch."""
 
     index: Any
-    parameters: Any = None
 
     def search(self, queries: Vectors, k: int) -> Ranked:
         """The best `k` chunks of each query, best first."""
         # one query on many threads waits for the slowest of them
         faiss.omp_set_num_threads(1 if len(queries) == 1 else THREADS)
-        scores, ids = self.index.search(queries, k, params=self.parameters)
+        scores, ids = self.index.search(queries, k)
         return Arrays(ids, scores)
 
 
@@ -107,9 +106,9 @@ def write(index: Any, vectors: Vectors, folder: Path, *, build_threads: int = 1)
         faiss.write_index(index, str(folder / FILE))
 
 
-def read(folder: Path, parameters: Any = None) -> FaissIndex:
+def read(folder: Path) -> FaissIndex:
     """The index that `write` left in the folder."""
-    return FaissIndex(faiss.read_index(str(folder / FILE)), parameters)
+    return FaissIndex(faiss.read_index(str(folder / FILE)))
 
 
 def exact_recall(vectors: Vectors, queries: Vectors, found: Sequence[Sequence[int]], k: int) -> list[float]:

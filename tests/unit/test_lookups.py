@@ -57,6 +57,16 @@ def test_indexes_against_exact_search(tmp_path: Path, library: str) -> None:
     assert list(again.search(queries, 10)) == list(found)  # built twice, the same index
 
 
+def test_rows_of_a_librarys_arrays_are_pythons_own_numbers() -> None:
+    found = index.Arrays(np.array([[2, -1], [3, 4]]), np.array([[0.5, 0.0], [0.25, 0.125]], np.float32), distances=True)
+    assert [list(row) for row in found] == [[(2, 0.5)], [(3, 0.75), (4, 0.875)]]  # a number below zero is padding
+    assert all(type(n) is int and type(score) is float for row in found for n, score in row)
+    assert found[-1] == found[1] == [(3, 0.75), (4, 0.875)] and list(found[1:]) == [found[1]] and len(found) == 2
+    with pytest.raises(IndexError):
+        found[2]
+    assert list(index.Arrays(found.numbers, found.scores))[1] == [(3, 0.25), (4, 0.125)]
+
+
 def test_search_parameters_do_not_rebuild_but_do_change_recall(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=(3000, 32)).astype(np.float32)
     np.save(tmp_path / "v.npy", vectors)

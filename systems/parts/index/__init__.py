@@ -35,11 +35,11 @@ Ranked = Sequence[Row]  # one for each question
 class Arrays(Sequence[Row]):
     """Rows from a library's arrays of shape (queries, k), made of Python's own numbers when they are read.
 
-    Numbers below zero are padding.
+    Numbers below zero are padding. `distances`: the scores are what lacks to one, which is a distance of unit vectors.
     """
 
-    def __init__(self, numbers: npt.NDArray[Any], scores: npt.NDArray[Any]) -> None:
-        self.numbers, self.scores = numbers, scores
+    def __init__(self, numbers: npt.NDArray[Any], scores: npt.NDArray[Any], *, distances: bool = False) -> None:
+        self.numbers, self.scores, self.distances = numbers, scores, distances
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -49,12 +49,13 @@ class Arrays(Sequence[Row]):
     @overload
     def __getitem__(self, at: slice) -> Arrays: ...
     def __getitem__(self, at: int | slice) -> Row | Arrays:
-        if isinstance(at, slice):
-            return Arrays(self.numbers[at], self.scores[at])
-        return _row(self.numbers[at].tolist(), self.scores[at].tolist())
+        chosen = at if isinstance(at, slice) else [at]
+        part = Arrays(self.numbers[chosen], self.scores[chosen], distances=self.distances)
+        return part if isinstance(at, slice) else next(iter(part))
 
     def __iter__(self) -> Iterator[Row]:
-        return map(_row, self.numbers.tolist(), self.scores.tolist())
+        scores = 1 - self.scores if self.distances else self.scores
+        return map(_row, self.numbers.tolist(), scores.tolist())
 
 
 def _row(numbers: Sequence[int], scores: Sequence[float]) -> Row:

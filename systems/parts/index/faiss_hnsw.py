@@ -39,7 +39,9 @@ def _empty(vectors: Vectors, retrieval: Retrieval) -> Any:
 
 def open_folder(folder: Path, vectors: Vectors, retrieval: Retrieval) -> Index:
     """The graph in the folder, searched with `ef_search`."""
-    return faiss_index.read(folder, faiss.SearchParametersHNSW(efSearch=retrieval.hnsw.ef_search))
+    opened = faiss_index.read(folder)
+    opened.index.hnsw.efSearch = retrieval.hnsw.ef_search
+    return opened
 
 
 def recipe(retrieval: Retrieval) -> Mapping[str, Any]:

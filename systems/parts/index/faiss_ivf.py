@@ -47,7 +47,9 @@ def cells(vectors: int, ivf: IVF) -> int:
 
 def open_folder(folder: Path, vectors: Vectors, retrieval: Retrieval) -> Index:
     """The index in the folder, visiting `nprobe` cells a query."""
-    return faiss_index.read(folder, faiss.SearchParametersIVF(nprobe=retrieval.ivf.nprobe))
+    opened = faiss_index.read(folder)
+    opened.index.nprobe = retrieval.ivf.nprobe
+    return opened
 
 
 def recipe(retrieval: Retrieval) -> Mapping[str, Any]:

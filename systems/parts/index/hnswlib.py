@@ -20,14 +20,15 @@ FILE = "index.bin"
 
 @dataclass(frozen=True)
 class HnswlibIndex:
-    """An opened hnswlib index."""
+    """An opened hnswlib index, and how many vectors it has."""
 
     index: Any
+    size: int
 
     def search(self, queries: Vectors, k: int) -> Ranked:
         """The best `k` chunks of each query, best first."""
-        ids, distances = self.index.knn_query(queries, k=min(k, self.index.get_current_count()))
-        return Arrays(ids.view(np.int64), 1 - distances)
+        ids, distances = self.index.knn_query(queries, k=min(k, self.size))
+        return Arrays(ids, distances, distances=True)
 
 
 @dataclass
@@ -49,7 +50,7 @@ class LiveHnswlib:
         options = {} if part is None else {"filter": lambda label: self.vector_of[label] % PARTS == part}
         labels, distances = self.index.knn_query(queries, k=k, num_threads=1, **options)
         numbers = np.array([[self.vector_of[int(label)] for label in row] for row in labels])
-        return Arrays(numbers, 1 - distances)
+        return Arrays(numbers, distances, distances=True)
 
     def replace(self, numbers: Sequence[int]) -> None:
         """Mark as deleted, and add."""
@@ -98,7 +99,7 @@ def open_folder(folder: Path, vectors: Vectors, retrieval: Retrieval) -> Index:
     index = hnswlib.Index(space="ip", dim=vectors.shape[1])
     index.load_index(str(folder / FILE), max_elements=len(vectors))  # safe: the store has checked the file's hash
     index.set_ef(max(retrieval.hnsw.ef_search, retrieval.k))
-    return HnswlibIndex(index)
+    return HnswlibIndex(index, index.get_current_count())
 
 
 def recipe(retrieval: Retrieval) -> Mapping[str, Any]:

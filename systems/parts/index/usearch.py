@@ -28,7 +28,7 @@ class UsearchIndex:
         """The best `k` chunks of each query, best first."""
         found = self.graph.search(queries, min(k, len(self.graph)))
         ids, distances = (np.atleast_2d(np.asarray(part)) for part in (found.keys, found.distances))
-        return Arrays(ids.view(np.int64), 1 - distances)
+        return Arrays(ids.view(np.int64), distances, distances=True)
 
 
 @dataclass
