@@ -32,16 +32,18 @@ def _words(passage: str, language: str) -> frozenset[str]:
 def cited(answer: str, hits: Sequence[Hit], references: Sequence[str] = (), language: str = "en") -> list[str]:
     """Ids of the passages that the answer rests on: those it marks as [n], else those that contain it, or contain a
     reference that the answer states."""
-    marks = [int(m) for m in MARK.findall(answer)]
-    if marks:
-        return list(dict.fromkeys(hits[n - 1].passage_id for n in marks if 0 < n <= len(hits)))
-    stated = [answer, *(reference for reference in references if contains(answer, [reference], language))]
-    return list(dict.fromkeys(h.passage_id for h in hits if contains(h.text, stated, language)))
+    return _cited(answer, tuple([(h.passage_id, h.text) for h in hits]), tuple(references), language)
 
 
 @lru_cache(64)  # precision and recall are asked for one after the other
-def _cited(answer: str, hits: tuple[Hit, ...], references: tuple[str, ...], language: str) -> list[str]:
-    return cited(answer, hits, references, language)
+def _cited(answer: str, shown: tuple[tuple[str, str], ...], references: tuple[str, ...], language: str) -> list[str]:
+    marks = [int(m) for m in MARK.findall(answer)]
+    if marks:
+        return list(dict.fromkeys(shown[n - 1][0] for n in marks if 0 < n <= len(shown)))
+    stated = [answer, *(reference for reference in references if contains(answer, [reference], language))]
+    words = [f" {plain} " for text in stated if (plain := normalise(text, language))]
+    passages = [(ident, f" {normalise(text, language)} ") for ident, text in shown]
+    return list(dict.fromkeys(ident for ident, passage in passages if any(some in passage for some in words)))
 
 
 def citation(
@@ -52,6 +54,6 @@ def citation(
     It compares passages, not statements: whether a passage supports what the answer says of it, which ALCE (Gao et al.
     2305.14627) asks of an entailment model, it does not tell. The first is None where nothing is cited.
     """
-    found = _cited(answer, tuple(hits), tuple(references), language)
+    found = cited(answer, hits, references, language)
     right = len(set(found) & set(gold))
     return (right / len(found) if found else None), right / len(gold)

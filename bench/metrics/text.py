@@ -20,7 +20,7 @@ def squad(answer: str, references: Sequence[str], language: str = "en") -> tuple
     """
     said = normalise(answer, language)
     known = [normalise(reference, language) for reference in references]
-    return float(said in known), max(_f1(said.split(), k.split()) for k in known)
+    return (1.0, 1.0) if said in known else (0.0, max(_f1(said.split(), k.split()) for k in known))
 
 
 @lru_cache(64)  # several measures ask of the same answer, one after the other
@@ -38,8 +38,8 @@ def _bare(text: str) -> str:
 
 
 def _f1(said: Sequence[str], known: Sequence[str]) -> float:
-    if not said or not known:
-        return float(said == known)
+    if set(said).isdisjoint(known):
+        return float(said == known)  # where neither has words they are equal
     same = (Counter(said) & Counter(known)).total()
     return 2 * same / (len(said) + len(known))
 
