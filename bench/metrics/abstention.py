@@ -148,13 +148,13 @@ def abstains(answer: str, phrases: Sequence[str] = ()) -> bool:
     return _abstains(answer, tuple(phrases))
 
 
-@lru_cache(4096)  # several measures ask of one answer
+@lru_cache(1 << 17)  # several measures ask of one answer, and the verdict asks again of all
 def _abstains(answer: str, phrases: tuple[str, ...]) -> bool:
     plain = " ".join(answer.translate(QUOTES).lower().split())
     bare = _bare(plain)
     if not normalise(bare):
         return False
-    first = _END.split(bare)[0]
+    first = _END.split(bare, 1)[0]
     for language, phrase in _spoken(phrases):
         spoken = normalise(first, language)
         if spoken == phrase or (" " in phrase and f"{spoken} ".startswith(f"{phrase} ")):
