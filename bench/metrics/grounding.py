@@ -41,9 +41,7 @@ def _cited(answer: str, shown: tuple[tuple[str, str], ...], references: tuple[st
     if marks:
         return list(dict.fromkeys(shown[n - 1][0] for n in marks if 0 < n <= len(shown)))
     stated = [answer, *(reference for reference in references if contains(answer, [reference], language))]
-    words = [f" {plain} " for text in stated if (plain := normalise(text, language))]
-    passages = [(ident, f" {normalise(text, language)} ") for ident, text in shown]
-    return list(dict.fromkeys(ident for ident, passage in passages if any(some in passage for some in words)))
+    return list(dict.fromkeys(ident for ident, text in shown if contains(text, stated, language)))
 
 
 def citation(

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
 from bench.core.blocks import Retrieval
+from bench.core.lazy import Lazy
 from bench.core.redact import hide
 from bench.core.store import Store
 
@@ -32,7 +33,7 @@ Row = Sequence[tuple[int, float]]  # (chunk number, score), best first
 Ranked = Sequence[Row]  # one for each question
 
 
-class Arrays(Sequence[Row]):
+class Arrays(Lazy[Row]):
     """Rows from a library's arrays of shape (queries, k), made of Python's own numbers when they are read.
 
     Numbers below zero are padding. `distances`: the scores are what lacks to one, which is a distance of unit vectors.
@@ -47,11 +48,11 @@ class Arrays(Sequence[Row]):
     @overload
     def __getitem__(self, at: int) -> Row: ...
     @overload
-    def __getitem__(self, at: slice) -> Arrays: ...
-    def __getitem__(self, at: int | slice) -> Row | Arrays:
+    def __getitem__(self, at: slice) -> list[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | list[Row]:
         chosen = at if isinstance(at, slice) else [at]
-        part = Arrays(self.numbers[chosen], self.scores[chosen], distances=self.distances)
-        return part if isinstance(at, slice) else next(iter(part))
+        rows = list(Arrays(self.numbers[chosen], self.scores[chosen], distances=self.distances))
+        return rows if isinstance(at, slice) else rows[0]
 
     def __iter__(self) -> Iterator[Row]:
         scores = 1 - self.scores if self.distances else self.scores

@@ -20,14 +20,13 @@ FILE = "index.bin"
 
 @dataclass(frozen=True)
 class HnswlibIndex:
-    """An opened hnswlib index, and how many vectors it has."""
+    """An opened hnswlib index."""
 
     index: Any
-    size: int
 
     def search(self, queries: Vectors, k: int) -> Ranked:
         """The best `k` chunks of each query, best first."""
-        ids, distances = self.index.knn_query(queries, k=min(k, self.size))
+        ids, distances = self.index.knn_query(queries, k=min(k, self.index.get_current_count()))
         return Arrays(ids, distances, distances=True)
 
 
@@ -99,7 +98,7 @@ def open_folder(folder: Path, vectors: Vectors, retrieval: Retrieval) -> Index:
     index = hnswlib.Index(space="ip", dim=vectors.shape[1])
     index.load_index(str(folder / FILE), max_elements=len(vectors))  # safe: the store has checked the file's hash
     index.set_ef(max(retrieval.hnsw.ef_search, retrieval.k))
-    return HnswlibIndex(index, index.get_current_count())
+    return HnswlibIndex(index)
 
 
 def recipe(retrieval: Retrieval) -> Mapping[str, Any]:
