@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+from scipy import special
 
 from bench.core.errors import UserError
 from bench.gate.rules import KNOWN, Rules
-from bench.gate.samples import BESIDE, middle
+from bench.gate.samples import BESIDE, is_trained, middle
 from bench.gate.snapshot import RunNoise, Snapshot
 from bench.gate.times import TRAINING
 from bench.metrics.registry import MEASURES
@@ -49,20 +51,47 @@ def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:
 
 
 def run_noise(snapshots: Sequence[Snapshot]) -> dict[str, RunNoise]:
-    """metric -> how much times and memory vary between repeats of one run; of quality the questions themselves tell."""
+    """metric -> how much times and memory vary between repeats of one run, pooled over the systems that vary alike; one
+    that varies more than the others has its own, by `of_system`. Of quality the questions themselves tell, but for what
+    is trained anew each time: of such a system the difference of its means is noise too."""
     found: dict[str, RunNoise] = {}
     for metric in COMPARED:
+        own = {n: noise for n in snapshots[0].systems if (noise := _of_system(metric, n, snapshots))}
         if metric in MEASURES:
+            trained = [name for name in own if is_trained(snapshots[0].systems[name])]
+            found |= {of_system(metric, name): own[name] for name in trained}
             continue
-        squares, df = 0.0, 0
-        for name in snapshots[0].systems:
-            values = [v for s in snapshots if name in s.systems and (v := middle(metric, s.systems[name]))]
-            if len(values) > 1 and min(values) > 0:
-                squares += statistics.variance([math.log(v) for v in values]) * (len(values) - 1)
-                df += len(values) - 1
-        if df:
-            found[metric] = RunNoise(math.sqrt(squares / df), df)
+        for name in [n for n in own if _is_restless(own[n], [own[other] for other in own if other != n])]:
+            found[of_system(metric, name)] = own.pop(name)
+        if own:
+            found[metric] = _pooled(own.values())
     return found
+
+
+def of_system(metric: str, name: str) -> str:
+    """What the noise of a metric of one system is called, where it is not that of all."""
+    return f"{metric} of {name}"
+
+
+def _of_system(metric: str, name: str, snapshots: Sequence[Snapshot]) -> RunNoise | None:
+    """Of a measure the spread of its means, of times and memory that of their logarithms; None without two of them."""
+    values = [v for s in snapshots if name in s.systems and (v := middle(metric, s.systems[name])) is not None]
+    if metric not in MEASURES:
+        values = [math.log(v) for v in values] if values and min(values) > 0 else []
+    return RunNoise(statistics.stdev(values), len(values) - 1) if len(values) > 1 else None
+
+
+def _pooled(noises: Collection[RunNoise]) -> RunNoise:
+    df = sum(noise.df for noise in noises)
+    return RunNoise(math.sqrt(sum(noise.sd**2 * noise.df for noise in noises) / df), df)
+
+
+def _is_restless(own: RunNoise, others: Collection[RunNoise]) -> bool:
+    """Whether a system varies more than the others do, by an F test at the 1% level."""
+    if not others:
+        return False
+    rest = _pooled(others)
+    return own.sd > 0 and float(special.fdtrc(own.df, rest.df, own.sd**2 / max(rest.sd**2, 1e-12))) < 0.01
 
 
 def check_margins(rules: Rules, noise: Mapping[str, float]) -> None:
@@ -91,5 +120,6 @@ def detectable(a: Snapshot, b: Snapshot) -> dict[str, float]:
             both = panel({"a": mine.column, "b": other.column}) if mine and other else None
             if both is not None and (pair := compare(both)[0]).n > 1:
                 half = (pair.high - pair.low) / 2 / 1.96
-                found[metric] = max(found.get(metric, 0.0), (1.96 + 1.2816) * half)
+                least = min(1.0, (1.96 + 1.2816) * half)  # no share changes by more than 1
+                found[metric] = max(found.get(metric, 0.0), least)
     return found

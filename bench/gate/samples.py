@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.gate.rules import LATENCY
 from bench.gate.snapshot import SystemSnapshot, Values
-from bench.gate.times import FIGURES
+from bench.gate.times import FIGURES, TRAINING
 from bench.metrics.registry import MEASURES
 from bench.stats.intervals import percentile
 
@@ -55,6 +55,11 @@ def summary(metric: str, found: Samples) -> float | None:
     if metric in LATENCY:
         return percentile(flat(found), LATENCY[metric])
     return float(max(flat(found)))
+
+
+def is_trained(system: SystemSnapshot) -> bool:
+    """Whether something of the system was trained: its training was timed."""
+    return any(system.figures.get(time) for time in TRAINING)
 
 
 def middle(metric: str, system: SystemSnapshot) -> float | None:

@@ -86,8 +86,8 @@ class SystemSnapshot:
 
 @dataclass(frozen=True)
 class RunNoise:
-    """By how much the logarithm of a figure varies between repeats of one run: its standard deviation, pooled over the
-    systems, and its degrees of freedom."""
+    """By how much the logarithm of a figure, or the mean of a measure, varies between repeats of one run: its standard
+    deviation, and its degrees of freedom."""
 
     sd: float
     df: int

@@ -1,0 +1,82 @@
+"""What a gate finds of quality: one measure of a system in two runs, paired by question."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bench.gate.snapshot import RunNoise, Values
+from bench.metrics.registry import JUDGED, MEASURES
+from bench.scoring.grade import panel
+from bench.scoring.schema.gate import State
+from bench.stats.bootstrap import satterthwaite
+from bench.stats.comparisons import Panel, compare
+from bench.stats.distributions import t_above, t_quantile
+
+LOST = 0.1  # the share of questions that a judge may leave without a verdict
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one rule found, before it is known of which system."""
+
+    state: State
+    why: str
+    old: float | None = None
+    new: float | None = None
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None  # one-sided, of "it is no worse"
+
+
+def _answered(found: Values, before: Values) -> tuple[Values, Values]:
+    """The values of a measure that has none where a system does not answer, with 0 where the other run has one."""
+
+    def filled(one: Values, other: Values) -> Values:
+        known = set(one.questions)
+        missing = [i for i, question in enumerate(other.questions) if question not in known]
+        questions, clusters = ([*a, *(b[i] for i in missing)] for a, b in _heads(one, other))
+        return Values(questions, clusters, [[*row, *[0.0] * len(missing)] for row in one.rows])
+
+    return filled(found, before), filled(before, found)
+
+
+def _heads(one: Values, other: Values) -> tuple[tuple[Sequence[str], Sequence[str]], ...]:
+    return (one.questions, other.questions), (one.clusters, other.clusters)
+
+
+def quality(metric: str, margin: float, found: Values, before: Values, noise: RunNoise | None) -> Finding:
+    """Paired by question; `change` is turned so that less is worse. With `noise` the spread of repeats counts too."""
+    measure = MEASURES[metric]
+    sign = 1.0 if measure.higher_is_better else -1.0
+    judged = metric in JUDGED
+    if measure.asked and measure.source not in ("retrieval", "judge") and measure.higher_is_better:
+        found, before = _answered(found, before)
+    both = panel({"new": found.column, "old": before.column})
+    if both is None:
+        return Finding("errored", "no question in common")
+    missed = len(before.questions) - len(both.clusters)
+    turned = Panel({name: sign * values for name, values in both.values.items()}, both.clusters)
+    pair = compare(turned)[0]
+    means = {name: float(values.mean()) for name, values in both.values.items()}
+    worse = pair.p / 2 if pair.difference < 0 else 1 - pair.p / 2
+    seen = Finding("pass", "", means["old"], means["new"], pair.difference, pair.low, pair.high, worse)
+    if missed and not (judged and missed <= LOST * len(before.questions)):
+        return replace(seen, state="errored", why=f"{missed} of the baseline's questions were not scored in this run")
+    test, p = f"{pair.test}, p = {pair.p:.2g}", pair.p
+    if noise and noise.sd:
+        error = (pair.high - pair.low) / 2 / t_quantile(0.975, max(1, pair.clusters - 1))
+        parts = [(error**2, max(1, pair.clusters - 1)), (2 * noise.sd**2, noise.df)]
+        df = satterthwaite(parts, otherwise=1.0)
+        above = t_above(-pair.difference / math.sqrt(sum(part for part, _ in parts)), df)
+        test, p = f"{test}, and {2 * min(above, 1 - above):.2g} by what repeats differ by", max(p, 2 * above)
+        seen = replace(seen, p=max(worse, above))
+    if pair.difference <= -margin and p <= 0.05:
+        return replace(seen, state="fail", why=test)
+    if pair.low < -margin and pair.lost:  # where no answer got worse, none did
+        more = f"; n = {pair.n90:,} questions would tell" if pair.n90 and pair.difference < 0 else ""
+        return replace(seen, state="inconclusive", why=f"a loss of the margin is not ruled out{more}")
+    better = pair.difference >= margin and pair.p <= 0.05
+    return replace(seen, state="improved" if better else "pass", why=test)
