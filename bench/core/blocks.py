@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -23,10 +23,26 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Shape = Literal["tiny", "100m", "qwen2.5-0.5b", "phi3-mini", "llama3.1-8b", "llama3-70b"]
 
 
+def _is_number(annotation: Any) -> bool:
+    """Whether a field takes numbers and neither truth values nor everything."""
+    kinds = {annotation, *get_args(annotation)}
+    kinds |= {inner for kind in kinds for inner in get_args(kind)}
+    return bool({int, float} & kinds) and not {bool, Any} & kinds
+
+
 class Block(BaseModel):
     """A frozen part of a spec that refuses what it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, data: Any) -> Any:
+        """`k: yes` is no number, and pydantic would take it for 1."""
+        for key, value in data.items() if isinstance(data, Mapping) else ():
+            if isinstance(value, bool) and key in cls.model_fields and _is_number(cls.model_fields[key].annotation):
+                raise ValueError(f"`{key}` is a number, and {str(value).lower()} is none")
+        return data
 
     @classmethod
     def shared(cls, written: Mapping[str, JSON]) -> Self:
@@ -40,9 +56,15 @@ class Block(BaseModel):
         return {k: v for k, v in told.items() if k not in later or v != type(self).model_fields[k].default}
 
 
-def without_secret(url: str) -> str:
-    """The URL. Raises ValueError where it holds what could be a secret."""
+def checked_url(url: str) -> str:
+    """The address of an endpoint. Raises ValueError where it is none, or holds what could be a secret."""
     parts = urlsplit(url)
+    try:
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port beyond 65535
+        whole = False
+    if not whole:
+        raise ValueError("`base_url` is an address such as http://localhost:8000/v1")
     if parts.username or parts.password or parts.query:
         raise ValueError("`base_url` must hold no user, password or query; name the key's variable in `api_key_env`")
     return url
@@ -85,7 +107,8 @@ class Model(Block):
     @model_validator(mode="after")
     def _no_secret(self) -> Model:
         """A spec is published; a key in it would be too."""
-        without_secret(self.base_url or "")
+        if self.base_url is not None:
+            checked_url(self.base_url)
         return self
 
     @model_validator(mode="after")

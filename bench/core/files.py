@@ -26,6 +26,7 @@ from bench.core.digest import file_digest, plain
 from bench.core.errors import UserError
 from bench.core.vocabulary import JSON
 
+LONGEST_FIELD = 64_000_000  # characters of a field of a CSV
 _LOG = logging.getLogger("ragtune")
 _HOST = re.sub(r"\W", "-", platform.node()) or "here"
 
@@ -220,6 +221,7 @@ def read_csv(path: Path) -> tuple[Sequence[str], list[tuple[int, dict[str, Any]]
     tabs, as spreadsheets of many countries write them. Raises UserError."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
+            csv.field_size_limit(LONGEST_FIELD)
             header = file.readline()
             file.seek(0)
             reader = csv.DictReader(file, delimiter=max(",;\t", key=header.count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -32,22 +33,24 @@ def value(text: str) -> Any:
     return yaml.load(text, Loader)
 
 
-def composed(text: str, where: str) -> tuple[yaml.Node | None, Any]:
-    """(node with the line of each key, value) of a YAML text. Raises UserError for what is malformed or too large."""
+def composed(text: str, where: str, see: Callable[[yaml.Node], None] = lambda node: None) -> Any:
+    """The value of a YAML text. `see` is given its node, with the line of each key, as it is written: before what is
+    merged (`<<`) is put in. Raises UserError for what is malformed or too large."""
     if len(text) > MOST_CHARACTERS:
         raise UserError(f"{len(text):,} characters are too many; {MOST_CHARACTERS:,} are allowed.", where=where)
     try:
         loader = Loader(text)
         node = loader.get_single_node()
         if node is None:
-            return None, None
+            return None
         if _size(node, {}, set(), where) > MOST_NODES:
             raise UserError(
                 f"with its aliases written out it has more than {MOST_NODES:,} values.",
                 where=where,
                 remedy="Write out what is meant, without `*aliases` of aliases.",
             )
-        return node, loader.construct_document(node)
+        see(node)
+        return loader.construct_document(node)
     except RecursionError:
         raise _too_deep(where) from None
     except yaml.MarkedYAMLError as e:

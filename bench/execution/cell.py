@@ -227,7 +227,17 @@ def answer_all(job: Job, config: SystemConfig, system: System, task: Task, folde
             out.flush()
             done += len(batch)
             meters.progress("answer", done, len(task.test))
+    _check_any(path, config)
     return len(warm) + sum(len(batch) for number, batch in enumerate(plan) if number not in kept)
+
+
+def _check_any(path: Path, config: SystemConfig) -> None:
+    """Raises ValueError where every question failed. What is in the records is then forgotten, so that the next run
+    asks again."""
+    failed = [row["answer"].get("error") for _, row in read_jsonl(path)]
+    if failed and all(failed) and not config.elsewhere:
+        path.unlink()
+        raise ValueError(f"each of {len(failed)} questions failed; the first: {failed[0]}")
 
 
 def answer_again(job: Job, config: SystemConfig, system: System, task: Task, folder: Path) -> dict[str, int] | None:

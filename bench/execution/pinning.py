@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -176,6 +177,19 @@ def _to_train_on(task: Task) -> str:
     return f"Give a training split, {share}or leave the system out."
 
 
+def _check_sample(cell: Cell, task: Task, where: str) -> None:
+    """Raises UserError where a sample is of types of question that the dataset does not have."""
+    wanted = (cell.config.get("sample") or {}).get("strata") or ()
+    types = dict.fromkeys(e.stratum for e in task.test)
+    for unknown in (stratum for stratum in wanted if stratum not in types):
+        near = difflib.get_close_matches(unknown, types, 1)
+        raise UserError(
+            f"{cell.system!r} is asked a sample of the type {unknown!r}, and no test question is of it.",
+            where=f"{where}: sample.strata",
+            remedy=f"Did you mean {near[0]!r}?" if near else f"Types: {', '.join(types)}.",
+        )
+
+
 def _check_cell(spec: Spec, cell: Cell, task: Task) -> None:
     tuning = Tuning.shared(cell.config["tuning"]) if "tuning" in cell.config else None
     if cell.kind == "few_shot" and not any(e.answers for e in task.train):
@@ -202,6 +216,7 @@ def _check_cell(spec: Spec, cell: Cell, task: Task) -> None:
             where=spec.name,
             remedy="Put the passages in other words into paraphrases.jsonl, or drop tuning.paraphrases.",
         )
+    _check_sample(cell, task, spec.name)
     if (cell.config.get("sample") or {}).get("renewed") and not any(e.updated for e in task.test):
         raise UserError(
             f"{cell.system!r} trains anew after the update, and no test question has `updated`.",

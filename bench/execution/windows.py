@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import random
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ SAMPLE = 200  # passages whose tokens are counted for a median
 def lengths(prepared: Prepared) -> list[str]:
     """The tokens of a passage and of a question, by the tokenizer of each model and embedder that is on this disk."""
     texts = _texts(prepared)
-    longest, some = max(texts, key=len), _some(texts)
+    some, long = _some(texts), heapq.nlargest(SAMPLE, texts, key=len)
     asked = [example.question.text for example in prepared.task.test[:SAMPLE]]
     told = {}
     for name, revision in _named(prepared.cells):
@@ -30,10 +31,10 @@ def lengths(prepared: Prepared) -> list[str]:
         if folder is None or not (folder / "tokenizer.json").is_file():
             continue
         count = counter(folder)
-        passages, questions = (statistics.median(map(count, rows)) for rows in (some, asked))
+        passages, most, questions = [*map(count, some)], max(map(count, long)), statistics.median(map(count, asked))
         told[folder] = (
-            f"Tokens of {folder.name}: a passage has {passages:.0f} (median), the longest {count(longest):,}; "
-            f"a question {questions:.0f} (median)."
+            f"Tokens of {folder.name}: a passage has {statistics.median(passages):.0f} (median), the longest "
+            f"{max(most, *passages):,}; a question {questions:.0f} (median)."
         )
     return list(told.values())
 

@@ -23,6 +23,7 @@ from bench.spec.validation_errors import at, explain
 from bench.spec.yaml_lines import Loc
 
 CONTROL = "closed_book"  # the kind of the base model alone
+LONGEST = 150  # characters of a name: a file system takes 255 of a folder's, and a seed is added
 VERSION = 3  # of the records: raised when cells of an older ragtune must run again
 
 
@@ -76,6 +77,8 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
         with mistakes.noted():
             waiting += [(("systems", i), raw) for raw in _expanded(spec, entry, at(where, known, ("systems", i)))]
     entries = {str(raw["name"]): raw for _, raw in waiting}
+    if not mistakes:
+        _check_axes(spec, where, known)
     added = {} if mistakes else _derived(spec, entries, where, known)
     waiting += [(("scenarios", d.scenario.name), d.entry) for d in added.values()]
     order = [str(raw["name"]) for _, raw in waiting]
@@ -97,6 +100,8 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
         for key, name in named.items():
             if name not in every:
                 raise _missing(str(raw["name"]), key, name, every, kind, location)
+            if name not in order and (made := [other for other in order if other.startswith(f"{name}+")]):
+                raise _multiplied(str(raw["name"]), key, str(name), made, location)
         if any(name not in configs for name in named.values()):
             return False
         others = {k: configs[str(n)] for k, n in named.items()}
@@ -118,6 +123,9 @@ def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = 
         waiting = blocked
     mistakes.tell()
     _same_trials(configs, where)
+    for key, why in scenarios.misfits(spec.scenarios, {name: config for name, (_, config) in configs.items()}):
+        here = at(where, known, ("scenarios", *key))
+        raise UserError(why, where=here, remedy="Name another system, or leave it out.")
     return [
         Cell(
             id=f"{name}-s{seed}",
@@ -168,7 +176,41 @@ def _expanded(spec: Spec, entry: Entry, location: str) -> Iterator[dict[str, Any
         for key, value in zip(axes, values, strict=True):
             put(raw, key.split("."), value, f"matrix of {entry.name}")
             suffix.append(re.sub(r"[^\w.=-]+", "-", f"{key.split('.')[-1]}={value}"))
-        yield raw | {"name": "+".join([entry.name, *suffix])}
+        if "seed" in raw:
+            raise UserError(
+                f"system {entry.name!r} has a seed of its own.",
+                where=location,
+                remedy="Seeds are of the whole spec: `seeds: [1, 2, 3]`.",
+            )
+        name = "+".join([entry.name, *suffix])
+        if len(name) > LONGEST:
+            raise UserError(
+                f"the name {name[:40]}... has {len(name)} characters; {LONGEST} are allowed, for a folder is named so.",
+                where=location,
+                remedy="Give it as a system of its own, with a short name.",
+            )
+        yield raw | {"name": name}
+
+
+def _check_axes(spec: Spec, where: str, lines: Mapping[Loc, int]) -> None:
+    """Raises UserError for a key of the spec's matrix that no system has."""
+    fields = {field for entry in spec.systems for field in kinds.load(entry.kind).Config.model_fields}
+    for key in spec.matrix:
+        if key.split(".")[0] not in fields:
+            near = difflib.get_close_matches(key.split(".")[0], sorted(fields), 1)
+            raise UserError(
+                f"`matrix` has the key {key!r}, and no system has it.",
+                where=at(where, lines, ("matrix", key)),
+                remedy=f"Did you mean {near[0]!r}?" if near else "",
+            )
+
+
+def _multiplied(system: str, key: str, name: str, made: Sequence[str], location: str) -> UserError:
+    return UserError(
+        f"system {system!r} names {name!r} as its {key}, and a matrix makes {len(made)} systems of that one.",
+        where=location,
+        remedy=f"Name one of them: {', '.join(made)}.",
+    )
 
 
 def _config(

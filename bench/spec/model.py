@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from bench.core.blocks import Block, Embedder, Generation, Model, PositiveInt, Prompt, Retrieval, Tuning, without_secret
+from bench.core.blocks import Block, Embedder, Generation, Model, PositiveInt, Prompt, Retrieval, Tuning, checked_url
 from bench.core.digest import digest
 from bench.data.formats import AnySource
 from bench.metrics.registry import JUDGED, MEASURES
@@ -163,7 +164,7 @@ class Judging(Block):
     @field_validator("base_url")
     @classmethod
     def _no_secret(cls, value: str) -> str:
-        return without_secret(value)
+        return checked_url(value)
 
 
 class Entailing(Block):
@@ -174,6 +175,9 @@ class Entailing(Block):
     batch_size: PositiveInt = 16
 
 
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]  # of an axis of a matrix
+
+
 class Entry(BaseModel):
     """One system: its name, its kind, and what differs from the spec's blocks."""
 
@@ -181,9 +185,7 @@ class Entry(BaseModel):
 
     name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
     kind: str
-    matrix: dict[str, tuple[Any, ...]] = Field(
-        {}, description="Dotted keys and their values: one system for each combination."
-    )
+    matrix: dict[str, Values] = Field({}, description="Dotted keys and their values: one system for each combination.")
 
 
 class Spec(Block):
@@ -205,7 +207,9 @@ class Spec(Block):
         description="Whether the base model alone is asked too, where no system of kind closed_book is: nothing is "
         "recommended that is not shown to be better.",
     )
-    seeds: tuple[int, ...] = Field((1,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+        (1,), min_length=1, description="What is tuned is trained once with each; three tell how much a seed matters."
+    )
     measure: Measure = Measure()
     prices: Prices = Prices()
     volumes: Volumes = Volumes()
@@ -220,9 +224,17 @@ class Spec(Block):
     judge: Judging | None = None
     paper: Paper | None = Field(None, description="Figures that a paper published of these systems.")
     entailment: Entailing | None = None
-    matrix: dict[str, tuple[Any, ...]] = Field(
+    matrix: dict[str, Values] = Field(
         {}, description="Like a system's `matrix`, applied to every system that has the key."
     )
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        twice = [seed for seed, times in Counter(value).items() if times > 1]
+        if twice:
+            raise ValueError(f"the seed {twice[0]} stands twice; give each once")
+        return value
 
     @model_validator(mode="before")
     @classmethod

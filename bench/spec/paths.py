@@ -46,7 +46,13 @@ class Paths:
             raise UserError(
                 f"`{'.'.join(map(str, loc))}` holds a NUL, which no path does.", where=at(self.where, self.lines, loc)
             )
-        return str(Path(whole).expanduser()) if whole.startswith("~") else whole
+        try:
+            return str(Path(whole).expanduser()) if whole.startswith("~") else whole
+        except RuntimeError:
+            raise UserError(
+                f"`{'.'.join(map(str, loc))}` begins with {whole.split('/')[0]!r}, and there is no such user's folder.",
+                where=at(self.where, self.lines, loc),
+            ) from None
 
     def dataset(self, source: Source) -> Source:
         """The dataset block with absolute paths, or that of the embedded dataset which it names."""

@@ -14,10 +14,21 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bench.core.blocks import Block, Position, PositiveInt
+from bench.core.blocks import Block, Position, PositiveInt, Retrieval
 from bench.core.nested import put
-from bench.core.system import Sample
+from bench.core.system import Sample, SystemConfig
 
+# what a search of each index can be given more of; one of the user's own may have either
+EFFORTS = {
+    "faiss_flat": None,
+    "faiss_hnsw": "ef_search",
+    "faiss_ivf": "nprobe",
+    "hnswlib": "ef_search",
+    "lancedb": "nprobe",
+    "pgvector": "ef_search",
+    "qdrant": "ef_search",
+    "usearch": "ef_search",
+}
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -152,6 +163,22 @@ def _like(entry: Mapping[str, Any], name: str, sample: Sample | None, **changes:
     for key, value in changes.items():
         put(raw, key.split("__"), value, f"scenario {name}")
     return raw
+
+
+def misfits(scenarios: Scenarios, configs: Mapping[str, SystemConfig]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """(key, what is wrong) of each scenario of a system to which it does not apply. `configs`: by the system's name."""
+    for number, name in enumerate(scenarios.freshness.retrain if scenarios.freshness else ()):
+        if not configs[name].trains:
+            yield ("freshness", "retrain", number), f"{name!r} is not trained, so that it cannot be trained anew."
+    if scenarios.churn and not isinstance(getattr(configs[scenarios.churn.system], "retrieval", None), Retrieval):
+        yield ("churn", "system"), f"{scenarios.churn.system!r} has no index that could be changed in place."
+    for number, sweep in enumerate(scenarios.recall):
+        retrieval = getattr(configs[sweep.system], "retrieval", None)
+        index = retrieval.index if isinstance(retrieval, Retrieval) and retrieval.mode != "bm25" else None
+        for what in ("ef_search", "nprobe"):
+            if getattr(sweep, what) and (index is None or EFFORTS.get(index, what) != what):
+                has = f"whose index is {index}, has no {what}" if index else f"has no vector index, and so no {what}"
+                yield ("recall", number, what), f"{sweep.system!r}, {has}."
 
 
 def _freshness(scenarios: Scenarios, entries: Mapping[str, Mapping[str, Any]]) -> Iterator[Derived]:

@@ -18,11 +18,10 @@ def read(path: Path) -> tuple[dict[str, Any], dict[Loc, int]]:
     """(document, line of each key). Raises UserError for a missing file, malformed YAML or a repeated key."""
     if not path.is_file():
         raise UserError("no such spec.", where=str(path), remedy="Give the path of a YAML file, or run `ragtune init`.")
-    node, document = composed(read_text(path), str(path))
+    lines: dict[Loc, int] = {}
+    document = composed(read_text(path), str(path), lambda node: _walk(node, (), lines, path))
     if not isinstance(document, dict):
         raise UserError("a spec is a mapping, such as `name: my-run`.", where=f"{path}:1")
-    lines: dict[Loc, int] = {}
-    _walk(node, (), lines, path)
     return document, lines
 
 

@@ -1,13 +1,21 @@
-"""BM25 over chunks, by bm25s (Lucene's form, k1 1.5, b 0.75)."""
+"""BM25 over chunks, by bm25s (Lucene's form, k1 1.5, b 0.75).
+
+Words are runs of letters, less English stop words. In scripts that do not part words they are pairs of characters, as
+Lucene's CJK analyser takes them.
+"""
 
 from __future__ import annotations
 
 import importlib
+import itertools
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from bench.core.store import Store
 from systems.parts.chunk import Chunks
@@ -28,7 +36,9 @@ def _library() -> Any:
 
 
 bm25s = _library()
-PARAMETERS = {"k1": 1.5, "b": 0.75, "stopwords": "en"}
+PARAMETERS = {"k1": 1.5, "b": 0.75, "stopwords": "en", "unparted": "pairs"}
+# Thai, Lao, Khmer and Burmese; kana; Han
+_UNPARTED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 
 @dataclass(frozen=True)
@@ -38,11 +48,11 @@ class BM25:
     model: Any
 
     def search(self, texts: Sequence[str], k: int) -> Ranked:
-        """The best `k` chunks of each text, best first."""
+        """The best `k` chunks of each text, best first; of those that share a word with it."""
         tokens = _tokens(texts)
         most = min(k, self.model.scores["num_docs"])
         found, scores = self.model.retrieve(tokens, k=most, show_progress=False, backend_selection="numpy")
-        return Arrays(found, scores)
+        return Arrays(np.where(scores > 0, found, -1), scores)
 
 
 def bm25(chunks: Chunks, store: Store) -> BM25:
@@ -67,4 +77,13 @@ def bm25(chunks: Chunks, store: Store) -> BM25:
 
 
 def _tokens(texts: Sequence[str]) -> Any:
-    return bm25s.tokenize(list(texts), stopwords="en", show_progress=False, return_ids=False)
+    return bm25s.tokenize(list(map(_parted, texts)), stopwords="en", show_progress=False, return_ids=False)
+
+
+def _parted(text: str) -> str:
+    """The text with what its script does not part written as pairs of characters."""
+    return _UNPARTED.sub(lambda run: f" {_pairs(run[0])} ", text)
+
+
+def _pairs(run: str) -> str:
+    return " ".join(a + b for a, b in itertools.pairwise(run)) or run

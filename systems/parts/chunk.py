@@ -45,12 +45,14 @@ def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store, e
     """The corpus cut by `chunking`, or whole passages without it. Tokens are those of the embedder."""
     tokens = chunking is not None and chunking.unit == "tokens"
     semantic = chunking is not None and chunking.by == "semantic"
+    encoded = [embedder.passage_prefix, embedder.precision]
     recipe = {
         "kind": "chunks",
         "version": 4 if chunking is not None and chunking.contextual else 3,
         "corpus": digest_of_parts([p.id, p.title, p.text] for p in corpus),
         "chunking": chunking.recorded("by", "contextual") if chunking else None,
         **({"tokens_of": [embedder.digest or embedder.name, embedder.revision]} if tokens or semantic else {}),
+        **({"cut_by": encoded} if semantic and encoded != ["", "native"] else {}),
     }
 
     def make(folder: Path) -> dict[str, int]:

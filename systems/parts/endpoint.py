@@ -22,7 +22,7 @@ from bench.core import meters
 from bench.core.blocks import Model, Prompt
 from bench.core.http import LONGEST_WAIT_S, Tokens, retry_after_s, wait_s
 from bench.core.redact import redacted, secret
-from bench.core.vocabulary import Answer, Hit, Question
+from bench.core.vocabulary import JSON, Answer, Hit, Question
 from systems.parts import prompt as prompts
 
 ATTEMPTS = 4
@@ -61,6 +61,7 @@ class _Usage(_Said):
 class _Event(_Said):
     choices: tuple[_Choice, ...] = ()
     usage: _Usage | None = None
+    error: JSON = None
 
 
 class _BadAnswer(ValueError):
@@ -181,9 +182,10 @@ class Endpoint:
 
 
 def _read(lines: Iterator[str], hits: tuple[Hit, ...] | None) -> Answer:
-    """The answer in the events of a stream. Raises ValidationError for an event that is none."""
+    """The answer in the events of a stream. Raises ValidationError for an event that is none, and ValueError for what
+    the server says is an error."""
     parts: list[str] = []
-    usage, finished = _Usage(), False
+    usage, finished, chosen = _Usage(), False, False
     for line in lines:
         if not line.startswith("data:"):
             continue
@@ -192,7 +194,10 @@ def _read(lines: Iterator[str], hits: tuple[Hit, ...] | None) -> Answer:
             finished = True
             break
         event = _Event.model_validate_json(data)
-        usage = event.usage or usage
+        if event.error:
+            told = event.error.get("message") if isinstance(event.error, dict) else None
+            raise _BadAnswer(f"it says: {redacted(str(told or event.error))[:200]}")
+        usage, chosen = event.usage or usage, chosen or bool(event.choices)
         for choice in event.choices:
             piece = choice.delta.content or choice.text
             if piece:
@@ -202,6 +207,8 @@ def _read(lines: Iterator[str], hits: tuple[Hit, ...] | None) -> Answer:
     text = "".join(parts)
     if not finished:
         return Answer(text, hits, error="endpoint: the answer broke off")
+    if not chosen:
+        return Answer("", hits, error="endpoint: it gave no choice of an answer")
     said = prompts.without_thoughts(text)
     kept = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else None
     return Answer(

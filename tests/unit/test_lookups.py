@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from bench.core.blocks import Embedder, Prompt, Reranker, Retrieval
 from bench.core.store import Store
-from bench.core.vocabulary import Answer, Hit
+from bench.core.vocabulary import Answer, Hit, Material, Passage
 from bench.data.formats import native
 from systems.parts import (
     chunk,
@@ -108,6 +108,35 @@ def test_every_mode_finds_the_page(tmp_path: Path, mode: str) -> None:
     )
     assert recall >= 0.9 and all(len(row) == 4 for row in hits)
     assert (found.recall([asked[0].question.text]) is None) == (mode == "bm25")
+
+
+def found_in(folder: Path, texts: list[str], asked: str, **retrieval: Any) -> list[str]:
+    """The passages that are found for a question among these texts."""
+    material = Material([Passage(f"p{n}", text) for n, text in enumerate(texts)])
+    options = Retrieval.model_validate({"k": 3, "chunking": None, **retrieval})
+    found = retrieve.retriever(material, Embedder(name=str(EMBEDDER)), options, Store(folder), device="cpu")
+    return [hit.passage_id for hit in found.search([asked])[0]]
+
+
+def test_what_shares_no_word_is_not_found_by_words(tmp_path: Path) -> None:
+    """Nor does it push away what vectors find: the order of the corpus would decide."""
+    texts = [f"the {word} of hall {n}" for n, word in enumerate(["oil", "pump", "valve", "motor", "shaft"])]
+    assert found_in(tmp_path, texts, "pump", mode="bm25") == ["p1"]
+    assert found_in(tmp_path, texts, "Qxzvbn", mode="bm25") == []
+    dense = found_in(tmp_path, texts, "Qxzvbn")
+    assert found_in(tmp_path, texts, "Qxzvbn", mode="fused") == dense
+
+
+@pytest.mark.parametrize(
+    ("texts", "asked"),
+    [
+        (["東京は日本の首都です", "大阪の人口は多い", "京都の寺"], "大阪の人口はどのくらいですか"),
+        (["北京是中国的首都", "上海的人口很多", "广州的天气"], "上海的人口是多少"),
+        (["กรุงเทพเป็นเมืองหลวง", "เชียงใหม่มีภูเขา", "ภูเก็ตมีทะเล"], "เชียงใหม่มีอะไร"),
+    ],
+)
+def test_scripts_that_do_not_part_words_are_found_by_pairs(texts: list[str], asked: str, tmp_path: Path) -> None:
+    assert found_in(tmp_path, texts, asked, mode="bm25")[0] == "p1"
 
 
 def test_a_second_look_up_finds_what_the_first_page_names(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from transformers import AutoTokenizer
 
@@ -128,6 +129,26 @@ def test_endpoint(server: str, name: str, text: str, error: str | None) -> None:
     assert (answer.error is None) if error is None else error in str(answer.error)
     if error is None:
         assert answer.completion_tokens == 2 and answer.prompt_tokens
+
+
+@pytest.mark.parametrize(
+    ("events", "error"),
+    [
+        (['{"error": {"message": "context too long"}}'], "it says: context too long"),
+        (['{"error": "busy"}'], "it says: busy"),
+        (['{"usage": {"prompt_tokens": 3}}', "{}"], "it gave no choice of an answer"),
+        (['{"choices": [{"delta": {"content": ""}}]}'], None),  # an answer without words is one
+    ],
+)
+def test_an_error_within_a_stream_is_one(events: list[str], error: str | None) -> None:
+    def answering(request: httpx.Request) -> httpx.Response:
+        told = "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"])
+        return httpx.Response(200, stream=httpx.ByteStream(told.encode()))
+
+    client = httpx.Client(transport=httpx.MockTransport(answering), base_url="http://x/v1/")
+    with client:
+        answer = endpoint.Endpoint(client, "m", 8, Prompt(), 5.0).reply(Q, None, None)
+    assert answer.error is None if error is None else error in str(answer.error)
 
 
 def test_nobody_at_the_endpoint() -> None:

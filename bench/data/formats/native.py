@@ -109,7 +109,7 @@ def _as_written(row: Mapping[str, Any]) -> Passage:
 def _with_questions(folder: Path, corpus: Sequence[Passage], known: Collection[str] | None) -> Task:
     """The rest of a native folder. `known`: the ids that a question may name, where that is still to be checked."""
     about_path = folder / "dataset.yaml"
-    about = composed(read_text(about_path), str(about_path))[1] or {} if about_path.exists() else {}
+    about = composed(read_text(about_path), str(about_path)) or {} if about_path.exists() else {}
     if not isinstance(about, dict):
         raise UserError("expected a mapping such as `name: my-data`.", where=str(about_path))
     strata = about.get("strata") or {}
