@@ -30,7 +30,7 @@ def ranked(scores: Scores) -> list[tuple[str, tuple[str, ...]]]:
 
 def _mean(scores: Scores, name: str) -> float:
     score = scores.measured[name].score(scores.headline)
-    return score.mean if score else 0.0
+    return scores.recommendation.quality.get(name, score.mean if score else 0.0)
 
 
 def _same(scores: Scores, a: str, b: str) -> bool:

@@ -67,15 +67,17 @@ class GradedRun:
     def asked(self, measure: str) -> frozenset[str] | None:
         """The questions that a measure is asked of; None where it has a value for every answer.
 
-        A judge is asked of no question that lacks what it needs: what it never scored is not asked for.
+        A judge is asked of no question that lacks what it needs: what it never scored, and has no reference answer, is
+        not asked for.
         """
         found, asked_of = MEASURES[measure], MEASURES[measure].asked
         if asked_of is None:
             return None
-        asked = frozenset(r.question for name in self.columns for r in self.first_seed(name) if asked_of(r))
-        if found.of is None:
-            asked &= {q for columns in self.columns.values() if measure in columns for q in columns[measure].questions}
-        return asked
+        asked = {r.question: r for name in self.columns for r in self.first_seed(name) if asked_of(r)}
+        if found.of is not None:
+            return frozenset(asked)
+        scored = {q for columns in self.columns.values() if measure in columns for q in columns[measure].questions}
+        return frozenset(question for question, r in asked.items() if question in scored or r.answers)
 
     def unjudged(self, name: str, measure: str) -> frozenset[str]:
         """The questions of a system on which the verdict of a judge failed, in any of its cells."""
@@ -95,15 +97,9 @@ class GradedRun:
 
     @cached_property
     def latency(self) -> dict[str, dict[str, float]]:
-        """system -> question -> seconds of those answered alone, by the first seed, at the level of the rounds."""
-        return {
-            name: {
-                r.question: self._speeds[name].level * r.latency_s
-                for r in self.first_seed(name)
-                if r.latency_s is not None
-            }
-            for name in self.columns
-        }
+        """system -> question -> seconds of those answered alone, the mean over seeds, at the level of the rounds."""
+        taken = {name: resources.by_question(self._of(name), lambda r: r.latency_s) for name in self.columns}
+        return {name: {q: self._speeds[name].level * s for q, s in found.items()} for name, found in taken.items()}
 
     def first_seed(self, name: str) -> list[Record]:
         """The records of a system's first seed."""
@@ -111,11 +107,12 @@ class GradedRun:
 
     @cached_property
     def shows(self) -> frozenset[str]:
-        """The systems whose answers come with the passages that they were read from."""
+        """The systems whose answers come, each of them, with the passages that they were read from."""
         return frozenset(
             name
             for name in self.columns
-            if any(r.answer.hits is not None for c in self.run.done(name) for r in self.records[c])
+            if any(r.answer.hits is not None for r in self._of(name))
+            and all(r.answer.hits is not None for r in self._of(name) if r.answer.text and not r.answer.error)
         )
 
     @cached_property
@@ -251,12 +248,15 @@ class GradedRun:
             if not kept and not lost:
                 continue
             total = column.mean * kept if column else 0.0
+            asked = self.asked(measure)
+            n = max(kept + lost, len(asked) if asked is not None else 0)  # what it did not answer counts as 0
             calibration = judge.calibration.get(measure)
             demoted = bool(calibration and calibration.demoted)
             too_many = lost / (kept + lost) > settings.max_failed
             found[measure] = Doubt(
                 failed=lost,
                 bounds=(total / (kept + lost), (total + lost) / (kept + lost)),
+                ranked=(total / n, (total + lost) / n),
                 demoted=demoted,
                 decisive=not (demoted or too_many),
             )

@@ -11,20 +11,25 @@ from bench.spec.model import Prices, Volumes
 TIMED = 1.15  # a build is timed once: it is known within the factor up to which a yardstick counts as usual
 
 
-def costs(systems: Mapping[str, MeasuredSystem], prices: Prices, volumes: Volumes) -> dict[str, Costs]:
+def costs(
+    systems: Mapping[str, MeasuredSystem], prices: Prices, volumes: Volumes, retrained: Mapping[str, float | None] = {}
+) -> dict[str, Costs]:
     """system -> USD to build, per thousand questions, per refresh, and per month at the volumes.
 
-    None where there is no price, or nothing was measured that it could apply to.
+    None where there is no price, or nothing was measured that it could apply to. `retrained`: the seconds of a system
+    that was trained anew on an updated corpus.
     """
-    return {name: _costs(system, prices, volumes) for name, system in systems.items()}
+    return {name: _costs(system, prices, volumes, retrained.get(name)) for name, system in systems.items()}
 
 
-def refresh_s(system: MeasuredSystem) -> float | None:
-    """Seconds until a changed corpus is absorbed: index anew, or for what is tuned train anew as well. None where it
-    was tuned elsewhere."""
+def refresh_s(system: MeasuredSystem, retrained_s: float | None = None) -> float | None:
+    """Seconds until a changed corpus is absorbed: index anew, or train anew what has its facts in its weights alone, as
+    long as that took when it was done, else as its first training. None where it was tuned elsewhere."""
+    if not (system.trained and system.family == "tuning"):
+        return system.refresh_s
     if system.trained_elsewhere:
         return None
-    return system.build.total_s if system.trained else system.refresh_s
+    return system.build.total_s if retrained_s is None else retrained_s
 
 
 def hourly_usd(prices: Prices, *, on_gpu: bool) -> float | None:
@@ -32,9 +37,9 @@ def hourly_usd(prices: Prices, *, on_gpu: bool) -> float | None:
     return prices.gpu_hour_usd if on_gpu else prices.cpu_hour_usd
 
 
-def _costs(system: MeasuredSystem, prices: Prices, volumes: Volumes) -> Costs:
+def _costs(system: MeasuredSystem, prices: Prices, volumes: Volumes, retrained_s: float | None) -> Costs:
     hourly = hourly_usd(prices, on_gpu=system.device == "cuda")
-    seconds = refresh_s(system)
+    seconds = refresh_s(system, retrained_s)
     storage = system.build.artefact_bytes / 1e9 * prices.storage_gb_month_usd
     build, served = system.cost.build_usd, system.cost.thousand_questions_usd
     refresh = None if hourly is None or seconds is None else seconds / 3600 * hourly

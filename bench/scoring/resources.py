@@ -68,13 +68,13 @@ def speed(
 
     Where there are rounds, what was seen first is brought to their level, and intervals hold what they differ by.
     """
-    first = _by_question(records, lambda r: r.latency_s)
+    first = [*by_question(records, lambda r: r.latency_s).values()]
     usual = statistics.median(first) if first else 0.0
     level = repeated([r.p50_s / usual for r in kept(rounds) if r.p50_s], spreads.latency) if usual else None
     rate = repeated([r.questions_per_s for r in kept(rounds) if r.questions_per_s], spreads.throughput)
     factor = level.mean if level else 1.0
     alone = [factor * seconds for seconds in first]
-    tokens = {key: _by_question(records, value) for key, value in TOKEN_TIMES.items()}
+    tokens = {key: [*by_question(records, value).values()] for key, value in TOKEN_TIMES.items()}
     ends = (level.low, level.high) if level else None
     return Speed(
         n=len(alone),
@@ -115,7 +115,7 @@ def rounds(records: Sequence[Record], cell: CellResult, usual_s: float) -> tuple
     they took at first.
     """
     first = {r.question: r.latency_s for r in records if r.seed == cell.seed and r.latency_s}
-    whole = _by_question(records, lambda r: r.latency_s)
+    whole = [*by_question(records, lambda r: r.latency_s).values()]
     found = []
     for turn in cell.turns:
         ratios = [seconds / first[question] for question, seconds in turn.alone_s.items() if question in first]
@@ -145,13 +145,13 @@ def _percentile(values: Sequence[float], percent: int) -> float | None:
     return intervals.percentile(values, percent) if values else None
 
 
-def _by_question(records: Sequence[Record], value: Callable[[Record], float | None]) -> list[float]:
-    """One mean a question: the same question under another seed is no further sample."""
+def by_question(records: Sequence[Record], value: Callable[[Record], float | None]) -> dict[str, float]:
+    """question -> its mean: the same question under another seed is no further sample."""
     seen: dict[str, list[float]] = defaultdict(list)
     for record in records:
         if (found := value(record)) is not None:
             seen[record.question].append(found)
-    return [statistics.fmean(values) for values in seen.values()]
+    return {question: statistics.fmean(values) for question, values in seen.items()}
 
 
 def built(cell: CellResult) -> Build:

@@ -25,7 +25,7 @@ from bench.stats.bootstrap import (
     two_level,
 )
 from bench.stats.corrections import exclusive, holm
-from bench.stats.few import Few, Guarded, Open, Shifted, is_few
+from bench.stats.few import Guarded, Open, Shifted, few
 from bench.stats.intervals import RESAMPLES
 from bench.stats.permutation import mcnemar, sign_flipped
 from bench.stats.planning import ALPHA, Plan, more_questions, needed, needed_within, plan
@@ -216,8 +216,8 @@ def _pair(
     deviation = float(by_question.std(ddof=1)) if count > 1 else 0.0
     spread = found.spread if isinstance(found, Guarded) else found
     if isinstance(spread, Spread):
-        few = [(found.few.p, found.method)] if isinstance(found, Guarded) and isinstance(found.few, Shifted) else []
-        p_value, test = max([(spread.p, "t on the two-level bootstrap"), *([tested] if tested else []), *few])
+        rare = [(found.few.p, found.method)] if isinstance(found, Guarded) and isinstance(found.few, Shifted) else []
+        p_value, test = max([(spread.p, "t on the two-level bootstrap"), *([tested] if tested else []), *rare])
         n80 = more_questions(spread, count, power=0.8, family=family)
         planned = plan(spread, count, power=0.9, family=family)
         of_seeds, of_questions = spread.seed_variance, spread.question_variance
@@ -275,8 +275,8 @@ def _intervals(sums: Sequence[Sequence[Array]], counts: Array, resamples: int, s
     for number, arms in enumerate(sums):
         if len(counts) < 2:
             found[number] = Open(sum(float(arm.sum(0).mean()) for arm in arms) / float(counts.sum()))
-        elif number in once and is_few(once[number], counts):
-            found[number] = Few.of(once[number], counts)
+        elif number in once and (rare := few(once[number], counts)):
+            found[number] = rare
     single = [i for i in once if i not in found]
     if single:
         columns = np.column_stack([once[i] for i in single])
@@ -289,7 +289,8 @@ def _intervals(sums: Sequence[Sequence[Array]], counts: Array, resamples: int, s
         for i in {i for i, _ in several}:
             parts = [mean for (j, _), mean in zip(several, means, strict=True) if j == i]
             spread, middle = two_level(sums[i], counts, parts, seed), _over_seeds(sums[i])
-            found[i] = Guarded(spread, Few.of(middle, counts)) if is_few(middle, counts) else spread
+            rare = few(middle, counts)
+            found[i] = Guarded(spread, rare) if rare else spread
     return [found[i] for i in range(len(sums))]
 
 

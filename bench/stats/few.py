@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from bench.stats.bootstrap import Array, Spread
-from bench.stats.intervals import FEW, wilson
+from bench.stats.shares import FEW, wilson, worth
 
 
 def _one_sided(interval: Callable[[float], tuple[float, float]], limit: float) -> tuple[float, float]:
@@ -39,7 +39,7 @@ class Few:
     share of none has at least the exact upper end (Clopper and Pearson 1934).
 
     `up` and `down` are the shares of the questions that are won and lost, `n` how many independent questions the
-    clusters are worth at least: the square of their sizes' sum over the sum of their squares (Kish 1965).
+    clusters are worth at least.
     """
 
     up: float
@@ -52,7 +52,7 @@ class Few:
         """From the differences and the questions of each cluster. Both (clusters,)"""
         total = float(counts.sum())
         up, down = (float(np.maximum(side, 0).sum()) / total for side in (sums, -sums))
-        return cls(up, down, total**2 / float((counts**2).sum()))
+        return cls(up, down, worth(counts))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """(low, high) at a confidence level."""
@@ -150,6 +150,21 @@ class Shifted:
         return min(1.0, 2 * min(self.one_sided(0.0)))
 
 
-def is_few(sums: Array, counts: Array) -> bool:
-    """Whether so few clusters differ that there is too little to resample."""
-    return bool(np.count_nonzero(sums) < FEW and (np.abs(sums) <= counts).all())
+def few(sums: Array, counts: Array) -> Few | Shifted | None:
+    """The interval where there is too little to resample; None elsewhere.
+
+    That is where fewer than FEW clusters differ from no difference, or from the difference that most of them agree on,
+    so that others, rare and of any size, may not have been drawn; and where clusters of unequal size are worth fewer
+    than FEW.
+    """
+    rates = sums / counts
+    usual = float(np.partition(rates, len(rates) // 2)[len(rates) // 2])
+    for by in dict.fromkeys((0.0, usual)):
+        apart = sums - by * counts
+        apart = np.where(np.abs(apart) < 1e-9 * counts, 0.0, apart)
+        if (np.abs(apart) > counts).any():
+            continue
+        if np.count_nonzero(apart) < FEW or worth(counts) < FEW:
+            found = Few.of(apart, counts)
+            return found.shifted(by) if by else found
+    return None

@@ -6,7 +6,6 @@ system are a second level of sampling, and never pooled as items.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,9 +13,10 @@ import numpy as np
 
 from bench.stats.bootstrap import Array, Interval, studentised, totals, two_level
 from bench.stats.distributions import binomial_quantile
+from bench.stats.few import few
+from bench.stats.shares import FEW, wilson, worth
 
 RESAMPLES = 2000
-FEW = 10  # where fewer clusters than this differ, a bootstrap has too little to draw from
 SUPPORT = {50: 10, 90: 64, 95: 131, 99: 662}  # fewest samples for a percentile (MLPerf inference, early stopping)
 
 
@@ -32,22 +32,14 @@ class Estimate:
     method: str
 
 
-def wilson(mean: float, n: float, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927)."""
-    centre, spread = mean + z * z / (2 * n), z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    # of none and of all the interval ends at the bound itself, and not a rounding away from it
-    low, high = (centre - spread) / scale, (centre + spread) / scale
-    return (max(0.0, low) if mean > 0 else 0.0), (min(1.0, high) if mean < 1 else 1.0)
-
-
 def estimate(values: Sequence[float] | Array, clusters: Sequence[str], seed: int = 0) -> Estimate | None:
     """The mean of per-question values: (questions,), or (seeds, questions) of a system trained several times. None
     without values.
 
     A proportion of independent questions gets Wilson's interval, everything else a studentised cluster bootstrap, over
     seeds a two-level one. Where few clusters hold anything but 0, or but 1, a bootstrap would claim too much: they get
-    Wilson's with the clusters as its n.
+    Wilson's with what the clusters are worth as its n, and so do shares in clusters of unequal size that are worth
+    fewer than FEW. Where most clusters hold another same share, the interval is of those that differ from it.
     """
     return estimates([values], clusters, seed)[0]
 
@@ -96,8 +88,10 @@ def _closed(matrix: Array, sums: Array, counts: Array) -> Estimate | None:
     ends = min(np.count_nonzero(sums.mean(1)), np.count_nonzero(sums.mean(1) - counts))
     if bounded and len(matrix) == 1 and groups == questions and bool(np.isin(matrix, (0.0, 1.0)).all()):
         return Estimate(mean, *wilson(mean, questions), questions, groups, "Wilson")
-    if bounded and ends < FEW:
-        return Estimate(mean, *wilson(mean, groups), questions, groups, "Wilson, by cluster")
+    if bounded and (ends < FEW or worth(counts) < FEW <= groups):
+        return Estimate(mean, *wilson(mean, worth(counts)), questions, groups, "Wilson, by cluster")
+    if bounded and groups > 1 and (rare := few(sums.mean(1), counts)):
+        return _of_interval(matrix, groups, rare)
     if groups < 2:
         return Estimate(mean, *_range(matrix), questions, groups, "one cluster: no interval")
     return None

@@ -47,15 +47,16 @@ def needed_within(
     """Questions to show with this power that a difference as large as the one seen is within the margin.
 
     By two one-sided tests (Schuirmann 1987), each at the level corrected by Bonferroni; `error` is the standard error
-    of the difference at so many times the `questions`. None where the difference is not smaller than the margin, or
-    where no number of questions is enough, as where seeds are the larger part of the error.
+    of the difference at so many times the `questions`. None where the difference is not smaller than the margin, where
+    nothing was seen to vary, so that nothing is known of it, or where no number of questions is enough, as where seeds
+    are the larger part of the error.
     """
-    if not abs(difference) < margin or not math.isfinite(error(1.0)):
+    if not abs(difference) < margin or not 0 < error(1.0) < math.inf:
         return None
     least = float(special.ndtri(1 - ALPHA / family))
 
     def shows(more: float) -> bool:
-        at = error(more) or math.ulp(0.0)
+        at = error(more)
         sides = ((margin - difference) / at - least, (margin + difference) / at - least)
         return float(sum(special.ndtr(side) for side in sides)) - 1 >= power
 

@@ -96,10 +96,18 @@ def level(pair: Pair | None, measure: str) -> Finding | None:
 
 def would_decide(pairs: Sequence[Pair]) -> str:
     """How many questions would decide pairs that are open."""
-    questions = max((pair.n90 for pair in pairs if pair.n90), default=None)
-    if questions is None:
+    left = [pair for pair in pairs if pair.verdict == "inconclusive"] or pairs
+    questions = max((pair.n90 for pair in left if pair.n90), default=None)
+    if questions is not None and all((pair.n90 or 0) > pair.n for pair in left if pair.n90):
+        return f"Finding a difference of this size with 90% power takes n = {questions:,} questions."
+    if questions is not None:
+        return "A difference was seen, but it takes more questions, or more independent ones, to show it."
+    if all(pair.margin is None for pair in left):
         return "No difference was seen; set a margin to show that there is none."
-    return f"Finding a difference of this size with 90% power takes n = {questions:,} questions."
+    within = [pair.within90 for pair in left if pair.within90 and pair.within90 > pair.n]
+    if within and len(within) == len(left):
+        return f"To show with 90% power that they differ by less than the margin takes n = {max(within):,} questions."
+    return "How many questions would decide it cannot be said from these."
 
 
 def paired(evidence: Evidence, a: str | None, b: str | None, measure: str, stratum: str | None = None) -> Pair | None:

@@ -98,7 +98,7 @@ def hybrid_best(evidence: Evidence) -> Finding | None:
     family = [pair for found in known.values() for pair in found]
     measured = "; ".join(pair_as_text(pair, measure) for pair in family) + left_out
     corrected = holm([pair.p for pair in family])
-    ahead_in = [pair for pair, p in zip(family, corrected, strict=True) if p <= ALPHA and pair.difference > 0]
+    ahead_in = [pair for pair, p in zip(family, corrected, strict=True) if p <= ALPHA and pair.verdict == "better"]
     if any(all(pair in ahead_in for pair in found) for found in known.values()):
         return Finding("confirmed", measured)
     if left_out:
@@ -109,8 +109,13 @@ def hybrid_best(evidence: Evidence) -> Finding | None:
 
 
 def raft(evidence: Evidence) -> Finding | None:
-    """Training with distractors is better than a hybrid whose adapter was trained without passages."""
-    return ahead([paired(evidence, first(evidence, "raft"), hybrid(evidence), evidence.headline)], evidence.headline)
+    """Training with distractors is better than a hybrid whose adapter was trained, on as many tokens, without
+    passages."""
+    trained, plain = first(evidence, "raft"), hybrid(evidence)
+    found = ahead([paired(evidence, trained, plain, evidence.headline)], evidence.headline)
+    if not (found and trained and plain) or same_tokens(evidence, trained, plain):
+        return found
+    return Finding("inconclusive", f"{found.measured}; {tokens_as_text(evidence, trained, plain)}", EQUAL_ARMS)
 
 
 def full_breaks_rag(evidence: Evidence) -> Finding | None:
@@ -180,10 +185,11 @@ def rag_multi(evidence: Evidence) -> Finding | None:
 
 
 def _several(evidence: Evidence, name: str | None) -> dict[str, Column]:
-    """The headline of a system on questions over several pages; empty where it has none."""
-    column = evidence.column(name, evidence.headline) if name else None
+    """The headline of a system on questions over several pages that training has not seen; empty where it has none."""
+    column = evidence.ranking(name, evidence.headline) if name else None
     if name is None or column is None:
         return {}
+    column = evidence.unseen(column)
     kept = column.only([i for i, stratum in enumerate(column.strata) if stratum in SEVERAL_PAGES])
     return {name: kept} if kept.questions else {}
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from bench.scoring.grade import Column
 from bench.scoring.schema import Contradiction, Split, View
-from bench.verdict.decision import Decision, Weighing
+from bench.verdict.decision import Decision, Weighing, against
 from bench.verdict.evidence import Evidence
 
 
@@ -17,11 +17,14 @@ def contradictions(
 
     The parts are the questions that training has not seen, those that the corpus answers, and those where abstaining is
     right. On each another system must not be shown to be ahead, what counts beside quality counted as on the whole; on
-    unseen questions a winner must be ahead at all, and no system that it is called level with ahead by the margin.
+    unseen questions a winner must be ahead at all, and no system that it is called level with ahead by the margin. A
+    choice that was trained must be shown to be so there, for the rest may be memory.
     """
     columns = {name: evidence.ranked[name] for name in feasible}
     for view, questions in views(evidence, columns).items():
-        yield from _behind(decision, view, columns, questions, weighing, evidence.margin)
+        kept = _on(columns, questions)
+        if decision.choice in kept:
+            yield from _behind(decision, view, kept, weighing, evidence)
     yield from _doubted(evidence, decision, feasible, weighing)
 
 
@@ -55,33 +58,34 @@ def _on(columns: Mapping[str, Column], questions: Collection[str]) -> dict[str, 
 
 
 def _behind(
-    decision: Decision,
-    view: View,
-    columns: Mapping[str, Column],
-    questions: Collection[str],
-    weighing: Weighing,
-    margin: float | None,
+    decision: Decision, view: View, kept: Mapping[str, Column], weighing: Weighing, evidence: Evidence
 ) -> Iterator[Contradiction]:
-    choice, kept = decision.choice, _on(columns, questions)
-    if choice not in kept:
-        return
+    """`kept` are the columns on the part of the questions."""
+    choice, level = decision.choice, _level(decision)
     least = {pair.b: 0.0 for pair in decision.against if pair.verdict == "better"}
-    least |= dict.fromkeys(_level(decision), -(margin or 0.0))
-    for pair in weighing.against(kept, choice, margin):
+    least |= dict.fromkeys(level, -(evidence.margin or 0.0))
+    for pair in weighing.against(kept, choice, evidence.margin):
         hollow = view == "clean" and pair.b in least and pair.difference <= least[pair.b]
+        if view == "clean" and pair.b in least and evidence.named[choice].trained:
+            hollow = hollow or not (pair.non_inferior if pair.b in level else pair.verdict == "better")
         if pair.verdict == "worse" or hollow:
             mine, its = kept[choice].mean, kept[pair.b].mean
             yield Contradiction(view=view, to=pair.b, mine=mine, its=its, n=pair.n)
 
 
 def remembered(evidence: Evidence, choice: str, controls: Sequence[str]) -> Iterator[Contradiction]:
-    """The controls that the choice is not ahead of on the questions that training has not seen."""
+    """The controls that the choice is not ahead of, or was trained and is not shown to be ahead of, on the questions
+    that training has not seen."""
     columns = {name: evidence.ranked[name] for name in (choice, *controls)}
     unseen = views(evidence, columns).get("clean", set())
     kept = {name: column.among(unseen) for name, column in columns.items()}
     for name in controls:
         mine, its = kept[choice], kept[name]
-        if mine.questions and its.questions and mine.mean <= its.mean:
+        if not mine.questions or not its.questions:
+            continue
+        pairs = against({choice: mine, name: its}, choice, evidence.margin)
+        shown = all(pair.verdict == "better" for pair in pairs) or not evidence.named[choice].trained
+        if mine.mean <= its.mean or not shown:
             yield Contradiction(view="clean", to=name, mine=mine.mean, its=its.mean, n=len(mine.questions))
 
 
@@ -101,9 +105,10 @@ def _doubted(
         its, level = doubts[pair.b], pair.b in _level(decision)
         if not (level or pair.verdict == "better") or not mine or not its or not (mine.failed or its.failed):
             continue
-        ahead = its.bounds[1] - mine.bounds[0] - weighing.points(decision.choice, pair.b)
+        (low, _), (_, high) = mine.ranked or mine.bounds, its.ranked or its.bounds
+        ahead = high - low - weighing.points(decision.choice, pair.b)
         if ahead >= (evidence.margin or 0.0) if level else ahead > 0:
-            yield Contradiction(view="judge", to=pair.b, mine=mine.bounds[0], its=its.bounds[1], n=pair.n)
+            yield Contradiction(view="judge", to=pair.b, mine=low, its=high, n=pair.n)
 
 
 def split(evidence: Evidence, choice: str, others: Sequence[str]) -> Iterator[Split]:

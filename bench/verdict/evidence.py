@@ -72,6 +72,11 @@ class Evidence:
             if system.scenario is not None and system.scenario.name == scenario:
                 yield name, system.scenario
 
+    @property
+    def retrained(self) -> dict[str, float | None]:
+        """Seconds that it took to train a system anew on the updated corpus, of those that were."""
+        return {scenario.of: self.systems[name].build.total_s for name, scenario in self.of_scenario("freshness")}
+
     def ratios(self, a: str, b: str) -> list[float]:
         """Latency of `a` over that of `b`, for each question that both answered alone."""
         mine, other = self.latency.get(a, {}), self.latency.get(b, {})
@@ -81,6 +86,11 @@ class Evidence:
         """A measure of a system, on one stratum or on all; None where it does not apply."""
         found = self.columns.get(system, {}).get(measure)
         return found.of(stratum) if found and stratum else found
+
+    def unseen(self, column: Column) -> Column:
+        """The column on the questions that training has not seen."""
+        leaks = set(self.run.leaks)
+        return column.among([q for q in column.questions if q not in leaks]) if leaks else column
 
     def estimate(self, system: str, measure: str, stratum: str | None = None) -> Estimate | None:
         """The mean of a measure of a system with its interval; None where it does not apply."""
@@ -139,9 +149,26 @@ class Evidence:
         return self.ranked[system].mean
 
     def pair(self, a: str, b: str, measure: str, stratum: str | None = None) -> Pair | None:
-        """`a` minus `b` on the questions that both have; None where they have none in common."""
-        found = {n: c for n in (a, b) if (c := self.column(n, measure, stratum)) and c.questions}
-        return self.compared(found)
+        """`a` minus `b` on the questions that both have; None where they have none in common.
+
+        The measure that leads counts as it ranks. Where one was trained, the questions that training has seen are left
+        out, and what a judge leaves open is inconclusive.
+        """
+        found = {n: c for n in (a, b) if (c := self.ranking(n, measure, stratum))}
+        if any(self.systems[n].trained for n in found):
+            found = {n: self.unseen(column) for n, column in found.items()}
+        pair = self.compared({n: column for n, column in found.items() if column.questions})
+        doubts = [self.systems[n].doubts.get(measure) for n in found]
+        if pair is None or all(doubt is None or doubt.decisive for doubt in doubts):
+            return pair
+        return replace(pair, verdict="inconclusive", non_inferior=None)
+
+    def ranking(self, system: str, measure: str, stratum: str | None = None) -> Column | None:
+        """A measure of a system as pairs compare it."""
+        if measure != self.headline or system not in self.named:
+            return self.column(system, measure, stratum)
+        found = self.ranked.get(system)
+        return found.of(stratum) if found and stratum else found
 
     def compared(self, columns: Mapping[str, Column]) -> Pair | None:
         """The first of two columns minus the second; None without a question in common, or without two of them."""

@@ -18,11 +18,14 @@ def question_types(evidence: Evidence, feasible: Sequence[str]) -> QuestionTypes
     """The leading system of each family on each type of question, where the gap is widest first.
 
     Every pair on every type is one family of hypotheses, corrected by Holm. None without two families, or two types.
+    Where one of them was trained, on the questions that training has not seen.
     """
     ranked = sorted(feasible, key=lambda name: -evidence.quality(name))
     found = [next((n for n in ranked if evidence.named[n].shown_family == family), None) for family in COMPARED]
     leaders = sorted((name for name in found if name), key=ranked.index)
     columns = {name: evidence.ranked[name] for name in leaders}
+    if any(evidence.named[name].trained for name in leaders):
+        columns = {name: evidence.unseen(column) for name, column in columns.items()}
     types = dict.fromkeys(itertools.chain(*(column.strata for column in columns.values())))
     parts = {t: {name: column.of(t) for name, column in columns.items()} for t in types}
     parts = {t: part for t, part in parts.items() if all(column.questions for column in part.values())}

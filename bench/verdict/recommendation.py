@@ -11,12 +11,12 @@ from bench.scoring import money
 from bench.scoring.schema import Costs, Criteria, MeasuredSystem, Need, NeedFlip, Recommendation, WeightFlip
 from bench.stats.comparisons import Pair
 from bench.verdict.contradictions import contradictions, remembered, split, unseen_no_worse
-from bench.verdict.decision import CRITERIA, Decision, Offsets, Weighing, against, decide, offsets
+from bench.verdict.decision import CRITERIA, Offsets, Weighing, against, decide, offsets
 from bench.verdict.evidence import Evidence
 from bench.verdict.needs import constraints, may_serve
 from bench.verdict.noise import Noise
 from bench.verdict.question_types import question_types
-from bench.verdict.sentence import FLOOR, listed, no_system, sentence
+from bench.verdict.sentence import FLOOR, SEEDS, few_seeds, listed, no_system, sentence
 from bench.verdict.trades import WORTH, are_comparable, trades
 
 
@@ -28,7 +28,7 @@ def recommend(evidence: Evidence) -> Recommendation:
     one seed is compared); contradicted (a part of the questions says otherwise); undecided; or nothing feasible.
     """
     spec = evidence.run.spec
-    costs = money.costs(evidence.named, spec.prices, spec.volumes)
+    costs = money.costs(evidence.named, spec.prices, spec.volumes, evidence.retrained)
     rivals = {
         name: system
         for name, system in evidence.named.items()
@@ -46,6 +46,7 @@ def recommend(evidence: Evidence) -> Recommendation:
         pareto=tuple(front),
         costs=costs,
         criteria=figures,
+        quality={name: column.mean for name, column in evidence.ranked.items() if name in evidence.named},
         break_even=tuple(money.break_even({name: costs[name] for name in feasible}, at[1])),
         cheapest=money.cheapest({name: costs[name] for name in feasible}, *at),
         outcome="nothing feasible",
@@ -77,7 +78,9 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
     against = tuple(contradictions(evidence, decision, found.feasible, weighing))
     if against:
         decision = replace(decision, outcome="contradicted")
-    elif decision.outcome in ("winner", "equivalent", "not worse") and _is_provisional(evidence, decision):
+    elif decision.outcome in ("winner", "equivalent", "not worse") and few_seeds(
+        evidence, (decision.choice, *(pair.b for pair in decision.against))
+    ):
         decision = replace(decision, outcome="provisional")
     decided = found.model_copy(update={**vars(decision), "contradictions": against, "trades": told})
     others = [name for name in found.pareto if name not in decision.equivalent]
@@ -90,7 +93,7 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
             "flips": tuple(flips),
             "split": tuple(split(evidence, decision.choice, [n for n in found.feasible if n != decision.choice])),
             "types": question_types(evidence, found.feasible),
-            "caveats": tuple(caveats(evidence, found.feasible)),
+            "caveats": tuple(caveats(evidence, found.feasible, figures)),
         }
     )
     doubted = doubtful(evidence, found.needs)
@@ -124,8 +127,10 @@ def all_seen(evidence: Evidence, feasible: Sequence[str]) -> bool:
 
 
 def controlled(evidence: Evidence, choice: str) -> tuple[Pair, ...]:
-    """The choice minus each closed-book control that has the measure."""
-    names = [n for n, s in evidence.named.items() if s.kind == "closed_book" and n in evidence.ranked and n != choice]
+    """The choice minus each closed-book control of its base model that has the measure."""
+    base = evidence.entry(choice).model
+    controls = [n for n, s in evidence.named.items() if s.kind == "closed_book" and evidence.entry(n).model == base]
+    names = [name for name in controls if name in evidence.ranked and name != choice]
     pairs = (against({n: evidence.ranked[n] for n in (choice, name)}, choice, evidence.margin) for name in names)
     return tuple(pair for found in pairs for pair in found)
 
@@ -139,12 +144,6 @@ def _may_speak(evidence: Evidence, found: Recommendation, noise: Noise, choice: 
         return True
     states = {need.need: need.state for need in found.needs[choice]}
     return any(need.state == "met" and states[need.need] == "not decided" for need in found.needs[other])
-
-
-def _is_provisional(evidence: Evidence, decision: Decision) -> bool:
-    """Whether a system that was tuned once is among those compared: how much its seed matters is not known."""
-    compared = (decision.choice, *(pair.b for pair in decision.against)) if decision.against else ()
-    return any(evidence.named[name].trained and evidence.named[name].seeds < 2 for name in compared)
 
 
 def _nothing_feasible(evidence: Evidence, found: Recommendation) -> Recommendation:
@@ -166,11 +165,14 @@ def criteria(system: MeasuredSystem, costs: Costs) -> Criteria:
 
 
 def pareto(points: Mapping[str, tuple[float, Criteria]]) -> list[str]:
-    """The systems that no other one beats or equals in everything, and beats in something; unknown figures tie."""
+    """The systems that no other one beats or equals in everything, and beats in something. An unknown figure ties with
+    an unknown one, and beats none."""
 
     def beats(a: str, b: str) -> bool:
         (quality_a, criteria_a), (quality_b, criteria_b) = points[a], points[b]
         both = [(getattr(criteria_a, key), getattr(criteria_b, key)) for key in CRITERIA]
+        if any(x is None and y is not None for x, y in both):
+            return False
         gaps = [quality_a - quality_b, *(y - x for x, y in both if x is not None and y is not None)]
         return all(gap >= 0 for gap in gaps) and any(gap > 0 for gap in gaps)
 
@@ -223,16 +225,20 @@ def doubtful(evidence: Evidence, needs: Mapping[str, Sequence[Need]]) -> list[st
     return [name for name, doubt in doubts.items() if doubt and not doubt.decisive]
 
 
-def caveats(evidence: Evidence, feasible: Sequence[str]) -> Iterator[str]:
+def caveats(evidence: Evidence, feasible: Sequence[str], figures: Mapping[str, Criteria]) -> Iterator[str]:
     """What a reader must know of the systems that the sentence compares."""
     for name in feasible:
         doubt = evidence.named[name].doubts.get(evidence.headline)
         if doubt and not doubt.decisive:
             why = "it agrees too little with human labels" if doubt.demoted else "too many of its verdicts failed"
             yield f"{title(evidence.headline)} is not decisive for {name}: {why}."
-    few = [name for name in feasible if evidence.named[name].trained and evidence.named[name].seeds < 3]
+    few = [name for name in feasible if evidence.named[name].trained and evidence.named[name].seeds < SEEDS]
     if few:
         yield f"Training variance of {listed(few)} was not measured: it takes three seeds."
+    for key in evidence.run.spec.needs.weights.counted:
+        unknown = [name for name in feasible if getattr(figures[name], key) is None]
+        if unknown and len(unknown) < len(feasible):
+            yield f"The {key} of {listed(unknown)} is not known. Weighed was the highest that is known."
     for name in feasible:
         if evidence.named[name].status != "done":
             yield f"{name} failed on some of its seeds."

@@ -46,7 +46,7 @@ def freshness(evidence: Evidence) -> tuple[FreshnessRow, ...]:
 def _freshness_row(evidence: Evidence, name: str, later: str | None) -> FreshnessRow:
     """`later` is the system that was trained anew after the update, where one was."""
     system, spec = evidence.named[name], evidence.run.spec
-    costs = money.costs({name: system}, spec.prices, spec.volumes)[name]
+    costs = money.costs({name: system}, spec.prices, spec.volumes, evidence.retrained)[name]
     return FreshnessRow(
         system=name,
         before_em=evidence.estimate(name, "before_em"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.metrics.registry import ANSWERS, MEASURES, title
+from bench.metrics.registry import MEASURES, title
 from bench.scoring.grade import estimate
 from bench.scoring.schema import Contradiction, Mix, Need, QuestionTypes, Recommendation, View
 from bench.stats.comparisons import Pair
 from bench.verdict.evidence import Evidence
 
+SEEDS = 3  # of what is tuned, below which too little is known of how much a seed matters
 FLOOR = 0.05  # a share of right answers below which a system is of no use
 ON: Mapping[View, str] = {
     "clean": "on the {n} questions that training has not seen",
@@ -41,8 +42,9 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str], 
     if found.outcome == "not better than the base model":
         return _no_better(evidence, found, choice)
     chosen = f"{_chosen(evidence, found, choice, weighed)}{_by_itself(evidence, found, choice, weighed)}"
-    whole = f"{chosen}{_open_needs(choice, found.needs[choice])}{_uncontrolled(found)}"
-    depends = disagreement(found.types)
+    rest = f"{_left_out(evidence, found)}{_open_needs(choice, found.needs[choice])}{_uncontrolled(found)}"
+    whole = f"{chosen}{rest}"
+    depends = disagreement(found.types, few_seeds(evidence, found.types.systems) if found.types else None)
     return f"{depends} Over all questions: {whole}" if depends else whole
 
 
@@ -54,7 +56,7 @@ def _chosen(evidence: Evidence, found: Recommendation, choice: str, weighed: str
         return f"{start}; {_takes(found)}. {highest} {score}."
     start = f"Use {choice}"
     if found.outcome == "provisional":
-        start = f"Provisional, one seed: {choice}"
+        start = f"Provisional, {_seeds(few_seeds(evidence, [choice, *(pair.b for pair in found.against)]))}: {choice}"
     if not found.against:
         return f"{start}: {score}. {_no_other(found)}"
     behind = [pair.b for pair in found.against if pair.verdict == "better"]
@@ -87,7 +89,9 @@ def _by_itself(evidence: Evidence, found: Recommendation, choice: str, weighed: 
 
 
 def _no_other(found: Recommendation) -> str:
-    """That no other system meets the needs; or that of some it is not known."""
+    """That no other system meets the needs; or that of some it is not known, or that there is none."""
+    if len(found.needs) == 1:
+        return "No other system was compared."
     unknown: dict[str, list[str]] = {}
     for name, needs in found.needs.items():
         states = [need.state for need in needs]
@@ -110,8 +114,23 @@ def _nothing_works(evidence: Evidence, found: Recommendation) -> str:
 def _uncontrolled(found: Recommendation) -> str:
     """That nobody knows what the base model alone would score, where a run left its control out."""
     decided = found.outcome in ("winner", "equivalent", "not worse", "provisional")
-    of_answers = MEASURES[found.metric].table is ANSWERS
-    return " It was not compared with the base model alone." if decided and of_answers and not found.controls else ""
+    of_passages = MEASURES[found.metric].source in ("retrieval", "index")
+    if not decided or of_passages or found.controls:
+        return ""
+    return " It was not compared with the base model alone."
+
+
+def _left_out(evidence: Evidence, found: Recommendation) -> str:
+    """The systems of the spec that are in no comparison, because they did not finish or lack the measure."""
+    own = [name for name, entry in evidence.run.systems.items() if entry.scenario is None and not entry.is_control]
+    failed = [name for name in own if name not in evidence.systems and name not in evidence.experiments]
+    lacking = [
+        name for name in own if name in evidence.named and name not in found.needs and evidence.entry(name).answers
+    ]
+    told = f" {listed(failed)} did not finish." if failed else ""
+    if lacking:
+        told += f" {listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no {title(found.metric).lower()}."
+    return told
 
 
 def _no_better(evidence: Evidence, found: Recommendation, choice: str) -> str:
@@ -150,11 +169,15 @@ def _contradicted(found: Recommendation, weighed: str) -> str:
     for row in found.contradictions:
         if row.view not in first or row.its > first[row.view].its:
             first[row.view] = row
-    parts = [
-        f"{ON[view].format(n=row.n)}, {row.to} scores {row.its:.2f} against {row.mine:.2f}"
-        for view, row in first.items()
-    ]
+    parts = [f"{ON[view].format(n=row.n)}, {_said(row)}" for view, row in first.items()]
     return f"No winner: {leads}, but {'; '.join(parts)}."
+
+
+def _said(row: Contradiction) -> str:
+    """What speaks against the choice: that another system is ahead of it, or that it is not shown to be ahead."""
+    if row.its >= row.mine:
+        return f"{row.to} scores {row.its:.2f} against {row.mine:.2f}"
+    return f"that is not shown: {row.mine:.2f} against {row.its:.2f} of {row.to}"
 
 
 def _takes(found: Recommendation) -> str:
@@ -163,7 +186,7 @@ def _takes(found: Recommendation) -> str:
     few = [pair for pair in pairs if pair.n90 is not None and pair.n90 <= pair.n]
     seen = [pair for pair in pairs if _has_plan(pair)]
     unseen = [pair.b for pair in pairs if not _has_plan(pair)]
-    within = [pair.within90 for pair in pairs if pair.within90]
+    within = [pair.within90 for pair in pairs if pair.within90 and pair.within90 > pair.n]
     behind = next((pair for pair in pairs if pair.verdict == "worse"), None)
     if behind:
         return f"on the {behind.n:,} questions that both have, {behind.b} is ahead of {behind.a}"
@@ -192,7 +215,7 @@ def _too_few(pairs: Sequence[Pair]) -> str:
 
 
 def _about(questions: int) -> str:
-    return f"about {questions:,} questions are" if questions > 1 else "one question is"
+    return f"about {questions:,} questions are"
 
 
 def _has_plan(pair: Pair) -> bool:
@@ -228,8 +251,19 @@ def _everywhere(found: QuestionTypes) -> list[str]:
     return [name for name in found.systems if all(name in row.ahead for row in found.rows if row.ahead)]
 
 
-def disagreement(found: QuestionTypes | None) -> str:
-    """Which system is ahead on which types, where they disagree; else empty."""
+def few_seeds(evidence: Evidence, names: Sequence[str]) -> int | None:
+    """The fewest seeds of what was tuned among some systems, where they are too few to know how much a seed matters;
+    else None."""
+    seeds = min((evidence.named[name].seeds for name in names if evidence.named[name].trained), default=SEEDS)
+    return seeds if seeds < SEEDS else None
+
+
+def _seeds(number: int | None) -> str:
+    return "two seeds" if number == 2 else "one seed"
+
+
+def disagreement(found: QuestionTypes | None, seeds: int | None = None) -> str:
+    """Which system is ahead on which types, where they disagree; else empty. `seeds`: if they are too few."""
     if found is None or _everywhere(found):
         return ""
     groups: dict[tuple[str, ...], list[str]] = {}
@@ -239,7 +273,8 @@ def disagreement(found: QuestionTypes | None) -> str:
     parts = [
         f"{listed(names)} {'is' if len(names) == 1 else 'are'} ahead on {listed(k)}" for names, k in groups.items()
     ]
-    return f"It depends on the type of question: {'; '.join(parts)}."
+    provisional = f" (provisional, {_seeds(seeds)})" if seeds else ""
+    return f"It depends on the type of question{provisional}: {'; '.join(parts)}."
 
 
 def mixed(mix: Mix) -> str:

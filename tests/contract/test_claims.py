@@ -141,8 +141,12 @@ def test_raft_on_more_tokens_is_left_out(tmp_path: Path) -> None:
     ("a", "b", "status"), [(HIGH, LOW, "confirmed"), (LOW, HIGH, "refuted"), (HIGH, CLOSE, "inconclusive")]
 )
 def test_raft(a: Says, b: Says, status: str, tmp_path: Path) -> None:
-    systems = {"raft": hybrid(a, kind="raft", config={"raft": {"distractors": 2}}), "both": hybrid(b)}
-    assert claim(tmp_path, "raft", systems).status == status
+    raft = hybrid(a, kind="raft", config={"raft": {"distractors": 2}}, tokens=1000)
+    assert claim(tmp_path / "as-many", "raft", {"raft": raft, "both": hybrid(b, tokens=1000)}).status == status
+    found = claim(tmp_path / "fewer", "raft", {"raft": raft, "both": hybrid(b, tokens=300)})
+    assert (
+        found.status == "inconclusive" and "as many tokens" in found.takes and "both trained on 300" in found.measured
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from bench.stats.corrections import holm
 from bench.stats.distributions import binomial_quantile, t_above, t_below, t_quantile
 from bench.stats.permutation import mcnemar
 from bench.stats.planning import needed, needed_within
+from bench.stats.shares import wilson
 
 Rows = np.ndarray
 
@@ -130,7 +131,7 @@ def test_wilson_covers_and_wald_does_not() -> None:
     """V4: mean coverage over proportions at n = 50, from the binomial itself."""
     n, shares = 50, np.linspace(0.01, 0.99, 197)
     right = np.arange(n + 1)
-    wilson = np.array([intervals.wilson(r / n, n) for r in right])
+    ends = np.array([wilson(r / n, n) for r in right])
     half = 1.96 * np.sqrt(right / n * (1 - right / n) / n)
     wald = np.stack([right / n - half, right / n + half], 1)
 
@@ -138,7 +139,7 @@ def test_wilson_covers_and_wald_does_not() -> None:
         holds = (intervals[:, 0] <= shares[:, None]) & (shares[:, None] <= intervals[:, 1])
         return float((distributions.binom.pmf(right, n, shares[:, None]) * holds).sum(1).mean())
 
-    assert mean_coverage(wilson) == pytest.approx(0.95, abs=0.005)
+    assert mean_coverage(ends) == pytest.approx(0.95, abs=0.005)
     assert mean_coverage(wald) < 0.93
 
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from bench.stats import intervals
+from bench.stats.shares import wilson
 
 
 def test_wilson_golden() -> None:
     """Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20."""
     for right, n, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)):
-        assert intervals.wilson(right / n, n) == pytest.approx((low, high), abs=5e-5)
+        assert wilson(right / n, n) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_constant_scores_do_not_claim_certainty() -> None:

@@ -21,7 +21,8 @@ from bench.scoring.schema import Contradiction, Costs, Need, QuestionTypes, Reco
 from bench.spec.model import Needs
 from bench.stats.comparisons import Pair
 from bench.stats.few import Few, Open
-from bench.stats.intervals import Estimate, wilson
+from bench.stats.intervals import Estimate
+from bench.stats.shares import wilson
 from bench.verdict.score import score
 from bench.verdict.sentence import by_type, no_system, sentence
 from tests.conftest import ROOT
@@ -142,8 +143,9 @@ def said(found: Recommendation, *, right: float = 0.5) -> str:
         name: Column(numbers, np.array([[float(n < 10 * share) for n in range(10)]]), numbers, numbers)
         for name, share in (("a", right), ("b", right + 0.1), ("c", right))
     }
-    run: Any = SimpleNamespace(spec=SimpleNamespace(needs=Needs()))
-    evidence: Any = SimpleNamespace(run=run, ranked=ranked, quality=lambda name: ranked[name].mean)
+    run: Any = SimpleNamespace(spec=SimpleNamespace(needs=Needs()), systems={})
+    named = dict.fromkeys("abcd", SimpleNamespace(trained=False))
+    evidence: Any = SimpleNamespace(run=run, ranked=ranked, named=named, quality=lambda name: ranked[name].mean)
     return sentence(evidence, found, [])
 
 
@@ -180,8 +182,14 @@ def rival(name: str, **fields: Any) -> Pair:
         ),
         ([{"both90": (400, 6)}, {"both90": (300, 9)}], "about 400 questions and 9 seeds are needed to decide"),
         ([{"n90": 900}, {"seeds90": 7}], "about 900 questions and 7 seeds are needed to decide"),
-        ([{"margin": 0.05, "within90": 1}], "one question is needed to show that they differ by less than 0.05"),
-        ([{"margin": 0.05, "within90": 2}], "about 2 questions are needed to show that they differ by less than 0.05"),
+        (
+            [{"margin": 0.05, "within90": 150}],
+            "about 150 questions are needed to show that they differ by less than 0.05",
+        ),
+        (  # fewer than were asked, and did not show it
+            [{"margin": 0.05, "within90": 2}],
+            "no difference was seen between them, so the number of questions needed cannot be estimated",
+        ),
     ],
 )
 def test_what_would_decide(rivals: list[dict[str, Any]], takes: str) -> None:

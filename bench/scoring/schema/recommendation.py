@@ -187,6 +187,7 @@ class Recommendation(Part):
     pareto: tuple[str, ...]
     costs: dict[str, Costs]
     criteria: dict[str, Criteria]
+    quality: dict[str, float] = Field(default_factory=dict)  # the measure as it ranks: 0 for what was not answered
     break_even: tuple[BreakEven, ...]
     cheapest: tuple[str, ...] = ()  # of the feasible systems: those that none is shown to cost less than
     outcome: Outcome

@@ -33,10 +33,14 @@ class Score(Part):
 
 
 class Doubt(Part):
-    """What a judge's figure rests on: failed verdicts, the bounds they leave, and whether it decides anything."""
+    """What a judge's figure rests on: failed verdicts, the bounds they leave, and whether it decides anything.
+
+    `ranked` are the bounds where what was not answered counts as 0, as it does where systems are ranked.
+    """
 
     failed: float
     bounds: tuple[float, float]
+    ranked: tuple[float, float] | None = None
     demoted: bool
     decisive: bool
 
