@@ -26,6 +26,7 @@ from bench.scoring.schema import Costs
 from bench.spec.model import Weights
 from bench.stats.bootstrap import Spread
 from bench.stats.comparisons import Panel, compare
+from bench.stats.intervals import estimate
 from bench.stats.planning import needed, needed_within, plan
 from bench.stats.rounds import repeated, spread, within
 from bench.verdict.decision import Decision, Weighing, decide
@@ -288,6 +289,74 @@ def restless(runs: int) -> Iterator[Row]:
         yield Row(what, setting, rate, bound, runs, at_most=at_most)
 
 
+def seldom(runs: int) -> Iterator[Row]:
+    """A graded measure of which one system fails seldom and is a little better else, so that both means are equal."""
+    for n in (30, 100, 300):
+
+        def apart(rng: np.random.Generator, n: int = n) -> bool:
+            fails = np.where(rng.random((1, n)) < 0.02, 0.02, 1.0)
+            return compare(panel(a=fails, b=np.full((1, n), 0.9804)))[0].verdict != "inconclusive"
+
+        yield Row("equal graded systems: told apart", f"one fails on 2%, n = {n}", share(apart, runs), 0.05, runs)
+
+
+def unequal(runs: int) -> Iterator[Row]:
+    """Questions in groups of very unequal size, which agree within a group."""
+    for groups in (20, 40):
+
+        def sizes(rng: np.random.Generator, groups: int = groups) -> Rows:
+            counts = np.maximum(1, np.round(rng.lognormal(1, 2, groups))).astype(int)
+            return np.repeat(np.arange(groups), counts)
+
+        def covers(rng: np.random.Generator) -> bool:
+            group = sizes(rng)
+            levels = rng.beta(0.6, 0.6, group.max() + 1)[group]
+            found = estimate((rng.random(len(group)) < levels).astype(float), [str(g) for g in group])
+            return found is not None and found.low <= 0.5 <= found.high
+
+        def no_worse(rng: np.random.Generator) -> bool:
+            group = sizes(rng)
+            level = np.clip(rng.normal(0.6, 0.15, group.max() + 1), 0.1, 0.9)[group]
+            a, b = ((rng.random((1, len(group))) < level - lost).astype(float) for lost in (MARGIN, 0.0))
+            return bool(compare(Panel({"a": a, "b": b}, [str(g) for g in group]), margin=MARGIN)[0].non_inferior)
+
+        setting = f"{groups} groups, SD 2 of the logarithm of their sizes"
+        yield Row("a score: its 95% interval covers", setting, share(covers, runs), 0.95, runs, at_most=False)
+        yield Row("worse by the margin: called no worse", setting, share(no_worse, runs), 0.05, runs)
+
+
+def uneven(runs: int) -> Iterator[Row]:
+    """Gates on runs of which a system or a training varies in a way of its own."""
+    quality = Rules(rules=(Rule(metric="em", margin=0.02),))
+    times = Rules(rules=(Rule(metric="p50_latency_s", margin=0.1),))
+
+    def fails(a_run: Callable[[], Snapshot], rules: Rules) -> bool:
+        repeats = [a_run() for _ in range(3)]
+        return verdict(gate(a_run(), replace(repeats[0], noise=run_noise(repeats)), rules)) == "fail"
+
+    def restless_one(rng: np.random.Generator) -> bool:
+        seconds, sd = rng.lognormal(-3, 0.3, 30), [0.3, *[0.01] * 9]
+
+        def a_run() -> Snapshot:
+            return snapshot({f"s{i}": measured(np.ones(30), seconds * rng.lognormal(0, sd[i])) for i in range(10)})
+
+        return fails(a_run, times)
+
+    def trained_once(rng: np.random.Generator) -> bool:
+        def a_run() -> Snapshot:
+            each = [(rng.random(500) < 0.7 + 0.03 * rng.normal()).astype(float) for _ in range(5)]
+            trained = [replace(measured(em, em), figures={"step_s": [1.0]}) for em in each]
+            return snapshot({f"l{i}": system for i, system in enumerate(trained)})
+
+        return fails(a_run, quality)
+
+    for setting, once in (
+        ("one of 10 systems of run SD 0.30, the others of 0.01, three repeats", restless_one),
+        ("5 systems trained with one seed, SD 0.03, three repeats", trained_once),
+    ):
+        yield Row("gate on an unchanged run fails", setting, share(once, runs), 0.05, runs)
+
+
 def refusals(runs: int) -> Iterator[Row]:
     from tests.unit.test_abstention import ANSWERS, REFUSALS
 
@@ -302,7 +371,7 @@ HEAD = """\
 
 What the verdict and the gate get wrong, simulated on systems whose truth is known. Made by `make validity`. A rate
 keeps its bound within two standard errors of the simulation. Rules that allow no error by construction, such as that
-one seed gives no winner, are contract tests: `tests/contract/test_adversarial.py`.
+two seeds give no winner, are contract tests: `tests/contract/test_adversarial.py`, `tests/contract/test_say_less.py`.
 
 | what | setting | rate | bound | runs | holds |
 |---|---|---|---|---|---|
@@ -316,6 +385,9 @@ PARTS: tuple[Callable[[int], Iterator[Row]], ...] = (
     equivalence,
     rounds,
     gates,
+    seldom,
+    unequal,
+    uneven,
     refusals,
 )
 

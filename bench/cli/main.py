@@ -150,6 +150,8 @@ def report(
         raise UserError(
             f"unknown format {form!r}.", where="--format", remedy=f"Give one of html, {', '.join(FORMATS)}."
         )
+    if not run.exists():
+        raise UserError("no such folder.", where=str(run), remedy="Give a run's folder, or a folder of runs.")
     if run.is_dir() and not (run / "run.json").exists():
         baselines = [Accepted(old.name, old.dataset, old.central) for old in accepted(run / "baselines")]
         say(f"Index: {index(run, baselines)}")
@@ -371,6 +373,10 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(141)
+    except SystemExit:
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # nobody reads on: typer exits as for a failure
+            sys.exit(141)
+        raise
     except OSError as e:  # a full disk, a name that is too long, a folder that may not be written to
         where = f"{e.filename!s:.300}: " if e.filename else ""
         say(f"error: {where}{e.strerror or e}.", err=True)

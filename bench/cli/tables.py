@@ -182,7 +182,7 @@ def _expected(seconds: tuple[float, float] | None) -> str:
 
 def plan(rows: Sequence[Mapping[str, Any]]) -> None:
     """The cells of a run, and the time and memory to expect of each."""
-    table = plain("cell", "state", "time", "memory", "memory here", "estimate based on")
+    table = plain("cell", "state", "time", "weights", "memory here", "estimate based on")
     for row in rows:
         state = "cached" if row["cached"] else "to run"
         table.add_row(

@@ -80,7 +80,7 @@ def run(job: Job, folder: Path, tell: Tell) -> dict[str, JSON]:
         "load_s": load_s,
         "inside_s": clock.seconds,
         "yardstick_s": yardstick_s,
-        "memory": measured,
+        "memory": None if config.elsewhere else measured,  # it is of what reads the answers
         "notes": meters.notes(),
         "artefacts": artefacts,
         "places": places(),

@@ -22,6 +22,7 @@ from bench.execution.run_folder import cell_folder, is_done, seconds_before
 from bench.execution.windows import windows
 from bench.spec.model import Spec
 
+START_S = (1.0, 15.0)  # until a cell answers: it imports, and opens its model
 SLOWER = 6.0  # times what arithmetic gives at the speed of matrix products, at most
 Seconds = tuple[float, float]  # the fewest and the most that are expected
 
@@ -54,7 +55,13 @@ def plan(
         row = {"cell": cell.id, "kind": cell.kind, "cached": cached, "basis": basis}
         middle = seconds and (seconds[0] * seconds[1]) ** 0.5
         rows.append({**row, **memory[cell.id], "seconds": middle, "seconds_range": seconds})
-    return rows, [*prepared.notes, *windows(prepared), *too_large(prepared, memory)]
+    return rows, [*prepared.notes, *windows(prepared), *too_large(prepared, memory), *_rounds(spec)]
+
+
+def _rounds(spec: Spec) -> Iterator[str]:
+    if spec.measure.rounds:
+        asked = spec.measure.latency_questions
+        yield f"{spec.measure.rounds} rounds of timing, each of up to {asked} questions a system, come on top."
 
 
 Room = Mapping[str, Mapping[str, JSON]]  # cell -> bytes that it needs, how they come about, those there are, if it fits
@@ -123,7 +130,8 @@ def _expected(
     if on_gpu:
         return None, "unknown: none of its kind and size has run on this GPU"
     seconds = sum(parts.values()) / rate
-    return (seconds, SLOWER * seconds), f"arithmetic at {rate / 1e9:.0f} GFLOP/s, and up to {SLOWER:g} times it"
+    basis = f"arithmetic at {rate / 1e9:.0f} GFLOP/s, and up to {SLOWER:g} times it, with {START_S[1]:g} s to start"
+    return (START_S[0] + seconds, START_S[1] + SLOWER * seconds), basis
 
 
 def flops_per_s(size: int = 768) -> float:

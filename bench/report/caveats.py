@@ -29,6 +29,7 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
         *_elsewhere(run, done),
         *_serving(run, done),
         *_tokens(done),
+        *_alone(done),
         *_leaks(run, scores),
         *(caveat for name, system in done.items() for caveat in _of(name, system)),
         *_times(run, done),
@@ -50,6 +51,16 @@ def _elsewhere(run: RunFile, done: Measured) -> Iterator[str]:
                 f"{name}: parts of it were found in the store, built on {listed(sorted(places))}. What that took "
                 "there is not what it takes here, so what it costs to build is not counted."
             )
+
+
+def _alone(done: Measured) -> Iterator[str]:
+    """Whose questions were all asked one at a time, which is what they are priced by."""
+    names = [n for n, s in done.items() if s.cost.thousand_questions_usd and not s.speed.batched_n and not s.endpoint]
+    if names:
+        yield (
+            f"{listed(names)}: all questions were asked one at a time, so prices are of that and not of batches, which "
+            "cost less; `measure.latency_questions` says how many are."
+        )
 
 
 def models(run: RunFile, names: Iterable[str]) -> dict[str, list[str]]:

@@ -42,7 +42,7 @@ def _same(scores: Scores, a: str, b: str) -> bool:
 
 def sure(found: Recommendation, *, many_seeds: bool, weighed: bool = False) -> str:
     """How sure the choice is; empty where there is none, or where it is not for want of data that it is open."""
-    if found.probability is None or (found.outcome == "undecided" and not found.among):
+    if found.probability is None or len(found.feasible) < 2 or (found.outcome == "undecided" and not found.among):
         return ""
     level = ", or one that is equivalent to it," if found.equivalent else ""
     of = f"{found.common:,} questions that all systems have" if found.common else "questions"

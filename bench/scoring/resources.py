@@ -277,19 +277,26 @@ def _training_share(cell: CellResult, build: Build, peaks: Peaks, run: RunFile) 
 def cost(
     build: Build | None, quick: Speed, records: Sequence[Record], prices: Prices, *, on_gpu: bool, endpoint: bool
 ) -> Cost:
-    """Money to build, and for a thousand questions in batches; None where the spec has no price for it, or the build
-    was elsewhere.
+    """Money to build, and for a thousand questions in batches, or one at a time where all were asked so; None where the
+    spec has no price for it, or the build was elsewhere.
 
     What an endpoint answers is paid by the token, what this machine answers by the hour.
     """
     hourly = hourly_usd(prices, on_gpu=on_gpu)
     served = _endpoint_usd(records, prices) if endpoint else None
-    if not endpoint and hourly is not None and quick.questions_per_s:
-        served = 1000 / quick.questions_per_s / 3600 * hourly
+    if not endpoint and hourly is not None and (each_s := _question_s(quick)):
+        served = 1000 * each_s / 3600 * hourly
     return Cost(
         build_usd=build.total_s / 3600 * hourly if build and build.total_s is not None and hourly is not None else None,
         thousand_questions_usd=served,
     )
+
+
+def _question_s(quick: Speed) -> float | None:
+    """Seconds of a question where many are asked; of one alone, where all were asked so. None where neither is known."""
+    if quick.questions_per_s:
+        return 1 / quick.questions_per_s
+    return None if quick.batched_n else quick.p50_s
 
 
 def _endpoint_usd(records: Sequence[Record], prices: Prices) -> float | None:

@@ -105,6 +105,8 @@ def write(path: Path, *, data: str, questions: str | None, model: str, embedder:
     """
     if path.exists():
         raise UserError("this file exists.", where=str(path), remedy="Give another path: ragtune init my-spec.yaml.")
+    if questions and not Path(questions).is_file():
+        raise UserError("no such file of questions.", where=questions, remedy="Give --questions FILE.jsonl.")
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in _named(Path(data))).strip(".-_") or "my-data"
     lines = dataset(Path(data), questions, path.resolve().parent)
     chosen = _chosen(lines, path.resolve().parent)

@@ -147,9 +147,12 @@ def _may_speak(evidence: Evidence, found: Recommendation, noise: Noise, choice: 
 
 
 def _nothing_feasible(evidence: Evidence, found: Recommendation) -> Recommendation:
-    if evidence.experiments and not any(system.scenario is None for system in evidence.systems.values()):
-        alone = "This run has only experiments, so no systems were compared. Their results are below."
-        return found.model_copy(update={"sentence": alone})
+    if evidence.experiments and not evidence.named:
+        others = [name for name in evidence.run.systems if name not in evidence.experiments]
+        alone = "This run has only experiments, so no systems were compared."
+        if others:
+            alone = f"No systems were compared: {listed(others)} did not finish. The experiments of the run did."
+        return found.model_copy(update={"sentence": f"{alone} Their results are below."})
     finished = any(not system.control for system in evidence.named.values())
     return found.model_copy(
         update={

@@ -137,7 +137,8 @@ def evaluated(found: GradedRun, *, source: str, tell: Callable[[int, int], None]
     }
     evidence = Evidence.of(found, headline=leading, experiments=experiments)
     abstain = run.spec.prompt.abstain
-    outcomes = {name: outcomes_of(found.first_seed(name), columns[name].get(leading), abstain) for name in columns}
+    answering = {name: of for name, of in columns.items() if run.systems[name].answers}
+    outcomes = {name: outcomes_of(found.first_seed(name), of.get(leading), abstain) for name, of in answering.items()}
     strata = {r.question: r.stratum for name in columns for r in found.first_seed(name)}
     return Scores(
         source=source,

@@ -52,6 +52,8 @@ def test_a_product_is_judged_beside_what_is_built(tmp_path: Path) -> None:
     product_, truth, find, _ = found.values()
     assert truth["scores"]["em"]["mean"] == 1.0 and product_["errors"] == 1
     assert 0.4 < product_["scores"]["em"]["mean"] < 0.6 and 0.4 < product_["scores"]["recall_at_k"]["mean"] < 0.7
+    assert product_["memory"]["peak_rss_growth_bytes"] is None and find["memory"]["peak_rss_growth_bytes"]
+    assert set(scores_json(outcome.folder)["outcomes"]) == {"product", "truth", "closed-book"}  # `find` answers nothing
     assert product_["speed"]["p50_s"] == 0.25 and product_["speed"]["questions_per_s"] is None
     assert truth["speed"]["p50_s"] is None and not truth["speed"]["rounds"]
     assert find["scores"]["em"] is None and find["scores"]["recall_at_k"]["mean"] > 0.5

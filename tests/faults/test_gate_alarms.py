@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pytest
 
 from bench.gate.decisions import gate, verdict
 from bench.gate.noise import floors, run_noise
@@ -125,14 +124,3 @@ def test_without_calibration_a_loss_that_is_not_ruled_out_is_no_pass() -> None:
     one, other = (run({"s": SystemSnapshot("done", 1, {}, latency, {})}) for latency in (before, now))
     (found,) = gate(other, one, LATENCY)
     assert found.high is not None and found.high > 0.1 and found.state == "inconclusive"
-
-
-def test_no_share_changes_by_more_than_one() -> None:
-    from bench.gate.noise import detectable
-
-    ids = ["q0", "q1"]
-    a, b = (
-        run({"s": SystemSnapshot("done", 1, {"em": Values(ids, ids, [row])}, {}, {})})
-        for row in ([1.0, 0.0], [0.0, 1.0])
-    )
-    assert detectable(a, b) == {"em": pytest.approx(1.0)}

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from scipy import stats as distributions
 
-from bench.core.vocabulary import Answer, Hit
 from bench.gate.decisions import confirmed, gate
 from bench.gate.rules import DEFAULT, Rule, Rules
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot
@@ -26,7 +25,6 @@ from bench.spec.model import Volumes
 from bench.stats import permutation
 from bench.stats.comparisons import Panel, compare
 from bench.verdict.contradictions import split, views
-from bench.verdict.disagreements import OUTCOMES, outcome
 from bench.verdict.evidence import Evidence
 from bench.verdict.question_types import ahead
 from bench.verdict.score import VERSION, is_current
@@ -250,43 +248,6 @@ def test_how_sure_a_choice_is(state: str, end: str, tmp_path: Path) -> None:
     )
     told = decision.sure(found, many_seeds=False)
     assert told.startswith("How sure: a scores highest in 96.3% of 10,000 resamples") and told.endswith(end)
-
-
-@pytest.mark.parametrize(
-    ("gold", "shown", "answers", "what"),
-    [
-        (("p",), ("p", "q"), ("x",), "right"),
-        (("p", "r"), ("p", "q"), ("x",), "right without support"),
-        (("p",), None, ("x",), "right"),  # it shows no passages
-        (("p",), ("q",), (), "right"),  # it abstains rightly
-    ],
-)
-def test_a_right_answer_has_its_passages_or_lacks_support(gold: Any, shown: Any, answers: Any, what: str) -> None:
-    record: Any = SimpleNamespace(answer=Answer("x", showing(shown)), gold=gold, answers=answers)
-    assert outcome(record, 1.0, ()) == what
-
-
-def showing(passages: Any) -> Any:
-    """Hits of these passages; None of a system that shows none."""
-    return None if passages is None else tuple(Hit(p, p, "x", 1.0) for p in passages)
-
-
-@pytest.mark.parametrize(
-    ("said", "shown", "answers", "what"),
-    [
-        ("no", ("p", "r"), ("x",), "misread"),
-        ("no", ("p",), ("x",), "partly retrieved"),
-        ("no", ("q",), ("x",), "not retrieved"),
-        ("no", None, ("x",), "wrong"),
-        ("unknown", ("q",), ("x",), "abstained"),
-        ("no", ("q",), (), "should have abstained"),
-        (None, ("p", "r"), ("x",), "failed"),
-    ],
-)
-def test_what_became_of_an_answer_that_is_not_right(said: Any, shown: Any, answers: Any, what: str) -> None:
-    answer = Answer("", error="out of time") if said is None else Answer(said, showing(shown))
-    record: Any = SimpleNamespace(answer=answer, gold=("p", "r"), answers=answers)
-    assert outcome(record, 0.0, ("unknown",)) == what and what in OUTCOMES
 
 
 def answered(*values: float) -> Column:

@@ -66,7 +66,8 @@ def test_experiments_alone_compare_no_systems(tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").touch()
     found = score(tmp_path)
     assert found.recommendation.sentence == (
-        "This run has only experiments, so no systems were compared. Their results are below."
+        "No systems were compared: lora, qlora and closed-book did not finish. The experiments of the run did. Their "
+        "results are below."
     )
     claims = {claim.id: claim for claim in found.claims}
     assert claims["qlora-slower"].status == "refuted"

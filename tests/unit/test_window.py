@@ -11,11 +11,12 @@ import pytest
 
 from bench.core.blocks import Chunking, Embedder
 from bench.core.errors import UserError
+from bench.core.files import write_jsonl
 from bench.core.store import Store
 from bench.core.vocabulary import Passage
 from bench.core.window import counter, unread, window
 from bench.execution.pinning import Prepared, prepare
-from bench.execution.windows import windows
+from bench.execution.windows import lengths, windows
 from bench.spec.cells import Cell
 from bench.spec.load import parse
 from systems.parts.chunk import chunks, cut
@@ -64,6 +65,17 @@ def test_long_passages_are_cut_by_default_and_short_ones_are_not(tmp_path: Path,
     ]
     anything = prepared(tmp_path / "l", EMBEDDER, LONG)
     assert anything.cells[0].config["retrieval"]["chunking"] is None and windows(anything) == []
+
+
+def test_the_longest_passage_is_that_of_the_most_tokens(tmp_path: Path) -> None:
+    """Not that of the most characters: digits are tokens of their own, and a word of twenty letters may be one."""
+    texts = ["the hall of the pump " * 12, " ".join(str(n) for n in range(10000, 10040))]
+    write_jsonl(tmp_path / "corpus.jsonl", [{"id": f"p{n}", "text": text} for n, text in enumerate(texts)])
+    write_jsonl(tmp_path / "test.jsonl", [{"id": "q", "question": "x?", "answers": ["y"]}])
+    spec = parse(raw_spec(dataset={"path": str(tmp_path)}, systems=[{"name": "r", "kind": "rag"}]))
+    count = counter(EMBEDDER)
+    assert len(texts[0]) > len(texts[1]) and count(texts[0]) < count(texts[1])
+    assert any(f"the longest {count(texts[1]):,};" in line for line in lengths(prepare(spec, Store(tmp_path / "s"))))
 
 
 def test_what_is_not_embedded_is_told(tmp_path: Path, minilm: Path) -> None:

@@ -183,15 +183,24 @@ def _leaders(found: Recommendation, quality: Mapping[str, float]) -> str:
     able = [name for name in found.feasible if name in quality]
     if not able:
         return "No system meets the needs"
-    told = {"scores highest": max(able, key=lambda name: quality[name])}
-    for key, what in (("latency", "answers fastest"), ("memory", "takes the least memory"), ("cost", "costs least")):
+    told = {("scores highest", "score highest"): _first({name: -quality[name] for name in able})}
+    for key, one, many in (
+        ("latency", "answers fastest", "answer fastest"),
+        ("memory", "takes the least memory", "take the least memory"),
+        ("cost", "costs least", "cost least"),
+    ):
         known = {name: value for name in able if (value := getattr(found.criteria[name], key))}
         if known:
-            told[what] = min(known, key=lambda name: known[name])
-    firsts: dict[str, list[str]] = {}
-    for what, name in told.items():
-        firsts.setdefault(name, []).append(what)
-    return "; ".join(f"{name} {listed(whats)}" for name, whats in firsts.items())
+            told[one, many] = _first(known)
+    firsts: dict[tuple[str, ...], list[str]] = {}
+    for (one, many), names in told.items():
+        firsts.setdefault(names, []).append(one if len(names) == 1 else many)
+    return "; ".join(f"{listed(names)} {listed(whats)}" for names, whats in firsts.items())
+
+
+def _first(values: Mapping[str, float]) -> tuple[str, ...]:
+    """The systems that have the least value."""
+    return tuple(name for name, value in values.items() if value <= min(values.values()))
 
 
 def _point(name: str, system: MeasuredSystem, score: Score, value: float) -> Row:
