@@ -293,7 +293,7 @@ def cost(
 
 
 def _question_s(quick: Speed) -> float | None:
-    """Seconds of a question where many are asked; of one alone, where all were asked so. None where neither is known."""
+    """Seconds of a question where many are asked; of one alone where all were asked so; None where neither is known."""
     if quick.questions_per_s:
         return 1 / quick.questions_per_s
     return None if quick.batched_n else quick.p50_s

@@ -152,7 +152,9 @@ class Memory(Part):
     """Peak memory while answering, the worst seed's, in bytes. Growth is above what the process started with."""
 
     start_rss_bytes: Number | None
-    peak_rss_growth_bytes: Number = Field(validation_alias=AliasChoices("peak_rss_growth_bytes", "peak_rss_bytes"))
+    peak_rss_growth_bytes: Number | None = Field(  # None of what answered elsewhere
+        validation_alias=AliasChoices("peak_rss_growth_bytes", "peak_rss_bytes")
+    )
     peak_gpu_allocated_bytes: Number | None
     peak_gpu_reserved_bytes: Number | None
     peak_gpu_process_bytes: Number | None
@@ -161,14 +163,14 @@ class Memory(Part):
     parameters: Number | None
 
     @property
-    def peak_bytes(self) -> Number:
+    def peak_bytes(self) -> Number | None:
         """Memory while answering: the GPU's where it answers on one, else growth of resident memory."""
         return self.peak_rss_growth_bytes if self.peak_gpu_allocated_bytes is None else self.peak_gpu_allocated_bytes
 
     @property
-    def room_bytes(self) -> Number:
+    def room_bytes(self) -> Number | None:
         """What it must find there: the higher of loading and answering."""
-        return max(self.peak_bytes, self.load_peak_gpu_bytes or 0)
+        return None if self.peak_bytes is None else max(self.peak_bytes, self.load_peak_gpu_bytes or 0)
 
 
 class Tokens(Part):
