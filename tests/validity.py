@@ -28,7 +28,7 @@ from bench.stats.bootstrap import Spread
 from bench.stats.comparisons import Panel, compare
 from bench.stats.intervals import estimate
 from bench.stats.planning import needed, needed_within, plan
-from bench.stats.rounds import repeated, spread, within
+from bench.stats.rounds import repeated, spreads, within
 from bench.verdict.decision import Decision, Weighing, decide
 from bench.verdict.noise import Noise
 
@@ -191,7 +191,7 @@ def rounds(runs: int) -> Iterator[Row]:
 
     def covers(rng: np.random.Generator) -> bool:
         found = times(rng, 0.0)
-        interval = repeated(list(found["0"].values()), spread(found))
+        interval = repeated(list(found["0"].values()), spreads(found)["0"])
         return interval is not None and interval.low <= 1.0 <= interval.high
 
     yield Row(

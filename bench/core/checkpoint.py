@@ -74,11 +74,28 @@ def _check(folder: Path, *, what: str, key: str) -> None:
         _check_weights(file)
     for file in sorted(folder.glob("*.safetensors.index.json")):
         _check_index(file)
-    if what == "base model" and (folder / "config.json").is_file():
+    if what != "base model":
+        _check_has_tokenizer(folder, what)
+    elif (folder / "config.json").is_file():
         config = read_object(folder / "config.json")
         check_causal(config, folder / "config.json")
         _check_vocabulary(folder, config)
         check_tokenizer(folder, config)
+
+
+def _check_has_tokenizer(folder: Path, what: str) -> None:
+    """Raises UserError where a module of sentence-transformers that needs a tokenizer has none."""
+    modules = read_json(folder / "modules.json") if (folder / "modules.json").is_file() else [{"path": ""}]
+    first = modules[0] if isinstance(modules, list) and modules and isinstance(modules[0], dict) else {}
+    if not str(first.get("type", "Transformer")).endswith(("Transformer", "StaticEmbedding")):
+        return
+    inside = folder / str(first.get("path") or "")
+    if not any((inside / name).is_file() for name in TOKENIZERS):
+        raise UserError(
+            f"the {what} folder has no tokenizer.",
+            where=str(inside),
+            remedy="Copy the model again from where it was published, its tokenizer too.",
+        )
 
 
 def _shards(folder: Path) -> Iterator[Path]:

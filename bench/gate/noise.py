@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Mapping, Sequence
-
-from scipy import special
+from collections.abc import Mapping, Sequence
 
 from bench.core.errors import UserError
 from bench.gate.rules import KNOWN, Rules
@@ -16,6 +14,7 @@ from bench.gate.times import TRAINING
 from bench.metrics.registry import MEASURES
 from bench.scoring.grade import panel
 from bench.stats.comparisons import compare
+from bench.stats.pooling import pooled, restless
 
 COMPARED = (*KNOWN, *(time + BESIDE for time in ("p50_latency_s", *TRAINING)))
 
@@ -61,10 +60,10 @@ def run_noise(snapshots: Sequence[Snapshot]) -> dict[str, RunNoise]:
             trained = [name for name in own if is_trained(snapshots[0].systems[name])]
             found |= {of_system(metric, name): own[name] for name in trained}
             continue
-        for name in [n for n in own if _is_restless(own[n], [own[other] for other in own if other != n])]:
+        for name in restless({n: (noise.sd, noise.df) for n, noise in own.items()}):
             found[of_system(metric, name)] = own.pop(name)
         if own:
-            found[metric] = _pooled(own.values())
+            found[metric] = RunNoise(*pooled([(noise.sd, noise.df) for noise in own.values()]))
     return found
 
 
@@ -79,19 +78,6 @@ def _of_system(metric: str, name: str, snapshots: Sequence[Snapshot]) -> RunNois
     if metric not in MEASURES:
         values = [math.log(v) for v in values] if values and min(values) > 0 else []
     return RunNoise(statistics.stdev(values), len(values) - 1) if len(values) > 1 else None
-
-
-def _pooled(noises: Collection[RunNoise]) -> RunNoise:
-    df = sum(noise.df for noise in noises)
-    return RunNoise(math.sqrt(sum(noise.sd**2 * noise.df for noise in noises) / df), df)
-
-
-def _is_restless(own: RunNoise, others: Collection[RunNoise]) -> bool:
-    """Whether a system varies more than the others do, by an F test at the 1% level."""
-    if not others:
-        return False
-    rest = _pooled(others)
-    return own.sd > 0 and float(special.fdtrc(own.df, rest.df, own.sd**2 / max(rest.sd**2, 1e-12))) < 0.01
 
 
 def check_margins(rules: Rules, noise: Mapping[str, float]) -> None:

@@ -220,7 +220,7 @@ class GradedRun:
             name: resources.speed(
                 self._of(name),
                 self._rounds.get(name, ()),
-                spreads,
+                spreads.get(name, resources.Spreads()),
                 of_rounds=not self.retimed.isdisjoint(self.run.done(name)),
             )
             for name in self.columns

@@ -17,26 +17,24 @@ from bench.scoring.schema import Build, Cost, Energy, Limits, Memory, Round, Spe
 from bench.scoring.schema.system import kept
 from bench.spec.model import Prices
 from bench.stats import intervals
-from bench.stats.rounds import TimeSpread, is_off, repeated, spread, widened
+from bench.stats.rounds import TimeSpread, is_off, repeated, spreads, widened
 
 
 @dataclass(frozen=True)
 class Spreads:
-    """How much one round's figures of a system vary, over all systems of a run; None where there are no rounds."""
+    """How much one round's figures of a system vary; None where there are no rounds."""
 
     latency: TimeSpread | None = None
     throughput: TimeSpread | None = None
 
     @classmethod
-    def of(cls, rounds: Mapping[str, Sequence[Round]]) -> Spreads:
-        """From the rounds of every system."""
+    def of(cls, rounds: Mapping[str, Sequence[Round]]) -> dict[str, Spreads]:
+        """system -> its spreads, from the rounds of every system."""
         found = {name: kept(by_system) for name, by_system in rounds.items()}
-        return cls(
-            spread({name: {r.number: r.p50_s for r in by if r.p50_s} for name, by in found.items()}),
-            spread(
-                {name: {r.number: r.questions_per_s for r in by if r.questions_per_s} for name, by in found.items()}
-            ),
-        )
+        latency = spreads({n: {r.number: r.p50_s for r in by if r.p50_s} for n, by in found.items()})
+        rates = {n: {r.number: r.questions_per_s for r in by if r.questions_per_s} for n, by in found.items()}
+        throughput = spreads(rates)
+        return {name: cls(latency.get(name), throughput.get(name)) for name in found}
 
 
 FARTHEST = 2.5  # a factor between what a question took at first and in the rounds, beyond which the first is no guide
@@ -62,7 +60,7 @@ def of_rounds(records: Sequence[Record], cell: CellResult, usual_s: float) -> li
 
 
 def speed(
-    records: Sequence[Record], rounds: Sequence[Round] = (), spreads: Spreads = Spreads(), *, of_rounds: bool = False
+    records: Sequence[Record], rounds: Sequence[Round] = (), varies: Spreads = Spreads(), *, of_rounds: bool = False
 ) -> Speed:
     """Latency of the questions answered alone, a value a question over all seeds; throughput of those in batches.
 
@@ -70,8 +68,8 @@ def speed(
     """
     first = [*by_question(records, lambda r: r.latency_s).values()]
     usual = statistics.median(first) if first else 0.0
-    level = repeated([r.p50_s / usual for r in kept(rounds) if r.p50_s], spreads.latency) if usual else None
-    rate = repeated([r.questions_per_s for r in kept(rounds) if r.questions_per_s], spreads.throughput)
+    level = repeated([r.p50_s / usual for r in kept(rounds) if r.p50_s], varies.latency) if usual else None
+    rate = repeated([r.questions_per_s for r in kept(rounds) if r.questions_per_s], varies.throughput)
     factor = level.mean if level else 1.0
     alone = [factor * seconds for seconds in first]
     tokens = {key: [*by_question(records, value).values()] for key, value in TOKEN_TIMES.items()}

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.stats.distributions import t_quantile
+from bench.stats.pooling import pooled, restless
 
 OFF = 0.15  # a turn counts as disturbed where its yardstick is off from the run's median by more than this share
 
@@ -41,15 +42,28 @@ class TimeSpread:
 Times = Mapping[str, Mapping[int, float]]  # system -> round -> seconds, or any other positive figure
 
 
-def spread(times: Times) -> TimeSpread | None:
-    """How much the figures of one system vary from round to round, pooled over the systems; None without two of one.
+def spreads(times: Times) -> dict[str, TimeSpread]:
+    """system -> how much its figures vary from round to round, pooled over the systems that vary alike.
 
-    A machine is as restless for one system as for another: with three rounds, one system alone would say little.
+    A machine is as restless for one system as for another: with three rounds, one system alone would say little. One
+    that varies more than the others together, such as an endpoint, has its own.
     """
-    logs = [[math.log(value) for value in by_round.values()] for by_round in times.values() if by_round]
-    df = sum(len(values) - 1 for values in logs)
-    squares = sum((value - statistics.fmean(values)) ** 2 for values in logs for value in values)
-    return TimeSpread(math.sqrt(squares / df), df) if df else None
+    own = _own(times)
+    apart = restless(own)
+    alike = [known for name, known in own.items() if name not in apart]
+    usual = TimeSpread(*pooled(alike)) if sum(df for _, df in alike) else None
+    found = {name: TimeSpread(*own[name]) if name in apart else usual for name in times if times[name]}
+    return {name: known for name, known in found.items() if known is not None}
+
+
+def uneven(times: Times) -> set[str]:
+    """The systems whose figures vary more from round to round than those of the others together."""
+    return restless(_own(times))
+
+
+def _own(times: Times) -> dict[str, tuple[float, int]]:
+    logs = {name: [math.log(value) for value in by_round.values()] for name, by_round in times.items() if by_round}
+    return {name: (statistics.stdev(v) if len(v) > 1 else 0.0, len(v) - 1) for name, v in logs.items()}
 
 
 def within(times: Times) -> TimeSpread | None:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from bench.scoring.schema import Costs, Criterion, MeasuredSystem
 from bench.spec.model import Volumes
-from bench.stats.rounds import TimeSpread, within
+from bench.stats.rounds import TimeSpread, uneven, within
 
 ALIKE: Mapping[Criterion, float] = {"cost": 1.3, "latency": 1.3, "memory": 1.1}  # factors, where no rounds were taken
 
@@ -24,8 +24,8 @@ class Noise:
 
     def between(self, key: Criterion, a: str, b: str) -> float:
         """Of the ratio of two systems. Latencies are compared within the rounds that both have, so that a slow round
-        cancels."""
-        if key != "latency":
+        cancels; but for a system that varies more than the others do."""
+        if key != "latency" or {a, b} & self._uneven:
             return math.hypot(self.of(key, a), self.of(key, b))
         shared = len(self._medians[a].keys() & self._medians[b].keys())
         if not shared or self._within is None:
@@ -43,7 +43,11 @@ class Noise:
 
     @cached_property
     def _within(self) -> TimeSpread | None:
-        return within(self._medians)
+        return within({name: medians for name, medians in self._medians.items() if name not in self._uneven})
+
+    @cached_property
+    def _uneven(self) -> set[str]:
+        return uneven(self._medians)
 
     @cached_property
     def _medians(self) -> dict[str, dict[int, float]]:

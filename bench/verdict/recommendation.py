@@ -93,7 +93,7 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
             "flips": tuple(flips),
             "split": tuple(split(evidence, decision.choice, [n for n in found.feasible if n != decision.choice])),
             "types": question_types(evidence, found.feasible),
-            "caveats": tuple(caveats(evidence, found.feasible, figures)),
+            "caveats": tuple(caveats(evidence, found.feasible)),
         }
     )
     doubted = doubtful(evidence, found.needs)
@@ -228,7 +228,7 @@ def doubtful(evidence: Evidence, needs: Mapping[str, Sequence[Need]]) -> list[st
     return [name for name, doubt in doubts.items() if doubt and not doubt.decisive]
 
 
-def caveats(evidence: Evidence, feasible: Sequence[str], figures: Mapping[str, Criteria]) -> Iterator[str]:
+def caveats(evidence: Evidence, feasible: Sequence[str]) -> Iterator[str]:
     """What a reader must know of the systems that the sentence compares."""
     for name in feasible:
         doubt = evidence.named[name].doubts.get(evidence.headline)
@@ -238,10 +238,6 @@ def caveats(evidence: Evidence, feasible: Sequence[str], figures: Mapping[str, C
     few = [name for name in feasible if evidence.named[name].trained and evidence.named[name].seeds < SEEDS]
     if few:
         yield f"Training variance of {listed(few)} was not measured: it takes three seeds."
-    for key in evidence.run.spec.needs.weights.counted:
-        unknown = [name for name in feasible if getattr(figures[name], key) is None]
-        if unknown and len(unknown) < len(feasible):
-            yield f"The {key} of {listed(unknown)} is not known. Weighed was the highest that is known."
     for name in feasible:
         if evidence.named[name].status != "done":
             yield f"{name} failed on some of its seeds."

@@ -42,7 +42,7 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str], 
     if found.outcome == "not better than the base model":
         return _no_better(evidence, found, choice)
     chosen = f"{_chosen(evidence, found, choice, weighed)}{_by_itself(evidence, found, choice, weighed)}"
-    rest = f"{_left_out(evidence, found)}{_open_needs(choice, found.needs[choice])}{_uncontrolled(found)}"
+    rest = f"{_unknown(found, counted)}{_left_out(evidence, found)}{_open_needs(choice, found.needs[choice])}{_uncontrolled(found)}"
     whole = f"{chosen}{rest}"
     depends = disagreement(found.types, few_seeds(evidence, found.types.systems) if found.types else None)
     return f"{depends} Over all questions: {whole}" if depends else whole
@@ -118,6 +118,16 @@ def _uncontrolled(found: Recommendation) -> str:
     if not decided or of_passages or found.controls:
         return ""
     return " It was not compared with the base model alone."
+
+
+def _unknown(found: Recommendation, counted: Sequence[str]) -> str:
+    """Whose figures are weighed, and are not known."""
+    told = ""
+    for key in counted:
+        unknown = [name for name in found.feasible if getattr(found.criteria[name], key) is None]
+        if unknown and len(unknown) < len(found.feasible):
+            told += f" The {key} of {listed(unknown)} is not known; the highest that is known was weighed."
+    return told
 
 
 def _left_out(evidence: Evidence, found: Recommendation) -> str:

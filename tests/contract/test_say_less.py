@@ -244,7 +244,7 @@ def test_a_figure_that_is_not_known_is_told_where_it_is_weighed(tmp_path: Path) 
     spec = {"prices": {"cpu_hour_usd": 1.0}, "needs": {"weights": {"cost": 0.2}}}
     found = scored(tmp_path, systems, asked(400), **spec).recommendation
     assert found.criteria["b"].cost is None
-    assert "The cost of b is not known. Weighed was the highest that is known." in found.caveats
+    assert "once cost is weighed. The cost of b is not known; the highest that is known was weighed." in found.sentence
 
 
 def test_a_latency_lies_in_its_interval(tmp_path: Path) -> None:

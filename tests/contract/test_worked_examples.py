@@ -71,21 +71,21 @@ def test_prices_follow_what_a_system_runs_on(tmp_path: Path) -> None:
 
 def test_costs_carry_the_intervals_of_the_rounds(tmp_path: Path) -> None:
     """0.36 USD an hour is 0.0001 a second. A question of 10 ms costs 0.000001;
-    rounds of 5, 10 and 20 ms have squares of 2 (ln 2)^2, over the six degrees of freedom of three systems; t is
-    2.447."""
+    rounds of half, once and twice the time have squares of 2 (ln 2)^2 in each of three systems, over six degrees of
+    freedom in all; t is 2.447."""
     cell = {"artefacts": []}
     systems = {
-        "steady": Made(right(0.8), latency_s=0.01, cell=cell | turns(0.01, [1, 1, 1])),
+        "other": Made(right(0.8), latency_s=0.01, cell=cell | turns(0.01, [2, 1, 0.5])),
         "varying": Made(right(0.8), latency_s=0.01, cell=cell | turns(0.01, [0.5, 1, 2])),
-        "dear": Made(right(0.8), latency_s=1.0, cell=cell | turns(1.0, [1, 1, 1])),
+        "dear": Made(right(0.8), latency_s=1.0, cell=cell | turns(1.0, [1, 0.5, 2])),
     }
     found = scored(tmp_path, systems, asked(), prices={"cpu_hour_usd": 0.36})
     costs_of = found.recommendation.costs
-    factor = math.exp(2.446912 * math.sqrt(2 * math.log(2) ** 2 / 6) / math.sqrt(3))
-    for name in ("steady", "varying"):
+    factor = math.exp(2.446912 * math.sqrt(6 * math.log(2) ** 2 / 6) / math.sqrt(3))
+    for name in ("other", "varying"):
         ends = costs_of[name].thousand_questions_interval_usd
         assert ends == pytest.approx((0.001 / factor, 0.001 * factor), rel=1e-4)
-    assert found.recommendation.cheapest == ("steady", "varying")
+    assert found.recommendation.cheapest == ("other", "varying")
     assert all(rate.off is False for rate in found.measured["varying"].speed.rounds)
 
 

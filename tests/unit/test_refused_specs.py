@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from bench.spec import kinds
 from bench.spec.cells import cells
 from bench.spec.load import load
 from bench.spec.scenarios import EFFORTS
-from tests.conftest import raw_spec
+from tests.conftest import EMBEDDER, raw_spec
 
 RAG: dict[str, Any] = {"name": "rag", "kind": "rag"}
 LORA: dict[str, Any] = {"name": "lora", "kind": "lora"}
@@ -101,3 +102,10 @@ def test_a_merged_entry_may_change_what_it_merges(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("name: rag-5,", "name: rag-5, name: rag-6,"))
     with pytest.raises(UserError, match="`name` stands twice"):
         load(path)
+
+
+def test_an_embedder_without_its_tokenizer_is_told_before_anything_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "embedder"
+    shutil.copytree(EMBEDDER, folder)
+    (folder / "tokenizer.json").unlink()
+    assert "the embedder folder has no tokenizer" in refused(tmp_path, systems=[RAG], embedder={"name": str(folder)})

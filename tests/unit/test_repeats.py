@@ -36,10 +36,12 @@ def test_the_noise_of_one_figure_is_half_its_interval_in_decimal_logarithms() ->
 
 
 def test_latencies_are_compared_within_the_rounds_that_both_have() -> None:
-    """Logarithms of a: .1 and -.1, of b: 0 and 0. What is left of each once its round is taken away is .05: with one
-    degree of freedom the standard deviation is .1, and Student's t 12.706."""
-    found = noise({"a": timed(math.exp(0.1), math.exp(-0.1)), "b": timed(1.0, 1.0)})
-    assert found.between("latency", "a", "b") == pytest.approx(12.7062 * 0.1 / math.log(10), rel=1e-5)
+    """Logarithms of a: .1 and -.1, of b: .02 and -.02. What is left of each once its round is taken away is .04: with
+    one degree of freedom the standard deviation is .08, and Student's t 12.706."""
+    found = noise({"a": timed(math.exp(0.1), math.exp(-0.1)), "b": timed(math.exp(0.02), math.exp(-0.02))})
+    assert found.between("latency", "a", "b") == pytest.approx(12.7062 * 0.08 / math.log(10), rel=1e-5)
+    still = noise({"a": timed(math.exp(0.1), math.exp(-0.1)), "b": timed(1.0, 1.0)})  # which varies not at all
+    assert still.between("latency", "a", "b") == pytest.approx(math.hypot(*(still.of("latency", n) for n in "ab")))
     apart = noise({"a": timed(1.0, 1.0), "b": timed()})
     assert apart.between("latency", "a", "b") == pytest.approx(math.log10(1.3))
 

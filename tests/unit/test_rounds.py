@@ -15,7 +15,7 @@ from bench.execution.run import Silent, run
 from bench.execution.run_folder import cell_folder
 from bench.spec.cells import Cell, cells
 from bench.spec.load import parse
-from bench.stats.rounds import is_off, repeated, spread, widened, within
+from bench.stats.rounds import is_off, repeated, spreads, uneven, widened, within
 from tests.conftest import raw_spec, scores_json
 
 
@@ -110,18 +110,33 @@ def test_who_is_timed(tmp_path: Path) -> None:
 
 
 def test_spreads_by_hand() -> None:
-    """Logarithms -1, 0, 1 and 0, 0, 0 around their systems' means: squares 2, with 2 degrees of freedom each."""
+    """Logarithms -1, 0, 1 and -1/2, 0, 1/2 around their systems' means: squares 2 and 1/2, with 2 degrees of freedom
+    each."""
     e = math.e
-    times = {"a": {1: 1 / e, 2: 1.0, 3: e}, "b": {1: 5.0, 2: 5.0, 3: 5.0}}
-    found = spread(times)
-    assert found is not None and found.df == 4 and found.sd == pytest.approx(math.sqrt(2 / 4))
-    left = within(times)  # rounds have -1/2, 0, 1/2 in common; what is left is 1/2 in four places
-    assert left is not None and left.df == 2 and left.sd == pytest.approx(math.sqrt(4 * 0.25 / 2))
+    times = {"a": {1: 1 / e, 2: 1.0, 3: e}, "b": {1: 5 / math.sqrt(e), 2: 5.0, 3: 5 * math.sqrt(e)}}
+    found = spreads(times)["a"]
+    assert found == spreads(times)["b"] and found.df == 4 and found.sd == pytest.approx(math.sqrt(2.5 / 4))
+    left = within(times)  # rounds have -3/4, 0, 3/4 in common; what is left is 1/4 in four places
+    assert left is not None and left.df == 2 and left.sd == pytest.approx(math.sqrt(4 * 0.0625 / 2))
     both = repeated([1.0, 2.0, 4.0], found)
     assert both is not None and both.mean == pytest.approx(2.0) and both.low * both.high == pytest.approx(4.0)
-    half = 2.776445 * math.sqrt(1 / 2) / math.sqrt(3)  # Student's t with four degrees of freedom
+    half = 2.776445 * math.sqrt(2.5 / 4) / math.sqrt(3)  # Student's t with four degrees of freedom
     assert both.high == pytest.approx(2.0 * math.exp(half), rel=1e-6)
-    assert spread({"a": {1: 1.0}}) is None and within({"a": {1: 1.0, 2: 2.0}}) is None and repeated([1.0], None) is None
+    assert spreads({"a": {1: 1.0}}) == {} and within({"a": {1: 1.0, 2: 2.0}}) is None and repeated([1.0], None) is None
+
+
+def test_a_system_that_varies_more_than_the_others_has_its_own_spread() -> None:
+    rng = np.random.default_rng(2)
+    held = 0
+    for _ in range(300):
+        sd = {"endpoint": 0.3, "a": 0.01, "b": 0.01, "c": 0.01, "d": 0.01}
+        times = {name: {n: float(rng.lognormal(0, of)) for n in range(3)} for name, of in sd.items()}
+        found = repeated(list(times["endpoint"].values()), spreads(times)["endpoint"])
+        held += found is not None and found.low <= 1.0 <= found.high
+        assert not uneven(times) - {"endpoint"} or len(uneven(times)) < 3
+    assert held / 300 >= 0.9
+    alike = {str(i): {n: float(rng.lognormal(0, 0.1)) for n in range(3)} for i in range(5)}
+    assert len(set(spreads(alike).values())) == 1
 
 
 def test_intervals_of_rounds_cover() -> None:
@@ -138,7 +153,7 @@ def test_intervals_of_rounds_cover() -> None:
         own = {
             str(i): {n: float(np.exp(v)) for n, v in enumerate(row)} for i, row in enumerate(rng.normal(0, 0.2, (5, 3)))
         }
-        found = repeated(list(own["0"].values()), spread(own))
+        found = repeated(list(own["0"].values()), spreads(own)["0"])
         assert found is not None
         alone += found.low <= 1.0 <= found.high
     assert 0.93 <= alone / 600 <= 0.97 and 0.93 <= pairs / 600 <= 0.97
