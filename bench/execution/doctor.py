@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,7 @@ def _import(module: str) -> str | None:
 
 
 def _module(what: str, module: str, remedy: str) -> Finding:
+    logging.getLogger(module).setLevel(logging.ERROR)  # bitsandbytes warns of a faster kernel that it does not need
     why = _import(module)
     return _finding("broken" if why else "ok", what, why or str(version(module)), remedy if why else "")
 
