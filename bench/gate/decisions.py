@@ -207,7 +207,10 @@ def _budget(rule: Rule, found: Samples) -> Finding:
         least, most = rule.min is not None and high < rule.min, rule.max is not None and low > rule.max
         outside = (rule.min is not None and value < rule.min) or (rule.max is not None and value > rule.max)
         state: State = "fail" if least or most else "inconclusive" if outside else "pass"
-        return Finding(state, f"budget, 95% interval {low:.3g} to {high:.3g}", new=value)
+        beyond = max(value - (rule.max or math.inf) if rule.max is not None else -math.inf, (rule.min or 0.0) - value)
+        error = (high - low) / (2 * t_quantile(0.975, math.inf))
+        p = t_above(beyond / error, math.inf) if error and math.isfinite(beyond) else float(beyond <= 0)
+        return Finding(state, f"budget, 95% interval {low:.3g} to {high:.3g}", new=value, p=p)
     inside = (rule.min is None or value >= rule.min) and (rule.max is None or value <= rule.max)
     return Finding("pass" if inside else "fail", "budget", new=value)
 
@@ -217,6 +220,8 @@ def _regression(
 ) -> Finding:
     """`metric` is whose noise and floor count: the rule's, or that of its time beside the reference work."""
     noise = old.noise.get(of_system(metric, name), old.noise.get(metric))
+    if rule.stratum:
+        noise = None  # what repeats differ by is known of the whole
     floor, allowed = old.floors.get(metric, 0.0), rule.margin or 0.0
     margin = max(allowed, floor)
     if isinstance(found, Values) and isinstance(before, Values):

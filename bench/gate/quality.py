@@ -64,7 +64,8 @@ def quality(metric: str, margin: float, found: Values, before: Values, noise: Ru
     worse = pair.p / 2 if pair.difference < 0 else 1 - pair.p / 2
     seen = Finding("pass", "", means["old"], means["new"], pair.difference, pair.low, pair.high, worse)
     if missed and not (judged and missed <= LOST * len(before.questions)):
-        return replace(seen, state="errored", why=f"{missed} of the baseline's questions were not scored in this run")
+        why = f"{missed} of the baseline's questions were not scored in this run"  # a judge is asked of no abstention
+        return replace(seen, state="inconclusive" if judged else "errored", why=why)
     test, p = f"{pair.test}, p = {pair.p:.2g}", pair.p
     if noise and noise.sd:
         error = (pair.high - pair.low) / 2 / t_quantile(0.975, max(1, pair.clusters - 1))

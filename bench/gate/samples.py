@@ -63,10 +63,14 @@ def is_trained(system: SystemSnapshot) -> bool:
 
 
 def middle(metric: str, system: SystemSnapshot) -> float | None:
-    """The one number that repeats of a run are compared by: a mean, or a median; None where there is none. `metric` may
-    be a time BESIDE the reference work."""
+    """The one number that repeats of a run are compared by: a mean, a percentile or a median; None where there is none.
+    `metric` may be a time BESIDE the reference work."""
     time = metric.removesuffix(BESIDE)
     found = samples(metric, system) if time == metric else beside(time, system)
     if found is None or not is_whole(found):
         return None
-    return float(np.mean(flat(found))) if metric in MEASURES else float(statistics.median(flat(found)))
+    if metric in MEASURES:
+        return float(np.mean(flat(found)))
+    if LATENCY.get(metric, 50) != 50:
+        return percentile(flat(found), LATENCY[metric])
+    return float(statistics.median(flat(found)))

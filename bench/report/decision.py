@@ -89,8 +89,8 @@ def _volumes(found: Recommendation, volumes: Volumes) -> Iterator[str]:
             least = cheapest(costs, *volume)
             saved = (monthly(costs[found.choice], *volume) or 0.0) - (monthly(costs[least[0]], *volume) or 0.0)
             if found.choice not in least and saved > SMALL_USD:
-                number = display.count(float(f"{volume[what == 'updates']:.1g}"))
-                yield f"From about {number} {what} a month on, {listed(least, 'or')} costs less than {found.choice}."
+                number = display.many(int(float(f"{volume[what == 'updates']:.1g}")), what.removesuffix("s"))
+                yield f"From about {number} a month on, {listed(least, 'or')} costs less than {found.choice}."
                 break
 
 
@@ -135,7 +135,8 @@ def _trades(found: Recommendation) -> Iterator[str]:
             offered.setdefault(flip.to, []).append(flip)
     for name, flips in offered.items():
         told = [_offer(found, flip.criterion, name) for flip in flips]
-        yield f"{name} {listed(told)}, and scores {_points(flips[0].loses)} lower."
+        gap = found.quality.get(str(found.choice), 0.0) - found.quality.get(name, 0.0)
+        yield f"{name} {listed(told)}, and scores {_points(abs(gap))} {'lower' if gap >= 0 else 'higher'}."
 
 
 def _offer(found: Recommendation, criterion: Criterion, name: str) -> str:

@@ -25,11 +25,12 @@ from bench.stats.bootstrap import (
     two_level,
 )
 from bench.stats.corrections import exclusive, holm
-from bench.stats.few import Guarded, Open, Shifted, few
+from bench.stats.few import Few, Guarded, Open, Shifted, few, seldom
 from bench.stats.intervals import RESAMPLES
 from bench.stats.permutation import mcnemar, sign_flipped
 from bench.stats.planning import ALPHA, Plan, more_questions, needed, needed_within, plan
 
+EXACT = "exact McNemar"
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 
 
@@ -216,7 +217,7 @@ def _pair(
     deviation = float(by_question.std(ddof=1)) if count > 1 else 0.0
     spread = found.spread if isinstance(found, Guarded) else found
     if isinstance(spread, Spread):
-        rare = [(found.few.p, found.method)] if isinstance(found, Guarded) and isinstance(found.few, Shifted) else []
+        rare = [(found.few.p, found.method)] if isinstance(found, Guarded) else []
         p_value, test = max([(spread.p, "t on the two-level bootstrap"), *([tested] if tested else []), *rare])
         n80 = more_questions(spread, count, power=0.8, family=family)
         planned = plan(spread, count, power=0.9, family=family)
@@ -224,7 +225,10 @@ def _pair(
     else:
         assert tested is not None  # what has no spread of seeds is tested
         p_value, test = tested
-        p_value = max(p_value, found.p) if isinstance(found, Shifted) else p_value
+        if isinstance(found, Guarded):
+            p_value = max(p_value, found.p)
+        elif isinstance(found, Shifted) or (isinstance(found, Few) and test != EXACT):
+            p_value = max(p_value, found.p)
         error = cluster_error(panel.sums(by_question[None])[:, 0], panel.counts)
         n80, n90 = (
             needed(mean, count * error**2, power=power, family=family) if abs(mean) >= error else None
@@ -280,7 +284,9 @@ def _intervals(sums: Sequence[Sequence[Array]], counts: Array, resamples: int, s
     single = [i for i in once if i not in found]
     if single:
         columns = np.column_stack([once[i] for i in single])
-        found |= dict(zip(single, studentised(columns, counts, resamples, seed), strict=True))
+        for i, interval in zip(single, studentised(columns, counts, resamples, seed), strict=True):
+            unseen = seldom(once[i], counts)
+            found[i] = Guarded(interval, unseen) if unseen else interval
     several = [(i, arm) for i, arms in enumerate(sums) if i not in found for arm in arms]
     if several:
         drawn = totals(np.column_stack([counts, *(arm for _, arm in several)]), resamples, seed)
@@ -314,7 +320,7 @@ def _tested(pairs: Sequence[Array], panel: Panel, seed: int) -> list[tuple[float
 
 
 def _mcnemar(differences: Array) -> tuple[float, str]:
-    return mcnemar(int((differences > 0).sum()), int((differences < 0).sum())), "exact McNemar"
+    return mcnemar(int((differences > 0).sum()), int((differences < 0).sum())), EXACT
 
 
 def joint(panel: Panel, *, resamples: int = 10_000, seed: int = 0) -> dict[str, Array]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from bench.stats.bootstrap import Array, Spread
+from bench.stats.bootstrap import Array, Interval
 from bench.stats.shares import FEW, wilson, worth
 
 
@@ -74,6 +74,11 @@ class Few:
         """With known points beside."""
         return Shifted(self, points)
 
+    @property
+    def p(self) -> float:
+        """Two-sided, of a difference of zero."""
+        return min(1.0, 2 * min(self.one_sided(0.0)))
+
 
 @dataclass(frozen=True)
 class Open:
@@ -97,12 +102,16 @@ class Open:
 
 @dataclass(frozen=True)
 class Guarded:
-    """Where few clusters differ between systems of several seeds: the wider of what the spread over seeds and clusters
-    gives, and of what so few clusters give. Seeds that all say the same are no more clusters."""
+    """Where few clusters differ, or differ by much: the wider of what a bootstrap gives, and of what so few clusters
+    give. Seeds that all say the same are no more clusters."""
 
-    spread: Spread
+    spread: Interval
     few: Few | Shifted
-    method: str = "the wider of the two-level bootstrap and Newcombe's, by cluster"
+
+    @property
+    def method(self) -> str:
+        """How the interval was made."""
+        return f"the wider of the {self.spread.method} and Newcombe's, by cluster"
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """(low, high) at a confidence level."""
@@ -114,9 +123,14 @@ class Guarded:
         over, under = zip(self.spread.one_sided(limit), self.few.one_sided(limit), strict=True)
         return max(over), max(under)
 
+    @property
+    def p(self) -> float:
+        """Two-sided, of a difference of zero."""
+        return min(1.0, 2 * min(self.one_sided(0.0)))
+
     def shifted(self, points: float) -> Guarded:
         """Both."""
-        return Guarded(self.spread.shifted(points), self.few.shifted(points), self.method)
+        return Guarded(self.spread.shifted(points), self.few.shifted(points))
 
 
 @dataclass(frozen=True)
@@ -150,6 +164,28 @@ class Shifted:
         return min(1.0, 2 * min(self.one_sided(0.0)))
 
 
+LARGE = 0.25  # a difference from the usual one that counts as large
+
+
+def _usual(sums: Array, counts: Array) -> float:
+    """The difference in the middle cluster."""
+    rates = sums / counts
+    return float(np.partition(rates, len(rates) // 2)[len(rates) // 2])
+
+
+def seldom(sums: Array, counts: Array) -> Few | Shifted | None:
+    """The interval of differences that are large in fewer than FEW clusters, or in none, and small in the others: those
+    that are large may not have been drawn. None where enough are, for a bootstrap to draw from."""
+    usual = _usual(sums, counts)
+    apart = sums - usual * counts
+    large = np.abs(apart) > LARGE * counts
+    if np.count_nonzero(large) >= FEW:
+        return None
+    small = usual + float(apart[~large].sum()) / float(counts.sum())
+    found = Few.of(np.clip(np.where(large, apart, 0.0), -counts, counts), counts)
+    return found.shifted(small) if small else found
+
+
 def few(sums: Array, counts: Array) -> Few | Shifted | None:
     """The interval where there is too little to resample; None elsewhere.
 
@@ -157,9 +193,7 @@ def few(sums: Array, counts: Array) -> Few | Shifted | None:
     so that others, rare and of any size, may not have been drawn; and where clusters of unequal size are worth fewer
     than FEW.
     """
-    rates = sums / counts
-    usual = float(np.partition(rates, len(rates) // 2)[len(rates) // 2])
-    for by in dict.fromkeys((0.0, usual)):
+    for by in dict.fromkeys((0.0, _usual(sums, counts))):
         apart = sums - by * counts
         apart = np.where(np.abs(apart) < 1e-9 * counts, 0.0, apart)
         if (np.abs(apart) > counts).any():

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.stats.bootstrap import Array, Interval, studentised, totals, two_level
 from bench.stats.distributions import binomial_quantile
-from bench.stats.few import few
+from bench.stats.few import Guarded, few, seldom
 from bench.stats.shares import FEW, wilson, worth
 
 RESAMPLES = 2000
@@ -66,7 +66,9 @@ def estimates(
     }
     if once:
         of_once = studentised(np.column_stack([of for _, of in once]), counts, RESAMPLES, seed)
-        intervals |= dict(zip((n for n, _ in once), of_once, strict=True))
+        for (n, of), drawn_of in zip(once, of_once, strict=True):
+            unseen = seldom(of[:, 0], counts) if _is_share(matrices[n]) else None
+            intervals[n] = Guarded(drawn_of, unseen) if unseen else drawn_of
     for n, interval in intervals.items():
         found[n] = _of_interval(matrices[n], groups, interval)
     return found

@@ -18,13 +18,14 @@ def pooled(of: Collection[Known]) -> Known:
 
 
 def restless(of: Mapping[str, Known]) -> set[str]:
-    """The systems that vary more than the others together do, by an F test of the two variances at the 1% level."""
-    found = set()
-    for name, (sd, df) in of.items():
-        others = [known for other, known in of.items() if other != name]
-        if not others or not df or not sd:
-            continue
-        rest, rest_df = pooled(others) if sum(each for _, each in others) else (0.0, 0)
-        if rest_df and float(special.fdtrc(df, rest_df, sd**2 / max(rest**2, 1e-12))) < LEVEL:
-            found.add(name)
-    return found
+    """The systems that vary more than is usual, by an F test at the 1% level against the quieter half of all, whose
+    variance is brought to what it is of all where they vary alike: several restless ones do not hide each other."""
+    known = {name: each for name, each in of.items() if each[1]}
+    if len(known) < 2:
+        return set()
+    quiet = sorted(known.values())[: math.ceil(len(known) / 2)]
+    share, df = len(quiet) / len(known), min(each for _, each in quiet)
+    lower = float(special.chdtr(df + 2, special.chdtri(df, 1 - share))) / share if share < 1 else 1.0
+    usual, usual_df = pooled(quiet)
+    variance = max(usual**2 / lower, 1e-12)
+    return {name for name, (sd, own) in known.items() if special.fdtrc(own, usual_df, sd**2 / variance) < LEVEL}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bench.scoring.schema import Claim
@@ -23,6 +25,7 @@ from bench.verdict.claims_of_quality import (
     small_data,
 )
 from bench.verdict.evidence import Evidence
+from bench.verdict.sentence import SEEDS, listed
 
 
 def ledger() -> list[dict[str, str]]:
@@ -39,9 +42,18 @@ def evaluate(evidence: Evidence) -> tuple[Claim, ...]:
         found = RULES[claim["test"]](evidence)
         if found is None:
             found = Finding("not tested", "", f"To test it, a run needs {claim['needs']}.")
+        elif found.status in ("confirmed", "refuted"):
+            found = replace(found, takes=" ".join(filter(None, (found.takes, _of_one_training(evidence, found)))))
         said = {key: value for key, value in claim.items() if key != "test"}
         rows.append(Claim(**said, status=found.status, measured=found.measured, takes=found.takes))
     return tuple(rows)
+
+
+def _of_one_training(evidence: Evidence, found: Finding) -> str:
+    """Whose training the finding is of, where there were too few to know what another would say; else empty."""
+    few = [n for n, s in evidence.named.items() if s.trained and s.seeds < SEEDS]
+    named = [name for name in few if re.search(rf"(?<![\w.+-]){re.escape(name)}(?![\w+-])", found.measured)]
+    return f"{listed(named)}: of {'one seed' if len(named) == 1 else 'one seed each'}; three tell." if named else ""
 
 
 Rule = Callable[[Evidence], Finding | None]

@@ -181,7 +181,8 @@ def rag_multi(evidence: Evidence) -> Finding | None:
     others = [_several(evidence, name) for name in (first(evidence, "closed_book"), lora(evidence)) if name]
     if not plain or not others or not all(others):
         return None
-    return ahead([evidence.compared({**plain, **other}) for other in others], evidence.headline)
+    measure = evidence.headline
+    return ahead([evidence.decisive(evidence.compared({**plain, **other}), measure) for other in others], measure)
 
 
 def _several(evidence: Evidence, name: str | None) -> dict[str, Column]:

@@ -107,8 +107,16 @@ class Evidence:
         if self.asked is None:
             return found
         left_out = {name: self.unjudged.get(name, frozenset()) for name in found}
-        missing = {name: self.asked - left_out[name] - set(column.questions) for name, column in found.items()}
+        missing = {
+            n: self._asked_of(n, self.asked) - left_out[n] - set(column.questions) for n, column in found.items()
+        }
         return {n: self._completed(without_gaps(column, left_out[n]), missing[n]) for n, column in found.items()}
+
+    def _asked_of(self, name: str, asked: AbstractSet[str]) -> AbstractSet[str]:
+        """The questions of these that a system was asked: of those that scenarios add, a sample."""
+        if name in self.named:
+            return asked
+        return asked & {question for column in self.columns[name].values() for question in column.questions}
 
     def counts_zeros(self, name: str) -> bool:
         """Whether a system is ranked by zeros for what it, or one of its seeds, did not answer."""
@@ -157,15 +165,18 @@ class Evidence:
         found = {n: c for n in (a, b) if (c := self.ranking(n, measure, stratum))}
         if any(self.systems[n].trained for n in found):
             found = {n: self.unseen(column) for n, column in found.items()}
-        pair = self.compared({n: column for n, column in found.items() if column.questions})
-        doubts = [self.systems[n].doubts.get(measure) for n in found]
+        return self.decisive(self.compared({n: column for n, column in found.items() if column.questions}), measure)
+
+    def decisive(self, pair: Pair | None, measure: str) -> Pair | None:
+        """The pair; inconclusive where a judge leaves one of its systems open."""
+        doubts = [self.systems[name].doubts.get(measure) for name in (pair.a, pair.b)] if pair else []
         if pair is None or all(doubt is None or doubt.decisive for doubt in doubts):
             return pair
         return replace(pair, verdict="inconclusive", non_inferior=None)
 
     def ranking(self, system: str, measure: str, stratum: str | None = None) -> Column | None:
         """A measure of a system as pairs compare it."""
-        if measure != self.headline or system not in self.named:
+        if measure != self.headline:
             return self.column(system, measure, stratum)
         found = self.ranked.get(system)
         return found.of(stratum) if found and stratum else found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.core.system import Family
@@ -32,7 +33,8 @@ def question_types(evidence: Evidence, feasible: Sequence[str]) -> QuestionTypes
     if len(leaders) < 2 or len(parts) < 2:
         return None
     rows = sorted(_rows(parts, evidence.margin), key=lambda row: -row.gap)
-    return QuestionTypes(systems=tuple(leaders), rows=tuple(rows), mixes=tuple(mixes(columns, rows)))
+    asked = Counter(stratum for name in leaders[:1] for stratum in evidence.ranked[name].strata)
+    return QuestionTypes(systems=tuple(leaders), rows=tuple(rows), mixes=tuple(mixes(columns, rows, asked)))
 
 
 def _rows(parts: Mapping[str, Mapping[str, Column]], margin: float | None) -> Iterator[TypeRow]:
@@ -52,19 +54,21 @@ def ahead(systems: Mapping[str, Column], pairs: Sequence[Pair]) -> tuple[str, ..
     return tuple(name for name in systems if name in better - worse)
 
 
-def mixes(columns: Mapping[str, Column], rows: Sequence[TypeRow]) -> Iterator[Mix]:
+def mixes(columns: Mapping[str, Column], rows: Sequence[TypeRow], asked_of: Mapping[str, int]) -> Iterator[Mix]:
     """From which share of a type on another system would lead, where it is shown to be ahead on that type.
 
-    The other types keep their shares of the rest.
+    The other types keep their shares of the rest. `asked_of`: the questions of each type, leaked ones too.
     """
+    number = {row.type: asked_of.get(row.type, row.n) for row in rows}
     first = max(columns, key=lambda name: columns[name].mean)
-    asked = sum(row.n for row in rows)
+    asked = sum(number.values())
     for row in rows:
         rest = [other for other in rows if other is not row]
         for name in row.ahead:
             if first in row.ahead or name == first:
                 continue
             gained = row.scores[name].mean - row.scores[first].mean
-            lost = sum(o.n * (o.scores[first].mean - o.scores[name].mean) for o in rest) / sum(o.n for o in rest)
+            lost = sum(number[o.type] * (o.scores[first].mean - o.scores[name].mean) for o in rest)
+            lost /= sum(number[o.type] for o in rest)
             if gained > 0 and lost > 0:
-                yield Mix(type=row.type, to=name, now=row.n / asked, share=lost / (lost + gained))
+                yield Mix(type=row.type, to=name, now=number[row.type] / asked, share=lost / (lost + gained))

@@ -69,14 +69,14 @@ def learning_curve(evidence: Evidence) -> LearningCurve | None:
     metric, tuned = evidence.headline, next(scenario.of for _, scenario in evidence.of_scenario("data"))
     if tuned in evidence.columns:
         points[tuned] = evidence.run.dataset.train
-    columns = {name: column for name in points if (column := evidence.column(name, metric))}
+    columns = {name: column for name in points if (column := evidence.ranking(name, metric))}
     if not columns:
         return None
     asked = set.intersection(*(set(column.questions) for column in columns.values()))
     rivals = {
         name: column.among(asked)
         for name, system in evidence.named.items()
-        if system.family == "retrieval" and (column := evidence.column(name, metric)) and asked & {*column.questions}
+        if system.family == "retrieval" and (column := evidence.ranking(name, metric)) and asked & {*column.questions}
     }
     best = max(rivals, key=lambda name: rivals[name].mean, default=None)
     rows = []

@@ -32,7 +32,8 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str], 
             "No verdict: training has seen every question, so that knowing an answer cannot be told from remembering "
             "it. Ask questions that are not in the training data."
         )
-    counted = evidence.run.spec.needs.weights.counted
+    weights = evidence.run.spec.needs.weights.counted
+    counted = [key for key in weights if any(getattr(found.criteria[name], key) is not None for name in found.feasible)]
     weighed = listed(counted) if counted else ""
     if found.contradictions:
         return _contradicted(found, weighed)
@@ -42,7 +43,8 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str], 
     if found.outcome == "not better than the base model":
         return _no_better(evidence, found, choice)
     chosen = f"{_chosen(evidence, found, choice, weighed)}{_by_itself(evidence, found, choice, weighed)}"
-    rest = f"{_unknown(found, counted)}{_left_out(evidence, found)}{_open_needs(choice, found.needs[choice])}{_uncontrolled(found)}"
+    beside = f"{_unknown(found, weights)}{_left_out(evidence, found)}"
+    rest = f"{beside}{_open_needs(choice, found.needs[choice])}{_uncontrolled(found)}"
     whole = f"{chosen}{rest}"
     depends = disagreement(found.types, few_seeds(evidence, found.types.systems) if found.types else None)
     return f"{depends} Over all questions: {whole}" if depends else whole
@@ -125,7 +127,9 @@ def _unknown(found: Recommendation, counted: Sequence[str]) -> str:
     told = ""
     for key in counted:
         unknown = [name for name in found.feasible if getattr(found.criteria[name], key) is None]
-        if unknown and len(unknown) < len(found.feasible):
+        if len(unknown) == len(found.feasible):
+            told += f" No {key} is known, so that it was not weighed."
+        elif unknown:
             told += f" The {key} of {listed(unknown)} is not known; the highest that is known was weighed."
     return told
 
@@ -148,8 +152,10 @@ def _no_better(evidence: Evidence, found: Recommendation, choice: str) -> str:
     pair = next(pair for pair in found.controls if pair.verdict != "better")
     base = evidence.ranked[pair.b].mean
     said = "is worse than" if pair.verdict == "worse" else "is not shown to be better than"
+    seeds = few_seeds(evidence, [choice])
+    once = f", provisionally ({_seeds(seeds)})" if seeds else ""
     return (
-        f"Nothing is recommended: {choice}, {_score(evidence, found, choice)}, {said} the base model alone "
+        f"Nothing is recommended{once}: {choice}, {_score(evidence, found, choice)}, {said} the base model alone "
         f"({pair.b}, {base:.2f})."
     )
 

@@ -116,6 +116,25 @@ def test_what_fails_seldom_is_no_better_than_its_mean(size: int) -> None:
     assert told <= 20
 
 
+@pytest.mark.parametrize(("size", "most"), [(30, 0.05), (100, 0.05), (300, 0.08)])
+def test_rare_failures_among_small_differences_win_nothing(size: int, most: float) -> None:
+    """One is better by 2 points of a grade, give or take one, and fails on 2%: both means are equal."""
+    rng, told = np.random.default_rng(size), 0
+    for _ in range(200):
+        a = np.where(rng.random(size) < 0.02 / 0.995, 0.0, 1 - 0.01 * rng.random(size))
+        b = 0.98 - 0.01 * rng.random(size)
+        (pair,) = compare(Panel({"a": a[None], "b": b[None]}, [f"q{n}" for n in range(size)]))
+        told += pair.verdict != "inconclusive"
+        assert (pair.verdict == "inconclusive") or pair.low > 0 or pair.high < 0  # as its own interval says
+    assert told / 200 <= most
+
+
+def test_what_is_ahead_by_a_grade_is_told() -> None:
+    rng = np.random.default_rng(5)
+    a, b = (np.clip(rng.normal(level, 0.2, (1, 60)), 0, 1) for level in (0.75, 0.55))
+    assert compare(Panel({"a": a, "b": b}, [f"q{n}" for n in range(60)]))[0].verdict == "better"
+
+
 def test_one_huge_group_is_worth_one_question() -> None:
     rng = np.random.default_rng(0)
     groups = ["manual"] * 500 + [f"d{n}" for n in range(12)]
@@ -175,6 +194,41 @@ def test_claims_rank_as_the_sentence_does(tmp_path: Path) -> None:
     assert claimed("level", able, of(yes_to(1.0), verdict(0.8), "qlora")) == "confirmed"
     doubted = of(yes_to(1.0), lambda q, s: None if number(q) % 3 == 0 else 1.0)
     assert claimed("doubted", doubted, of(yes_to(1.0), verdict(1.0), "qlora")) == "inconclusive"
+
+
+def test_claims_of_a_sample_count_what_it_was_asked(tmp_path: Path) -> None:
+    """Trained on less, it answers a fifth: not level with retrieval. Nor is a doubted judge's claim confirmed."""
+    scenario = {"name": "data", "of": "lora", "what": "size", "value": 100}
+    systems = {
+        "rag": Made(yes_to(1.0), judged=verdict(0.8), kind="rag"),
+        "lora": tuned(yes_to(1.0), judged=verdict(0.8)),
+        "data.100": tuned(yes_to(0.2), judged=verdict(0.8), scenario=scenario),
+    }
+    found = scored(tmp_path / "data", systems, asked(500), margin=0.1, **JUDGED)
+    told = {claim.id: claim for claim in found.claims}
+    assert told["small-data"].status == "refuted" and found.scenarios.data is not None
+    assert found.scenarios.data.retrieval_score is not None
+    assert found.scenarios.data.retrieval_score.mean == pytest.approx(found.recommendation.quality["rag"])
+    doubted = lambda q, s: None if number(q) % 3 == 0 else 0.0
+    systems = {
+        "rag": systems["rag"],
+        "base": Made(yes_to(1.0), kind="closed_book", judged=doubted),
+        "lora": tuned(yes_to(1.0), judged=doubted),
+    }
+    found = scored(tmp_path / "judge", systems, [Asked(f"q{n}", stratum="two_hop") for n in range(300)], **JUDGED)
+    assert {claim.id: claim.status for claim in found.claims}["rag-multi"] == "inconclusive"
+
+
+def test_what_one_training_says_is_told_as_that(tmp_path: Path) -> None:
+    config = {"method": "lora", "tuning.passages": False, "tuning.paraphrases": False}
+    for seeds in (1, 3):
+        lora, qlora = (tuned(right(0.8, "l"), kind=kind, config=config, seeds=seeds) for kind in ("lora", "qlora"))
+        found = scored(tmp_path / str(seeds), {"lora": lora, "qlora": qlora}, asked(500), margin=0.05)
+        (claim,) = (claim for claim in found.claims if claim.id == "qlora-quality")
+        assert claim.status == "confirmed" and ("of one seed each; three tell" in claim.takes) == (seeds == 1)
+    base = Made(right(0.9, "b"), kind="closed_book")
+    lost = scored(tmp_path / "base", {"lora": tuned(right(0.5, "l"), seeds=1), "base": base}, asked(300))
+    assert lost.recommendation.sentence.startswith("Nothing is recommended, provisionally (one seed): lora, ")
 
 
 def test_claims_leave_leaked_questions_out(tmp_path: Path) -> None:
@@ -245,6 +299,23 @@ def test_a_figure_that_is_not_known_is_told_where_it_is_weighed(tmp_path: Path) 
     found = scored(tmp_path, systems, asked(400), **spec).recommendation
     assert found.criteria["b"].cost is None
     assert "once cost is weighed. The cost of b is not known; the highest that is known was weighed." in found.sentence
+
+
+def test_what_nobody_knows_is_not_weighed(tmp_path: Path) -> None:
+    unknown = {"memory": None, "peak_rss_growth_bytes": None}
+    systems = {"a": Made(right(0.9, "a"), cell=unknown), "b": Made(right(0.6, "b"), cell=unknown)}
+    told = scored(tmp_path, systems, asked(400), needs={"weights": {"memory": 0.1}}).recommendation.sentence
+    assert "once" not in told and "No memory is known, so that it was not weighed." in told
+
+
+def test_the_share_of_a_type_counts_its_leaked_questions_too(tmp_path: Path) -> None:
+    questions = [Asked(f"q{n}", stratum="docs" if n < 200 else "jargon") for n in range(300)]
+    systems = {
+        "rag": Made(says(lambda n: n % 10 < (9 if n < 200 else 4)), kind="rag"),
+        "lora": tuned(says(lambda n: n % 10 < (5 if n < 200 else 9))),
+    }
+    found = scored(tmp_path, systems, questions, leaked=[f"q{n}" for n in range(240, 300)]).recommendation
+    assert found.types is not None and [mix.now for mix in found.types.mixes] == [pytest.approx(1 / 3)]
 
 
 def test_a_latency_lies_in_its_interval(tmp_path: Path) -> None:
