@@ -382,6 +382,8 @@ class Tuning(Block):
             )
         if self.init != "default" and self.variant not in ("lora", "rslora", "dora"):
             raise ValueError(f"`variant: {self.variant}` is a way to begin itself: leave `init` out")
+        if self.variant == "pissa" and self.modules_to_save:
+            raise ValueError("`variant: pissa` is saved as the difference from the base: leave `modules_to_save` out")
         if self.layers_pattern and not self.layers:
             raise ValueError("`layers_pattern` names the list that `layers` counts in: give both")
         if self.sharded and self.processes == 1:

@@ -169,9 +169,11 @@ def _example(
 
 
 def _is_null(record: Mapping[str, Any], path: str) -> bool:
-    """Whether a field is there and says that nothing is known."""
+    """Whether a field, or what it stands in, is there and says that nothing is known."""
     value: Any = record
     for step in path.split("."):
+        if value is None:
+            return True
         if not isinstance(value, Mapping) or step not in value:
             return False
         value = value[step]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,7 @@ from rapidfuzz.distance import Indel
 from rapidfuzz.process import cdist
 
 from bench.core.digest import digest
-from bench.core.normalisation import normalise
+from bench.core.normalisation import QUOTES, normalise
 from bench.core.store import Store
 from bench.core.vocabulary import JSON, Example
 
@@ -25,7 +26,7 @@ Key = TypeVar("Key")
 MOST = 20_000  # questions that a cell embeds to look for near ones
 
 
-def leaks(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[str]]:
+def leaks(train: Sequence[Example], test: Sequence[Example], language: str = "en") -> dict[str, list[str]]:
     """test question id -> how training has seen it: `exact`, `13-gram`, `near in letters`, or in the same words of the
     `same passage` with an answer in other words. Only those that it has.
 
@@ -33,18 +34,18 @@ def leaks(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[s
     then given in whatever words. A question that is asked again of another passage, and has another answer there, is
     none (`asked_again`). What is near in meaning a cell tells, which has an embedder (`alike`).
     """
-    asked = _places((normalise(e.question.text),) for e in train)
-    grams = _places(_grams(_whole(e)) for e in train)
+    asked = _places((_plain(e.question.text, language),) for e in train)
+    grams = _places(_grams(_whole(e), language) for e in train)
     near = _near([e.question.text for e in train], [e.question.text for e in test])
     found: dict[str, list[str]] = {}
     for example, close in zip(test, near, strict=True):
-        repeated = asked.get(normalise(example.question.text), ())
+        repeated = asked.get(_plain(example.question.text, language), ())
         places = {
             "exact": repeated,
-            "13-gram": {i for gram in _grams(_whole(example)) for i in grams.get(gram, ())},
+            "13-gram": {i for gram in _grams(_whole(example), language) for i in grams.get(gram, ())},
             "near in letters": close,
         }
-        seen = [how for how, known in places.items() if any(_same(example, train[i]) for i in known)]
+        seen = [how for how, known in places.items() if any(_same(example, train[i], language) for i in known)]
         if not seen and any(_of_same_passage(example, train[i]) for i in repeated):
             seen = ["same passage"]
         if seen:
@@ -52,12 +53,12 @@ def leaks(train: Sequence[Example], test: Sequence[Example]) -> dict[str, list[s
     return found
 
 
-def asked_again(train: Sequence[Example], test: Sequence[Example]) -> int:
+def asked_again(train: Sequence[Example], test: Sequence[Example], language: str = "en") -> int:
     """How many test questions training asks in the same words of other passages, with another answer each time."""
-    asked = _places((normalise(e.question.text),) for e in train)
-    known = [[train[i] for i in asked.get(normalise(e.question.text), ())] for e in test]
+    asked = _places((_plain(e.question.text, language),) for e in train)
+    known = [[train[i] for i in asked.get(_plain(e.question.text, language), ())] for e in test]
     return sum(
-        bool(same) and not any(_same(e, s) or _of_same_passage(e, s) for s in same)
+        bool(same) and not any(_same(e, s, language) or _of_same_passage(e, s) for s in same)
         for e, same in zip(test, known, strict=True)
     )
 
@@ -71,13 +72,18 @@ def _places(keys: Iterable[Iterable[Key]]) -> dict[Key, list[int]]:
     return found
 
 
+def _plain(text: str, language: str) -> str:
+    """A text as two are compared, however its letters are encoded: a full-width digit is a digit."""
+    return normalise(unicodedata.normalize("NFKC", text).translate(QUOTES), language)
+
+
 def _whole(example: Example) -> str:
     return f"{example.question.text} {' '.join(example.answers or ())}"
 
 
-def _same(a: Example, b: Example) -> bool:
+def _same(a: Example, b: Example, language: str = "en") -> bool:
     """Whether two questions that are near also have an answer in common: pump 7 and pump 8 do not, as a rule."""
-    mine, other = ({normalise(x) for x in e.answers or ()} for e in (a, b))
+    mine, other = ({_plain(x, language) for x in e.answers or ()} for e in (a, b))
     return bool(mine & other) or mine == other
 
 
@@ -118,8 +124,8 @@ def alike(
     return [e.question.id for e, close in zip(test, found, strict=True) if any(_same(e, train[i]) for i in close)]
 
 
-def _grams(text: str) -> Iterator[tuple[str, ...]]:
-    words = normalise(text).split()
+def _grams(text: str, language: str) -> Iterator[tuple[str, ...]]:
+    words = _plain(text, language).split()
     return (tuple(words[i : i + GRAM]) for i in range(len(words) - GRAM + 1))
 
 

@@ -168,8 +168,8 @@ def _start(prepared: Prepared, threads: int) -> dict[str, JSON]:
             "This machine has a GPU, and torch cannot use it: everything runs on the CPU. %s", environment.UNUSED_GPU
         )
     return {
-        "leaks": leaks(prepared.task.train, prepared.task.test),
-        "asked_again": asked_again(prepared.task.train, prepared.task.test),
+        "leaks": leaks(prepared.task.train, prepared.task.test, prepared.task.language),
+        "asked_again": asked_again(prepared.task.train, prepared.task.test, prepared.task.language),
         "windows": windows(prepared),
         "started": time.time(),
         "load_start": environment.load(),

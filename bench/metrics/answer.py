@@ -18,8 +18,11 @@ Phrases = Sequence[str]
 
 
 def said(answer: Answer) -> str:
-    """What was said; nothing where the question failed."""
-    return "" if answer.error else answer.text
+    """What was said, without the marks that cite the passages shown; nothing where the question failed."""
+    if answer.error:
+        return ""
+    cites = answer.hits is not None and "[" in answer.text
+    return grounding.MARKED.sub("", answer.text).strip() if cites else answer.text
 
 
 def silent(answer: Answer, abstain: Phrases) -> bool:
@@ -35,7 +38,7 @@ def _says_nothing(record: Record, abstain: Phrases) -> bool:
 
 def _against(record: Record, answer: Answer, references: tuple[str, ...]) -> tuple[float, float]:
     """SQuAD's (exact match, F1) of an answer."""
-    return (0.0, 0.0) if answer.error else text.matched(answer.text, references, record.language)
+    return (0.0, 0.0) if answer.error else text.matched(said(answer), references, record.language)
 
 
 def em(record: Record, abstain: Phrases) -> float | None:
@@ -53,7 +56,7 @@ def em_strict(record: Record, abstain: Phrases) -> float | None:
         return None
     if not record.answers:
         return float(silent(record.answer, abstain))
-    return 0.0 if record.answer.error else text.strict(record.answer.text, record.answers)
+    return 0.0 if record.answer.error else text.strict(said(record.answer), record.answers, record.language)
 
 
 def numeric(record: Record, abstain: Phrases) -> float | None:
@@ -82,21 +85,21 @@ def contains(record: Record, abstain: Phrases) -> float | None:
     """Whether a reference stands in the answer."""
     if not record.answers:
         return None
-    return 0.0 if record.answer.error else text.contains(record.answer.text, record.answers, record.language)
+    return 0.0 if record.answer.error else text.contains(said(record.answer), record.answers, record.language)
 
 
 def rouge_l(record: Record, abstain: Phrases) -> float | None:
     """ROUGE-L against the references."""
     if not record.answers:
         return None
-    return 0.0 if record.answer.error else text.rouge_l(record.answer.text, record.answers, record.language)
+    return 0.0 if record.answer.error else text.rouge_l(said(record.answer), record.answers, record.language)
 
 
 def label_accuracy(record: Record, abstain: Phrases) -> float | None:
     """Whether the choice that the answer names is a right one, where answers are a closed set."""
     if not record.answers or not record.choices:
         return None
-    return float(not record.answer.error and label(record.answer.text, record.choices) in record.answers)
+    return float(not record.answer.error and label(said(record.answer), record.choices) in record.answers)
 
 
 def form(record: Record, abstain: Phrases) -> float | None:

@@ -10,14 +10,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.metrics.grounding import MARK
+from bench.metrics.grounding import MARK, MARKED
 
 Pair = tuple[str, str]  # what is shown, what is said
 ENTAILED = 0.5  # probability above which a statement counts as entailed
 _SENTENCE = re.compile(
     r"\S.*?(?:[.!?][\"')\]]*(?:\s*\[\d+\])*(?=\s+[^a-z\d\s]|\s*$)|[\u3002\uff01\uff1f\u0964](?:\s*\[\d+\])*|\n|$)", re.S
 )
-_MARKED = re.compile(rf"\s*{MARK.pattern}")
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def sentences(question: str, answer: str, passages: Sequence[str]) -> list[Cited
     found = []
     for sentence in (m.group().strip() for m in _SENTENCE.finditer(answer)):
         marks = dict.fromkeys(int(n) for n in MARK.findall(sentence))
-        bare = " ".join(_MARKED.sub("", sentence).split())
+        bare = " ".join(MARKED.sub("", sentence).split())
         if bare.strip(".!? "):
             cited = tuple(passages[n - 1] for n in marks if 0 < n <= len(passages))
             found.append(Cited(f"{question} {bare}", cited))

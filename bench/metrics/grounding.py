@@ -15,6 +15,7 @@ BLIND = {  # what counting words cannot tell, for the page
     "paraphrase": "a true statement in other words shares few words",
 }
 MARK = re.compile(r"\[(\d+)\]")  # how an answer cites the passage of that number
+MARKED = re.compile(rf"\s*{MARK.pattern}")
 
 
 def k_precision(answer: str, passages: Sequence[str], language: str = "en") -> float | None:
@@ -53,5 +54,6 @@ def citation(
     2305.14627) asks of an entailment model, it does not tell. The first is None where nothing is cited.
     """
     found = cited(answer, hits, references, language)
-    right = len(set(found) & set(gold))
-    return (right / len(found) if found else None), right / len(gold)
+    wanted = set(gold)
+    right = len(set(found) & wanted)
+    return (right / len(found) if found else None), right / len(wanted)

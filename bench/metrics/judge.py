@@ -189,8 +189,8 @@ async def _verdict(
         value, error = float(found.value), line.failures[0] if line.failures else None
     except (Transient, Refused, ValueError, TypeError, KeyError, AttributeError) as e:
         value, error = math.nan, f"{type(e).__name__}: {e}"[:300]
-    if error is None and not math.isfinite(value):
-        error = "the judge gave no usable verdict"
+    if error is None and not 0 <= value <= 1:  # nor what is no number
+        error = f"the judge gave no usable verdict: {value:g}"
     verdict = Judgement(None if error else value, error, line.prompt_tokens, line.completion_tokens)
     if known and error is None:  # a failure is asked again the next time
         known.parent.mkdir(parents=True, exist_ok=True)

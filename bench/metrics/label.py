@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from bench.core.normalisation import QUOTES
+from bench.core.normalisation import AFTER_WORD, BEFORE_WORD, QUOTES
 
 _ANNOUNCED = (
     r"(?:\b(?:final |correct |best |right )*(?:answer|choice|option|label|verdict|classification|prediction)"
@@ -21,11 +21,13 @@ _ANNOUNCED = (
     r"|\bmy answer is)"
     r"[\s:=*_`\"'(\[{]*(?:option |choice |letter )?[\s*_`\"'(\[{]*"
 )
-_BEFORE = r"(?<![\w-])"
-_AFTER = r"(?![\w-])"
+_BEFORE = rf"{BEFORE_WORD}(?<!-)"
+_AFTER = rf"{AFTER_WORD}(?!-)"
 _DENIED = (
     r"\b(?:not|isn't|rather than|instead of|n't be|neither|nor|cannot be|exclude[sd]?|rules? out)[\s*_`\"'(]*"
     r"(?:an? |the )?(?:option |choice )?$"
+    r"|\b(?:nicht|kein(?:e[nmrs]?)?|niet|geen|no es|no est\u00e1|non \u00e8|n\u00e3o \u00e9|n'est pas|pas)\s+$"
+    r"|(?:\u4e0d|\u4e0d\u662f|\u5e76\u975e|\u4e26\u975e|\u975e|\u6ca1\u6709|\u6c92\u6709)$"
 )
 _DENIED_AFTER = re.compile(
     r"[\s*_`\"')\]}]*(?:(?:is|are|was|were|would be|must be|seems|looks)(?: also| \w+ly)? "

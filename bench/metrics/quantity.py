@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
-from bench.core.normalisation import DASHES
+from bench.core.normalisation import BEFORE_WORD, DASHES
 
 LISTED = 3  # values in an answer, beyond which it lists what it may be
 TOLERANCE = 0.01  # relative: 1.58 billion is 1,577 million
@@ -28,6 +28,17 @@ SCALES = {
     "bn": 1e9,
     "trillion": 1e12,
     "tn": 1e12,
+}
+_LONG = {"billion": 1e12, "billionen": 1e12, "billones": 1e12, "bilioni": 1e12, "billions": 1e12, "biljoen": 1e12}
+OTHERS = {  # scales of other languages; a billion of most is a million millions
+    "de": {"tausend": 1e3, "tsd": 1e3, "millionen": 1e6, "mio": 1e6, "milliarde": 1e9, "milliarden": 1e9, "mrd": 1e9},
+    "es": {"mil": 1e3, "mill\u00f3n": 1e6, "millon": 1e6, "millones": 1e6},
+    "fr": {"mille": 1e3, "milliard": 1e9, "milliards": 1e9, "md": 1e9, "mds": 1e9},
+    "it": {"mila": 1e3, "milione": 1e6, "milioni": 1e6, "miliardo": 1e9, "miliardi": 1e9},
+    "nl": {"duizend": 1e3, "miljoen": 1e6, "miljard": 1e9},
+    "pt": {"mil": 1e3, "milh\u00e3o": 1e6, "milh\u00f5es": 1e6, "bilh\u00e3o": 1e9, "bilh\u00f5es": 1e9},
+    "zh": {"\u5341": 1e1, "\u767e": 1e2, "\u5343": 1e3, "\u4e07": 1e4, "\u842c": 1e4, "\u4ebf": 1e8, "\u5104": 1e8},
+    "ja": {"\u5343": 1e3, "\u4e07": 1e4, "\u5104": 1e8, "\u5146": 1e12},
 }
 LETTERS = {"m": 1e6, "b": 1e9}
 CURRENCIES = {
@@ -58,10 +69,10 @@ CURRENCIES = {
 UNITS = {  # how a unit may be written; others are one where they differ by a plural alone
     name: names.split()[0]
     for names in (
-        "second s sec secs seconds",
-        "minute min mins minutes",
-        "hour h hr hrs hours",
-        "day d days",
+        "second s sec secs seconds sekunde sekunden segundo segundos seconde secondes secondi seconden",
+        "minute min mins minutes minuten minuto minutos minuti",
+        "hour h hr hrs hours stunde stunden std hora horas heure heures ore uur",
+        "day d days tag tage d\u00eda d\u00edas dia dias jour jours giorno giorni dag dagen",
         "millisecond ms msec milliseconds",
         "metre m meter meters metres",
         "kilometre km kilometer kilometers kilometres",
@@ -159,9 +170,9 @@ _ABOUT = re.compile(  # what may stand before the number that a reference is
 )
 _NUMBER = re.compile(
     rf"(?P<open>\()?(?P<before>(?:us|c|a|r)\$|{_SIGNS}|\b(?:{_CODES})\b)?\s?"
-    rf"(?P<sign>(?<![\w)])[-+])?\s?(?P<before2>{_SIGNS})?"
-    r"(?<!\d-)(?<![^\W\d_]-)(?P<digits>(?<![\w.])\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?(?![\d-]|[.,]\d)"
-    r"|(?<![\w.,])\d+(?:\.\d+)?(?![\d]|[.,]\d|-\d)|(?<![\w.])\.\d+)"
+    rf"(?P<sign>(?<![)]){BEFORE_WORD}[-+])?\s?(?P<before2>{_SIGNS})?"
+    rf"(?<!\d-)(?<![^\W\d_]-)(?P<digits>(?<![.]){BEFORE_WORD}\d{{1,3}}(?:[,' ]\d{{3}})+(?:\.\d+)?(?![\d-]|[.,]\d)"
+    rf"|(?<![.,]){BEFORE_WORD}\d+(?:\.\d+)?(?![\d]|[.,]\d|-\d)|(?<![.]){BEFORE_WORD}\.\d+)"
     r"(?P<after>(?:\s?%|\s?-?\s?\u00b0?\s?[^\W\d_]+\.?(?:/[^\W\d_]+)?){0,2})(?P<close>\))?",
     re.IGNORECASE,
 )
@@ -185,10 +196,29 @@ def quantities(text: str, language: str = "en") -> tuple[Quantity, ...]:
     """Every number in a text, in order. What could be read in two ways, such as 3,5 in English, is none."""
     if not _DIGIT.search(text):
         return ()
-    return tuple(_quantity(match) for match in _NUMBER.finditer(_plain(text, language)))
+    return tuple(_quantity(match, language) for match in _NUMBER.finditer(plain(text, language)))
 
 
-def _plain(text: str, language: str) -> str:
+@cache
+def _scales(language: str) -> Mapping[str, float]:
+    """word -> what it multiplies a number by."""
+    own = language.split("-")[0]
+    return {**SCALES, **(_LONG if own in ("de", "es", "fr", "it", "nl") else {}), **OTHERS.get(own, {})}
+
+
+def _scaled(words: list[str], language: str) -> float | None:
+    """The factor that the words after a number begin with, which is taken off them; None where there is none. In
+    Chinese and Japanese it stands before the unit without a space."""
+    known = _scales(language)
+    if words and words[0] in known:
+        return known[words.pop(0)]
+    if words and language.split("-")[0] in ("zh", "ja") and words[0][0] in known:
+        factor, words[0] = known[words[0][0]], words[0][1:]
+        return factor
+    return None
+
+
+def plain(text: str, language: str) -> str:
     """The text with the separators of English: 1.200,50 is 1,200.50 where the language has a decimal comma."""
     found = text.translate(DASHES)
     if language.split("-")[0] not in COMMA:
@@ -196,10 +226,10 @@ def _plain(text: str, language: str) -> str:
     return _SEPARATOR.sub(lambda mark: "." if mark[0] == "," else ",", found)
 
 
-def _quantity(match: re.Match[str]) -> Quantity:
+def _quantity(match: re.Match[str], language: str) -> Quantity:
     value = float(re.sub(r"[,' ]", "", match["digits"]))
     words = [word.strip(".-") for word in re.findall(r"%|\u00b0|[^\W\d_]+(?:/[^\W\d_]+)?", match["after"].lower())]
-    factor = math.prod([SCALES[words.pop(0)]]) if words and words[0] in SCALES else None
+    factor = _scaled(words, language)
     before = (match["before"] or match["before2"] or "").lower().strip()
     letter = re.match(r"\s?([MmBb])\b", match["after"])  # $12.5m, 12.5M: of money, or a capital beside the digits
     if factor is None and letter and (before in CURRENCIES or match["after"][:1] in "MB"):
@@ -235,10 +265,10 @@ def numeric(answer: str, references: Sequence[str], question: str = "", language
 @lru_cache(4096)
 def _of_reference(text: str, language: str) -> Quantity | None:
     """The number that a reference is: it and at most three words, none of them before it. "Article 4" is a name."""
-    matches = list(_NUMBER.finditer(_plain(text, language))) if _DIGIT.search(text) else []
+    matches = list(_NUMBER.finditer(plain(text, language))) if _DIGIT.search(text) else []
     if len(matches) != 1 or len(re.findall(r"[^\W\d_]+", text)) > 3:
         return None
-    return _quantity(matches[0]) if _ABOUT.match(text[: matches[0].start()]) else None
+    return _quantity(matches[0], language) if _ABOUT.match(text[: matches[0].start()]) else None
 
 
 def _is_count(quantity: Quantity) -> bool:

@@ -11,6 +11,7 @@ import regex
 from rapidfuzz.distance import LCSseq
 
 from bench.core.normalisation import DASHES, normalise
+from bench.metrics.quantity import plain
 
 
 def squad(answer: str, references: Sequence[str], language: str = "en") -> tuple[float, float]:
@@ -44,18 +45,19 @@ def _f1(said: Sequence[str], known: Sequence[str]) -> float:
     return 2 * same / (len(said) + len(known))
 
 
-_TOKEN = re.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?|[^\W\d_]+|\d+|[%\u00b0\u20ac$\u00a3/^]")
+_TOKEN = regex.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?|[\p{L}\p{M}]+|\d+|[%\u00b0\u20ac$\u00a3/^]")
 
 
-def strict(answer: str, references: Sequence[str]) -> float:
+def strict(answer: str, references: Sequence[str], language: str = "en") -> float:
     """1 where the answer is a reference in its words, numbers with their signs, and units; else 0.
 
-    Unlike SQuAD's exact match, 1.5 is not 15 and -40 is not 40. Numbers are compared by value: 1,200.0 is 1200.
+    Unlike SQuAD's exact match, 1.5 is not 15 and -40 is not 40. Numbers are compared by value: 1,200.0 is 1200, or
+    1.200,0 in a language with a decimal comma.
     """
-    said = _exact(answer)
+    said = _exact(plain(answer, language))
     return float(
         any(
-            said == known if (known := _exact(reference)) else _bare(answer) == _bare(reference) != ""
+            said == known if (known := _exact(plain(reference, language))) else _bare(answer) == _bare(reference) != ""
             for reference in references
         )
     )

@@ -186,7 +186,7 @@ def calibrate(settings: Judging, connected: Judge, cache: Path) -> dict[str, Cal
 
 def _labels(settings: Judging, path: Path) -> dict[str, list[tuple[Case, int]]]:
     """measure -> labelled cases of a file. Raises UserError naming the line."""
-    from bench.metrics.judge import Case
+    from bench.metrics.judge import Case, applies, needed
 
     if not path.is_file():
         raise UserError(
@@ -206,6 +206,13 @@ def _labels(settings: Judging, path: Path) -> dict[str, list[tuple[Case, int]]]:
             reference=row.get("reference", ""),
             retrieved_contexts=tuple(row.get("retrieved_contexts", ())),
         )
+        if isinstance(row.get("retrieved_contexts"), str) or not applies(row["metric"], case):
+            fields = ", ".join(f"`{name}`" for name in needed(row["metric"]))
+            raise UserError(
+                f"a label of {row['metric']} needs {fields}.",
+                where=f"{settings.labels}:{line}",
+                remedy="`retrieved_contexts` is a list of texts, the others are texts; none is empty.",
+            )
         labels.setdefault(row["metric"], []).append((case, row["label"]))
     return labels
 

@@ -257,6 +257,13 @@ def _config(
                 where=location,
                 remedy=f"Leave out its `model`: it takes that of its `{key}`.",
             )
+    for key, (_, asks) in named.items():
+        if asks.prompt != config.prompt and (key == "adapter" or "prompt" not in own):
+            raise UserError(
+                f"system {raw['name']!r} would ask in another prompt than {raw[key]!r}, which has one of its own.",
+                where=location,
+                remedy="Set `prompt` once, for the whole spec, or write the same one here.",
+            )
     served = isinstance(config, TunedConfig) and config.adapter
     if config.model.base_url and not served and (kind.Config.needs_weights or config.precision != "native"):
         raise UserError(

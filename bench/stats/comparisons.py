@@ -225,9 +225,7 @@ def _pair(
     else:
         assert tested is not None  # what has no spread of seeds is tested
         p_value, test = tested
-        if isinstance(found, Guarded):
-            p_value = max(p_value, found.p)
-        elif isinstance(found, Shifted) or (isinstance(found, Few) and test != EXACT):
+        if isinstance(found, Guarded | Shifted) or (isinstance(found, Few) and test != EXACT):
             p_value = max(p_value, found.p)
         error = cluster_error(panel.sums(by_question[None])[:, 0], panel.counts)
         n80, n90 = (
@@ -237,6 +235,8 @@ def _pair(
         planned = Plan(n90)
         of_seeds, of_questions = 0.0, error**2
     low, high = found.interval(0.95)
+    if not panel.points and np.abs(by_question).max(initial=0.0) <= 1:  # of shares
+        low, high = max(low, -1.0), min(high, 1.0)
     worse, better = (None, None) if margin is None else (found.one_sided(-margin)[0], found.one_sided(margin)[1])
     ways = arms[0] if len(arms) == 1 else by_question[None]
     return Pair(

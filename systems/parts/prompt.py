@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -252,16 +252,38 @@ def fit(
     window: int,
     shots: Sequence[Shot] = (),
 ) -> Fitted:
-    """The prompt in at most `window` tokens, dropping shots from the first, or passages from the last. Raises
-    TooLong."""
-    for first in range(len(shots)):
-        ids = encode(tokenizer, messages(prompt, question, passages, shots[first:]))
-        if len(ids) <= window:
-            return Fitted(ids, 0, truncated=first > 0)
+    """The prompt in at most `window` tokens, dropping as few shots from the first, or else passages from the last, as
+    will do. Raises TooLong."""
+
+    def with_shots(dropped: int) -> list[int]:
+        return encode(tokenizer, messages(prompt, question, passages, shots[dropped:]))
+
     count = len(passages) if passages is not None else 0
-    for shown in range(count, -1, -1):
-        part = passages[:shown] if passages is not None else None
-        ids = encode(tokenizer, messages(prompt, question, part))
-        if len(ids) <= window:
-            return Fitted(ids, shown, truncated=shown < count or bool(shots))
-    raise TooLong(f"the question takes {len(ids)} tokens and the context window leaves {window}")
+
+    def with_passages(dropped: int) -> list[int]:
+        part = passages[: count - dropped] if passages is not None else None
+        return encode(tokenizer, messages(prompt, question, part))
+
+    if shots and (found := _fewest(with_shots, len(shots) - 1, window)):
+        return Fitted(found[1], 0, truncated=found[0] > 0)
+    if found := _fewest(with_passages, count, window):
+        return Fitted(found[1], count - found[0], truncated=found[0] > 0 or bool(shots))
+    least = len(with_passages(count))
+    raise TooLong(f"the question takes {least} tokens and the context window leaves {window}")
+
+
+def _fewest(ids: Callable[[int], list[int]], most: int, window: int) -> tuple[int, list[int]] | None:
+    """(how many are dropped, the tokens) of the longest prompt that fits; None where dropping `most` does not do. By
+    halving: each try writes and reads the whole prompt."""
+    whole = ids(0)
+    if len(whole) <= window:
+        return 0, whole
+    low, high, best = 1, most, None
+    while low <= high:
+        middle = (low + high) // 2
+        found = ids(middle)
+        if len(found) <= window:
+            best, high = (middle, found), middle - 1
+        else:
+            low = middle + 1
+    return best

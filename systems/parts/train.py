@@ -74,6 +74,7 @@ class Recipe:
             "dev": digest(material.dev) if self.tuning.early_stopping or self.tuning.search else None,
             "corpus": digest_of_parts(material.corpus) if uses_corpus else None,
             "paraphrases": restated,
+            **({"warmed": True} if self.tuning.schedule == "constant" and self.tuning.warmup else {}),
         }
 
 
@@ -152,6 +153,14 @@ def _say_number(config: Path, served: torch.dtype) -> None:
     write_json(config, read_json(config) | {"dtype": str(served).removeprefix("torch.")})
 
 
+def _batches(steps: int, trainer: Trainer, rows: int) -> int:
+    """How many batches of a process so many steps took: the last step of an epoch takes what is left of it."""
+    each = trainer.args.gradient_accumulation_steps
+    of_epoch = math.ceil(rows / (trainer.args.per_device_train_batch_size * trainer.args.world_size))
+    epochs, rest = divmod(steps, math.ceil(of_epoch / each))
+    return int(epochs * of_epoch + min(rest * each, of_epoch))
+
+
 def _facts(
     trainer: Trainer,
     tape: Tape,
@@ -163,7 +172,7 @@ def _facts(
 ) -> dict[str, JSON]:
     """What a training took, for the manifest: of all its processes."""
     steps = int(trainer.state.global_step)
-    seen = tape.batches[: steps * trainer.args.gradient_accumulation_steps]
+    seen = tape.batches[: _batches(steps, trainer, rows)]
     hashed = hashlib.sha256("".join(h for h, _ in seen).encode()).hexdigest()
     # the Trainer tells each process its own loss, scaled so that their mean is that of the batch
     shares = gather_object([(sum(n for _, n in seen), hashed, trainer.state.log_history[-1].get("train_loss"))])
@@ -251,9 +260,9 @@ def arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         fsdp_config={"version": 2, "state_dict_type": "FULL_STATE_DICT"} if tuning.sharded else None,
         gradient_accumulation_steps=tuning.gradient_accumulation,
         learning_rate=rate,
-        warmup_steps=tuning.warmup,
+        warmup_steps=min(tuning.warmup, 1 - 1e-9),  # a share of the steps: from 1 on the Trainer takes it for steps
         weight_decay=tuning.weight_decay,
-        lr_scheduler_type=tuning.schedule,
+        lr_scheduler_type="constant_with_warmup" if tuning.schedule == "constant" else tuning.schedule,
         gradient_checkpointing=tuning.gradient_checkpointing,
         max_grad_norm=1.0,
         optim="adamw_torch_fused" if tuning.optimiser == "adamw" else tuning.optimiser,

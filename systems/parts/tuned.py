@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 
 from bench.core import meters
 from bench.core.blocks import Serving
@@ -58,10 +59,9 @@ def trials(recipe: Recipe) -> list[Recipe]:
         return [recipe]
     grid = search.grid
     random.Random(f"{recipe.seed}/search").shuffle(grid)
-    return [
-        replace(recipe, tuning=recipe.tuning.model_copy(update=point | {"full_learning_rate": None}))
-        for point in grid[: search.trials]
-    ]
+    searched: dict[str, None] = {"full_learning_rate": None} if search.learning_rate else {}  # which it would override
+    tunings = [recipe.tuning.model_copy(update=point | searched) for point in grid[: search.trials]]
+    return [replace(recipe, tuning=tuning) for tuning in tunings]
 
 
 def open_tuned(recipe: Recipe, folder: Path) -> tuple[Any, Any]:
@@ -79,6 +79,14 @@ def merge(recipe: Recipe, trained: Path, folder: Path) -> dict[str, JSON]:
     """Write the model with its adapter merged into unquantised weights, whatever it was trained on: what QLoRA's
     authors serve. A model that was tuned whole is written as it is."""
     model, tokenizer = open_tuned(replace(recipe, precision="native"), trained)
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    if recipe.method == "lora" and ends[1] is not None and any(isinstance(end, BaseTunerLayer) for end in ends):
+        base = model.get_base_model().config
+        if getattr(base.get_text_config(), "tie_word_embeddings", False):
+            raise ValueError(
+                "the adapter is of the embeddings, which this model shares with its head: merged into one it would "
+                "change the other. Set `serving: adapter`, or leave them out of `tuning.targets`"
+            )
     whole = model.merge_and_unload(safe_merge=True) if recipe.method == "lora" else model
     whole.save_pretrained(str(folder / "model"))
     tokenizer.save_pretrained(str(folder / "model"))

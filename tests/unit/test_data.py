@@ -125,6 +125,21 @@ def test_pages_without_text_are_told(tmp_path: Path) -> None:
     assert pages.startswith("mixed.pdf: 3 of 4 pages hold no text") and pages.endswith("2, 3, 4.")
 
 
+def test_an_answer_is_evidence_as_a_word_of_its_own(tmp_path: Path) -> None:
+    """No part of another: "5 cm" does not stand in "15 cm"."""
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.txt").write_text("Its hose is 15 cm long. Its pump is noisy, and its cap is 5 cm wide.")
+    row = {"question": "How wide?", "answers": ["5 cm"], "document": "a.txt"}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row) + "\n")
+    options = {"format": "documents", "path": str(folder), "questions": str(tmp_path / "q.jsonl"), "test_share": 1.0}
+    (example,) = read_task(tmp_path, **options).test
+    assert [place.start for places in example.spans for place in places] == [58]
+    (tmp_path / "q.jsonl").write_text(json.dumps(row | {"answers": ["no"]}) + "\n")
+    with pytest.raises(UserError, match=r"'no' does not stand in 'a\.txt'"):
+        read_task(tmp_path, **options)
+
+
 def test_documents_map_spans_to_chunks(tmp_path: Path) -> None:
     folder = tmp_path / "docs"
     folder.mkdir()
@@ -136,7 +151,7 @@ def test_documents_map_spans_to_chunks(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
         {"question": "Which is forty-one?", "answers": ["number 41"], "document": "a.txt"},
         {"question": "When?", "answers": ["9 bar"], "document": "b.md", "quote": "opens at 9 bar"},
-        {"question": "Colour?", "answers": ["blue"], "document": "c.html"},
+        {"question": "Colour?", "answers": ["blue"], "document": "c.html", "quote": "The pump is blue."},
         {"question": "Weight?", "answers": ["40 kg"], "document": "d.pdf"},
         {"question": "Span?", "answers": ["x"], "document": "a.txt", "start": 0, "end": len(long)},
         {"question": "Nothing?", "answers": []},

@@ -103,3 +103,16 @@ def test_the_cells_of_a_run_tell_it(tmp_path: Path, tiny_lm: Path, monkeypatch: 
     assert about["leaks"] == {"q1": ["exact", "near in letters"], "q3": ["exact", "near in letters", "near in meaning"]}
     assert scores_json(outcome.folder)["leaks"] == {"all": 2, "exact": 2, "near in letters": 2, "near in meaning": 1}
     assert {a["kind"] for a in cells["rag-s1"]["artefacts"]} == {"chunks", "embeddings", "index"}  # charged to nobody
+
+
+@pytest.mark.parametrize(
+    ("asked", "again", "language"),
+    [
+        ("Wo liegt der Kanal in K\u00f6ln?", "Wo liegt der Kanal in Ko\u0308ln?", "de"),  # composed and decomposed
+        ("\u8f6c\u901f\u662f\u591a\u5c11\uff1f", "\u8f6c\u901f\u662f\u591a\u5c11?", "zh"),
+        ("Is it \uff11\uff14 rpm?", "Is it 14 rpm?", "en"),
+    ],
+)
+def test_the_same_question_in_another_encoding_is_seen(asked: str, again: str, language: str) -> None:
+    train, test = ([Example(Question(ident, text), ("x",))] for ident, text in (("a", asked), ("b", again)))
+    assert leaks(train, test, language)["b"][0] == "exact"

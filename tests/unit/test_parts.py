@@ -186,6 +186,24 @@ def test_shots_are_turns_that_were_answered() -> None:
     assert known.decode(prompt.encode(known, asked)).replace(" ", "") == "Bebrief.\n\nQ1\nAnswer:A1\n\nQ2\nAnswer:"
 
 
+def test_a_prompt_is_cut_in_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time it takes is the system's: five hundred passages are cut to those that fit by halving."""
+    known, tries = AutoTokenizer.from_pretrained(MICRO), [0]
+
+    def counted(*given: Any) -> list[int]:
+        tries[0] += 1
+        return encode(*given)
+
+    encode = prompt.encode
+    monkeypatch.setattr(prompt, "encode", counted)
+    pages = [("", f"the pump {n} hums") for n in range(500)]
+    fitted = prompt.fit(known, Prompt(), Question("q", "the pump?"), pages, window=300)
+    assert tries[0] <= 11 and fitted.truncated and 0 < fitted.shown < 500
+    assert len(encode(known, prompt.messages(Prompt(), Question("q", "the pump?"), pages[: fitted.shown + 1]))) > 300
+    with pytest.raises(prompt.TooLong):
+        prompt.fit(known, Prompt(), Question("q", "the pump? " * 100), pages, window=50)
+
+
 def test_shots_give_way_to_the_window() -> None:
     known = AutoTokenizer.from_pretrained(MICRO)
     shots = [(Question(f"p{n}", "the pump of the hall"), "14 rpm") for n in range(20)]

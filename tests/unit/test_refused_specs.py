@@ -15,7 +15,7 @@ from bench.core.store import Store
 from bench.execution.pinning import prepare
 from bench.spec import kinds
 from bench.spec.cells import cells
-from bench.spec.load import load
+from bench.spec.load import load, parse
 from bench.spec.scenarios import EFFORTS
 from tests.conftest import EMBEDDER, raw_spec
 
@@ -109,3 +109,13 @@ def test_an_embedder_without_its_tokenizer_is_told_before_anything_runs(tmp_path
     shutil.copytree(EMBEDDER, folder)
     (folder / "tokenizer.json").unlink()
     assert "the embedder folder has no tokenizer" in refused(tmp_path, systems=[RAG], embedder={"name": str(folder)})
+
+
+def test_a_hybrid_asks_in_the_prompt_of_its_adapter(tmp_path: Path) -> None:
+    brief = {"system": "Be brief."}
+    told = refused(tmp_path, systems=[RAG, LORA | {"prompt": brief}, HYBRID])
+    assert "system 'both' would ask in another prompt than 'lora', which has one of its own." in told
+    same = raw_spec(systems=[RAG, LORA | {"prompt": brief}, HYBRID | {"prompt": brief}])
+    assert len(cells(parse(same))) == 3
+    pissa = LORA | {"tuning": {"variant": "pissa", "modules_to_save": ["embed_tokens"]}}
+    assert "leave `modules_to_save` out" in refused(tmp_path, systems=[pissa])

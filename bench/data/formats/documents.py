@@ -16,6 +16,7 @@ from bench.core.blocks import Chunking
 from bench.core.digest import visible
 from bench.core.errors import UserError, every
 from bench.core.files import read_jsonl
+from bench.core.normalisation import AFTER_WORD, BEFORE_WORD
 from bench.core.vocabulary import JSON, Example, Passage, Place, Question
 from bench.data.row import Keys, name_of, strings, text_of
 from bench.data.source import Source, file_fingerprint
@@ -219,7 +220,8 @@ def _check_answer(answers: Sequence[str], whole: str, start: int, end: int, wher
 
 def _place(row: Mapping[str, Any], quote: str, name: str, whole: str, where: str) -> int:
     """Where the quote begins: its only place, or the one that `occurrence` counts from 1 on. Raises UserError."""
-    found = [match.start() for match in re.finditer(re.escape(quote), whole)] if quote else []
+    sought = re.escape(quote) if row.get("quote") else rf"{BEFORE_WORD}{re.escape(quote)}{AFTER_WORD}"
+    found = [match.start() for match in re.finditer(sought, whole)] if quote else []
     if not found:
         raise UserError(
             f"{quote!r} does not stand in {name!r}.",
@@ -255,12 +257,39 @@ def _plain(path: Path) -> str:
     return path.read_text(encoding="utf-8-sig")
 
 
+INLINE = (
+    *(
+        "a",
+        "abbr",
+        "b",
+        "bdi",
+        "bdo",
+        "big",
+        "cite",
+        "code",
+        "data",
+        "del",
+        "dfn",
+        "em",
+        "font",
+        "i",
+        "ins",
+        "kbd",
+        "label",
+    ),
+    *("mark", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"),
+)
+
+
 def _html(path: Path) -> str:
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(path.read_text(encoding="utf-8-sig"), "html.parser")
     for tag in soup(["script", "style", "noscript"]):
         tag.decompose()
+    for tag in soup(INLINE):  # which end no line
+        tag.unwrap()
+    soup.smooth()
     return str(soup.get_text("\n", strip=True))
 
 
