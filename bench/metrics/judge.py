@@ -12,7 +12,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,9 @@ class Refused(Exception):
     """A failure that will not pass."""
 
 
+RATINGS = {"answer_accuracy": (0, 2, 4)}  # that ragas asks for, of two judges whose mean it takes
+
+
 def applies(metric: str, case: Case) -> bool:
     """Whether the case has what the metric looks at; an empty answer has nothing to judge."""
     return all(getattr(case, name) for name in needed(metric))
@@ -179,7 +182,7 @@ async def _verdict(
     known = cache / key[:2] / f"{key}.json" if cache else None
     if known and known.exists():
         return Judgement(**{**read_json(known), "cached": True})
-    line = Line(by, client)
+    line = Line(by, client, RATINGS.get(metric, ()))
     try:
         options: dict[str, Any] = {"llm": line}
         if metric == "response_relevancy":
@@ -208,8 +211,8 @@ def _marked(value: str | tuple[str, ...]) -> Any:
 class Line(InstructorBaseRagasLLM):
     """One case's requests: ragas asks through it, and it counts, retries and remembers what failed."""
 
-    def __init__(self, by: Judge, client: httpx.AsyncClient) -> None:
-        self.by, self.client = by, client
+    def __init__(self, by: Judge, client: httpx.AsyncClient, ratings: Collection[int] = ()) -> None:
+        self.by, self.client, self.ratings = by, client, ratings
         self.prompt_tokens = self.completion_tokens = 0
         self.failures: list[str] = []
 
@@ -233,9 +236,13 @@ class Line(InstructorBaseRagasLLM):
         found = await self.post("chat/completions", body)
         try:
             text = found["choices"][0]["message"]["content"]
-            return model.model_validate_json(_object(text))
+            said = model.model_validate_json(_object(text))
         except (KeyError, IndexError, TypeError, ValidationError) as e:
             raise Transient(f"the judge's answer does not fit: {type(e).__name__}") from e
+        rating = getattr(said, "rating", None)
+        if self.ratings and rating is not None and rating not in self.ratings:  # which ragas would drop without a word
+            raise Transient(f"the judge's rating is {rating}, and may be one of {sorted(self.ratings)}")
+        return said
 
     async def tried(self, ask: Callable[[], Any]) -> Any:
         """The request, again after a failure that may pass.

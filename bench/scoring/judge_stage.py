@@ -70,14 +70,15 @@ def judge_run(folder: Path, *, tell: Tell | None = None) -> JudgeSummary:
     found = judge.judge([_case(r) for r in answers], settings.metrics, connected, cache=cache, tell=tell)
     rows = [row for record, verdicts in zip(answers, found, strict=True) for row in _rows(record, verdicts)]
     write_jsonl(folder / "judged.jsonl", scrubbed(rows))
+    calibration, taken = calibrate(settings, connected, cache)
     verdicts = [v for by_metric in found for v in by_metric.values()]
     judged = JudgeSummary(
         model=settings.model,
         metrics=settings.metrics,
         verdicts=len(rows),
         failed=sum(row.error is not None for row in rows),
-        **_spent(verdicts, settings),
-        calibration=calibrate(settings, connected, cache),
+        **_spent(verdicts, taken, settings),
+        calibration=calibration,
         judged=file_digest(folder / "judged.jsonl"),
     )
     write_json(folder / "judge.json", judged.model_dump(mode="json"))
@@ -155,33 +156,38 @@ def _case(record: Record) -> Case:
     return Case(record.text, record.answer.text, reference, tuple(h.text for h in record.answer.held))
 
 
-def _spent(verdicts: Sequence[Judgement], settings: Judging) -> dict[str, Any]:
-    """Tokens and money of the verdicts that were asked for now; what came from the cache was paid before."""
-    asked = [v for v in verdicts if not v.cached]
-    prompt = sum(v.prompt_tokens for v in asked)
-    completion = sum(v.completion_tokens for v in asked)
+def _spent(verdicts: Sequence[Judgement], labelled: Sequence[Judgement], settings: Judging) -> dict[str, Any]:
+    """Tokens and money of all verdicts and of those on labelled cases, those too that were known before: they were paid
+    for when they were asked."""
+    whole = [*verdicts, *labelled]
+    prompt = sum(v.prompt_tokens for v in whole)
+    completion = sum(v.completion_tokens for v in whole)
     prices = settings.prompt_tokens_usd_per_million, settings.completion_tokens_usd_per_million
     usd = None if prices[0] is None or prices[1] is None else (prompt * prices[0] + completion * prices[1]) / 1e6
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "usd": usd, "cached": len(verdicts) - len(asked)}
+    known = sum(v.cached for v in verdicts)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "usd": usd, "cached": known}
 
 
-def calibrate(settings: Judging, connected: Judge, cache: Path) -> dict[str, Calibration]:
-    """measure -> agreement with human labels, Cohen's kappa, how often a repeated verdict flips, whether it is demoted.
+def calibrate(settings: Judging, connected: Judge, cache: Path) -> tuple[dict[str, Calibration], list[Judgement]]:
+    """(measure -> agreement with human labels, Cohen's kappa, how often a repeated verdict flips, whether it is
+    demoted; and every verdict that this took).
 
     A label is 1 or 0; a verdict of at least one half says 1. A measure without labels is not calibrated.
     """
     if settings.labels is None:
-        return {}
+        return {}, []
     from bench.metrics.judge import judge
 
     found: dict[str, Calibration] = {}
+    taken: list[Judgement] = []
     for metric, rows in _labels(settings, Path(settings.labels)).items():
         cases, labels = [case for case, _ in rows], [label for _, label in rows]
         repeats = range(settings.repeats)
         rounds = [judge(cases, [metric], connected, cache=cache, repeat=n) for n in repeats]
+        taken += [v[metric] for verdicts in rounds for v in verdicts]
         said = [[v[metric].value for v in verdicts] for verdicts in rounds]
         found[metric] = agreement(said, labels, settings.min_kappa)
-    return found
+    return found, taken
 
 
 def _labels(settings: Judging, path: Path) -> dict[str, list[tuple[Case, int]]]:
