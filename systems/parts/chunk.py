@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store, e
         "corpus": digest_of_parts([p.id, p.title, p.text] for p in corpus),
         "chunking": chunking.recorded("by", "contextual") if chunking else None,
         **({"tokens_of": [embedder.digest or embedder.name, embedder.revision]} if tokens or semantic else {}),
+        **({"placed": 2} if tokens else {}),
         **({"cut_by": encoded} if semantic and encoded != ["", "native"] else {}),
     }
 
@@ -174,20 +176,30 @@ def _by_meaning(parted: Sequence[Sequence[Part]], encode: Encode) -> list[list[P
 def _placed(
     text: str, pieces: Sequence[str], overlap: int, length: Callable[[str], int]
 ) -> Iterator[tuple[str, int | None]]:
-    """Each piece of a text with where it begins; None where it does not stand in it. A piece begins no earlier than the
-    `overlap` of the one before, which is of tokens where `length` counts those."""
-    least = 0
+    """Each piece of a text with where it begins; None where it does not stand in it.
+
+    A piece begins after the one before begins, and no later than where that ends; of several such places it is the
+    first that shares no more than the `overlap` with it, which is of tokens where `length` counts those.
+    """
+    low = end = 0
+    most = overlap if length is len else overlap + overlap // 4 + 8  # tokens of a whole are more than of its parts
     for piece in pieces:
-        at = text.find(piece, least)
+        at = _place(text, piece, low, end, partial(_shares_little, text, end, most, length))
         yield piece, at if at >= 0 else None
         if at >= 0:
-            least = at + _before_overlap(piece, overlap, length)
+            low, end = at + 1, at + len(piece)
 
 
-def _before_overlap(piece: str, overlap: int, length: Callable[[str], int]) -> int:
-    """The characters of a piece that no next one shares: what is left of it is at most the overlap. At least one."""
-    low, high = 0, len(piece)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if length(piece[middle:]) <= overlap else (middle + 1, high)
-    return max(1, low)
+def _shares_little(text: str, end: int, most: int, length: Callable[[str], int], start: int) -> bool:
+    return length(text[start:end]) <= most
+
+
+def _place(text: str, piece: str, low: int, end: int, shares_little: Callable[[int], bool]) -> int:
+    """Where a piece begins between `low` and what follows `end`; anywhere later if not there; -1 if nowhere."""
+    last = end + len(text[end:]) - len(text[end:].lstrip())
+    places, at = [], text.find(piece, low)
+    first = at
+    while 0 <= at <= last:
+        places.append(at)
+        at = text.find(piece, at + 1)
+    return next(filter(shares_little, places), places[-1] if places else first)

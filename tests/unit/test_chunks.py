@@ -11,6 +11,7 @@ import pytest
 from bench.core.blocks import Chunking, Embedder
 from bench.core.store import Store
 from bench.core.vocabulary import Passage
+from bench.core.window import counter
 from systems.parts import chunk
 from tests.conftest import EMBEDDER
 
@@ -68,6 +69,20 @@ def test_every_chunk_knows_where_it_begins(unit: Any, overlap: int) -> None:
     assert all(words[start:].startswith(row.text) for start, row in zip(starts, rows, strict=True))
     gaps = [b - (a + len(row.text)) for a, b, row in zip(starts, starts[1:], rows, strict=False)]
     assert max(gaps) <= 1  # no text between two chunks but the space that was cut at
+
+
+@pytest.mark.parametrize(("size", "overlap"), [(20, 5), (32, 8), (64, 16)])
+def test_chunks_cut_by_an_embedders_tokens_know_where_they_begin(size: int, overlap: int) -> None:
+    """A whole has more tokens than its parts: what two chunks share may be more than the overlap that was asked for."""
+    page = Passage(
+        "p", " ".join(f"Sentence {n % 30} is about hall {n % 30}, where the pump of Mr Vos hums." for n in range(60))
+    )
+    rows = list(chunk.cut([page], Chunking(unit="tokens", size=size, overlap=overlap), counter(EMBEDDER)))
+    starts = [row.start for row in rows if row.start is not None]
+    assert len(starts) == len(rows) > 10 and starts == sorted(set(starts))
+    ends = [start + len(row.text) for start, row in zip(starts, rows, strict=True)]
+    assert all(later <= end + 1 for end, later in zip(ends, starts[1:], strict=False))  # nothing is left out
+    assert ends[-1] == len(page.text)
 
 
 def test_a_cut_by_length_may_say_its_unit() -> None:
