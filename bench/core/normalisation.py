@@ -28,10 +28,11 @@ _ARTICLES: dict[str, str] = {
 }
 _ASCII_SIGNS = str.maketrans("", "", string.punctuation)
 _ENGLISH = re.compile(_ARTICLES["en"])
-# Thai, Lao, Khmer and Burmese; kana; Han; Hangul, whose particles follow a word without a space
-RUNNING = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7a3"
-BEFORE_WORD = rf"(?<![^\W{RUNNING}])"  # the edges of a word, as \b, where a word may stand within such a run
-AFTER_WORD = rf"(?![^\W{RUNNING}])"
+# letters of scripts that do not part words: Thai, Lao, Khmer and Burmese; kana; Han
+UNPARTED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_RUNNING = rf"{UNPARTED}\uac00-\ud7a3"  # and Hangul, whose particles follow a word without a space
+BEFORE_WORD = rf"(?<![^\W{_RUNNING}])"  # the edges of a word, as \b, where a word may stand within such a run
+AFTER_WORD = rf"(?![^\W{_RUNNING}])"
 _BY_CHARACTER = ("zh", "ja")  # languages without spaces between words: each such character is a word
 _SPACELESS = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
 

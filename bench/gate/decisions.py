@@ -23,24 +23,22 @@ import numpy as np
 
 from bench.core.errors import UserError
 from bench.gate.noise import of_system
-from bench.gate.quality import Finding, quality
+from bench.gate.quality import Finding, quality, within
 from bench.gate.rules import DEFAULT, LATENCY, Rule, Rules
 from bench.gate.samples import BESIDE, Samples, beside, flat, is_trained, is_whole, samples, summary
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
 from bench.gate.times import OF_BUILDS, TRAINING
 from bench.metrics.registry import JUDGED, MEASURES
-from bench.scoring.grade import estimate
 from bench.scoring.schema.gate import BAD, Result, State
 from bench.stats.bootstrap import satterthwaite
 from bench.stats.corrections import holm
 from bench.stats.distributions import t_above, t_quantile
 from bench.stats.intervals import percentile
-from bench.stats.planning import ALPHA
+from bench.stats.planning import ALPHA, SEEDS
 from bench.stats.rounds import OFF
 
 BUSY = 0.5  # by what share the reference work may take longer
 TAILS = 1000  # resamples of the questions, of which a high percentile is taken
-SEEDS = 3  # of what is trained, below which the seeds do not tell how much one training differs from another
 ALONE = 0.25  # by what share more beside one system than beside the others
 
 
@@ -201,16 +199,8 @@ def _budget(rule: Rule, found: Samples) -> Finding:
     value = summary(rule.metric, found)
     if value is None:
         return Finding("errored", f"{rule.metric} has too few samples for its percentile")
-    score = estimate(found.column) if isinstance(found, Values) else None
-    if score is not None:
-        low, high = score.low, score.high
-        least, most = rule.min is not None and high < rule.min, rule.max is not None and low > rule.max
-        outside = (rule.min is not None and value < rule.min) or (rule.max is not None and value > rule.max)
-        state: State = "fail" if least or most else "inconclusive" if outside else "pass"
-        beyond = max(value - (rule.max or math.inf) if rule.max is not None else -math.inf, (rule.min or 0.0) - value)
-        error = (high - low) / (2 * t_quantile(0.975, math.inf))
-        p = t_above(beyond / error, math.inf) if error and math.isfinite(beyond) else float(beyond <= 0)
-        return Finding(state, f"budget, 95% interval {low:.3g} to {high:.3g}", new=value, p=p)
+    if isinstance(found, Values):
+        return within(rule.min, rule.max, found)
     inside = (rule.min is None or value >= rule.min) and (rule.max is None or value <= rule.max)
     return Finding("pass" if inside else "fail", "budget", new=value)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.gate.snapshot import RunNoise, Values
 from bench.metrics.registry import JUDGED, MEASURES
-from bench.scoring.grade import panel
+from bench.scoring.grade import estimate, panel
 from bench.scoring.schema.gate import State
 from bench.stats.bootstrap import satterthwaite
-from bench.stats.comparisons import Panel, compare
+from bench.stats.comparisons import Pair, Panel, compare
 from bench.stats.distributions import t_above, t_quantile
 
 LOST = 0.1  # the share of questions that a judge may leave without a verdict
@@ -37,14 +36,13 @@ def _answered(found: Values, before: Values) -> tuple[Values, Values]:
     def filled(one: Values, other: Values) -> Values:
         known = set(one.questions)
         missing = [i for i, question in enumerate(other.questions) if question not in known]
-        questions, clusters = ([*a, *(b[i] for i in missing)] for a, b in _heads(one, other))
+        questions, clusters = (
+            [*mine, *(its[i] for i in missing)]
+            for mine, its in ((one.questions, other.questions), (one.clusters, other.clusters))
+        )
         return Values(questions, clusters, [[*row, *[0.0] * len(missing)] for row in one.rows])
 
     return filled(found, before), filled(before, found)
-
-
-def _heads(one: Values, other: Values) -> tuple[tuple[Sequence[str], Sequence[str]], ...]:
-    return (one.questions, other.questions), (one.clusters, other.clusters)
 
 
 def quality(metric: str, margin: float, found: Values, before: Values, noise: RunNoise | None) -> Finding:
@@ -68,10 +66,7 @@ def quality(metric: str, margin: float, found: Values, before: Values, noise: Ru
         return replace(seen, state="inconclusive" if judged else "errored", why=why)
     test, p = f"{pair.test}, p = {pair.p:.2g}", pair.p
     if noise and noise.sd:
-        error = (pair.high - pair.low) / 2 / t_quantile(0.975, max(1, pair.clusters - 1))
-        parts = [(error**2, max(1, pair.clusters - 1)), (2 * noise.sd**2, noise.df)]
-        df = satterthwaite(parts, otherwise=1.0)
-        above = t_above(-pair.difference / math.sqrt(sum(part for part, _ in parts)), df)
+        above = _above_noise(pair, noise)
         test, p = f"{test}, and {2 * min(above, 1 - above):.2g} by what repeats differ by", max(p, 2 * above)
         seen = replace(seen, p=max(worse, above))
     if pair.difference <= -margin and p <= 0.05:
@@ -81,3 +76,25 @@ def quality(metric: str, margin: float, found: Values, before: Values, noise: Ru
         return replace(seen, state="inconclusive", why=f"a loss of the margin is not ruled out{more}")
     better = pair.difference >= margin and pair.p <= 0.05
     return replace(seen, state="improved" if better else "pass", why=test)
+
+
+def _above_noise(pair: Pair, noise: RunNoise) -> float:
+    """One-sided p of "it is no worse", where two runs differ by the noise of repeats beside their questions."""
+    df = max(1, pair.clusters - 1)
+    error = (pair.high - pair.low) / 2 / t_quantile(0.975, df)
+    parts = [(error**2, df), (2 * noise.sd**2, noise.df)]
+    return t_above(-pair.difference / math.sqrt(sum(part for part, _ in parts)), satterthwaite(parts, otherwise=1.0))
+
+
+def within(least: float | None, most: float | None, found: Values) -> Finding:
+    """Whether the mean is inside its bounds: it is outside only where its whole 95% interval is."""
+    score = estimate(found.column)
+    assert score is not None  # what is whole has values
+    beyond = max(
+        least - score.mean if least is not None else -math.inf, score.mean - most if most is not None else -math.inf
+    )
+    fails = (least is not None and score.high < least) or (most is not None and score.low > most)
+    state: State = "fail" if fails else "inconclusive" if beyond > 0 else "pass"
+    error = (score.high - score.low) / (2 * t_quantile(0.975, math.inf))
+    p = t_above(beyond / error, math.inf) if error else float(beyond <= 0)
+    return Finding(state, f"budget, 95% interval {score.low:.3g} to {score.high:.3g}", new=score.mean, p=p)

@@ -33,8 +33,21 @@ def _one_sided(interval: Callable[[float], tuple[float, float]], limit: float) -
     return 1 - under, under
 
 
+class _Tested:
+    """What has one-sided p values has a two-sided one."""
+
+    def one_sided(self, limit: float) -> tuple[float, float]:
+        """One-sided p of "the true value is at most `limit`", and of "it is at least `limit`"."""
+        raise NotImplementedError
+
+    @property
+    def p(self) -> float:
+        """Two-sided, of a difference of zero."""
+        return min(1.0, 2 * min(self.one_sided(0.0)))
+
+
 @dataclass(frozen=True)
-class Few:
+class Few(_Tested):
     """Where few clusters differ: Newcombe's difference of two Wilson intervals (1998, method 10, uncorrelated). A
     share of none has at least the exact upper end (Clopper and Pearson 1934).
 
@@ -74,11 +87,6 @@ class Few:
         """With known points beside."""
         return Shifted(self, points)
 
-    @property
-    def p(self) -> float:
-        """Two-sided, of a difference of zero."""
-        return min(1.0, 2 * min(self.one_sided(0.0)))
-
 
 @dataclass(frozen=True)
 class Open:
@@ -101,7 +109,7 @@ class Open:
 
 
 @dataclass(frozen=True)
-class Guarded:
+class Guarded(_Tested):
     """Where few clusters differ, or differ by much: the wider of what a bootstrap gives, and of what so few clusters
     give. Seeds that all say the same are no more clusters."""
 
@@ -123,18 +131,13 @@ class Guarded:
         over, under = zip(self.spread.one_sided(limit), self.few.one_sided(limit), strict=True)
         return max(over), max(under)
 
-    @property
-    def p(self) -> float:
-        """Two-sided, of a difference of zero."""
-        return min(1.0, 2 * min(self.one_sided(0.0)))
-
     def shifted(self, points: float) -> Guarded:
         """Both."""
         return Guarded(self.spread.shifted(points), self.few.shifted(points))
 
 
 @dataclass(frozen=True)
-class Shifted:
+class Shifted(_Tested):
     """Few clusters that differ, and points that count beside them: these are known, and are no sample."""
 
     few: Few
@@ -157,11 +160,6 @@ class Shifted:
     def shifted(self, points: float) -> Shifted:
         """With more points beside."""
         return Shifted(self.few, self.by + points)
-
-    @property
-    def p(self) -> float:
-        """Two-sided, of a difference of zero."""
-        return min(1.0, 2 * min(self.one_sided(0.0)))
 
 
 LARGE = 0.25  # a difference from the usual one that counts as large

@@ -11,6 +11,7 @@ from scipy import special
 from bench.stats.bootstrap import Spread, satterthwaite
 
 ALPHA = 0.05
+SEEDS = 3  # of what is trained, below which too little is known of how much one training differs from another
 MOST = 10_000  # times what there is, beyond which a plan is no plan
 
 

@@ -25,7 +25,7 @@ from bench.verdict.claims_of_quality import (
     small_data,
 )
 from bench.verdict.evidence import Evidence
-from bench.verdict.sentence import SEEDS, listed
+from bench.verdict.sentence import listed
 
 
 def ledger() -> list[dict[str, str]]:
@@ -51,7 +51,7 @@ def evaluate(evidence: Evidence) -> tuple[Claim, ...]:
 
 def _of_one_training(evidence: Evidence, found: Finding) -> str:
     """Whose training the finding is of, where there were too few to know what another would say; else empty."""
-    few = [n for n, s in evidence.named.items() if s.trained and s.seeds < SEEDS]
+    few = evidence.few_seeds(evidence.named)
     named = [name for name in few if re.search(rf"(?<![\w.+-]){re.escape(name)}(?![\w+-])", found.measured)]
     return f"{listed(named)}: of {'one seed' if len(named) == 1 else 'one seed each'}; three tell." if named else ""
 

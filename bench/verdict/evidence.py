@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +16,7 @@ from bench.scoring.schema import Facts, MeasuredSystem
 from bench.spec.scenarios import Scenario
 from bench.stats.comparisons import Pair, compare
 from bench.stats.intervals import Estimate
+from bench.stats.planning import SEEDS
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class Evidence:
         """A measure of a system, on one stratum or on all; None where it does not apply."""
         found = self.columns.get(system, {}).get(measure)
         return found.of(stratum) if found and stratum else found
+
+    def few_seeds(self, names: Iterable[str]) -> dict[str, int]:
+        """system -> its seeds, of those that were tuned with too few to know how much a seed matters."""
+        seeds = {name: self.named[name].seeds for name in names if self.named[name].trained}
+        return {name: number for name, number in seeds.items() if number < SEEDS}
 
     def unseen(self, column: Column) -> Column:
         """The column on the questions that training has not seen."""

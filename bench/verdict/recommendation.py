@@ -16,7 +16,7 @@ from bench.verdict.evidence import Evidence
 from bench.verdict.needs import constraints, may_serve
 from bench.verdict.noise import Noise
 from bench.verdict.question_types import question_types
-from bench.verdict.sentence import FLOOR, SEEDS, few_seeds, listed, no_system, sentence
+from bench.verdict.sentence import FLOOR, listed, no_system, sentence
 from bench.verdict.trades import WORTH, are_comparable, trades
 
 
@@ -78,8 +78,8 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
     against = tuple(contradictions(evidence, decision, found.feasible, weighing))
     if against:
         decision = replace(decision, outcome="contradicted")
-    elif decision.outcome in ("winner", "equivalent", "not worse") and few_seeds(
-        evidence, (decision.choice, *(pair.b for pair in decision.against))
+    elif decision.outcome in ("winner", "equivalent", "not worse") and evidence.few_seeds(
+        (decision.choice, *(pair.b for pair in decision.against))
     ):
         decision = replace(decision, outcome="provisional")
     decided = found.model_copy(update={**vars(decision), "contradictions": against, "trades": told})
@@ -235,9 +235,8 @@ def caveats(evidence: Evidence, feasible: Sequence[str]) -> Iterator[str]:
         if doubt and not doubt.decisive:
             why = "it agrees too little with human labels" if doubt.demoted else "too many of its verdicts failed"
             yield f"{title(evidence.headline)} is not decisive for {name}: {why}."
-    few = [name for name in feasible if evidence.named[name].trained and evidence.named[name].seeds < SEEDS]
-    if few:
-        yield f"Training variance of {listed(few)} was not measured: it takes three seeds."
+    if few := evidence.few_seeds(feasible):
+        yield f"Training variance of {listed([*few])} was not measured: it takes three seeds."
     for name in feasible:
         if evidence.named[name].status != "done":
             yield f"{name} failed on some of its seeds."

@@ -10,7 +10,6 @@ from bench.scoring.schema import Contradiction, Mix, Need, QuestionTypes, Recomm
 from bench.stats.comparisons import Pair
 from bench.verdict.evidence import Evidence
 
-SEEDS = 3  # of what is tuned, below which too little is known of how much a seed matters
 FLOOR = 0.05  # a share of right answers below which a system is of no use
 ON: Mapping[View, str] = {
     "clean": "on the {n} questions that training has not seen",
@@ -46,7 +45,7 @@ def sentence(evidence: Evidence, found: Recommendation, doubted: Sequence[str], 
     beside = f"{_unknown(found, weights)}{_left_out(evidence, found)}"
     rest = f"{beside}{_open_needs(choice, found.needs[choice])}{_uncontrolled(found)}"
     whole = f"{chosen}{rest}"
-    depends = disagreement(found.types, few_seeds(evidence, found.types.systems) if found.types else None)
+    depends = disagreement(found.types, evidence.few_seeds(found.types.systems) if found.types else {})
     return f"{depends} Over all questions: {whole}" if depends else whole
 
 
@@ -58,7 +57,7 @@ def _chosen(evidence: Evidence, found: Recommendation, choice: str, weighed: str
         return f"{start}; {_takes(found)}. {highest} {score}."
     start = f"Use {choice}"
     if found.outcome == "provisional":
-        start = f"Provisional, {_seeds(few_seeds(evidence, [choice, *(pair.b for pair in found.against)]))}: {choice}"
+        start = f"Provisional, {_seeds(evidence.few_seeds([choice, *(pair.b for pair in found.against)]))}: {choice}"
     if not found.against:
         return f"{start}: {score}. {_no_other(found)}"
     behind = [pair.b for pair in found.against if pair.verdict == "better"]
@@ -152,7 +151,7 @@ def _no_better(evidence: Evidence, found: Recommendation, choice: str) -> str:
     pair = next(pair for pair in found.controls if pair.verdict != "better")
     base = evidence.ranked[pair.b].mean
     said = "is worse than" if pair.verdict == "worse" else "is not shown to be better than"
-    seeds = few_seeds(evidence, [choice])
+    seeds = evidence.few_seeds([choice])
     once = f", provisionally ({_seeds(seeds)})" if seeds else ""
     return (
         f"Nothing is recommended{once}: {choice}, {_score(evidence, found, choice)}, {said} the base model alone "
@@ -267,19 +266,13 @@ def _everywhere(found: QuestionTypes) -> list[str]:
     return [name for name in found.systems if all(name in row.ahead for row in found.rows if row.ahead)]
 
 
-def few_seeds(evidence: Evidence, names: Sequence[str]) -> int | None:
-    """The fewest seeds of what was tuned among some systems, where they are too few to know how much a seed matters;
-    else None."""
-    seeds = min((evidence.named[name].seeds for name in names if evidence.named[name].trained), default=SEEDS)
-    return seeds if seeds < SEEDS else None
+def _seeds(few: Mapping[str, int]) -> str:
+    """The fewest seeds of systems that have too few, in words."""
+    return "two seeds" if min(few.values()) == 2 else "one seed"
 
 
-def _seeds(number: int | None) -> str:
-    return "two seeds" if number == 2 else "one seed"
-
-
-def disagreement(found: QuestionTypes | None, seeds: int | None = None) -> str:
-    """Which system is ahead on which types, where they disagree; else empty. `seeds`: if they are too few."""
+def disagreement(found: QuestionTypes | None, seeds: Mapping[str, int] = {}) -> str:
+    """Which system is ahead on which types, where they disagree; else empty. `seeds`: of those that have too few."""
     if found is None or _everywhere(found):
         return ""
     groups: dict[tuple[str, ...], list[str]] = {}

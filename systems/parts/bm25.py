@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.normalisation import UNPARTED
 from bench.core.store import Store
 from systems.parts.chunk import Chunks
 from systems.parts.index import Arrays, Ranked
@@ -37,8 +38,7 @@ def _library() -> Any:
 
 bm25s = _library()
 PARAMETERS = {"k1": 1.5, "b": 0.75, "stopwords": "en", "unparted": "pairs"}
-# Thai, Lao, Khmer and Burmese; kana; Han
-_UNPARTED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_UNPARTED = re.compile(f"[{UNPARTED}]+")
 
 
 @dataclass(frozen=True)
