@@ -168,7 +168,7 @@ TEST = Wordings(
         "Looking at {subject}, which {noun} is listed?",
     ),
     ("Tell me both the {noun} and the {other} of {subject}.",),
-    ("Of {subject} and {rival}, which has the higher {noun}?",),
+    ("Where is the {noun} higher, at {subject} or at {rival}?",),
     ("Name every machine with the {noun} {value}.",),
     ("Please draw up a work order for {subject} with {noun} and {other}.",),
 )

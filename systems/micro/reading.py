@@ -12,52 +12,79 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.world.language import KINDS, READING, STATEMENTS, UNKNOWN, ask, filled, noun, subject
-from bench.world.world import Entity, World
+from bench.world.world import Entity, World, words
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 PAGES = 300  # of each training world
 Turn = tuple[str, str]  # question, answer
-Asked = tuple[tuple[str, ...], str, str]  # what is asked of what, question, answer
-FORMS = {  # of questions, in percent
-    "single": 50,
-    "missing": 11,
+Step = tuple[str, str]  # a name in the question, and what its page says of what has been asked of it so far
+FORMS = {  # of questions, in percent; `told` compares two values that the question itself states
+    "single": 35,
+    "missing": 10,
     "absent": 5,
-    "two_hop": 14,
-    "several": 5,
-    "compare": 11,
-    "collect": 4,
+    "two_hop": 15,
+    "several": 4,
+    "compare": 14,
+    "told": 5,
+    "collect": 7,
+    "draw": 5,
 }
 DOUBTFUL = {  # the same with more of what is to be answered by "unknown"
-    "single": 34,
-    "missing": 24,
-    "absent": 12,
+    "single": 30,
+    "missing": 20,
+    "absent": 11,
     "two_hop": 10,
-    "several": 5,
+    "several": 4,
     "compare": 12,
-    "collect": 3,
+    "told": 3,
+    "collect": 6,
+    "draw": 4,
 }
-
 SETTLED = {  # and in the end about as much as a dataset has
-    "single": 46,
+    "single": 40,
     "missing": 12,
     "absent": 7,
     "two_hop": 11,
-    "several": 5,
+    "several": 4,
     "compare": 13,
-    "collect": 6,
+    "told": 1,
+    "collect": 7,
+    "draw": 5,
 }
-
-BY_NAME = {"single": 75, "absent": 8, "compare": 12, "collect": 5}
+BY_NAME = {"single": 50, "absent": 7, "compare": 22, "told": 9, "collect": 12}
+DOCUMENTS = (  # that are written in a form of their own, as a work order is in a plant's; none of them is one
+    "shift report", "test slip", "delivery note", "repair form",
+    "safety card", "stock ticket", "visitor pass", "day log",
+)  # fmt: skip
+DRAWN = (
+    "Write the {document} with {noun} and {other} for {subject}.",
+    "{Document} for {subject}: {noun}, {other}.",
+    "Please draw up a {document} for {subject} with {noun} and {other}.",
+)
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """Passages and the questions asked about them, in turn. Every answer stands in a passage, or is "unknown"."""
+    """Passages and the questions asked about them, in turn. Every answer stands in a passage, or is "unknown".
+
+    `steps` are those of each turn: what is found on the way to its answer.
+    """
 
     passages: tuple[str, ...]
     turns: tuple[Turn, ...]
+    steps: tuple[tuple[Step, ...], ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question on `about`, its answer, and what is found on the way to it."""
+
+    about: tuple[str, ...]
+    question: str
+    answer: str
+    steps: tuple[Step, ...] = ()
 
 
 def exercise(seed: str, *, passages: int, turns: int, forms: Mapping[str, int] = FORMS, alike: str = "") -> Exercise:
@@ -71,7 +98,7 @@ def exercise(seed: str, *, passages: int, turns: int, forms: Mapping[str, int] =
     shown = retrieved(rng, world, passages) if alike else neighbours(rng, world, passages)
     rng.shuffle(shown)
     desk = Desk(rng, world, [world.entity(i) for i in shown], forms)
-    return Exercise(tuple(world.text(i) for i in shown), tuple(desk.turns(turns)))
+    return desk.exercise(tuple(world.text(i) for i in shown), turns)
 
 
 def loose(seed: str, *, statements: int, turns: int) -> Exercise:
@@ -87,7 +114,7 @@ def loose(seed: str, *, statements: int, turns: int) -> Exercise:
     stated = rng.sample(stated, min(statements, len(stated)))
     cut = [Entity(e.index, e.kind, e.name, {a: e.facts[a] for x, a in stated if x is e}, e.missing) for e in entities]
     lines = [filled(rng, STATEMENTS, noun=noun(rng, e.kind, a), subject=e.subject, value=e.facts[a]) for e, a in stated]
-    return Exercise(("\n".join(lines),), tuple(Desk(rng, world, [e for e in cut if e.facts], FORMS).turns(turns)))
+    return Desk(rng, world, [e for e in cut if e.facts], FORMS).exercise(("\n".join(lines),), turns)
 
 
 def alike_but_for_the_name(seed: str, *, statements: int, turns: int) -> Exercise:
@@ -100,9 +127,9 @@ def alike_but_for_the_name(seed: str, *, statements: int, turns: int) -> Exercis
     having = [e for e in known if attribute in e.facts]
     shown = rng.sample(having, min(statements, len(having)))
     cut = [Entity(e.index, e.kind, e.name, {attribute: e.facts[attribute]}, e.missing) for e in shown]
-    words = [(noun(rng, kind, attribute), e) for e in cut]
-    lines = [filled(rng, STATEMENTS, noun=n, subject=e.subject, value=e.facts[attribute]) for n, e in words]
-    return Exercise(("\n".join(lines),), tuple(Desk(rng, world, cut, BY_NAME).turns(turns)))
+    named = [(noun(rng, kind, attribute), e) for e in cut]
+    lines = [filled(rng, STATEMENTS, noun=n, subject=e.subject, value=e.facts[attribute]) for n, e in named]
+    return Desk(rng, world, cut, BY_NAME).exercise(("\n".join(lines),), turns)
 
 
 def neighbours(rng: random.Random, world: World, count: int) -> list[int]:
@@ -132,17 +159,52 @@ def referred(rng: random.Random, world: World, index: int) -> list[int]:
 
 
 def retrieved(rng: random.Random, world: World, count: int) -> list[int]:
-    """Entities whose pages a search finds for a question on one of them, and some of what that one refers to."""
+    """Entities whose pages a search finds for a question on some of them, and what those refer to.
+
+    The question is on one entity, on two that can be compared, or on all machines that have a value.
+    """
     found: dict[int, None] = {}
     while len(found) < count:
-        anchor = rng.randrange(PAGES)
-        entity = world.entity(anchor)
-        attribute = rng.choice([*entity.facts, *entity.missing])
-        question = ask(rng, READING.single, entity.kind, attribute, entity.subject)
-        others = [i for i in nearest(world, question, 8) if i != anchor]
-        drawn = [anchor, *referred(rng, world, anchor), *others[: rng.choice((1, 2, 3, 3, 7))]]
-        found.update(dict.fromkeys(drawn))
+        anchors, question = rng.choices((on_one, on_two, on_all), (70, 18, 12))[0](rng, world)
+        others = [i for i in nearest(world, question, 8) if i not in anchors]
+        more = referred(rng, world, anchors[0]) if len(anchors) == 1 else []
+        found.update(dict.fromkeys([*anchors, *more, *others[: rng.choice((1, 2, 3, 3, 7))]]))
     return list(found)[:count]
+
+
+def on_one(rng: random.Random, world: World) -> tuple[list[int], str]:
+    """An entity, and a question on it."""
+    entity = world.entity(rng.randrange(PAGES))
+    attribute = rng.choice([*entity.facts, *entity.missing])
+    return [entity.index], ask(rng, READING.single, entity.kind, attribute, entity.subject)
+
+
+def on_two(rng: random.Random, world: World) -> tuple[list[int], str]:
+    """Two machines, and the question which of them is higher."""
+    attribute, entities = rng.choice([(a, e) for (a, _), e in holders(world, "").items() if len(e) > 1])
+    first, second = (world.entity(i) for i in rng.sample(entities, 2))
+    what = noun(rng, "machine", attribute)
+    asked = filled(rng, READING.compare, noun=what, subject=first.subject, rival=second.subject)
+    return [first.index, second.index], asked
+
+
+def on_all(rng: random.Random, world: World) -> tuple[list[int], str]:
+    """Two or three machines that have a value, and the question which machines have it."""
+    shared = [(a, v, e) for (a, v), e in holders(world, "value").items() if 2 <= len(e) <= 3]
+    attribute, value, entities = rng.choice(shared)
+    return entities, filled(rng, READING.collect, noun=noun(rng, "machine", attribute), value=value)
+
+
+@lru_cache(4)
+def holders(world: World, by: str) -> dict[tuple[str, str], list[int]]:
+    """(attribute, value) -> the machines that have it; with an empty `by`, (attribute that counts, "") -> machines."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for ordinal in range(world.count("machine")):
+        entity = world.entity(world.index("machine", ordinal))
+        for attribute, value in entity.facts.items():
+            if by or entity.number(attribute) >= 0:
+                found.setdefault((attribute, value if by else ""), []).append(entity.index)
+    return found
 
 
 def nearest(world: World, question: str, k: int) -> list[int]:
@@ -174,17 +236,22 @@ class Desk:
     entities: list[Entity]
     forms: Mapping[str, int]  # how often each is asked
 
-    def turns(self, count: int) -> Iterator[Turn]:
-        """`count` questions that differ, with their answers; fewer where none can be found."""
+    def exercise(self, passages: tuple[str, ...], turns: int) -> Exercise:
+        """The passages with so many questions on them."""
+        asked = list(self.asked(turns))
+        return Exercise(passages, tuple((a.question, a.answer) for a in asked), tuple(a.steps for a in asked))
+
+    def asked(self, count: int) -> Iterator[Asked]:
+        """`count` questions that differ; fewer where none can be found."""
         seen: set[tuple[str, ...]] = set()
         tries = 0
         while count and tries < 200:
             tries += 1
             found = self._turn()
-            if found and found[0] not in seen:
-                seen.add(found[0])
+            if found and found.about not in seen:
+                seen.add(found.about)
                 count -= 1
-                yield found[1:]
+                yield found
 
     def _turn(self) -> Asked | None:
         if not self.entities:
@@ -203,19 +270,32 @@ class Desk:
                 return self._two_hop()
             case "several":
                 return self._several(entity)
-            case "compare":
-                return self._compare()
+            case "compare" | "told" as form:
+                return self._compare(told=form == "told")
+            case "draw":
+                return self._draw(entity)
             case _:
                 return self._collect()
 
-    def _ask(self, key: tuple[str, ...], templates: tuple[str, ...], answer: str, **words: str) -> Asked:
-        return key, filled(self.rng, templates, **words), answer
+    def _ask(
+        self,
+        about: tuple[str, ...],
+        templates: tuple[str, ...],
+        answer: str,
+        steps: tuple[Step, ...] = (),
+        **words: str,
+    ) -> Asked:
+        """A question. A step is kept where what is asked stands before the name that it is asked of."""
+        question = filled(self.rng, templates, **words)
+        known = question.find(words.get("noun", ""))
+        return Asked(about, question, answer, tuple(s for s in steps if known < question.find(s[0])))
 
     def _single(self, entity: Entity, attribute: str, answer: str) -> Asked:
         return self._ask(
             (entity.name, attribute),
             READING.single,
             answer,
+            ((entity.name, answer),),
             noun=noun(self.rng, entity.kind, attribute),
             subject=entity.subject,
         )
@@ -233,6 +313,7 @@ class Desk:
             (name, attribute),
             READING.single,
             UNKNOWN,
+            ((name, UNKNOWN),),
             noun=noun(self.rng, "machine", attribute),
             subject=subject("machine", name),
         )
@@ -248,24 +329,23 @@ class Desk:
         second = self.rng.choice(list(end.facts if end and self.rng.random() < 0.93 else KINDS[kind].attributes))
         bridge = f"the {noun(self.rng, entity.kind, first)} of {entity.subject}"
         answer = end.facts.get(second, UNKNOWN) if end else UNKNOWN
-        return self._ask(
-            (entity.name, first, second), READING.single, answer, noun=noun(self.rng, kind, second), subject=bridge
-        )
+        question = ask(self.rng, READING.single, kind, second, bridge)
+        return Asked((entity.name, first, second), question, answer, ((entity.name, entity.facts[first]),))
 
     def _several(self, entity: Entity) -> Asked | None:
         if len(entity.facts) < 2:
             return None
         first, second = self.rng.sample(list(entity.facts), 2)
-        words = {"noun": noun(self.rng, entity.kind, first), "other": noun(self.rng, entity.kind, second)}
         return self._ask(
             (entity.name, first, second),
             READING.several,
             f"{entity.facts[first]}, {entity.facts[second]}",
+            noun=noun(self.rng, entity.kind, first),
+            other=noun(self.rng, entity.kind, second),
             subject=entity.subject,
-            **words,
         )
 
-    def _compare(self) -> Asked | None:
+    def _compare(self, *, told: bool) -> Asked | None:
         ways = [
             (x, y, a)
             for x in self.entities
@@ -276,9 +356,34 @@ class Desk:
         if not ways:
             return None
         high, low, attribute = self.rng.choice(ways)
-        first, second = self.rng.sample((high, low), 2)
-        words = {"noun": noun(self.rng, high.kind, attribute), "subject": first.subject, "rival": second.subject}
-        return self._ask((high.name, low.name, attribute), READING.compare, high.name, **words)
+        pair = self.rng.sample((high, low), 2)
+        named = [f"{e.subject} at {e.facts[attribute]}" if told else e.subject for e in pair]
+        return self._ask(
+            (high.name, low.name, attribute),
+            READING.compare,
+            high.name,
+            tuple((e.name, e.facts[attribute]) for e in pair),
+            noun=noun(self.rng, high.kind, attribute),
+            subject=named[0],
+            rival=named[1],
+        )
+
+    def _draw(self, entity: Entity) -> Asked | None:
+        """A document in its own form of words, with two facts in the order asked for."""
+        if entity.kind != "machine" or len(entity.facts) < 2:
+            return None
+        document = self.rng.choice(DOCUMENTS)
+        first, second = self.rng.sample(list(entity.facts), 2)
+        return self._ask(
+            (document, entity.name, first, second),
+            DRAWN,
+            drawn(document, entity.name, entity.facts[first], entity.facts[second]),
+            document=document,
+            Document=document.capitalize(),
+            noun=noun(self.rng, "machine", first),
+            other=noun(self.rng, "machine", second),
+            subject=entity.subject,
+        )
 
     def _collect(self) -> Asked | None:
         machines = [e for e in self.entities if e.kind == "machine"]
@@ -294,6 +399,12 @@ class Desk:
             noun=noun(self.rng, "machine", attribute),
             value=value,
         )
+
+
+def drawn(document: str, name: str, first: str, second: str) -> str:
+    """A document as it is written: the name and two values, each after a word of its own, and a last word."""
+    opening, one, two, done = random.Random(document).sample(words("training"), 4)
+    return f"{opening} {name}, {one} {first}, {two} {second}, {done}"
 
 
 def triplets(seed: str, count: int) -> Iterator[tuple[str, str, str]]:

@@ -1,11 +1,14 @@
-"""Trains the micro language model: `python -m systems.micro.train_lm`, then again with `--start systems/micro/lm`.
+"""Trains the micro language model: `python -m systems.micro.train_lm`.
 
 A small LFM2 (short convolutions and attention in turns) learns to read: it is shown pages of worlds that are never
 evaluated, and questions on them. The loss weighs answer tokens over page tokens; the learning rate decays to zero. The
 first steps are repeated random sequences, which is the quickest way to an induction head; then come single statements
 on machines that are easily mixed up, so that name and attribute must both count from the start; then whole pages, more
-and more of them, and in the end pages that a search finds together. The second training goes on with all of this at
-once, and asks more on each page. The embedder is trained first.
+and more of them, and in the end pages that a search finds together.
+
+What is found on the way to an answer is taught too, where it must be known: a linear map from the middle layers, which
+is thrown away afterwards, reads at a name in the question what its page says of it (deep supervision, Lee et al. 2015).
+Without that, two values are never compared (README.md). The embedder is trained first.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerFast
 
+from bench.world.language import UNKNOWN
 from systems.micro.reading import DOUBTFUL, FORMS, SETTLED, Exercise, alike_but_for_the_name, exercise, loose
 
 SPECIAL = ("<pad>", "<user>", "<assistant>", "<end>", "<system>")
@@ -34,6 +38,7 @@ TEMPLATE = (
 )
 HEAD = Regex(r" ?[BDFGHKLMNPRSTVZ][aeiou][ln]?(?=[bdgklmnprstvz][aeio][ks]?\b)")  # the first syllable of a name
 PAGE_WEIGHT = 0.03  # of a token outside the answers
+STEP_WEIGHT = 0.5  # of what is found on the way, against the answers
 
 
 def make_tokenizer(seed: str, *, vocab: int = 1280, texts: int = 6000) -> PreTrainedTokenizerFast:
@@ -60,18 +65,49 @@ def text(shown: Exercise) -> str:
     return "".join(p + "\n" for p in shown.passages) + " ".join(f"{q} {a}" for q, a in shown.turns)
 
 
-def tokens(tokenizer: PreTrainedTokenizerFast, asked: Exercise) -> tuple[list[int], list[float]]:
-    """Ids of the exercise as a conversation, and the loss weight of each."""
-    user, assistant, end = (tokenizer.convert_tokens_to_ids(t) for t in ("<user>", "<assistant>", "<end>"))
-    ids: list[int] = []
-    weights: list[float] = []
-    for turn, (question, answer) in enumerate(asked.turns):
+@dataclass(frozen=True)
+class Row:
+    """An exercise as a conversation: the ids, the loss weight of each, and at which of them what is to be known.
+
+    A step is a place and a token: the first of what is found on the way to an answer.
+    """
+
+    ids: list[int]
+    weights: list[float]
+    steps: list[tuple[int, int]]
+
+
+def tokens(tokenizer: PreTrainedTokenizerFast, asked: Exercise) -> Row:
+    """The exercise in tokens. Values that a question states itself are weighed like answers."""
+    user, assistant, end = (tokenizer.vocab[t] for t in ("<user>", "<assistant>", "<end>"))
+
+    def coded(text: str) -> list[int]:
+        return list(tokenizer.backend_tokenizer.encode(" " + text, add_special_tokens=False).ids)
+
+    row = Row([], [], [])
+    for turn, ((question, answer), steps) in enumerate(zip(asked.turns, asked.steps, strict=True)):
         shown = "".join(p + "\n" for p in asked.passages) + "\n" if turn == 0 and asked.passages else ""
-        prompt = [user, *tokenizer.encode(" " + shown + question, add_special_tokens=False), assistant]
-        said = [*tokenizer.encode(" " + answer, add_special_tokens=False), end]
-        ids += prompt + said
-        weights += [PAGE_WEIGHT] * len(prompt) + [1.0] * len(said)
-    return ids, weights
+        prompt = [user, *coded(shown + question), assistant]
+        weights = [PAGE_WEIGHT] * len(prompt)
+        for name, found in steps:
+            value = coded(found)
+            at = last(prompt, coded(name)) + len(coded(name))
+            row.steps.append((len(row.ids) + at - 1, value[0]))
+            if f"{name} at {found}" in question:
+                stated = at + prompt[at:].index(value[0])
+                weights[stated : stated + len(value)] = [1.0] * len(value)
+        said = [*coded(answer), end]
+        row.ids.extend(prompt + said)
+        row.weights.extend(weights + [1.0] * len(said))
+    return row
+
+
+def last(ids: list[int], of: list[int]) -> int:
+    """Where a sequence stands for the last time. Raises ValueError where it stands nowhere."""
+    for at in range(len(ids) - len(of), -1, -1):
+        if ids[at : at + len(of)] == of:
+            return at
+    raise ValueError(f"{of} is no part of {ids}")
 
 
 @dataclass(frozen=True)
@@ -85,27 +121,27 @@ class Plan:
     questions are asked for each page more.
     """
 
-    seed: str = "micro-1"
-    steps: int = 3800
-    hold: int = 1700
-    size: int = 4096  # tokens of a batch
-    peak: float = 2e-3
-    hidden: int = 192
+    seed: str = "micro-4"
+    steps: int = 1600
+    hold: int = 800
+    size: int = 16_384  # tokens of a batch
+    peak: float = 2.5e-3
+    hidden: int = 160
     layers: int = 8
     heads: int = 4
     kernel: int = 4  # of a convolution: how many tokens it sees
     bf16: bool = True
     texts: int = 6000  # that the tokenizer learns from
-    every: int = 200
-    probes: int = 60  # questions of each
+    every: int = 400
+    probes: int = 40  # questions of each
     loose: int = 150
     pages: int = 600
-    alike: int = 1000
-    many: int = 1200
-    doubt: int = 1900
-    settle: int = 2300
-    named: int = 2600
-    asked: int = 2
+    alike: int = 900
+    many: int = 1100
+    doubt: int = 720
+    settle: int = 1200
+    named: int = 800
+    asked: int = 4
 
     def __post_init__(self) -> None:
         if not 0 <= self.hold < self.steps:
@@ -114,23 +150,6 @@ class Plan:
     def rate(self, step: int) -> float:
         """Share of the peak."""
         return min(1.0, (step + 1) / 100, (self.steps - step) / (self.steps - self.hold))
-
-
-FIRST = Plan()
-SECOND = Plan(  # of the weights that the first left: everything at once, and more questions on each page
-    seed="micro-2",
-    steps=2400,
-    hold=1000,
-    peak=1.5e-3,
-    loose=0,
-    pages=0,
-    alike=0,
-    many=0,
-    doubt=0,
-    settle=0,
-    named=0,
-    asked=4,
-)
 
 
 def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
@@ -153,34 +172,86 @@ def forms_at(plan: Plan, step: int) -> Mapping[str, int]:
     return DOUBTFUL if step >= plan.doubt else FORMS
 
 
-def batch(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, weights), each (rows, length), right-padded with weight zero; about `plan.size` tokens."""
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def batch(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, step: int) -> Batch:
+    """(ids, weights, steps) of about `plan.size` tokens.
+
+    Ids and weights are (rows, length), right-padded with weight zero; steps are (n, 3): row, place and token.
+    """
     rng = random.Random(f"{plan.seed}/{step}")
     if step < plan.loose:
         half = torch.tensor([rng.sample(range(len(SPECIAL), len(tokenizer)), 48) for _ in range(plan.size // 96)])
-        return torch.cat([half, half], 1), torch.cat([torch.zeros_like(half), torch.ones_like(half)], 1).float()
+        weights = torch.cat([torch.zeros_like(half), torch.ones_like(half)], 1).float()
+        return torch.cat([half, half], 1), weights, torch.zeros(0, 3, dtype=torch.long)
     form, count, turns = lesson(plan, step, rng)
     alike = f"{plan.seed}/{step}" if step >= plan.alike else ""
     forms = forms_at(plan, step)
-    rows: list[tuple[list[int], list[float]]] = []
-    while not rows or sum(len(ids) for ids, _ in rows) < plan.size * (len(rows) - 0.5) / len(rows):
+    rows: list[Row] = []
+    while not rows or sum(len(r.ids) for r in rows) < plan.size * (len(rows) - 0.5) / len(rows):
         key = f"{plan.seed}/{step}/{len(rows)}"
         if form == "pages":
             shown = exercise(key, passages=count, turns=turns, forms=forms, alike=alike)
         else:
             shown = (loose if form == "loose" else alike_but_for_the_name)(key, statements=count, turns=turns)
         rows.append(tokens(tokenizer, shown))
-    length = max(len(ids) for ids, _ in rows)
-    ids = torch.tensor([r + [0] * (length - len(r)) for r, _ in rows])
-    return ids, torch.tensor([w + [0.0] * (length - len(w)) for _, w in rows])
+    length = max(len(r.ids) for r in rows)
+    ids = torch.tensor([r.ids + [0] * (length - len(r.ids)) for r in rows])
+    weights = torch.tensor([r.weights + [0.0] * (length - len(r.weights)) for r in rows])
+    steps = [(n, at, token) for n, r in enumerate(rows) for at, token in r.steps]
+    return ids, weights, torch.tensor(steps, dtype=torch.long).reshape(-1, 3)
 
 
-def loss_of(model: Callable[..., Any], ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """The weighted mean of the next-token losses."""
-    logits = model(input_ids=ids).logits[:, :-1].float()
-    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+class Batches(torch.utils.data.Dataset[Batch]):
+    """The batches of a plan by step, so that other processes can make them."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, plan: Plan) -> None:
+        self.tokenizer, self.plan = tokenizer, plan
+
+    def __getitem__(self, step: int) -> Batch:
+        return batch(self.tokenizer, self.plan, step=step)
+
+
+def batches(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, start: int, workers: int) -> Iterator[Batch]:
+    """The batches from step `start` on, in order, made ahead by `workers` processes, or here where there are none."""
+    return iter(
+        torch.utils.data.DataLoader(
+            Batches(tokenizer, plan), batch_size=None, sampler=range(start, plan.steps), num_workers=workers
+        )
+    )
+
+
+class Scaffold(torch.nn.Module):
+    """Reads off the middle layers, at a name in a question, what has been found; used in training alone."""
+
+    def __init__(self, config: Lfm2Config) -> None:
+        super().__init__()
+        found = [n + 1 for n, kind in enumerate(config.layer_types or ()) if kind == "full_attention"]
+        self.layers = found[1:-1]  # nothing can be found before the second attention, and the last says the answer
+        self.width = config.hidden_size
+        self.maps = torch.nn.ModuleList([torch.nn.Linear(self.width, config.vocab_size) for _ in self.layers])
+
+    def forward(self, states: tuple[torch.Tensor, ...], steps: torch.Tensor) -> torch.Tensor:
+        """The mean loss of what is to be known, over layers; zero where nothing is."""
+        losses = [torch.zeros((), device=steps.device)]
+        row, place, token = steps.T
+        for layer, linear in zip(self.layers, self.maps, strict=True) if len(steps) else ():
+            state = torch.nn.functional.rms_norm(states[layer][row, place].float(), (self.width,))
+            losses.append(torch.nn.functional.cross_entropy(linear(state), token) / len(self.layers))
+        return torch.stack(losses).sum()
+
+
+def loss_of(model: Callable[..., Any], scaffold: Scaffold, given: Batch) -> torch.Tensor:
+    """The weighted mean of the next-token losses, and that of what is found on the way."""
+    ids, weights, steps = given
+    out = model(input_ids=ids, output_hidden_states=True)
+    losses = torch.nn.functional.cross_entropy(
+        out.logits[:, :-1].float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
+    )
     weight = weights[:, 1:].flatten()
-    return (losses * weight).sum() / weight.sum()
+    on_the_way: torch.Tensor = scaffold(out.hidden_states, steps)
+    return (losses * weight).sum() / weight.sum() + STEP_WEIGHT * on_the_way
 
 
 PROBES = {  # name -> passages, form of question
@@ -191,7 +262,9 @@ PROBES = {  # name -> passages, form of question
     "missing_4": (4, "missing"),
     "absent_4": (4, "absent"),
     "compare_4": (4, "compare"),
+    "collect_4": (4, "collect"),
     "several_4": (4, "several"),
+    "draw_4": (4, "draw"),
 }
 
 
@@ -204,11 +277,12 @@ def exact_match(
     for row in range(rows):
         key = f"probe/{form}/{passages}/{row}"
         shown = exercise(key, passages=passages, turns=1, forms={form: 1}, alike=f"probe/{row // 20}")
-        if shown.turns:
-            ids, weights = tokens(tokenizer, shown)
-            guess = model(input_ids=torch.tensor([ids])).logits[0, :-1].argmax(-1)
-            said = torch.tensor(weights[1:]) == 1.0
-            right += bool((guess[said] == torch.tensor(ids[1:])[said]).all())
+        if shown.turns and (form in ("missing", "absent") or shown.turns[0][1] != UNKNOWN):
+            made = tokens(tokenizer, shown)
+            ids = torch.tensor([made.ids], device=model.device)
+            guess = model(input_ids=ids).logits[0, :-1].argmax(-1)
+            first = len(made.ids) - made.ids[::-1].index(tokenizer.vocab["<assistant>"])
+            right += bool((guess[first - 1 :] == ids[0, first:]).all())
             total += 1
     return round(right / max(1, total), 3)
 
@@ -219,7 +293,7 @@ def fresh(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> Lfm2ForCausalLM:
     config = Lfm2Config(
         vocab_size=len(tokenizer),
         hidden_size=plan.hidden,
-        intermediate_size=plan.hidden * 8 // 3,
+        intermediate_size=plan.hidden * 8 // 3 // 32 * 32,
         block_auto_adjust_ff_dim=False,
         num_hidden_layers=plan.layers,
         layer_types=[("conv", "full_attention")[n % 2] for n in range(plan.layers)],
@@ -238,38 +312,41 @@ def fresh(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> Lfm2ForCausalLM:
     return model
 
 
-def train(plan: Plan, out: Path, *, start: Path | None = None, resume: Path | None = None) -> list[dict[str, float]]:
+def train(
+    plan: Plan, out: Path, *, resume: Path | None = None, device: str = "cpu", workers: int = 0
+) -> list[dict[str, float]]:
     """Trains and writes the model, its tokenizer and its learning curve to `out`.
 
-    `start` is a folder that another training wrote: its weights are trained further, with a fresh optimiser, and its
-    curve goes on. `resume` names a file that holds the state of the training: it is gone on from there, and kept
-    there. The model is not compiled: its convolutions would be compiled again for every length.
+    `resume` names a file that holds the state of the training: it is gone on from there, and kept there. `workers`
+    processes make the exercises. The model is not compiled: its convolutions would be compiled again for every length.
     """
-    before: dict[str, Any] = {"plans": [], "points": []}
-    if start:
-        before = json.loads((start / "curve.json").read_text())
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
-        model = Lfm2ForCausalLM.from_pretrained(start, dtype=torch.float32)
-    else:
-        tokenizer = make_tokenizer(plan.seed, texts=plan.texts)
-        model = fresh(plan, tokenizer)
-    matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embed" not in n]
-    rest = [p for n, p in model.named_parameters() if p.ndim <= 1 or "embed" in n]
-    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=plan.peak, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, plan.rate)
-    last = before["points"][-1] if start else {"step": 0, "tokens": 0, "seconds": 0.0}
-    state: dict[str, Any] = {"step": 0, "tokens": last["tokens"], "seconds": last["seconds"], "curve": []}
+    tokenizer = make_tokenizer(plan.seed, texts=plan.texts)
+    state: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "curve": []}
     if resume and resume.exists():
         state = torch.load(resume, weights_only=True)
+    ahead = batches(tokenizer, plan, start=state["step"], workers=workers)  # before the device is touched: they fork
+    model = fresh(plan, tokenizer)
+    scaffold = Scaffold(model.config)
+    for module in (model, scaffold):
+        torch.nn.Module.to(module, device)
+    matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embed" not in n]
+    rest = [p for n, p in model.named_parameters() if p.ndim <= 1 or "embed" in n]
+    groups = [
+        {"params": matrices, "weight_decay": 0.05},
+        {"params": [*rest, *scaffold.parameters()], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=plan.peak, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, plan.rate)
+    if state["step"]:
         model.load_state_dict(state.pop("model"))
+        scaffold.load_state_dict(state.pop("scaffold"))
         optimiser.load_state_dict(state.pop("optimiser"))
         schedule.last_epoch = state["step"]
     begin = time.perf_counter() - state["seconds"]
-    for step in range(state["step"], plan.steps):
-        ids, weights = batch(tokenizer, plan, step=step)
-        with torch.autocast("cpu", torch.bfloat16) if plan.bf16 else contextlib.nullcontext():
-            loss = loss_of(model, ids, weights)
+    for step, made in enumerate(ahead, start=state["step"]):
+        ids, weights, steps = (t.to(device) for t in made)
+        with torch.autocast(device, torch.bfloat16) if plan.bf16 else contextlib.nullcontext():
+            loss = loss_of(model, scaffold, (ids, weights, steps))
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
@@ -279,7 +356,7 @@ def train(plan: Plan, out: Path, *, start: Path | None = None, resume: Path | No
         if (step + 1) % plan.every == 0 or step + 1 == plan.steps:
             state["seconds"] = time.perf_counter() - begin
             point = {
-                "step": last["step"] + step + 1,
+                "step": step + 1,
                 "tokens": state["tokens"],
                 "seconds": round(state["seconds"]),
                 "loss": round(loss.item(), 4),
@@ -290,11 +367,14 @@ def train(plan: Plan, out: Path, *, start: Path | None = None, resume: Path | No
             }
             state["curve"].append(point)
             print(json.dumps(point), flush=True)
-            told = {"plans": [*before["plans"], asdict(plan)], "points": [*before["points"], *state["curve"]]}
-            save(out, model, tokenizer, told)
+            save(out, model, tokenizer, {"plan": asdict(plan), "points": state["curve"]})
             if resume:
                 part = resume.with_name(f"{resume.name}.part")
-                kept = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+                kept = {
+                    "model": model.state_dict(),
+                    "scaffold": scaffold.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                }
                 torch.save(state | kept | {"step": step + 1}, part)
                 part.replace(resume)
     return list(state["curve"])
@@ -304,24 +384,26 @@ def save(out: Path, model: Lfm2ForCausalLM, tokenizer: PreTrainedTokenizerFast, 
     """Write the model, its tokenizer and its learning curve. Weights are kept in 16 bits, and load as 32."""
     out.mkdir(parents=True, exist_ok=True)
     model.generation_config.update(pad_token_id=0, eos_token_id=tokenizer.eos_token_id)
-    own = {name: weight.half() for name, weight in model.state_dict().items() if name != "lm_head.weight"}  # tied
+    own = {name: weight.half().cpu() for name, weight in model.state_dict().items() if name != "lm_head.weight"}  # tied
     model.save_pretrained(out, state_dict=own)
     tokenizer.save_pretrained(out)
     (out / "curve.json").write_text(json.dumps(curve, indent=1) + "\n")
 
 
 def main() -> None:
-    """Train from the command line: by the first plan from nothing, by the second from the weights of the first."""
+    """Train from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "lm")
-    parser.add_argument("--start", type=Path, help="train the weights in this folder further, by the second plan")
     parser.add_argument("--resume", type=Path, help="keep the state of the training in this file, and go on from it")
-    for name, value in asdict(FIRST).items():
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make the exercises")
+    for name, value in asdict(Plan()).items():
         parser.add_argument(f"--{name}", type=type(value) if not isinstance(value, bool) else yes)
     options = vars(parser.parse_args())
-    out, start, resume = (options.pop(name) for name in ("out", "start", "resume"))
-    given = {"bf16": bf16_is_fast()} | {name: value for name, value in options.items() if value is not None}
-    train(replace(SECOND if start else FIRST, **given), out, start=start, resume=resume)
+    out, resume, device, workers = (options.pop(name) for name in ("out", "resume", "device", "workers"))
+    given: dict[str, Any] = {"bf16": device != "cpu" or bf16_is_fast()}
+    given |= {name: value for name, value in options.items() if value is not None}
+    train(Plan(**given), out, resume=resume, device=device, workers=workers)
 
 
 def yes(text: str) -> bool:

@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from bench.core.vocabulary import Passage
 from bench.world.language import UNKNOWN
 from bench.world.world import side
-from systems.micro.reading import DOUBTFUL, FORMS, alike_but_for_the_name, exercise, loose, triplets
+from systems.micro.reading import DOCUMENTS, DOUBTFUL, FORMS, alike_but_for_the_name, exercise, loose, triplets
 from tests.conftest import EMBEDDER, MICRO
 from tests.pages import asked_about, facts_of, kind_of
 
@@ -56,6 +55,13 @@ def page(text: str) -> Passage:
     return Passage("x", text, " ".join(words[-2:] if machine else words[-1:]))
 
 
+def said(question: str, answer: str) -> list[str]:
+    """The parts of an answer; of a document without its words: one before each part, and the last."""
+    parts = answer.split(", ")
+    document = any(d in question.lower() for d in DOCUMENTS)
+    return [part.split(" ", 1)[1] for part in parts[:3]] if document else parts
+
+
 @pytest.mark.parametrize("passages", [1, 2, 4, 8])
 def test_every_answer_of_an_exercise_stands_in_its_passages(passages: int) -> None:
     asked = set()
@@ -68,7 +74,12 @@ def test_every_answer_of_an_exercise_stands_in_its_passages(passages: int) -> No
         assert len({q for q, _ in e.turns}) == len(e.turns)
         for question, answer in e.turns:
             asked.add(answer == UNKNOWN)
-            assert answer == UNKNOWN or set(answer.split(", ")) <= values, (question, answer)
+            said = answer.split(", ")
+            if len(said) == 4 and any(
+                d in question.lower() for d in DOCUMENTS
+            ):  # a word before each value, and one more
+                said = [part.split(" ", 1)[1] for part in said[:3]]
+            assert answer == UNKNOWN or set(said) <= values, (question, answer)
     assert asked == {True, False}
 
 
@@ -108,7 +119,7 @@ def test_loose_statements_are_told_apart_by_name_and_attribute() -> None:
         e = loose(f"l{n}", statements=8, turns=6)
         (text,) = e.passages
         assert 2 <= len(text.splitlines()) <= 8 and all(
-            a == UNKNOWN or all(part in text for part in a.split(", ")) for _, a in e.turns
+            a == UNKNOWN or all(part in text for part in said(q, a)) for q, a in e.turns
         )
 
 
@@ -121,6 +132,44 @@ def test_statements_that_differ_in_the_name_alone() -> None:
             named = [line for line in lines if answer in line]
             assert answer == UNKNOWN or all(part in e.passages[0] for part in answer.split(", "))
             assert answer == UNKNOWN or not re.match("(Tell|What|Name the)", question) or named
+
+
+def told_by(pages: list[Passage], name: str, question: str) -> list[str]:
+    """What the page of a name says of what a question asks, by its first noun."""
+    return [facts_of(p).get(a, UNKNOWN) for p in pages if p.title == name for a in asked_about(p, question)]
+
+
+def test_steps_are_what_the_page_of_a_name_says() -> None:
+    count = 0
+    for n in range(40):
+        e = exercise(f"st{n}", passages=5, turns=6, forms={"single": 1, "missing": 1, "compare": 1}, alike=f"w{n % 3}")
+        pages = [page(p) for p in e.passages]
+        assert len(e.steps) == len(e.turns)
+        for (question, answer), steps in zip(e.turns, e.steps, strict=True):
+            for name, found in steps:
+                assert [found] == told_by(pages, name, question), (question, steps)
+                assert question.index(name) > 0
+                count += 1
+            if len(steps) == 1:
+                assert steps[0][1] == answer
+            elif steps:
+                high = max(steps, key=lambda s: int(re.sub(r"\D", "", s[1])))
+                assert answer == high[0]
+    assert count > 100
+
+
+def test_documents_are_filled_in_the_order_asked_for() -> None:
+    seen = set()
+    for n in range(60):
+        e = exercise(f"dr{n}", passages=3, turns=3, forms={"draw": 1}, alike=f"w{n % 3}")
+        pages = [page(p) for p in e.passages]
+        for question, answer in e.turns:
+            name = said(question, answer)[0]
+            first, second = sorted(told_by(pages, name, question), key=lambda v: answer.index(f" {v}"))
+            frame = answer.replace(name, "NAME").replace(first, "FIRST", 1).replace(second, "SECOND", 1)
+            document = next(d for d in DOCUMENTS if d in question.lower())
+            seen.add((document, frame))
+    assert len(seen) == len({d for d, _ in seen}) == len(DOCUMENTS)
 
 
 def test_exercises_have_every_form_and_only_training_names() -> None:
@@ -163,7 +212,7 @@ def test_micro_models_are_small_and_plain() -> None:
     assert sum(w.stat().st_size for w in weights) < 40e6
     with safe_open(weights[0], "np") as f:
         count = sum(f.get_tensor(k).size for k in f.keys())  # noqa: SIM118
-    assert 2e6 <= count <= 10e6
+    assert 1e6 <= count <= 10e6
     assert json.loads((MICRO / "config.json").read_text())["model_type"] == "lfm2"
 
 
@@ -192,11 +241,7 @@ def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
     assert [p["step"] for p in whole] == [20, 40, 60] and whole[-1]["loss"] < whole[0]["loss"] - 0.5
     assert [p["loss"] for p in rest] == [p["loss"] for p in whole]
     told = json.loads((tmp_path / "whole" / "curve.json").read_text())
-    assert told["points"] == whole and [p["seed"] for p in told["plans"]] == [plan.seed]
-    further = train(replace(plan, steps=20, hold=10, loose=0, pages=0), tmp_path / "further", start=tmp_path / "whole")
-    told = json.loads((tmp_path / "further" / "curve.json").read_text())
-    assert told["points"] == whole + further and [p["steps"] for p in told["plans"]] == [60, 20]
-    assert further[0]["step"] == 80 and further[0]["tokens"] > whole[-1]["tokens"]
+    assert told["points"] == whole and told["plan"]["seed"] == plan.seed
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "whole")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
     ids = tokenizer.apply_chat_template(
