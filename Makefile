@@ -93,6 +93,7 @@ real-data: setup
 micro: setup
 	$(BIN)/python -m systems.micro.train_embedder
 	$(BIN)/python -m systems.micro.train_lm
+	$(BIN)/python -m systems.micro.train_lm --start systems/micro/lm
 	$(BIN)/python -m systems.micro.card
 	$(BIN)/python -m systems.micro.rehearsal
 

@@ -23,7 +23,7 @@ COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#d55e00", "#6b7280")
 
 
 def curve(points: list[dict[str, float]]) -> str:
-    """Exact match of each probe (60 questions) against tokens seen, as SVG."""
+    """exact match of each probe against tokens seen, as SVG."""
     rows = [{"tokens": p["tokens"] / 1e6, "probe": t, "em": p[k]} for p in points for k, t in TITLES.items()]
     colour = alt.Color(
         "probe:N", sort=list(TITLES.values()), scale=alt.Scale(range=COLOURS), legend=alt.Legend(title=None)

@@ -21,12 +21,12 @@ PAGES = 300  # of each training world
 Turn = tuple[str, str]  # question, answer
 Step = tuple[str, str]  # a name in the question, and what its page says of what has been asked of it so far
 FORMS = {  # of questions, in percent; `told` compares two values that the question itself states
-    "single": 35,
+    "single": 33,
     "missing": 10,
     "absent": 5,
     "two_hop": 15,
     "several": 4,
-    "compare": 14,
+    "compare": 16,
     "told": 5,
     "collect": 7,
     "draw": 5,
@@ -53,7 +53,8 @@ SETTLED = {  # and in the end about as much as a dataset has
     "collect": 7,
     "draw": 5,
 }
-BY_NAME = {"single": 50, "absent": 7, "compare": 22, "told": 9, "collect": 12}
+BY_NAME = {"single": 42, "absent": 6, "compare": 32, "told": 10, "collect": 10}
+COMPARED = {"single": 12, "compare": 88}
 DOCUMENTS = (  # that are written in a form of their own, as a work order is in a plant's; none of them is one
     "shift report", "test slip", "delivery note", "repair form",
     "safety card", "stock ticket", "visitor pass", "day log",
@@ -117,7 +118,7 @@ def loose(seed: str, *, statements: int, turns: int) -> Exercise:
     return Desk(rng, world, [e for e in cut if e.facts], FORMS).exercise(("\n".join(lines),), turns)
 
 
-def alike_but_for_the_name(seed: str, *, statements: int, turns: int) -> Exercise:
+def alike_but_for_the_name(seed: str, *, statements: int, turns: int, forms: Mapping[str, int] = BY_NAME) -> Exercise:
     """Single statements of one attribute of entities of one kind: nothing but the name tells them apart."""
     rng = random.Random(f"{seed}/alike")
     world = World(seed, PAGES, side="training")
@@ -129,7 +130,15 @@ def alike_but_for_the_name(seed: str, *, statements: int, turns: int) -> Exercis
     cut = [Entity(e.index, e.kind, e.name, {attribute: e.facts[attribute]}, e.missing) for e in shown]
     named = [(noun(rng, kind, attribute), e) for e in cut]
     lines = [filled(rng, STATEMENTS, noun=n, subject=e.subject, value=e.facts[attribute]) for n, e in named]
-    return Desk(rng, world, cut, BY_NAME).exercise(("\n".join(lines),), turns)
+    return Desk(rng, world, cut, forms).exercise(("\n".join(lines),), turns)
+
+
+def scales(seed: str, *, turns: int) -> Exercise:
+    """No passage, and questions which of two values that they state is higher."""
+    rng = random.Random(f"{seed}/scales")
+    world = World(seed, PAGES, side="training")
+    known = [e for e in map(world.entity, rng.sample(range(PAGES), 60)) if any(e.number(a) >= 0 for a in e.facts)]
+    return Desk(rng, world, known, {"told": 1}).exercise((), turns)
 
 
 def neighbours(rng: random.Random, world: World, count: int) -> list[int]:
@@ -357,7 +366,7 @@ class Desk:
             return None
         high, low, attribute = self.rng.choice(ways)
         pair = self.rng.sample((high, low), 2)
-        named = [f"{e.subject} at {e.facts[attribute]}" if told else e.subject for e in pair]
+        named = [f"{e.facts[attribute]} at {e.subject}" if told else e.subject for e in pair]
         return self._ask(
             (high.name, low.name, attribute),
             READING.compare,

@@ -1,4 +1,4 @@
-"""Trains the micro language model: `python -m systems.micro.train_lm`.
+"""Trains the micro language model: `python -m systems.micro.train_lm`, then again with `--start systems/micro/lm`.
 
 A small LFM2 (short convolutions and attention in turns) learns to read: it is shown pages of worlds that are never
 evaluated, and questions on them. The loss weighs answer tokens over page tokens; the learning rate decays to zero. The
@@ -19,7 +19,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,18 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerFast
 
 from bench.world.language import UNKNOWN
-from systems.micro.reading import DOUBTFUL, FORMS, SETTLED, Exercise, alike_but_for_the_name, exercise, loose
+from systems.micro.reading import (
+    BY_NAME,
+    COMPARED,
+    DOUBTFUL,
+    FORMS,
+    SETTLED,
+    Exercise,
+    alike_but_for_the_name,
+    exercise,
+    loose,
+    scales,
+)
 
 SPECIAL = ("<pad>", "<user>", "<assistant>", "<end>", "<system>")
 TEMPLATE = (
@@ -38,7 +49,8 @@ TEMPLATE = (
 )
 HEAD = Regex(r" ?[BDFGHKLMNPRSTVZ][aeiou][ln]?(?=[bdgklmnprstvz][aeio][ks]?\b)")  # the first syllable of a name
 PAGE_WEIGHT = 0.03  # of a token outside the answers
-STEP_WEIGHT = 0.5  # of what is found on the way, against the answers
+FOUND, SAID = 0, 1  # kinds of a step
+STEP_WEIGHT = 1.0  # of what is found on the way, against the answers
 
 
 def make_tokenizer(seed: str, *, vocab: int = 1280, texts: int = 6000) -> PreTrainedTokenizerFast:
@@ -69,16 +81,17 @@ def text(shown: Exercise) -> str:
 class Row:
     """An exercise as a conversation: the ids, the loss weight of each, and at which of them what is to be known.
 
-    A step is a place and a token: the first of what is found on the way to an answer.
+    A step is a place, a token and a kind: at a name the first token of what is found for it, and where an answer
+    begins its own first token.
     """
 
     ids: list[int]
     weights: list[float]
-    steps: list[tuple[int, int]]
+    steps: list[tuple[int, int, int]]
 
 
 def tokens(tokenizer: PreTrainedTokenizerFast, asked: Exercise) -> Row:
-    """The exercise in tokens. Values that a question states itself are weighed like answers."""
+    """The exercise in tokens."""
     user, assistant, end = (tokenizer.vocab[t] for t in ("<user>", "<assistant>", "<end>"))
 
     def coded(text: str) -> list[int]:
@@ -88,17 +101,13 @@ def tokens(tokenizer: PreTrainedTokenizerFast, asked: Exercise) -> Row:
     for turn, ((question, answer), steps) in enumerate(zip(asked.turns, asked.steps, strict=True)):
         shown = "".join(p + "\n" for p in asked.passages) + "\n" if turn == 0 and asked.passages else ""
         prompt = [user, *coded(shown + question), assistant]
-        weights = [PAGE_WEIGHT] * len(prompt)
         for name, found in steps:
-            value = coded(found)
-            at = last(prompt, coded(name)) + len(coded(name))
-            row.steps.append((len(row.ids) + at - 1, value[0]))
-            if f"{name} at {found}" in question:
-                stated = at + prompt[at:].index(value[0])
-                weights[stated : stated + len(value)] = [1.0] * len(value)
+            at = last(prompt, coded(name)) + len(coded(name)) - 1
+            row.steps.append((len(row.ids) + at, coded(found)[0], FOUND))
         said = [*coded(answer), end]
+        row.steps.append((len(row.ids) + len(prompt) - 1, said[0], SAID))
         row.ids.extend(prompt + said)
-        row.weights.extend(weights + [1.0] * len(said))
+        row.weights.extend([PAGE_WEIGHT] * len(prompt) + [1.0] * len(said))
     return row
 
 
@@ -117,7 +126,8 @@ class Plan:
     What the exercises are grows with the steps: repeated random sequences, from step `loose` on single statements,
     from `pages` on whole pages, from `alike` on pages that a search finds together, from `many` on up to eight of
     them; from `doubt` on more of the questions have no answer, and from `settle` on about as many as in a dataset;
-    from `named` on many statements differ in the name alone, which is what is matched worst. `asked` is how many
+    from `named` on many statements differ in the name alone, which is what is matched worst; from `compare` until
+    `settle` many questions compare, most of them until `mixed`. `asked` is how many
     questions are asked for each page more.
     """
 
@@ -141,6 +151,8 @@ class Plan:
     doubt: int = 720
     settle: int = 1200
     named: int = 800
+    compare: int = 1600
+    mixed: int = 1600
     asked: int = 4
 
     def __post_init__(self) -> None:
@@ -152,8 +164,32 @@ class Plan:
         return min(1.0, (step + 1) / 100, (self.steps - step) / (self.steps - self.hold))
 
 
+FIRST = Plan()
+SECOND = Plan(  # of the weights that the first left: it compares, and then all of this at once
+    seed="micro-5",
+    steps=2400,
+    hold=1300,
+    size=4096,
+    peak=1e-3,
+    loose=0,
+    pages=0,
+    alike=0,
+    many=0,
+    doubt=0,
+    named=0,
+    compare=0,
+    mixed=450,
+    settle=1750,
+)
+
+
 def lesson(plan: Plan, step: int, rng: random.Random) -> tuple[str, int, int]:
     """(form, passages or statements, turns) of a step's batch."""
+    if step >= plan.compare:
+        if rng.random() < (0.2 if step < plan.settle else 0.05):
+            return "scales", 0, 20
+        if step < plan.settle and rng.random() < (0.8 if step < plan.mixed else 0.25):
+            return "compared", rng.randint(3, 6), 14
     if step < plan.pages:
         count = rng.randint(2, 3 + step // 150)
         return "loose", count, count
@@ -178,29 +214,35 @@ Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 def batch(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, step: int) -> Batch:
     """(ids, weights, steps) of about `plan.size` tokens.
 
-    Ids and weights are (rows, length), right-padded with weight zero; steps are (n, 3): row, place and token.
+    Ids and weights are (rows, length), right-padded with weight zero; steps are (n, 4): row, place, token and kind.
     """
     rng = random.Random(f"{plan.seed}/{step}")
     if step < plan.loose:
         half = torch.tensor([rng.sample(range(len(SPECIAL), len(tokenizer)), 48) for _ in range(plan.size // 96)])
         weights = torch.cat([torch.zeros_like(half), torch.ones_like(half)], 1).float()
-        return torch.cat([half, half], 1), weights, torch.zeros(0, 3, dtype=torch.long)
+        return torch.cat([half, half], 1), weights, torch.zeros(0, 4, dtype=torch.long)
     form, count, turns = lesson(plan, step, rng)
     alike = f"{plan.seed}/{step}" if step >= plan.alike else ""
     forms = forms_at(plan, step)
     rows: list[Row] = []
     while not rows or sum(len(r.ids) for r in rows) < plan.size * (len(rows) - 0.5) / len(rows):
         key = f"{plan.seed}/{step}/{len(rows)}"
-        if form == "pages":
-            shown = exercise(key, passages=count, turns=turns, forms=forms, alike=alike)
-        else:
-            shown = (loose if form == "loose" else alike_but_for_the_name)(key, statements=count, turns=turns)
+        match form:
+            case "scales":
+                shown = scales(key, turns=turns)
+            case "loose":
+                shown = loose(key, statements=count, turns=turns)
+            case "pages":
+                shown = exercise(key, passages=count, turns=turns, forms=forms, alike=alike)
+            case _:
+                by = COMPARED if form == "compared" else BY_NAME
+                shown = alike_but_for_the_name(key, statements=count, turns=turns, forms=by)
         rows.append(tokens(tokenizer, shown))
     length = max(len(r.ids) for r in rows)
     ids = torch.tensor([r.ids + [0] * (length - len(r.ids)) for r in rows])
     weights = torch.tensor([r.weights + [0.0] * (length - len(r.weights)) for r in rows])
-    steps = [(n, at, token) for n, r in enumerate(rows) for at, token in r.steps]
-    return ids, weights, torch.tensor(steps, dtype=torch.long).reshape(-1, 3)
+    steps = [(n, *step) for n, r in enumerate(rows) for step in r.steps]
+    return ids, weights, torch.tensor(steps, dtype=torch.long).reshape(-1, 4)
 
 
 class Batches(torch.utils.data.Dataset[Batch]):
@@ -223,23 +265,53 @@ def batches(tokenizer: PreTrainedTokenizerFast, plan: Plan, *, start: int, worke
 
 
 class Scaffold(torch.nn.Module):
-    """Reads off the middle layers, at a name in a question, what has been found; used in training alone."""
+    """Reads off the middle layers what has been found at a name, and off the last of them what will be said.
 
-    def __init__(self, config: Lfm2Config) -> None:
+    Of a number it also reads how high it is, as one direction, which is what two of them are compared by. It is used
+    in training alone.
+    """
+
+    def __init__(self, config: Lfm2Config, heights: torch.Tensor) -> None:
+        """`heights` says of each token how high a number it is, about within -2 and 2; NaN of what is none."""
         super().__init__()
-        found = [n + 1 for n, kind in enumerate(config.layer_types or ()) if kind == "full_attention"]
-        self.layers = found[1:-1]  # nothing can be found before the second attention, and the last says the answer
+        attention = [n + 1 for n, kind in enumerate(config.layer_types or ()) if kind == "full_attention"]
+        self.middle = attention[1:-1]  # nothing can be found before the second attention; the last says the answer
         self.width = config.hidden_size
-        self.maps = torch.nn.ModuleList([torch.nn.Linear(self.width, config.vocab_size) for _ in self.layers])
+        self.found = torch.nn.ModuleList([torch.nn.Linear(self.width, config.vocab_size) for _ in self.middle])
+        self.height = torch.nn.ModuleList([torch.nn.Linear(self.width, 1) for _ in self.middle])
+        self.said = torch.nn.Linear(self.width, config.vocab_size)
+        self.heights: torch.Tensor
+        self.register_buffer("heights", heights)
 
     def forward(self, states: tuple[torch.Tensor, ...], steps: torch.Tensor) -> torch.Tensor:
-        """The mean loss of what is to be known, over layers; zero where nothing is."""
+        """The mean loss of what is to be known; zero where nothing is."""
         losses = [torch.zeros((), device=steps.device)]
-        row, place, token = steps.T
-        for layer, linear in zip(self.layers, self.maps, strict=True) if len(steps) else ():
-            state = torch.nn.functional.rms_norm(states[layer][row, place].float(), (self.width,))
-            losses.append(torch.nn.functional.cross_entropy(linear(state), token) / len(self.layers))
-        return torch.stack(losses).sum()
+        at, token = (steps[steps[:, 3] == FOUND][:, part] for part in ([0, 1], 2))
+        height = self.heights[token]
+        counted = ~height.isnan()
+        for layer, found, high in zip(self.middle, self.found, self.height, strict=True) if len(at) else ():
+            state = self.state(states[layer], at)
+            losses.append(torch.nn.functional.cross_entropy(found(state), token))
+            if counted.any():
+                losses.append(torch.nn.functional.mse_loss(high(state[counted])[:, 0], height[counted]))
+        at, token = (steps[steps[:, 3] == SAID][:, part] for part in ([0, 1], 2))
+        if len(at) and self.middle:
+            losses.append(torch.nn.functional.cross_entropy(self.said(self.state(states[self.middle[-1]], at)), token))
+        return torch.stack(losses).sum() / (2 * len(self.middle) + 1)
+
+    def state(self, states: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        """The normed states at (row, place), (n, width)."""
+        return torch.nn.functional.rms_norm(states[at[:, 0], at[:, 1]].float(), (self.width,))
+
+
+def heights(tokenizer: PreTrainedTokenizerFast) -> torch.Tensor:
+    """How high a number each token is, of the numbers of two digits; NaN of every other token."""
+    found = torch.full((len(tokenizer),), float("nan"))
+    for number in range(10, 100):
+        coded = tokenizer.encode(f" {number}", add_special_tokens=False)
+        if len(coded) == 1:
+            found[coded[0]] = (number - 54.5) / 26
+    return found
 
 
 def loss_of(model: Callable[..., Any], scaffold: Scaffold, given: Batch) -> torch.Tensor:
@@ -313,20 +385,30 @@ def fresh(plan: Plan, tokenizer: PreTrainedTokenizerFast) -> Lfm2ForCausalLM:
 
 
 def train(
-    plan: Plan, out: Path, *, resume: Path | None = None, device: str = "cpu", workers: int = 0
+    plan: Plan,
+    out: Path,
+    *,
+    start: Path | None = None,
+    resume: Path | None = None,
+    device: str = "cpu",
+    workers: int = 0,
 ) -> list[dict[str, float]]:
     """Trains and writes the model, its tokenizer and its learning curve to `out`.
 
-    `resume` names a file that holds the state of the training: it is gone on from there, and kept there. `workers`
-    processes make the exercises. The model is not compiled: its convolutions would be compiled again for every length.
+    `start` is a folder that another training wrote: its weights are trained further, with a fresh optimiser, and its
+    curve goes on. `resume` names a file that holds the state of the training: it is gone on from there, and kept
+    there. `workers` processes make the exercises. The model is not compiled: its convolutions would be compiled again
+    for every length.
     """
-    tokenizer = make_tokenizer(plan.seed, texts=plan.texts)
-    state: dict[str, Any] = {"step": 0, "tokens": 0, "seconds": 0.0, "curve": []}
+    before: dict[str, Any] = json.loads((start / "curve.json").read_text()) if start else {"plans": [], "points": []}
+    last = before["points"][-1] if start else {"step": 0, "tokens": 0, "seconds": 0.0}
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(start) if start else make_tokenizer(plan.seed, texts=plan.texts)
+    state: dict[str, Any] = {"step": 0, "tokens": last["tokens"], "seconds": last["seconds"], "curve": []}
     if resume and resume.exists():
         state = torch.load(resume, weights_only=True)
     ahead = batches(tokenizer, plan, start=state["step"], workers=workers)  # before the device is touched: they fork
-    model = fresh(plan, tokenizer)
-    scaffold = Scaffold(model.config)
+    model = Lfm2ForCausalLM.from_pretrained(start, dtype=torch.float32) if start else fresh(plan, tokenizer)
+    scaffold = Scaffold(model.config, heights(tokenizer))
     for module in (model, scaffold):
         torch.nn.Module.to(module, device)
     matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embed" not in n]
@@ -356,7 +438,7 @@ def train(
         if (step + 1) % plan.every == 0 or step + 1 == plan.steps:
             state["seconds"] = time.perf_counter() - begin
             point = {
-                "step": step + 1,
+                "step": last["step"] + step + 1,
                 "tokens": state["tokens"],
                 "seconds": round(state["seconds"]),
                 "loss": round(loss.item(), 4),
@@ -367,7 +449,8 @@ def train(
             }
             state["curve"].append(point)
             print(json.dumps(point), flush=True)
-            save(out, model, tokenizer, {"plan": asdict(plan), "points": state["curve"]})
+            told = {"plans": [*before["plans"], asdict(plan)], "points": [*before["points"], *state["curve"]]}
+            save(out, model, tokenizer, told)
             if resume:
                 part = resume.with_name(f"{resume.name}.part")
                 kept = {
@@ -381,29 +464,35 @@ def train(
 
 
 def save(out: Path, model: Lfm2ForCausalLM, tokenizer: PreTrainedTokenizerFast, curve: Mapping[str, Any]) -> None:
-    """Write the model, its tokenizer and its learning curve. Weights are kept in 16 bits, and load as 32."""
+    """Write the model, its tokenizer and its learning curve. Weights load as 32 bits."""
     out.mkdir(parents=True, exist_ok=True)
     model.generation_config.update(pad_token_id=0, eos_token_id=tokenizer.eos_token_id)
-    own = {name: weight.half().cpu() for name, weight in model.state_dict().items() if name != "lm_head.weight"}  # tied
+    own = {name: short(weight).cpu() for name, weight in model.state_dict().items() if name != "lm_head.weight"}  # tied
     model.save_pretrained(out, state_dict=own)
     tokenizer.save_pretrained(out)
     (out / "curve.json").write_text(json.dumps(curve, indent=1) + "\n")
+
+
+def short(weight: torch.Tensor) -> torch.Tensor:
+    """A weight in 16 bits, rounded so that the last four are zero, which packs to two thirds."""
+    return ((weight.half().view(torch.int16) + 8) & ~15).view(torch.float16)
 
 
 def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "lm")
+    parser.add_argument("--start", type=Path, help="train the weights in this folder further, by the second plan")
     parser.add_argument("--resume", type=Path, help="keep the state of the training in this file, and go on from it")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that make the exercises")
-    for name, value in asdict(Plan()).items():
+    for name, value in asdict(FIRST).items():
         parser.add_argument(f"--{name}", type=type(value) if not isinstance(value, bool) else yes)
     options = vars(parser.parse_args())
-    out, resume, device, workers = (options.pop(name) for name in ("out", "resume", "device", "workers"))
+    out, start, resume, device, workers = (options.pop(n) for n in ("out", "start", "resume", "device", "workers"))
     given: dict[str, Any] = {"bf16": device != "cpu" or bf16_is_fast()}
     given |= {name: value for name, value in options.items() if value is not None}
-    train(Plan(**given), out, resume=resume, device=device, workers=workers)
+    train(replace(SECOND if start else FIRST, **given), out, start=start, resume=resume, device=device, workers=workers)
 
 
 def yes(text: str) -> bool:

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from bench.core.vocabulary import Passage
 from bench.world.language import UNKNOWN
 from bench.world.world import side
-from systems.micro.reading import DOCUMENTS, DOUBTFUL, FORMS, alike_but_for_the_name, exercise, loose, triplets
+from systems.micro.reading import DOCUMENTS, DOUBTFUL, FORMS, alike_but_for_the_name, exercise, loose, scales, triplets
 from tests.conftest import EMBEDDER, MICRO
 from tests.pages import asked_about, facts_of, kind_of
 
@@ -158,6 +159,47 @@ def test_steps_are_what_the_page_of_a_name_says() -> None:
     assert count > 100
 
 
+def test_steps_are_taught_where_a_name_ends_and_where_an_answer_begins() -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    from systems.micro.train_lm import FOUND, SAID, tokens
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(MICRO)
+    for n in range(12):
+        e = exercise(f"at{n}", passages=4, turns=6, forms={"single": 1, "two_hop": 1, "compare": 1}, alike="w")
+        row = tokens(tokenizer, e)
+        read: dict[int, list[tuple[str, str]]] = {FOUND: [], SAID: []}
+        for at, token, kind in row.steps:
+            read[kind].append((tokenizer.decode(row.ids[: at + 1]), tokenizer.decode(token)))
+        taught = [step for steps in e.steps for step in steps]
+        assert len(read[FOUND]) == len(taught) and len(read[SAID]) == len(e.turns)
+        for (before, first), (name, found) in zip(read[FOUND], taught, strict=True):
+            assert before.endswith(name) and f" {found}".startswith(first)
+        for (before, first), (_, answer) in zip(read[SAID], e.turns, strict=True):
+            assert before.endswith("<assistant>") and f" {answer}".startswith(first)
+
+
+def test_scales_are_compared_without_a_page() -> None:
+    for n in range(5):
+        e = scales(f"sc{n}", turns=20)
+        assert e.passages == () and len(e.turns) == 20
+        for (question, answer), steps in zip(e.turns, e.steps, strict=True):
+            first, second = steps
+            assert all(f"{value} at " in question for _, value in steps)
+            assert answer == max(first, second, key=lambda s: int(re.sub(r"\D", "", s[1])))[0]
+
+
+def test_weights_are_rounded_to_what_packs() -> None:
+    import torch
+
+    from systems.micro.train_lm import short
+
+    weight = torch.randn(400)
+    kept = short(weight)
+    assert kept.dtype == torch.float16 and not (kept.view(torch.int16) & 15).any()
+    assert torch.allclose(kept.float(), weight, rtol=2**-7, atol=1e-4)
+
+
 def test_documents_are_filled_in_the_order_asked_for() -> None:
     seen = set()
     for n in range(60):
@@ -241,7 +283,11 @@ def test_training_the_language_model_lowers_the_loss_and_can_be_gone_on_with(
     assert [p["step"] for p in whole] == [20, 40, 60] and whole[-1]["loss"] < whole[0]["loss"] - 0.5
     assert [p["loss"] for p in rest] == [p["loss"] for p in whole]
     told = json.loads((tmp_path / "whole" / "curve.json").read_text())
-    assert told["points"] == whole and told["plan"]["seed"] == plan.seed
+    assert told["points"] == whole and [p["seed"] for p in told["plans"]] == [plan.seed]
+    further = train(replace(plan, steps=20, hold=10, loose=0, pages=0), tmp_path / "further", start=tmp_path / "whole")
+    told = json.loads((tmp_path / "further" / "curve.json").read_text())
+    assert told["points"] == whole + further and [p["steps"] for p in told["plans"]] == [60, 20]
+    assert further[0]["step"] == 80 and further[0]["tokens"] > whole[-1]["tokens"]
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "whole")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
     ids = tokenizer.apply_chat_template(
