@@ -172,6 +172,7 @@ def load(base: Model, *, precision: str, folder: str | None = None, sharded: boo
         tokenizer.pad_token = tokenizer.eos_token
     if precision == "nf4":
         meters.note("four_bit_share", four_bit_share(model, name))
+        leave_unpacked(model)
     elif already := getattr(model.config, "quantization_config", None):
         method = already.get("quant_method") if isinstance(already, Mapping) else already.quant_method
         meters.note("prequantised", str(getattr(method, "value", method)))
@@ -201,6 +202,18 @@ def four_bit_share(model: Any, name: str) -> float:
             "out for it"
         )
     return share
+
+
+def leave_unpacked(model: Any) -> None:
+    """Keep bitsandbytes from packing layers on a processor that it cannot pack, whose blocks cross their rows.
+
+    Its kernel for AVX512 wants rows of whole blocks (64 weights) and 32 rows at a time, and raises a RuntimeError or an
+    AssertionError where they are not; without it such a layer is taken out of its four bits and multiplied.
+    """
+    for layer in model.modules():
+        state = getattr(getattr(layer, "weight", None), "quant_state", None)
+        if state is not None and (state.shape[1] % state.blocksize or state.shape[0] % 32):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def _check_whole(name: str, info: Mapping[str, Any], config: Any) -> None:

@@ -307,3 +307,16 @@ def test_training_the_embedder_lowers_the_loss(tmp_path: Path) -> None:
     told = train(tmp_path / "e", seed="t", worlds=8, dimensions=16, epochs=2, rate=0.1)
     assert told["losses"][-1] < 0.8 * told["losses"][0] and told["recall_at_4"] > told["recall_at_4_before"]
     assert SentenceTransformer(str(tmp_path / "e"), device="cpu").encode(["The Resini 63"]).shape == (1, 16)
+
+
+def test_widths_that_are_no_whole_blocks_answer_in_four_bits() -> None:
+    import torch
+
+    from bench.core.blocks import Model
+    from systems.parts import lm
+
+    ids = torch.arange(5, 45)[None]
+    whole, four = (lm.load(Model(name=str(MICRO)), precision=p)[0] for p in ("full", "nf4"))
+    with torch.no_grad():
+        said, meant = (m(input_ids=ids).logits[0].float() for m in (four, whole))
+    assert torch.nn.functional.cosine_similarity(said, meant).min() > 0.8
