@@ -53,7 +53,7 @@ def break_even(done: Mapping[str, MeasuredSystem], recommendation: Recommendatio
     cells = [{"q": q, "u": u, "system": lowest[q, u]} for q in questions for u in often if lowest[q, u] in names]
 
     def drawn(narrow: bool) -> Any:
-        width = NARROW - 20 if narrow else WIDTH
+        width = NARROW - 28 if narrow else WIDTH  # beside prices as long as 0.0001
         found = [_lines(rows, names, asked, scale, width=width)]
         if often:
             found.append(_map(cells, questions, often, scale, width=width))
