@@ -77,6 +77,11 @@ class Exercise:
     turns: tuple[Turn, ...]
     steps: tuple[tuple[Step, ...], ...]
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether its first question has an answer in the passages."""
+        return bool(self.turns) and self.turns[0][1] != UNKNOWN
+
 
 @dataclass(frozen=True)
 class Asked:

@@ -27,7 +27,6 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerFast
 
-from bench.world.language import UNKNOWN
 from systems.micro.reading import (
     BY_NAME,
     COMPARED,
@@ -349,7 +348,7 @@ def exact_match(
     for row in range(rows):
         key = f"probe/{form}/{passages}/{row}"
         shown = exercise(key, passages=passages, turns=1, forms={form: 1}, alike=f"probe/{row // 20}")
-        if shown.turns and (form in ("missing", "absent") or shown.turns[0][1] != UNKNOWN):
+        if shown.turns and (form in ("missing", "absent") or shown.is_answered):
             made = tokens(tokenizer, shown)
             ids = torch.tensor([made.ids], device=model.device)
             guess = model(input_ids=ids).logits[0, :-1].argmax(-1)
