@@ -40,6 +40,18 @@ from bench.metrics.text import is_numeric
         ("101 pumps", "100 pumps", "en", 0.0),
         ("$2020", "$2019", "en", 0.0),
         ("1.58 billion", "1,577 million", "en", 1.0),
+        ("2.000.000", "2 Millionen", "de", 1),
+        ("2", "2 Millionen", "de", 0),
+        ("14 Mio. Euro", "14 Millionen Euro", "de", 1),
+        ("1 Billion", "1.000 Milliarden", "de", 1),
+        ("5 Minuten", "5 min", "de", 1),
+        ("3", "3 millones", "es", 0),
+        ("1,2 millions", "1200000", "fr", 1),
+        ("14\u4e07\u5143", "140000\u5143", "zh", 1),
+        ("14", "14\u4e07", "zh", 0),
+        ("\u6bcf\u5206\u949f14\u8f6c\u3002", "14\u8f6c", "zh", 1),  # a number within a run of characters
+        ("\u7b54\u3048\u306f14\u3067\u3059", "14", "ja", 1),
+        ("3", "3 million", "en", 0),
     ],
 )
 def test_a_number_is_of_its_unit_and_language(answer: str, reference: str, language: str, score: float | None) -> None:
@@ -77,6 +89,13 @@ ABC, YES = ("A", "B", "C"), ("yes", "no", "maybe")
         ("C'est la vie", ABC, None),
         ("Option B", ABC, "B"),
         ("The answer is B, not A.", ABC, "B"),
+        ("\u8fd9\u6761\u8bc4\u8bba\u662f\u6b63\u9762\u7684\u3002", ("\u6b63\u9762", "\u8d1f\u9762"), "\u6b63\u9762"),
+        ("\u662f\u7684", ("\u662f", "\u5426"), "\u662f"),
+        ("\u4e0d\u662f", ("\u662f", "\u5426"), None),
+        ("\uae0d\uc815\uc785\ub2c8\ub2e4", ("\uae0d\uc815", "\ubd80\uc815"), "\uae0d\uc815"),
+        ("nicht positiv", ("positiv", "negativ"), None),
+        ("No es positivo", ("positivo", "negativo"), None),
+        ("Es positivo", ("positivo", "negativo"), "positivo"),
     ],
 )
 def test_a_label_is_named_and_not_met_by_chance(answer: str, choices: Sequence[str], found: str | None) -> None:
