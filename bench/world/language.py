@@ -102,7 +102,7 @@ KINDS: dict[str, Kind] = {
     }),
 }  # fmt: skip
 
-JARGON = ORDER, FIRST, SECOND, DONE = "Pinpok", "Balrak", "Doke", "Reldo"  # of work orders; names of nothing else
+JARGON = "Pinpok", "Balrak", "Doke", "Reldo"  # of work orders; names of nothing else
 
 PROSE = (
     "The {noun} of {subject} is {value}.",
@@ -203,6 +203,7 @@ def filled(rng: random.Random, templates: Sequence[str], **words: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def order(name: str, first: str, second: str) -> str:
-    """A work order of the plant: its word for one, the machine, the two values after its words for them, and done."""
-    return f"{ORDER} {name}, {FIRST} {first}, {SECOND} {second}, {DONE}"
+def order(name: str, first: str, second: str, words: Sequence[str] = JARGON) -> str:
+    """A work order: the word for one, the machine, the two values after the words for them, and done."""
+    opening, one, two, done = words
+    return f"{opening} {name}, {one} {first}, {two} {second}, {done}"

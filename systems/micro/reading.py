@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.world.language import KINDS, READING, STATEMENTS, UNKNOWN, ask, filled, noun, subject
+from bench.world.language import (
+    KINDS,
+    READING,
+    STATEMENTS,
+    TEST,
+    TRAIN,
+    UNKNOWN,
+    ask,
+    filled,
+    noun,
+    order,
+    subject,
+)
 from bench.world.world import Entity, World, words
 
 if TYPE_CHECKING:
@@ -59,10 +71,8 @@ DOCUMENTS = (  # that are written in a form of their own, as a work order is in 
     "shift report", "test slip", "delivery note", "repair form",
     "safety card", "stock ticket", "visitor pass", "day log",
 )  # fmt: skip
-DRAWN = (
-    "Write the {document} with {noun} and {other} for {subject}.",
-    "{Document} for {subject}: {noun}, {other}.",
-    "Please draw up a {document} for {subject} with {noun} and {other}.",
+DRAWN = tuple(  # as one asks for a work order
+    t.replace("work order", "{document}").replace("Work order", "{Document}") for t in TRAIN.order + TEST.order
 )
 
 
@@ -129,13 +139,17 @@ def alike_but_for_the_name(seed: str, *, statements: int, turns: int, forms: Map
     world = World(seed, PAGES, side="training")
     kind = rng.choice(list(KINDS))
     attribute = rng.choice(list(KINDS[kind].attributes))
-    known = [world.entity(world.index(kind, n)) for n in range(world.count(kind))]
-    having = [e for e in known if attribute in e.facts]
+    having = [e for e in every(world, kind) if attribute in e.facts]
     shown = rng.sample(having, min(statements, len(having)))
     cut = [Entity(e.index, e.kind, e.name, {attribute: e.facts[attribute]}, e.missing) for e in shown]
     named = [(noun(rng, kind, attribute), e) for e in cut]
     lines = [filled(rng, STATEMENTS, noun=n, subject=e.subject, value=e.facts[attribute]) for n, e in named]
     return Desk(rng, world, cut, forms).exercise(("\n".join(lines),), turns)
+
+
+def every(world: World, kind: str) -> Iterator[Entity]:
+    """The entities of a kind."""
+    return (world.entity(world.index(kind, n)) for n in range(world.count(kind)))
 
 
 def scales(seed: str, *, turns: int) -> Exercise:
@@ -195,7 +209,7 @@ def on_one(rng: random.Random, world: World) -> tuple[list[int], str]:
 
 def on_two(rng: random.Random, world: World) -> tuple[list[int], str]:
     """Two machines, and the question which of them is higher."""
-    attribute, entities = rng.choice([(a, e) for (a, _), e in holders(world, "").items() if len(e) > 1])
+    attribute, entities = rng.choice([(a, e) for a, e in counted(world).items() if len(e) > 1])
     first, second = (world.entity(i) for i in rng.sample(entities, 2))
     what = noun(rng, "machine", attribute)
     asked = filled(rng, READING.compare, noun=what, subject=first.subject, rival=second.subject)
@@ -204,20 +218,29 @@ def on_two(rng: random.Random, world: World) -> tuple[list[int], str]:
 
 def on_all(rng: random.Random, world: World) -> tuple[list[int], str]:
     """Two or three machines that have a value, and the question which machines have it."""
-    shared = [(a, v, e) for (a, v), e in holders(world, "value").items() if 2 <= len(e) <= 3]
+    shared = [(a, v, e) for (a, v), e in holders(world).items() if 2 <= len(e) <= 3]
     attribute, value, entities = rng.choice(shared)
     return entities, filled(rng, READING.collect, noun=noun(rng, "machine", attribute), value=value)
 
 
-@lru_cache(4)
-def holders(world: World, by: str) -> dict[tuple[str, str], list[int]]:
-    """(attribute, value) -> the machines that have it; with an empty `by`, (attribute that counts, "") -> machines."""
+@lru_cache(2)
+def counted(world: World) -> dict[str, list[int]]:
+    """Attribute that one machine can have more of than another -> the machines that have it."""
+    found: dict[str, list[int]] = {}
+    for entity in every(world, "machine"):
+        for attribute in entity.facts:
+            if KINDS["machine"].attributes[attribute].counted:
+                found.setdefault(attribute, []).append(entity.index)
+    return found
+
+
+@lru_cache(2)
+def holders(world: World) -> dict[tuple[str, str], list[int]]:
+    """(attribute, value) -> the machines that have it."""
     found: dict[tuple[str, str], list[int]] = {}
-    for ordinal in range(world.count("machine")):
-        entity = world.entity(world.index("machine", ordinal))
-        for attribute, value in entity.facts.items():
-            if by or entity.number(attribute) >= 0:
-                found.setdefault((attribute, value if by else ""), []).append(entity.index)
+    for entity in every(world, "machine"):
+        for fact in entity.facts.items():
+            found.setdefault(fact, []).append(entity.index)
     return found
 
 
@@ -301,7 +324,7 @@ class Desk:
     ) -> Asked:
         """A question. A step is kept where what is asked stands before the name that it is asked of."""
         question = filled(self.rng, templates, **words)
-        known = question.find(words.get("noun", ""))
+        known = question.find(words["noun"])
         return Asked(about, question, answer, tuple(s for s in steps if known < question.find(s[0])))
 
     def _single(self, entity: Entity, attribute: str, answer: str) -> Asked:
@@ -391,7 +414,7 @@ class Desk:
         return self._ask(
             (document, entity.name, first, second),
             DRAWN,
-            drawn(document, entity.name, entity.facts[first], entity.facts[second]),
+            order(entity.name, entity.facts[first], entity.facts[second], words_of(document)),
             document=document,
             Document=document.capitalize(),
             noun=noun(self.rng, "machine", first),
@@ -415,10 +438,9 @@ class Desk:
         )
 
 
-def drawn(document: str, name: str, first: str, second: str) -> str:
-    """A document as it is written: the name and two values, each after a word of its own, and a last word."""
-    opening, one, two, done = random.Random(document).sample(words("training"), 4)
-    return f"{opening} {name}, {one} {first}, {two} {second}, {done}"
+def words_of(document: str) -> list[str]:
+    """The words that a document is written in, as a work order is in a plant's."""
+    return random.Random(document).sample(words("training"), 4)
 
 
 def triplets(seed: str, count: int) -> Iterator[tuple[str, str, str]]:

@@ -21,7 +21,7 @@ from sentence_transformers.models import Normalize, StaticEmbedding
 
 from datasets import Dataset  # type: ignore[attr-defined]  # mypy finds our data folder of that name
 from systems.micro.reading import PAGES, triplets
-from systems.micro.train_lm import make_tokenizer
+from systems.micro.vocabulary import make_tokenizer
 
 
 def recall(model: SentenceTransformer, *, k: int = 4) -> float:
