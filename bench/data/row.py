@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -113,7 +115,16 @@ def strings(row: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     values = [value] if isinstance(value, str | int | float) else value
     if not isinstance(values, list | tuple) or any(not isinstance(v, str | int | float) for v in values):
         raise UserError(f"`{key}` must be a string or a list of strings.", where=where)
-    return tuple(str(v) for v in values)
+    return tuple(_written(v, key, where) for v in values)
+
+
+def _written(value: str | float, key: str, where: str) -> str:
+    """A value as one writes it, a number without an exponent. Raises UserError for what is no number."""
+    if not isinstance(value, float):
+        return str(value)
+    if not math.isfinite(value):
+        raise UserError(f"`{key}` holds {value}.", where=where, remedy="Write `null` where nothing is known.")
+    return f"{Decimal(str(value)):f}"
 
 
 def name_of(value: object) -> str:

@@ -64,6 +64,21 @@ def test_squad_is_split_by_article(tmp_path: Path) -> None:
     assert groups(other, "test") != groups(task, "test")
 
 
+@pytest.mark.parametrize(("version", "answers"), [({"is_impossible": False}, ()), ({}, None)])
+def test_a_squad_question_without_an_answer(
+    version: dict[str, bool], answers: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    """Of v2.0 it is unanswerable, as the official script counts it; of v1.1 its answer is not known."""
+    asked = [{"id": f"q{i}", "question": "What?", "answers": [], **version} for i in range(2)]
+    known = {"id": "k", "question": "Which?", "answers": [{"text": "one", "answer_start": 0}], **version}
+    (tmp_path / "s.json").write_text(
+        json.dumps({"data": [{"title": "A", "paragraphs": [{"context": "one", "qas": [*asked, known]}]}]})
+    )
+    task = read_task(tmp_path, format="squad", path=str(tmp_path / "s.json"), test_share=1.0)
+    assert [e.answers for e in task.test] == [answers, answers, ("one",)]
+    assert bool(task.test[0].question.gold) == (answers is None)
+
+
 def test_beir_has_no_reference_answers(tmp_path: Path) -> None:
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)

@@ -67,6 +67,29 @@ def test_hub_format_reads_a_local_folder(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(task.test) + len(task.train) == 8 and {e.answers for e in task.test} <= {("yes",), ("no",)}
 
 
+def of_the_hub(folder: Path, answers: list[Any], kind: Any) -> Any:
+    """What is read of a folder that the `datasets` library wrote, its answers of a kind of that library."""
+    import datasets  # Hugging Face's, not our data folder
+
+    text = datasets.Value("string")
+    features = datasets.Features({"q": text, "a": kind(datasets), "ctx": text})
+    rows = {"q": [f"q{i}?" for i in range(len(answers))], "a": answers, "ctx": ["one"] * len(answers)}
+    folder.mkdir()
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / "test.parquet")
+    fields = {"question": "q", "answers": "a", "passages": "ctx"}
+    return [e.answers for e in read_task(folder, format="hub", id=str(folder), fields=fields, test_share=1.0).test]
+
+
+def test_answers_of_a_hub_dataset_are_names_and_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    classes = of_the_hub(tmp_path / "classes", [1, 0, -1], lambda d: d.ClassLabel(names=["no", "yes"]))
+    assert classes == [("yes",), ("no",), None]
+    numbers = of_the_hub(tmp_path / "numbers", [0.00001, 1e21, float("nan")], lambda d: d.Value("float64"))
+    assert numbers == [("0.00001",), ("1" + "0" * 21,), None]
+    with pytest.raises(UserError, match="`answers` holds inf"):
+        of_the_hub(tmp_path / "none", [2.5, float("inf")], lambda d: d.Value("float64"))
+
+
 def test_records_that_share_a_passage_stay_on_one_side(tmp_path: Path) -> None:
     """r0 and r1 share one passage, r1 and r2 another: all three are one group, whichever passage comes first."""
     rows = [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from bench.core.errors import UserError
 from bench.core.vocabulary import JSON
 from bench.data.field_mapping import Fields, Row, mapped
+from bench.data.formats.records import as_json
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
 
@@ -65,4 +66,11 @@ def _rows(source: Hub, split: str | None) -> list[Row]:
             f"dataset {source.id!r}, split {split!r}, did not load: {e}",
             remedy="Check the id, the split and the network, or give a local folder.",
         ) from e
-    return [(f"{source.id}[{split}][{n}]", f"{split}-{n}", row) for n, row in enumerate(table)]
+    labels = {key: of for key, of in table.features.items() if isinstance(of, datasets.ClassLabel)}  # type: ignore[attr-defined]
+    rows = (as_json(row) | {key: _label(of, row[key]) for key, of in labels.items()} for row in table)
+    return [(f"{source.id}[{split}][{n}]", f"{split}-{n}", row) for n, row in enumerate(rows)]
+
+
+def _label(of: Any, number: int | None) -> str | None:
+    """The name of a class, which the file holds by its number; None where it has none, as in a test without labels."""
+    return None if number is None or number < 0 else str(of.int2str(number))

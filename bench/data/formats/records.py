@@ -119,15 +119,15 @@ def _parquet(path: Path) -> Iterator[Row]:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     except pyarrow.ArrowException as e:
         raise UserError(f"not readable as Parquet: {e}", where=str(path)) from None
-    return ((f"{path}, row {n}", str(n), _as_json(row)) for n, row in enumerate(rows))
+    return ((f"{path}, row {n}", str(n), as_json(row)) for n, row in enumerate(rows))
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """A value of Parquet as JSON would write it: what is no number is nothing, and an exact number is a text."""
     if isinstance(value, dict):
-        return {key: _as_json(v) for key, v in value.items()}
+        return {key: as_json(v) for key, v in value.items()}
     if isinstance(value, list):
-        return [_as_json(v) for v in value]
+        return [as_json(v) for v in value]
     if isinstance(value, float) and math.isnan(value):
         return None
     return str(value) if isinstance(value, Decimal | date) else value

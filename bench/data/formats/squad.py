@@ -57,7 +57,7 @@ class _Asked(BaseModel):
     id: str | int
     question: str
     answers: list[_Answer]
-    is_impossible: bool = False
+    is_impossible: bool | None = None  # v1.1 does not say
 
 
 class _Paragraph(BaseModel):
@@ -75,7 +75,8 @@ class _File(BaseModel):
 
 
 def read(source: Squad, origin: JSON) -> Task:
-    """Paragraphs become passages, articles become groups, `is_impossible` unanswerable. Raises UserError."""
+    """Paragraphs become passages, articles become groups. A question without an answer is unanswerable in a file of
+    v2.0, which says `is_impossible`; in one of v1.1 its answer is not known. Raises UserError."""
     paths = [Path(path) for path in (source.path, source.train_path) if path]
     files = [_file(path) for path in paths]
     reading = _Reading(by_title=len({article.title for file in files for article in file.data}) > 1)
@@ -109,10 +110,12 @@ def _examples(file: _File, reading: _Reading) -> Iterator[Example]:
 
 def _example(asked: _Asked, passage: Passage, reading: _Reading) -> Example:
     answers = tuple(dict.fromkeys(a.text for a in asked.answers))
-    if asked.is_impossible:
+    if asked.is_impossible or (not answers and asked.is_impossible is not None):  # as the official script of v2.0 does
         return Example(Question(str(asked.id), asked.question), (), "unanswerable", passage.group)
     question = Question(str(asked.id), asked.question, (passage.id,))
-    return Example(question, answers, "answerable", passage.group, spans=_spans(asked.answers, passage, reading))
+    return Example(
+        question, answers or None, "answerable", passage.group, spans=_spans(asked.answers, passage, reading)
+    )
 
 
 def _spans(answers: Sequence[_Answer], passage: Passage, reading: _Reading) -> tuple[tuple[Place, ...], ...]:
