@@ -14,6 +14,7 @@ from bench.verdict.noise import ALIKE
 
 DRIFT = ALIKE["latency"]  # by which latencies of one system differ between two processes of a busy machine
 ALIKE_TOKENS = 1.1  # by which the training tokens of two systems may differ and still be called as many
+NOTHING_LEARNED = "It takes systems of which one is better than the base model alone."
 EQUAL_ARMS = "It takes arms trained on as many tokens, within 10%; set `tuning.max_steps` or `tuning.epochs`."
 
 
@@ -92,6 +93,25 @@ def level(pair: Pair | None, measure: str) -> Finding | None:
     if pair.non_inferior:
         return Finding("confirmed", measured)
     return Finding("refuted" if pair.verdict == "worse" else "inconclusive", measured, would_decide([pair]))
+
+
+def above_base(
+    evidence: Evidence, found: Finding | None, pairs: Sequence[Pair | None], measure: str, stratum: str | None = None
+) -> Finding | None:
+    """The finding; inconclusive where it rests on systems that are level and none is better than the base model alone.
+
+    Where nothing was learned and nothing read, that two systems are level shows nothing of either.
+    """
+    base, known = first(evidence, "closed_book"), [pair for pair in pairs if pair is not None]
+    if found is None or found.status == "inconclusive" or base is None:
+        return found
+    if any(pair.verdict in ("better", "worse") for pair in known):
+        return found
+    named = sorted({name for pair in known for name in (pair.a, pair.b)} - {base})
+    over = [evidence.pair(name, base, measure, stratum) for name in named]
+    if any(pair is not None and pair.verdict == "better" for pair in over):
+        return found
+    return Finding("inconclusive", f"{found.measured}; neither is better than {base}", NOTHING_LEARNED)
 
 
 def would_decide(pairs: Sequence[Pair]) -> str:

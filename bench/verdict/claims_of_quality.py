@@ -9,6 +9,7 @@ from bench.verdict.claim_terms import (
     DRIFT,
     EQUAL_ARMS,
     Finding,
+    above_base,
     ahead,
     first,
     hops,
@@ -48,13 +49,14 @@ def rag_external(evidence: Evidence) -> Finding | None:
         f"{trained_s:.3g} s by training anew"
     )
     quicker = indexed_s * DRIFT < trained_s
+    found = Finding("inconclusive", measured, would_decide([pair]))
     if pair.verdict == "worse":
-        return Finding("refuted", measured)
-    if pair.verdict == "better" or (pair.non_inferior and quicker):
-        return Finding("confirmed", measured)
-    if pair.verdict == "equivalent":
-        return Finding("refuted", f"{measured}: no better, and no quicker to update")
-    return Finding("inconclusive", measured, would_decide([pair]))
+        found = Finding("refuted", measured)
+    elif pair.verdict == "better" or (pair.non_inferior and quicker):
+        found = Finding("confirmed", measured)
+    elif pair.verdict == "equivalent":
+        found = Finding("refuted", f"{measured}: no better, and no quicker to update")
+    return above_base(evidence, found, [pair], "updated_em")
 
 
 def ft_paraphrase(evidence: Evidence) -> Finding | None:
@@ -63,7 +65,8 @@ def ft_paraphrase(evidence: Evidence) -> Finding | None:
     alone = first(evidence, "lora", tuning__passages=True, tuning__paraphrases=False)
     if not (said and alone):
         return None
-    found = ahead([paired(evidence, said, alone, "em", "corpus_only")], "em")
+    pair = paired(evidence, said, alone, "em", "corpus_only")
+    found = above_base(evidence, ahead([pair], "em"), [pair], "em", "corpus_only")
     if found is None or same_tokens(evidence, said, alone):
         return found
     return Finding(
@@ -75,7 +78,8 @@ def ft_paraphrase(evidence: Evidence) -> Finding | None:
 
 def ft_style(evidence: Evidence) -> Finding | None:
     """A tuned model writes in the house style, retrieval does not."""
-    return ahead([paired(evidence, lora(evidence), rag(evidence), "form")], "form")
+    pair = paired(evidence, lora(evidence), rag(evidence), "form")
+    return above_base(evidence, ahead([pair], "form"), [pair], "form")
 
 
 def hybrid_best(evidence: Evidence) -> Finding | None:
@@ -104,7 +108,7 @@ def hybrid_best(evidence: Evidence) -> Finding | None:
     if left_out:
         return Finding("inconclusive", measured, EQUAL_ARMS)
     if all(any(pair.verdict in ("worse", "equivalent") for pair in found) for found in known.values()):
-        return Finding("refuted", measured)
+        return above_base(evidence, Finding("refuted", measured), family, measure)
     return Finding("inconclusive", measured, would_decide(family))
 
 
@@ -112,7 +116,7 @@ def raft(evidence: Evidence) -> Finding | None:
     """Training with distractors is better than a hybrid whose adapter was trained, on as many tokens, without
     passages."""
     trained, plain = first(evidence, "raft"), hybrid(evidence)
-    found = ahead([paired(evidence, trained, plain, evidence.headline)], evidence.headline)
+    found = _ahead(evidence, trained, plain)
     if not (found and trained and plain) or same_tokens(evidence, trained, plain):
         return found
     return Finding("inconclusive", f"{found.measured}; {tokens_as_text(evidence, trained, plain)}", EQUAL_ARMS)
@@ -124,18 +128,30 @@ def full_breaks_rag(evidence: Evidence) -> Finding | None:
         entry = evidence.entry(name)
         if entry.kind == "hybrid" and entry.method == "full" and entry.distractors is not None:
             oracle = first(evidence, "oracle", distractors=entry.distractors)
-            return ahead([paired(evidence, oracle, name, evidence.headline)], evidence.headline)
+            return _ahead(evidence, oracle, name)
     return None
+
+
+def _ahead(evidence: Evidence, a: str | None, b: str | None) -> Finding | None:
+    """Whether one system is better than another by the measure that leads."""
+    pair = paired(evidence, a, b, evidence.headline)
+    return above_base(evidence, ahead([pair], evidence.headline), [pair], evidence.headline)
+
+
+def _level(evidence: Evidence, a: str | None, b: str | None) -> Finding | None:
+    """Whether one system is not worse than another by the measure that leads."""
+    pair = paired(evidence, a, b, evidence.headline)
+    return above_base(evidence, level(pair, evidence.headline), [pair], evidence.headline)
 
 
 def lora_full(evidence: Evidence) -> Finding | None:
     """LoRA is not worse than full fine-tuning."""
-    return level(paired(evidence, lora(evidence), first(evidence, "full"), evidence.headline), evidence.headline)
+    return _level(evidence, lora(evidence), first(evidence, "full"))
 
 
 def qlora_quality(evidence: Evidence) -> Finding | None:
     """QLoRA is not worse than LoRA."""
-    return level(paired(evidence, first(evidence, "qlora"), lora(evidence), evidence.headline), evidence.headline)
+    return _level(evidence, first(evidence, "qlora"), lora(evidence))
 
 
 def small_data(evidence: Evidence) -> Finding | None:
@@ -149,7 +165,7 @@ def small_data(evidence: Evidence) -> Finding | None:
     if pair.margin is None:
         return Finding("inconclusive", measured, "It takes a `margin` in the spec: how much is a big difference?")
     if pair.verdict == "equivalent":
-        return Finding("confirmed", measured)
+        return above_base(evidence, Finding("confirmed", measured), [pair], evidence.headline)
     if min(abs(pair.low), abs(pair.high)) > pair.margin and pair.low * pair.high > 0:
         return Finding("refuted", measured)
     return Finding("inconclusive", measured, would_decide([pair]))

@@ -69,16 +69,24 @@ def test_rag_external_is_not_confirmed_by_construction(tmp_path: Path) -> None:
     assert claim(tmp_path, "rag-external", {"rag": plain, "lora": tuned}, changed).status == "not tested"
 
 
-def test_a_quick_update_of_equal_quality_confirms_retrieval(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("says", "seconds", "status"),
+    [(HIGH, 60.0, "confirmed"), (HIGH, 1.0, "refuted"), (LOW, 60.0, "inconclusive")],  # LOW: as the base model does
+)
+def test_a_quick_update_of_equal_quality_confirms_retrieval(
+    says: Says, seconds: float, status: str, tmp_path: Path
+) -> None:
     changed = [Asked(f"q{i}", answers=("old",), updated=("yes",), stratum="updated") for i in range(400)]
-    plain = rag(HIGH, later=HIGH, cell={"refresh_s": 1.0})
     retrained = {"name": "freshness", "of": "lora", "what": "trained anew", "value": True}
-    for number, (seconds, status) in enumerate(((60.0, "confirmed"), (1.0, "refuted"))):
-        artefact = {"kind": "adapter", "build_s": seconds, "bytes": 1, "hit": False}
-        on = [Asked(f"q{i}", stratum="changed") for i in range(400)]
-        fresh = lora(HIGH, seeds=1, scenario=retrained, on=on, cell={"artefacts": [artefact]})
-        systems = {"rag": plain, "lora": lora(LOW, seeds=1, later=LOW), "freshness.lora": fresh}
-        assert claim(tmp_path / str(number), "rag-external", systems, changed, margin=0.05).status == status
+    artefact = {"kind": "adapter", "build_s": seconds, "bytes": 1, "hit": False}
+    on = [Asked(f"q{i}", stratum="changed") for i in range(400)]
+    systems = {
+        "base": Made(LOW, kind="closed_book", later=LOW),
+        "rag": rag(says, later=says, cell={"refresh_s": 1.0}),
+        "lora": lora(LOW, seeds=1, later=LOW),
+        "freshness.lora": lora(says, seeds=1, scenario=retrained, on=on, cell={"artefacts": [artefact]}),
+    }
+    assert claim(tmp_path, "rag-external", systems, changed, margin=0.05).status == status
 
 
 @pytest.mark.parametrize(
@@ -217,6 +225,45 @@ def test_rag_source(share: float, status: str, tmp_path: Path) -> None:
 def test_ft_style(a: Says, b: Says, status: str, tmp_path: Path) -> None:
     questions = asked(400, form="yes", facts=("yes",))
     assert claim(tmp_path, "ft-style", {"lora": lora(a), "rag": rag(b)}, questions).status == status
+
+
+def alike(says: Says) -> dict[str, dict[str, Made]]:
+    """claim -> systems that all say the same, on as many tokens."""
+    plain, pairs, both = rag(says), lora(says, tokens=1000), hybrid(says, tokens=1000)
+    raft = hybrid(says, kind="raft", config={"raft": {"distractors": 2}}, tokens=1000)
+    full = lora(says, kind="full", config={"method": "full"})
+    said = {"tuning.passages": True, "tuning.paraphrases": True}
+    return {
+        "ft-paraphrase": {
+            "said": lora(says, tokens=1000, config=said),
+            "alone": lora(says, tokens=1000, config=said | {"tuning.paraphrases": False}),
+        },
+        "ft-style": {"rag": plain, "lora": pairs},
+        "hybrid-best": {"rag": plain, "lora": pairs, "both": both},
+        "raft": {"both": both, "raft": raft},
+        "full-breaks-rag": {
+            "oracle": Made(says, kind="oracle", config={"distractors": 3}),
+            "full-read": hybrid(says, config={"method": "full", "distractors": 3}),
+        },
+        "lora-full": {"lora": pairs, "full": full},
+        "qlora-quality": {"lora": pairs, "qlora": lora(says, kind="qlora", config={"precision": "nf4"})},
+        "small-data": {
+            "rag": plain,
+            "lora": pairs,
+            "data.lora-16": lora(says, scenario={"name": "data", "of": "lora", "what": "questions", "value": 16}),
+        },
+    }
+
+
+@pytest.mark.parametrize("name", sorted(alike(HIGH)))
+def test_systems_that_are_level_with_the_base_model_show_nothing(name: str, tmp_path: Path) -> None:
+    base = {"base": Made(LOW, kind="closed_book")}
+    questions = asked(900, form="yes", facts=("yes",), stratum="corpus_only")
+    above = claim(tmp_path / "above", name, base | alike(HIGH)[name], questions, margin=0.05)
+    assert above.status in ("confirmed", "refuted")
+    level = claim(tmp_path / "level", name, base | alike(LOW)[name], questions, margin=0.05)
+    assert level.status == "inconclusive"
+    assert level.measured.endswith("neither is better than base") and "better than the base model" in level.takes
 
 
 def evidence(**of: Any) -> Evidence:
