@@ -49,7 +49,7 @@ def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store, e
     encoded = [embedder.passage_prefix, embedder.precision]
     recipe = {
         "kind": "chunks",
-        "version": 4 if chunking is not None and chunking.contextual else 3,
+        "version": _version(chunking),
         "corpus": digest_of_parts([p.id, p.title, p.text] for p in corpus),
         "chunking": chunking.recorded("by", "contextual") if chunking else None,
         **({"tokens_of": [embedder.digest or embedder.name, embedder.revision]} if tokens or semantic else {}),
@@ -64,6 +64,13 @@ def chunks(corpus: Sequence[Passage], chunking: Chunking | None, store: Store, e
 
     folder, artefact = store.get(recipe, make)
     return Chunks(Mapped(Lines(folder / "chunks.jsonl"), lambda row: Chunk(**row)), artefact.digest)
+
+
+def _version(chunking: Chunking | None) -> int:
+    """Of what is made: raised for what was cut in another way before."""
+    if chunking is None:
+        return 3
+    return 5 if chunking.by in ("sentences", "semantic") else 4 if chunking.contextual else 3
 
 
 def _counter(embedder: Embedder) -> Callable[[str], int]:
@@ -121,7 +128,14 @@ def cut(
 
 
 Part = tuple[int, str, tuple[str, ...]]  # where a part of a passage begins, its text, the headings above it
-SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n{2,}")
+SENTENCE = (
+    re.compile(  # after a stop and a space; where a script writes none, after its stop and what closes a quotation
+        r"(?<=[.!?\u061f\u06d4\u0964\u0965])\s+"
+        r"|(?<=[\u3002\uff01\uff1f])(?![\u300d\u300f\u201d\u2019\uff09])\s*"
+        r"|(?<=[\u3002\uff01\uff1f][\u300d\u300f\u201d\u2019\uff09])\s*"
+        r"|\n{2,}"
+    )
+)
 HEADING = re.compile(r"^(#{1,6})[ \t]+(.+?)[ \t#]*$", re.M)
 FARTHEST = 95  # percentile of distances between neighbouring sentences from which they are parted
 

@@ -45,6 +45,22 @@ def test_chunks_stand_where_they_say(tmp_path: Path, by: str) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("泵每分钟转十四圈。", "阀门是红色的。"),  # no space between them
+        ("他说“泵停了。”", "阀门是红色的。"),
+        ("ポンプは止まった！", "弁は赤い。"),
+        ("पंप चल रहा है। ", "वाल्व लाल है।"),
+        ("هل تعمل المضخة؟ ", "الصمام أحمر."),
+    ],
+)
+def test_sentences_of_every_script_are_cut_at_their_ends(first: str, second: str) -> None:
+    cutting = Chunking(by="sentences", size=len(first + second) - 1, overlap=0)
+    rows = list(chunk.cut([Passage("p", first + second)], cutting))
+    assert [c.text for c in rows] == [first.strip(), second] and rows[1].start == len(first)
+
+
 def test_cuts_by_meaning_are_where_neighbours_are_far_apart() -> None:
     sides = {"red": (1.0, 0.0), "blu": (0.0, 1.0)}
 
