@@ -97,7 +97,7 @@ def _shown(path: Path) -> str:
 
 LONGEST_LINE = 1 << 26  # characters of a line of JSON
 LARGEST = 1 << 30  # bytes of a file that is read whole
-MOST_PACKED = 100  # times that a packed text may be smaller: ours are 5 to 60 times
+MOST_PACKED = 100  # times that a packed text may be smaller: ours are 5 to 90 times
 UNPACK: dict[str, Callable[[Path], Any]] = {".xz": lzma.open, ".gz": gzip.open}
 NOT_PACKED = (EOFError, zlib.error, lzma.LZMAError)  # what they raise, beside OSError
 PACK_AGAIN = "Pack it again."

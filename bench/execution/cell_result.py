@@ -239,13 +239,6 @@ class CellResult(Part):
         return self.status == "done"
 
     @property
-    def peak_rss_growth_bytes(self) -> float | None:
-        """Growth of resident memory, which repeats where a round measured it: loading, and answering the longest batch.
-        Else of the whole cell, with what its allocator kept."""
-        live = next((t.peak_rss_growth_bytes for t in self.turns if t.peak_rss_growth_bytes is not None), None)
-        return live if live is not None or self.memory is None else self.memory.peak_rss_growth_bytes
-
-    @property
     def seconds(self) -> float | None:
         """Wall time of the cell."""
         return None if self.started is None or self.ended is None else self.ended - self.started

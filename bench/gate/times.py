@@ -22,8 +22,8 @@ def figures(cells: Sequence[CellResult]) -> dict[str, list[float]]:
     """figure -> its value for each seed that has one; figures that no seed has are left out."""
     builds = [resources.built(cell) for cell in cells]
     memories = [cell.memory for cell in cells if cell.memory]
-    found: dict[str, list[Any]] = {
-        "peak_rss_growth_bytes": [cell.peak_rss_growth_bytes for cell in cells],
+    found: dict[str, Sequence[Any]] = {
+        "peak_rss_growth_bytes": resources.peaks_of_rss(cells),
         "peak_gpu_allocated_bytes": [m.work_peak_gpu_bytes for m in memories],
         "train_s": [b.train_s for b in builds],
         "step_s": [b.step_s for b in builds],

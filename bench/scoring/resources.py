@@ -203,13 +203,23 @@ def over_seeds(builds: Sequence[Build]) -> Build:
     return Build(**{key: middle(getattr(b, key) for b in builds) for key in Build.model_fields})
 
 
+def peaks_of_rss(cells: Sequence[CellResult]) -> Sequence[float]:
+    """Growth of resident memory of the cells of a system that a round measured, a figure that repeats: loading, and
+    answering the longest batch. Where no round did, of all its cells, each as a whole, with what its allocator kept.
+
+    A round takes the first of a system's seeds alone, and the two figures may be far apart.
+    """
+    live = [t.peak_rss_growth_bytes for cell in cells for t in cell.turns if t.peak_rss_growth_bytes is not None]
+    return live or [cell.memory.peak_rss_growth_bytes for cell in cells if cell.memory]
+
+
 def memory(cells: Sequence[CellResult]) -> Memory:
     """The worst seed's memory while answering."""
     kept = [cell.memory for cell in cells if cell.memory]
     notes = cells[0].notes
     return Memory(
         start_rss_bytes=worst(m.start_rss_bytes for m in kept),
-        peak_rss_growth_bytes=worst(cell.peak_rss_growth_bytes for cell in cells),
+        peak_rss_growth_bytes=worst(peaks_of_rss(cells)),
         peak_gpu_allocated_bytes=worst(m.work_peak_gpu_bytes for m in kept),
         peak_gpu_reserved_bytes=worst(m.peak_gpu_reserved_bytes for m in kept),
         peak_gpu_process_bytes=worst(m.peak_gpu_process_bytes for m in kept),

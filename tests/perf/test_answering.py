@@ -104,7 +104,7 @@ def test_merged_against_the_adapter_beside(benchmark: Any, named: dict[str, Any]
     prompts = [[rng.randrange(10, 500) for _ in range(300)] for _ in range(size)]
     assert beside.complete(prompts) == merged.complete(prompts)
     ratios = in_turns(lambda: merged.complete(prompts), lambda: beside.complete(prompts), pairs=9)
-    shape = "3.8M" if "name" in named else "100M"
+    shape = "micro" if "name" in named else "100M"
     what = f"serving a merged adapter, {shape}, {'one question' if size == 1 else f'{size} at once'}"
     beside_it, ours = "the adapter beside the weights", partial(merged.complete, prompts)
     assert told(benchmark, "-", what, beside_it, ratios, ours, target=1.0) < 1.1

@@ -152,7 +152,7 @@ def test_qlora_over_lora(benchmark: Any, tmp_path: Path, size: str, tokens: int)
 
     mine, other = ours(), theirs()
     target = 0.90 if tokens >= 1024 else None
-    shape, note = "3.8M" if size == "micro" else "100M", f"{mine:.2f} against {other:.2f}, {pairs} pairs of steps each"
+    shape, note = "micro" if size == "micro" else "100M", f"{mine:.2f} against {other:.2f}, {pairs} pairs of steps each"
     what = f"a QLoRA step over a LoRA step, {shape}, {tokens:,} tokens"
     ratio = [mine / other]
     assert (

@@ -11,6 +11,7 @@ import pytest
 from bench.execution.cell_result import CellResult
 from bench.gate import decisions, times
 from bench.gate.snapshot import RunNoise
+from bench.scoring import resources
 from bench.scoring.grade import Column
 from bench.scoring.schema.gate import Result
 from bench.stats.bootstrap import Spread
@@ -61,6 +62,17 @@ def test_figures_are_of_each_seed_that_has_them() -> None:
         "train_peak_gpu_bytes": [30],
     }
     assert times.figures([cell()]) == {}
+
+
+def test_memory_is_of_the_seed_that_a_round_measured() -> None:
+    """What a whole cell took, with what its allocator kept, is another figure than a round's."""
+    whole = {"peak_rss_growth_bytes": 300, "peak_gpu_allocated_bytes": None}
+    of_a_round = cell(1, memory=whole, turns=[turn(1, {}, None) | {"peak_rss_growth_bytes": 100}, turn(2, {}, None)])
+    seeds = [of_a_round, cell(2, memory=whole), cell(3, memory=whole | {"peak_rss_growth_bytes": 400})]
+    assert times.figures(seeds)["peak_rss_growth_bytes"] == [100]
+    assert resources.memory(seeds).peak_rss_growth_bytes == 100
+    assert times.figures(seeds[1:])["peak_rss_growth_bytes"] == [300, 400]
+    assert resources.memory(seeds[1:]).peak_rss_growth_bytes == 400
 
 
 def test_latencies_beside_the_reference_work_are_the_lower_quartile_of_rounds() -> None:
