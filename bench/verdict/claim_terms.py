@@ -111,7 +111,7 @@ def above_base(
     over = [evidence.pair(name, base, measure, stratum) for name in named]
     if any(pair is not None and pair.verdict == "better" for pair in over):
         return found
-    return Finding("inconclusive", f"{found.measured}; neither is better than {base}", NOTHING_LEARNED)
+    return Finding("inconclusive", f"{found.measured}; none is better than {base}", NOTHING_LEARNED)
 
 
 def would_decide(pairs: Sequence[Pair]) -> str:

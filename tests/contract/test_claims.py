@@ -263,7 +263,7 @@ def test_systems_that_are_level_with_the_base_model_show_nothing(name: str, tmp_
     assert above.status in ("confirmed", "refuted")
     level = claim(tmp_path / "level", name, base | alike(LOW)[name], questions, margin=0.05)
     assert level.status == "inconclusive"
-    assert level.measured.endswith("neither is better than base") and "better than the base model" in level.takes
+    assert level.measured.endswith("none is better than base") and "better than the base model" in level.takes
 
 
 def evidence(**of: Any) -> Evidence:
