@@ -25,7 +25,7 @@ from bench.core.errors import UserError
 from bench.gate.noise import of_system
 from bench.gate.quality import Finding, quality, within
 from bench.gate.rules import DEFAULT, LATENCY, Rule, Rules
-from bench.gate.samples import BESIDE, Samples, beside, flat, is_trained, is_whole, samples, summary
+from bench.gate.samples import BESIDE, Samples, beside, flat, is_trained, is_whole, middle, samples, summary
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
 from bench.gate.times import OF_BUILDS, TRAINING
 from bench.metrics.registry import JUDGED, MEASURES
@@ -212,7 +212,7 @@ def _regression(
     noise = old.noise.get(of_system(metric, name), old.noise.get(metric))
     if rule.stratum:
         noise = None  # what repeats differ by is known of the whole
-    floor, allowed = old.floors.get(metric, 0.0), rule.margin or 0.0
+    floor, allowed = old.floors.get(metric, 0.0), _allowed(rule, old.systems[name])
     margin = max(allowed, floor)
     if isinstance(found, Values) and isinstance(before, Values):
         said = quality(rule.metric, margin, found, before, noise)
@@ -230,6 +230,12 @@ def _regression(
     if said.state == "pass" and said.change is not None and said.change > allowed:
         return replace(said, state="inconclusive", why=f"repeats of one run differ by {100 * floor:.0f}%; {said.why}")
     return said
+
+
+def _allowed(rule: Rule, baseline: SystemSnapshot) -> float:
+    """The margin of a rule, or what its least increase is of the baseline's own figure, where that is more."""
+    usual = middle(rule.metric, baseline) if rule.least else None
+    return max(rule.margin or 0.0, (rule.least or 0.0) / usual if usual else 0.0)
 
 
 def _latency(margin: float, found: Mapping[str, float], before: Mapping[str, float], noise: RunNoise | None) -> Finding:

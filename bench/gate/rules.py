@@ -23,6 +23,9 @@ class Rule(Block):
     margin: float | None = Field(
         None, ge=0, description="Largest loss allowed: absolute for shares, relative for times and memory."
     )
+    least: float | None = Field(
+        None, ge=0, description="Least increase that counts beside `margin`, in seconds or bytes; not of shares."
+    )
     min: float | None = None
     max: float | None = None
     system: str | None = None
@@ -43,6 +46,8 @@ class Rule(Block):
             raise ValueError(f"`stratum` is of questions, and {self.metric} has none")
         if (self.margin is None) == (self.min is None and self.max is None):
             raise ValueError("give `margin`, or `min` or `max`")
+        if self.least is not None and (self.margin is None or self.metric in MEASURES):
+            raise ValueError("`least` stands beside the `margin` of a time or of memory")
         return self
 
     @property
@@ -55,7 +60,7 @@ class Rule(Block):
         """The rule as a table names it."""
         if self.margin is not None:
             unit = f"{self.margin:.3f}" if self.metric in MEASURES else f"{100 * self.margin:g}%"
-            return f"{self.metric} within {unit}"
+            return f"{self.metric} within {unit}{f' or {self.least:g}' if self.least else ''}"
         bounds = [
             f"{word} {value:g}" for word, value in (("at least", self.min), ("at most", self.max)) if value is not None
         ]
@@ -72,7 +77,7 @@ DEFAULT = Rules(
     rules=(
         Rule(metric="em", margin=0.02),
         Rule(metric="recall_at_k", margin=0.02),
-        Rule(metric="p50_latency_s", margin=0.15),
+        Rule(metric="p50_latency_s", margin=0.15, least=0.005),
         Rule(metric="peak_rss_growth_bytes", margin=0.05),
         Rule(metric="peak_gpu_allocated_bytes", margin=0.05),
         Rule(metric="step_s", margin=0.10),

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from bench import parse
 from bench.core.errors import UserError
@@ -92,6 +93,23 @@ def test_planted_losses_are_caught() -> None:
             state(snapshot(memory=[1.05e8 * rng.uniform(0.995, 1.005)]), snapshot(memory=[1e8]), MEMORY) == "fail"
         )
     assert all(n / 200 >= 0.9 for n in caught.values()), caught
+
+
+@pytest.mark.parametrize(
+    ("seconds", "factor", "said"), [(0.011, 1.3, "pass"), (0.011, 1.6, "fail"), (0.1, 1.3, "fail")]
+)
+def test_an_increase_below_the_least_that_counts_fails_nothing(seconds: float, factor: float, said: str) -> None:
+    """Three milliseconds of eleven are nobody's concern, and what is so short differs more from run to run."""
+    rules = Rules(rules=(Rule(metric="p50_latency_s", margin=0.15, least=0.005),))
+    base = np.random.default_rng(3).lognormal(np.log(seconds), 0.02, 60)
+    (found,) = gate(snapshot(latency=base * factor), snapshot(latency=base), rules)
+    assert found.state == said and found.rule == "p50_latency_s within 15% or 0.005"
+
+
+@pytest.mark.parametrize("rule", [{"max": 1.0, "least": 0.1}, {"metric": "em", "margin": 0.02, "least": 0.1}])
+def test_a_least_increase_stands_beside_a_margin_of_times_or_memory(rule: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="`least` stands beside"):
+        Rule.model_validate({"metric": "p50_latency_s", **rule})
 
 
 @pytest.mark.heavy
