@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -125,6 +126,17 @@ def _written(value: str | float, key: str, where: str) -> str:
     if not math.isfinite(value):
         raise UserError(f"`{key}` holds {value}.", where=where, remedy="Write `null` where nothing is known.")
     return f"{Decimal(str(value)):f}"
+
+
+def as_json(value: Any) -> Any:
+    """A value of a typed table as JSON would write it: what is no number is nothing, and an exact number is a text."""
+    if isinstance(value, dict):
+        return {key: as_json(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [as_json(v) for v in value]
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return str(value) if isinstance(value, Decimal | date) else value
 
 
 def name_of(value: object) -> str:

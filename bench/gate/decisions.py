@@ -234,8 +234,8 @@ def _regression(
 
 def _allowed(rule: Rule, baseline: SystemSnapshot) -> float:
     """The margin of a rule, or what its least increase is of the baseline's own figure, where that is more."""
-    usual = middle(rule.metric, baseline) if rule.least else None
-    return max(rule.margin or 0.0, (rule.least or 0.0) / usual if usual else 0.0)
+    margin, usual = rule.margin or 0.0, middle(rule.metric, baseline)
+    return max(margin, rule.least / usual) if rule.least and usual else margin
 
 
 def _latency(margin: float, found: Mapping[str, float], before: Mapping[str, float], noise: RunNoise | None) -> Finding:

@@ -65,8 +65,7 @@ def ft_paraphrase(evidence: Evidence) -> Finding | None:
     alone = first(evidence, "lora", tuning__passages=True, tuning__paraphrases=False)
     if not (said and alone):
         return None
-    pair = paired(evidence, said, alone, "em", "corpus_only")
-    found = above_base(evidence, ahead([pair], "em"), [pair], "em", "corpus_only")
+    found = _ahead(evidence, said, alone, "em", "corpus_only")
     if found is None or same_tokens(evidence, said, alone):
         return found
     return Finding(
@@ -78,8 +77,7 @@ def ft_paraphrase(evidence: Evidence) -> Finding | None:
 
 def ft_style(evidence: Evidence) -> Finding | None:
     """A tuned model writes in the house style, retrieval does not."""
-    pair = paired(evidence, lora(evidence), rag(evidence), "form")
-    return above_base(evidence, ahead([pair], "form"), [pair], "form")
+    return _ahead(evidence, lora(evidence), rag(evidence), "form")
 
 
 def hybrid_best(evidence: Evidence) -> Finding | None:
@@ -116,7 +114,7 @@ def raft(evidence: Evidence) -> Finding | None:
     """Training with distractors is better than a hybrid whose adapter was trained, on as many tokens, without
     passages."""
     trained, plain = first(evidence, "raft"), hybrid(evidence)
-    found = _ahead(evidence, trained, plain)
+    found = _ahead(evidence, trained, plain, evidence.headline)
     if not (found and trained and plain) or same_tokens(evidence, trained, plain):
         return found
     return Finding("inconclusive", f"{found.measured}; {tokens_as_text(evidence, trained, plain)}", EQUAL_ARMS)
@@ -128,18 +126,21 @@ def full_breaks_rag(evidence: Evidence) -> Finding | None:
         entry = evidence.entry(name)
         if entry.kind == "hybrid" and entry.method == "full" and entry.distractors is not None:
             oracle = first(evidence, "oracle", distractors=entry.distractors)
-            return _ahead(evidence, oracle, name)
+            return _ahead(evidence, oracle, name, evidence.headline)
     return None
 
 
-def _ahead(evidence: Evidence, a: str | None, b: str | None) -> Finding | None:
-    """Whether one system is better than another by the measure that leads."""
-    pair = paired(evidence, a, b, evidence.headline)
-    return above_base(evidence, ahead([pair], evidence.headline), [pair], evidence.headline)
+def _ahead(
+    evidence: Evidence, a: str | None, b: str | None, measure: str, stratum: str | None = None
+) -> Finding | None:
+    """Whether one system is better than another; open where neither is better than the base model alone."""
+    pair = paired(evidence, a, b, measure, stratum)
+    return above_base(evidence, ahead([pair], measure), [pair], measure, stratum)
 
 
 def _level(evidence: Evidence, a: str | None, b: str | None) -> Finding | None:
-    """Whether one system is not worse than another by the measure that leads."""
+    """Whether one system is not worse than another by the measure that leads; open where neither is better than the
+    base model alone."""
     pair = paired(evidence, a, b, evidence.headline)
     return above_base(evidence, level(pair, evidence.headline), [pair], evidence.headline)
 

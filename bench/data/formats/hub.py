@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from bench.core.errors import UserError
 from bench.core.vocabulary import JSON
 from bench.data.field_mapping import Fields, Row, mapped
-from bench.data.formats.records import as_json
+from bench.data.row import as_json
 from bench.data.source import Source, file_fingerprint
 from bench.data.task import Task
 
@@ -66,7 +66,8 @@ def _rows(source: Hub, split: str | None) -> list[Row]:
             f"dataset {source.id!r}, split {split!r}, did not load: {e}",
             remedy="Check the id, the split and the network, or give a local folder.",
         ) from e
-    labels = {key: of for key, of in table.features.items() if isinstance(of, datasets.ClassLabel)}  # type: ignore[attr-defined]
+    classes = datasets.ClassLabel  # type: ignore[attr-defined]
+    labels = {key: of for key, of in table.features.items() if isinstance(of, classes)}
     rows = (as_json(row) | {key: _label(of, row[key]) for key, of in labels.items()} for row in table)
     return [(f"{source.id}[{split}][{n}]", f"{split}-{n}", row) for n, row in enumerate(rows)]
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +12,7 @@ from bench.core.errors import UserError
 from bench.core.files import read_csv, read_json, read_jsonl
 from bench.core.vocabulary import JSON
 from bench.data.field_mapping import Fields, PageFields, Row, corpus_of, mapped
+from bench.data.row import as_json
 from bench.data.source import Source, TrainPath, file_fingerprint
 from bench.data.task import Task
 
@@ -120,17 +118,6 @@ def _parquet(path: Path) -> Iterator[Row]:
     except pyarrow.ArrowException as e:
         raise UserError(f"not readable as Parquet: {e}", where=str(path)) from None
     return ((f"{path}, row {n}", str(n), as_json(row)) for n, row in enumerate(rows))
-
-
-def as_json(value: Any) -> Any:
-    """A value of Parquet as JSON would write it: what is no number is nothing, and an exact number is a text."""
-    if isinstance(value, dict):
-        return {key: as_json(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [as_json(v) for v in value]
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return str(value) if isinstance(value, Decimal | date) else value
 
 
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
