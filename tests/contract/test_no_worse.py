@@ -69,8 +69,8 @@ def built(seconds: float) -> dict[str, Any]:
     ("better", "first", "second"),
     [
         ("latency", Made(FIRST, latency_s=0.5), Made(SECOND)),
-        ("build", Made(FIRST, cell=built(600.0)), Made(SECOND, cell=built(1.0))),
-        ("build", Made(FIRST, cell=built(600.0)), Made(SECOND)),  # what needs no build
+        ("build", Made(FIRST, cell=built(4000.0)), Made(SECOND, cell=built(1.0))),
+        ("build", Made(FIRST, cell=built(4000.0)), Made(SECOND)),  # what needs no build
         ("update", Made(FIRST, cell={"refresh_s": 600.0}), Made(SECOND, cell={"refresh_s": 1.0})),
     ],
 )
@@ -82,8 +82,8 @@ def test_what_speaks_for_the_other_leaves_it_open(tmp_path: Path, better: str, f
     assert decision.meanwhile(told).startswith("Until that is known: second ")
 
 
-def test_seconds_to_build_and_to_update_speak_for_nothing(tmp_path: Path) -> None:
-    first, second = ({**built(seconds), "refresh_s": seconds} for seconds in (50.0, 1.0))
+def test_half_an_hour_to_build_and_seconds_to_update_speak_for_nothing(tmp_path: Path) -> None:
+    first, second = ({**built(36 * seconds), "refresh_s": seconds} for seconds in (50.0, 1.0))
     assert found(tmp_path, Made(FIRST, cell=first), Made(SECOND, cell=second)).outcome == "not worse"
 
 

@@ -13,7 +13,7 @@ from bench.spec.model import Volumes
 from bench.verdict.trades import are_comparable, trades
 from tests.made_up import costs
 
-ALIKE = {"cost": 100.0, "latency": 1.0, "memory": 1e9, "build": 100.0, "update": 100.0}
+ALIKE = {"cost": 100.0, "latency": 1.0, "memory": 1e9, "build": 1e4, "update": 100.0}
 
 
 def known(one: Mapping[str, float] = MappingProxyType({}), **other: float | None) -> tuple[Any, dict[str, Criteria]]:
@@ -47,7 +47,7 @@ def known(one: Mapping[str, float] = MappingProxyType({}), **other: float | None
         ("cost", 99.5, 98.5),  # a dollar a month, where prices are known exactly
         ("latency", 0.85, 0.80),  # a tenth of a second, and more than rounds differ by
         ("memory", 0.92e9, 0.85e9),  # a tenth
-        ("build", 80.0, 30.0),
+        ("build", 8e3, 3e3),
         ("update", 80.0, 30.0),
     ],
 )
@@ -62,7 +62,13 @@ def test_a_figure_speaks_where_it_is_clearly_less(what: str, small: float, clear
 
 @pytest.mark.parametrize(
     ("what", "mine", "its"),
-    [("latency", 0.05, 0.14), ("memory", 5e7, 1.4e8), ("build", 1.0, 60.0), ("update", 1.0, 60.0), ("cost", 0.1, 1.0)],
+    [
+        ("latency", 0.05, 0.14),
+        ("memory", 5e7, 1.4e8),
+        ("build", 1.0, 3600.0),
+        ("update", 1.0, 60.0),
+        ("cost", 0.1, 1.0),
+    ],
 )
 def test_what_is_small_speaks_for_nothing(what: str, mine: float, its: float) -> None:
     """However many times it is less."""
@@ -71,10 +77,10 @@ def test_what_is_small_speaks_for_nothing(what: str, mine: float, its: float) ->
 
 
 def test_a_long_build_is_told_from_another_by_a_third() -> None:
-    noise, figures = known(build=400.0)
-    noise.systems["one"].build.total_s = 500.0
+    noise, figures = known(build=4e4)
+    noise.systems["one"].build.total_s = 5e4
     assert list(trades(noise, figures, "one", "other")) == []  # a quarter more is what two runs may differ by
-    noise.systems["one"].build.total_s = 540.0
+    noise.systems["one"].build.total_s = 5.4e4
     assert [trade.what for trade in trades(noise, figures, "one", "other")] == ["build"]
 
 
