@@ -43,6 +43,41 @@ class LM:
     def complete(self, prompts: Sequence[Sequence[int]], cache: Any = None) -> list[tuple[str, int]]:
         """(text, completion tokens) of each prompt, decoded greedily as one left-padded batch. `cache`: of what was
         read of a single prompt already; it is used up."""
+        wrote = self._decoded(prompts, self.max_new_tokens, cache=cache)
+        return [self._said(prompt, ids) for prompt, ids in zip(prompts, wrote, strict=True)]
+
+    def complete_all(self, prompts: Sequence[Sequence[int]], size: int) -> list[tuple[str, int]]:
+        """(text, completion tokens) of each prompt, in order, decoded greedily in batches of `size`.
+
+        Batches are of like lengths, so that little is padding; the longest come first, and fail first where memory is
+        short. The few answers of a batch that are much longer than the others are set aside, and go on together.
+        """
+        wrote: list[list[int]] = [[] for _ in prompts]
+        left = list(range(len(prompts)))
+        while left:
+            order = sorted(left, key=lambda n: -len(prompts[n]) - len(wrote[n]))
+            left = []
+            for start in range(0, len(order), size):
+                batch = order[start : start + size]
+                most = self.max_new_tokens - min(len(wrote[n]) for n in batch)
+                read = [[*prompts[n], *wrote[n]] for n in batch]
+                for n, ids in zip(batch, self._decoded(read, most, few=len(order) > size), strict=True):
+                    wrote[n] += ids[: self.max_new_tokens - len(wrote[n])]
+                    if len(wrote[n]) < self.max_new_tokens and not self.ends & set(ids):
+                        left.append(n)
+        return [self._said(prompt, ids) for prompt, ids in zip(prompts, wrote, strict=True)]
+
+    @property
+    def ends(self) -> set[int]:
+        """The tokens that end an answer."""
+        ends = self.model.generation_config.eos_token_id
+        return set(ends if isinstance(ends, list) else [ends]) | {self.tokenizer.eos_token_id}
+
+    def _decoded(
+        self, prompts: Sequence[Sequence[int]], most: int, *, cache: Any = None, few: bool = False
+    ) -> list[list[int]]:
+        """The tokens that follow each prompt, at most so many, with what fills a row after its end. `few`: it may stop
+        where few rows go on."""
         longest = max(len(p) for p in prompts)
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=self.model.device)
@@ -53,16 +88,15 @@ class LM:
                 attention_mask=mask,
                 do_sample=False,
                 num_beams=1,
-                max_new_tokens=self.max_new_tokens,
+                max_new_tokens=most,
                 pad_token_id=pad,
                 **({} if cache is None else {"past_key_values": cache}),
-                stopping_criteria=StoppingCriteriaList([_Tick()]),
+                stopping_criteria=StoppingCriteriaList([_Tick(), *([_Few(longest, self.ends)] if few else [])]),
             )
-        return [self._said(prompt, row[longest:].tolist()) for prompt, row in zip(prompts, out, strict=True)]
+        return [[int(i) for i in row] for row in out[:, longest:].tolist()]
 
     def _said(self, prompt: Sequence[int], ids: list[int]) -> tuple[str, int]:
-        ends = self.model.generation_config.eos_token_id
-        stop = set(ends if isinstance(ends, list) else [ends]) | {self.tokenizer.eos_token_id}
+        stop = self.ends
         cut = next((n for n, i in enumerate(ids) if i in stop), None)
         kept = ids if cut is None else ids[:cut]
         return said(self.tokenizer, prompt, kept), len(kept) + (cut is not None)
@@ -89,6 +123,28 @@ class _Tick(StoppingCriteria):
         settle(input_ids.device)
         meters.mark()
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+
+
+class _Few(StoppingCriteria):
+    """Stops a batch of which a quarter or less goes on for twice as many tokens as the others took, and two more.
+
+    What it saves is tokens of all rows; what it costs is to read those few again.
+    """
+
+    def __init__(self, longest: int, ends: set[int]) -> None:
+        self.longest = longest
+        self.ends = torch.tensor([i for i in ends if i is not None])
+        self.done: torch.Tensor | None = None
+        self.since = 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        ended = torch.isin(input_ids[:, -1], self.ends.to(input_ids.device))
+        self.done = ended if self.done is None else self.done | ended
+        rows, steps = len(input_ids), input_ids.shape[1] - self.longest
+        if not self.since and 4 * int((~self.done).sum()) <= rows:
+            self.since = steps
+        stop = bool(self.since) and steps >= 2 * self.since + 2
+        return torch.full((rows,), stop, device=input_ids.device)
 
 
 def settle(device: torch.device) -> None:

@@ -134,19 +134,9 @@ class Reader:
         ]
 
     def _completed(self, prompts: Sequence[Sequence[int]]) -> list[tuple[str, int]]:
-        """(text, completion tokens) of each prompt, in order.
-
-        Batches are of like lengths, so that little is padding; the longest come first, and fail first where memory is
-        short.
-        """
+        """(text, completion tokens) of each prompt, in order."""
         assert isinstance(self.model, lm.LM)
-        order = sorted(range(len(prompts)), key=lambda n: -len(prompts[n]))
-        size = self.config.generation.batch_size
-        said: dict[int, tuple[str, int]] = {}
-        for start in range(0, len(order), size):
-            batch = order[start : start + size]
-            said |= zip(batch, self.model.complete([prompts[n] for n in batch]), strict=True)
-        return [said[n] for n in range(len(prompts))]
+        return self.model.complete_all(prompts, self.config.generation.batch_size)
 
     def _fit(
         self, question: Question, passages: Sequence[tuple[str, str]] | None, shots: Sequence[prompt.Shot]
