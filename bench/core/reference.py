@@ -18,7 +18,7 @@ from typing import Any
 from bench.core import meters
 
 LAYERS, WIDTH, HEADS, PROMPT, TOKENS = 4, 192, 4, 240, 4
-EVERY_S = 0.5  # of a training
+EVERY_S = 0.25  # of a training
 FEWEST = 10  # times that it is done in a training to tell of it
 
 

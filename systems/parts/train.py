@@ -35,7 +35,7 @@ from bench.core.vocabulary import JSON, Material
 from systems.parts import adapter, examples, lm, retrieve
 from systems.parts.examples import IGNORED, Encoded
 
-VERSION = 4
+VERSION = 5
 Row = dict[str, list[int]]  # as the Trainer takes it; a dev row is marked, so that the tape leaves it out
 
 
@@ -109,12 +109,15 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     begin = time.perf_counter()
     with lm.four_bit_errors(), adapter.as_they_come(model):
         trainer.train()
-    seconds = time.perf_counter() - begin - sum(beside.seconds)
+    end = time.perf_counter()
+    seconds = end - begin - sum(beside.seconds)
+    first = (beside.first or end) - begin
     evaluate = bool(dev) and (recipe.tuning.search is not None or recipe.tuning.early_stopping is not None)
     dev_loss = trainer.evaluate()["eval_loss"] if evaluate else None
     memory.phase("save")
     _save(recipe, trainer, tokenizer, served=served, folder=folder)
     facts = _facts(trainer, tape, pairs, rows=len(rows), seconds=seconds, dev_loss=dev_loss) | {
+        "step_s": step_s(seconds, first, trainer.state.global_step),
         "trainable_parameters": trainable,
         "left_out": unadapted,
         "reference_s": statistics.fmean(beside.seconds) if len(beside.seconds) >= reference.FEWEST else None,
@@ -124,6 +127,12 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # the next one to load has the card to itself
     return facts
+
+
+def step_s(seconds: float, first: float, steps: int) -> float:
+    """Mean seconds of a step but the first, which took `first` of the `seconds` of all; of the first where it is the
+    only one."""
+    return (seconds - first) / (steps - 1) if steps > 1 else seconds
 
 
 def _is_first() -> bool:
@@ -184,7 +193,6 @@ def _facts(
         "tokens": tokens,
         "train_loop_s": seconds,
         "tokens_per_s": tokens / seconds,
-        "step_s": seconds / steps,
         "final_loss": _finite(sum(losses) / len(losses) if losses else None),
         "dev_loss": _finite(dev_loss),
         "truncated": len(pairs.truncated),
@@ -331,13 +339,18 @@ class _Progress(TrainerCallback):
 
 
 class _Beside(TrainerCallback):
-    """Does the reference work between steps, now and then, in a training of one process."""
+    """Does the reference work between steps, now and then, in a training of one process. `first` is when the first step
+    was done, which loads the kernels and sets up the optimiser."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.first: float | None = None
         self._last = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.first is None:
+            lm.settle(args.device)
+            self.first = time.perf_counter()
         if args.world_size > 1 or time.perf_counter() - self._last < reference.EVERY_S:
             return
         took = reference.seconds()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,24 @@ def test_a_training_asks_for_no_more(tiny_lm: Path, tmp_path: Path, monkeypatch:
     every = train.train(recipe, material, Store(tmp_path / "s"), tmp_path / "every")
     assert few["final_loss"] == pytest.approx(every["final_loss"], rel=1e-5)
     assert few["batches_sha256"] == every["batches_sha256"]
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_first_step_which_loads_the_kernels_is_not_in_the_step_time(
+    steps: int, tiny_lm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = iter([0.5])
+    computed = train.counted
+
+    def counted(model: Any, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        time.sleep(next(slow, 0.0))
+        return computed(model, labels)
+
+    monkeypatch.setattr(train, "counted", counted)
+    tuning = Tuning(rank=2, max_steps=steps, batch_size=2)
+    recipe = train.Recipe("lora", Model(name=str(tiny_lm)), "native", Prompt(system=""), tuning, 1)
+    facts: Any = train.train(recipe, native.stored(MINI).material, Store(tmp_path / "s"), tmp_path / "f")
+    if steps == 1:
+        assert facts["step_s"] == facts["train_loop_s"] >= 0.5  # there is no other
+    else:
+        assert 0 < 2 * facts["step_s"] <= facts["train_loop_s"] - 0.5
