@@ -60,7 +60,8 @@ class Rule(Block):
         """The rule as a table names it."""
         if self.margin is not None:
             unit = f"{self.margin:.3f}" if self.metric in MEASURES else f"{100 * self.margin:g}%"
-            return f"{self.metric} within {unit}{f' or {self.least:g}' if self.least else ''}"
+            of = "s" if self.metric.endswith("_s") else "bytes"
+            return f"{self.metric} within {unit}{f' or {self.least:g} {of}' if self.least else ''}"
         bounds = [
             f"{word} {value:g}" for word, value in (("at least", self.min), ("at most", self.max)) if value is not None
         ]

@@ -102,16 +102,16 @@ def above_base(
 
     Where nothing was learned and nothing read, that two systems are level shows nothing of either.
     """
-    base, known = first(evidence, "closed_book"), [pair for pair in pairs if pair is not None]
-    if found is None or found.status == "inconclusive" or base is None:
+    known = [pair for pair in pairs if pair is not None]
+    if found is None or found.status == "inconclusive" or any(pair.verdict in ("better", "worse") for pair in known):
         return found
-    if any(pair.verdict in ("better", "worse") for pair in known):
+    named = sorted({name for pair in known for name in (pair.a, pair.b)})
+    beside = [(name, base) for name in named for base in evidence.controls(name)]
+    over = [evidence.pair(name, base, measure, stratum) for name, base in beside]
+    if not beside or any(pair is not None and pair.verdict == "better" for pair in over):
         return found
-    named = sorted({name for pair in known for name in (pair.a, pair.b)} - {base})
-    over = [evidence.pair(name, base, measure, stratum) for name in named]
-    if any(pair is not None and pair.verdict == "better" for pair in over):
-        return found
-    return Finding("inconclusive", f"{found.measured}; none is better than {base}", NOTHING_LEARNED)
+    bases = ", ".join(sorted({base for _, base in beside}))
+    return Finding("inconclusive", f"{found.measured}; none is better than {bases}", NOTHING_LEARNED)
 
 
 def would_decide(pairs: Sequence[Pair]) -> str:

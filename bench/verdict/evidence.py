@@ -67,6 +67,12 @@ class Evidence:
         """What the run says of a system."""
         return self.run.systems[system]
 
+    def controls(self, system: str) -> list[str]:
+        """The closed-book systems of a system's own base model, but for itself."""
+        base = self.entry(system).model
+        closed = [name for name, measured in self.named.items() if measured.kind == "closed_book" and name != system]
+        return [name for name in closed if self.entry(name).model == base]
+
     def of_scenario(self, scenario: str) -> Iterator[tuple[str, Scenario]]:
         """(system, setting) of a scenario's systems that finished."""
         for name, system in self.systems.items():

@@ -128,9 +128,7 @@ def all_seen(evidence: Evidence, feasible: Sequence[str]) -> bool:
 
 def controlled(evidence: Evidence, choice: str) -> tuple[Pair, ...]:
     """The choice minus each closed-book control of its base model that has the measure."""
-    base = evidence.entry(choice).model
-    controls = [n for n, s in evidence.named.items() if s.kind == "closed_book" and evidence.entry(n).model == base]
-    names = [name for name in controls if name in evidence.ranked and name != choice]
+    names = [name for name in evidence.controls(choice) if name in evidence.ranked]
     pairs = (against({n: evidence.ranked[n] for n in (choice, name)}, choice, evidence.margin) for name in names)
     return tuple(pair for found in pairs for pair in found)
 

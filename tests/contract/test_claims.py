@@ -448,3 +448,14 @@ def test_every_rule_is_of_a_claim_and_tested_here() -> None:
     elsewhere = {"four_bit_slower"}  # tests/unit/test_paired_timing.py
     for name in set(claims.RULES) - elsewhere - {"lora_full", "qlora_quality"}:
         assert f"def test_{name}(" in source, name
+
+
+def test_the_base_model_alone_is_that_of_the_systems(tmp_path: Path) -> None:
+    """Being better than a smaller model is nothing that was learned."""
+    questions = asked(900, form="yes", facts=("yes",), stratum="corpus_only")
+    small = Made(right(0.0), kind="closed_book", config={"model": {"name": "small"}})
+    level = {"small": small, "base": Made(LOW, kind="closed_book")} | alike(LOW)["qlora-quality"]
+    found = claim(tmp_path / "both", "qlora-quality", level, questions, margin=0.05)
+    assert found.status == "inconclusive" and found.measured.endswith("none is better than base")
+    without = {name: system for name, system in level.items() if name != "base"}
+    assert claim(tmp_path / "one", "qlora-quality", without, questions, margin=0.05).status == "confirmed"

@@ -103,7 +103,7 @@ def test_an_increase_below_the_least_that_counts_fails_nothing(seconds: float, f
     rules = Rules(rules=(Rule(metric="p50_latency_s", margin=0.15, least=0.005),))
     base = np.random.default_rng(3).lognormal(np.log(seconds), 0.02, 60)
     (found,) = gate(snapshot(latency=base * factor), snapshot(latency=base), rules)
-    assert found.state == said and found.rule == "p50_latency_s within 15% or 0.005"
+    assert found.state == said and found.rule == "p50_latency_s within 15% or 0.005 s"
 
 
 @pytest.mark.parametrize("rule", [{"max": 1.0, "least": 0.1}, {"metric": "em", "margin": 0.02, "least": 0.1}])
