@@ -24,6 +24,7 @@ from bench.scoring.schema.gate import Result
 from bench.spec.model import Volumes
 from bench.stats import permutation
 from bench.stats.comparisons import Panel, compare
+from bench.verdict.claim_terms import would_decide
 from bench.verdict.contradictions import split, views
 from bench.verdict.evidence import Evidence
 from bench.verdict.question_types import ahead
@@ -290,3 +291,25 @@ def test_an_estimate_of_a_type_of_question_is_of_those_alone() -> None:
         "hard": (0.0, 2),
     }
     assert evidence.estimate("a", "f1") is None and evidence.estimate("a", "em", "other") is None
+
+
+def open_pair(verdict: str = "inconclusive", **known: Any) -> Any:
+    return SimpleNamespace(**{"verdict": verdict, "n": 100, "n90": None, "within90": None, "margin": 0.05, **known})
+
+
+@pytest.mark.parametrize(
+    ("pairs", "told"),
+    [
+        ([open_pair(n90=400), open_pair(n90=300)], "with 90% power takes n = 400 questions."),
+        ([open_pair(n90=400), open_pair("better", n90=9000)], "with 90% power takes n = 400 questions."),
+        ([open_pair("better", n90=9000)], "with 90% power takes n = 9,000 questions."),  # where none is open
+        ([open_pair(n90=400), open_pair()], "with 90% power takes n = 400 questions."),
+        ([open_pair(n90=400), open_pair(n90=100)], "it takes more questions, or more independent ones, to show it."),
+        ([open_pair(margin=None)], "set a margin to show that there is none."),
+        ([open_pair(within90=700), open_pair(within90=900)], "less than the margin takes n = 900 questions."),
+        ([open_pair(within90=700), open_pair()], "How many questions would decide it cannot be said from these."),
+        ([open_pair(within90=90)], "How many questions would decide it cannot be said from these."),
+    ],
+)
+def test_what_would_decide_a_claim(pairs: list[Any], told: str) -> None:
+    assert would_decide(pairs).endswith(told)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from bench.core.errors import UserError
 from bench.gate.decisions import BROUGHT, gate
@@ -77,6 +79,43 @@ def test_a_small_loss_is_open_and_says_how_many_questions_would_tell() -> None:
     mixed = right(120)
     rows = [[1.0 if i == 199 else v for i, v in enumerate(mixed["em"].rows[0])]]
     assert quality({"em": replace(mixed["em"], rows=rows)}, right(120)).state == "pass"  # nothing got worse
+
+
+def no_worse(found: Result, sd: float, df: int) -> float:
+    """One-sided p of "it is no worse", with the noise of two runs beside that of 200 questions; by Satterthwaite."""
+    assert found.high is not None and found.low is not None and found.change is not None
+    error = (found.high - found.low) / 2 / stats.t.ppf(0.975, 199)
+    parts = [(error**2, 199), (2 * sd**2, df)]
+    whole = sum(variance for variance, _ in parts)
+    both = whole**2 / sum(variance**2 / df for variance, df in parts)
+    return float(stats.t.sf(-found.change / math.sqrt(whole), both))
+
+
+def test_what_repeats_differ_by_counts_beside_the_questions() -> None:
+    """A loss of .15 with a noise that few repeats, or many, showed."""
+    new, old = (run(system(values=right(count))) for count in (120, 150))
+    rules = Rules(rules=(Rule(metric="em", margin=0.02),))
+    plain = one(new, old, rules)
+    noisy = one(new, replace(old, noise={"em of a": RunNoise(0.05, 2)}), rules)
+    assert plain.state == "fail" and noisy.state == "inconclusive" and noisy.change == plain.change
+    assert 0.05 < no_worse(plain, 0.05, 2) < 0.15
+    calm = one(new, replace(old, noise={"em of a": RunNoise(0.001, 2)}), rules)
+    assert calm.state == "fail" and ", and " in calm.why and calm.why.endswith(" by what repeats differ by")
+    told = one(new, replace(old, noise={"em of a": RunNoise(0.03, 30)}), rules)
+    assert told.why.endswith(f", and {2 * no_worse(plain, 0.03, 30):.2g} by what repeats differ by")
+
+
+def test_a_question_that_one_run_alone_answers_counts_as_nothing_in_the_other() -> None:
+    """Of a measure that has no value where a system does not answer."""
+
+    def cited(*ids: str) -> dict[str, Values]:
+        return {"citation_recall": Values([*ids], [*ids], [[1.0] * len(ids)], ["all"] * len(ids))}
+
+    every = [f"q{i}" for i in range(100)]
+    fewer = quality(cited(*every[:70]), cited(*every), metric="citation_recall")
+    assert (fewer.state, fewer.old, fewer.new) == ("fail", 1.0, pytest.approx(0.7))
+    more = quality(cited(*every), cited(*every[:70]), metric="citation_recall")
+    assert (more.state, more.old, more.new) == ("improved", pytest.approx(0.7), 1.0)
 
 
 def test_less_is_better_where_the_measure_says_so() -> None:
