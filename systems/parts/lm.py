@@ -52,7 +52,7 @@ class LM:
         Batches are of like lengths, so that little is padding; the longest come first, and fail first where memory is
         short. The few answers of a batch that are much longer than the others are set aside, and go on together.
         """
-        wrote: list[list[int]] = [[] for _ in prompts]
+        ends, wrote = self.ends, [list[int]() for _ in prompts]
         left = list(range(len(prompts)))
         while left:
             order = sorted(left, key=lambda n: -len(prompts[n]) - len(wrote[n]))
@@ -63,7 +63,7 @@ class LM:
                 read = [[*prompts[n], *wrote[n]] for n in batch]
                 for n, ids in zip(batch, self._decoded(read, most, few=len(order) > size), strict=True):
                     wrote[n] += ids[: self.max_new_tokens - len(wrote[n])]
-                    if len(wrote[n]) < self.max_new_tokens and not self.ends & set(ids):
+                    if len(wrote[n]) < self.max_new_tokens and not ends & set(ids):
                         left.append(n)
         return [self._said(prompt, ids) for prompt, ids in zip(prompts, wrote, strict=True)]
 
@@ -93,7 +93,8 @@ class LM:
                 **({} if cache is None else {"past_key_values": cache}),
                 stopping_criteria=StoppingCriteriaList([_Tick(), *([_Few(longest, self.ends)] if few else [])]),
             )
-        return [[int(i) for i in row] for row in out[:, longest:].tolist()]
+        wrote: list[list[int]] = out[:, longest:].tolist()
+        return wrote
 
     def _said(self, prompt: Sequence[int], ids: list[int]) -> tuple[str, int]:
         stop = self.ends

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.core.blocks import Model
+from systems.micro.lessons import tokens
 from systems.micro.reading import exercise
 from systems.parts import lm
 from tests.conftest import MICRO
@@ -24,13 +25,12 @@ def reader() -> lm.LM:
 
 def asked(reader: lm.LM, form: str, count: int) -> Iterator[list[int]]:
     """Prompts of pages and a question on one of them."""
-    user, assistant = (reader.tokenizer.vocab[t] for t in ("<user>", "<assistant>"))
+    assistant = reader.tokenizer.vocab["<assistant>"]
     for n in range(count):
         made = exercise(f"batch/{form}/{n}", passages=4, turns=1, forms={form: 1})
         if made.turns:
-            text = " " + "".join(p + "\n" for p in made.passages) + "\n" + made.turns[0][0]
-            coded = reader.tokenizer.encode(text, add_special_tokens=False)
-            yield [user, *coded, assistant]
+            ids = tokens(reader.tokenizer, made).ids
+            yield ids[: ids.index(assistant) + 1]
 
 
 def steps(reader: lm.LM, prompts: Sequence[list[int]], size: int) -> tuple[list[tuple[str, int]], Counter[str]]:
