@@ -6,6 +6,7 @@ batches; `batches_sha256` among the facts proves it.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import inspect
@@ -32,10 +33,10 @@ from bench.core.digest import digest, digest_of_parts
 from bench.core.files import read_json, write_json
 from bench.core.store import Store
 from bench.core.vocabulary import JSON, Material
-from systems.parts import adapter, examples, lm, retrieve
+from systems.parts import adapter, examples, lm, lora_step, retrieve
 from systems.parts.examples import IGNORED, Encoded
 
-VERSION = 5
+VERSION = 6
 Row = dict[str, list[int]]  # as the Trainer takes it; a dev row is marked, so that the tape leaves it out
 
 
@@ -107,7 +108,8 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     )
     reference.seconds()  # the first is a slow one
     begin = time.perf_counter()
-    with lm.four_bit_errors(), adapter.as_they_come(model):
+    own = contextlib.nullcontext() if recipe.tuning.sharded else lora_step.fused(model)
+    with lm.four_bit_errors(), adapter.as_they_come(model), own:
         trainer.train()
     end = time.perf_counter()
     seconds = end - begin - sum(beside.seconds)

@@ -75,8 +75,8 @@ def test_a_run_without_records_or_without_an_end_is_not_scored(folder: Path) -> 
     lines = records.read_text().splitlines(keepends=True)
     records.write_text("".join(lines[:-1]))
     assert refusal(score, folder) == (
-        f"{records}: these are not the records that the run wrote: the file was changed or cut short. Run the spec again: "
-        "what its cells hold is gathered anew."
+        f"{records}: these are not the records that the run wrote: the file was changed or cut short. Run the spec "
+        "again: what its cells hold is gathered anew."
     )
     records.unlink()
     assert refusal(score, folder) == f"{folder}: this run has no records yet. {FINISH}"
