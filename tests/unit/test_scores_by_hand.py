@@ -135,6 +135,13 @@ def test_what_the_scores_of_a_run_say(folder: Path) -> None:
     assert (pair.a, pair.b, pair.n, pair.difference) == ("low", "high", 20, -0.5)
 
 
+def test_what_a_judge_took_stands_in_the_scores(tmp_path: Path) -> None:
+    judge = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "metrics": ["answer_accuracy"]}
+    judged = Made(right(0.5), judged=lambda question, _: 1.0)
+    found = scored(tmp_path / "r", {"a": judged, "b": judged}, asked(20), judge=judge)
+    assert found.judge is not None and (found.judge.model, found.judge.verdicts, found.judge.failed) == ("m", 40, 0)
+
+
 def test_a_scenario_is_no_system_of_the_comparison(tmp_path: Path) -> None:
     """Its answers are in no pair, and no question is told by them."""
     beside = Made(right(0.5), scenario={"name": "robustness", "of": "a", "what": "noise", "value": 3})
@@ -157,7 +164,9 @@ def test_the_frame_has_a_row_for_each_system_measure_and_stratum(folder: Path) -
     assert em["n"].to_dict()["low", "all"] == 20 and em["clusters"].to_dict()["high", "even"] == 10
     assert ((em["low"] < em["mean"]) & (em["mean"] < em["high"])).all()
     assert scores(str(folder)).equals(frame)
-    assert "recall_at_k" not in set(frame.metric)  # of no system here
+    measured = {name: of for name, of in score(folder).measured["low"].scores.items() if of is not None}
+    assert list(frame[frame.system == "low"].metric.unique()) == list(measured)
+    assert "recall_at_k" not in measured and len(measured) > 3
 
 
 def names(pairs: tuple[Pair, ...]) -> set[tuple[str, str]]:
