@@ -312,4 +312,4 @@ def open_pair(verdict: str = "inconclusive", **known: Any) -> Any:
     ],
 )
 def test_what_would_decide_a_claim(pairs: list[Any], told: str) -> None:
-    assert would_decide(pairs).endswith(told)
+    assert would_decide(pairs).endswith(told) and would_decide(pairs)[0].isupper()

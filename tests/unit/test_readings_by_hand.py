@@ -12,17 +12,20 @@ import numpy as np
 import pytest
 
 from bench.core.vocabulary import Answer
+from bench.gate.decisions import gate
+from bench.gate.rules import Rule, Rules
+from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot
 from bench.scoring import money
 from bench.scoring.grade import Column
-from bench.scoring.schema import Doubt, Recommendation
+from bench.scoring.schema import Costs, Doubt, Recommendation
 from bench.spec.model import Weights
 from bench.stats.comparisons import Pair
 from bench.verdict.claim_terms import pair_as_text
 from bench.verdict.contradictions import contradictions, remembered
-from bench.verdict.decision import Decision, Weighing
+from bench.verdict.decision import Decision, Weighing, seen_from
 from bench.verdict.score import score
 from tests.conftest import ROOT
-from tests.made_up import Asked, Made, asked, right, saying, scored, showing
+from tests.made_up import Asked, Made, asked, costs, right, saying, scored, showing
 
 N = 200
 NOTHING_WEIGHED = Weighing({name: {} for name in "ab"}, Weights(), noise=SimpleNamespace())  # type: ignore[arg-type]
@@ -234,3 +237,45 @@ def test_who_is_ranked_by_zeros_is_told(tmp_path: Path) -> None:
     assert found.caveats == (
         "K-Precision has no value where a system does not answer. To rank some, such questions count as 0.",
     )
+
+
+def test_a_pair_seen_from_its_other_side() -> None:
+    """Every figure of one system against another is that of the other against it, the other way round."""
+    a, b = column(range(100, 112)), column(range(60), range(130, 132))
+    (pair,) = NOTHING_WEIGHED.against({"a": a, "b": b}, "a", 0.05)
+    (other,) = NOTHING_WEIGHED.against({"b": b, "a": a}, "b", 0.05)
+    found = seen_from(pair, "b")
+    assert seen_from(pair, "a") is pair and (found.a, found.b, found.verdict) == ("b", "a", "worse") and found.effect
+    assert (found.won, found.lost) == (pair.lost, pair.won) == (12.0, 62.0)
+    for name in ("difference", "effect", "p", "n", "n90", "p_worse", "p_better", "non_inferior", "margin"):
+        assert getattr(found, name) == pytest.approx(getattr(other, name)), name
+    assert (found.low, found.high) == (-pair.high, -pair.low)
+
+
+def test_a_month_is_known_within_what_its_builds_and_updates_are() -> None:
+    """1 a thousand questions, 9 fixed, 1 of it storage; 4 updates of 2: 17 without questions, timed within 15%."""
+    known = costs(96.0, 1.0, months=12, storage=1.0, refresh=2.0, month=17.0, ends=(0.5, 2.0))
+    low, high = (1.0 + (8.0 + 4 * 2.0) * factor for factor in (1 / money.TIMED, money.TIMED))
+
+    def cheapest(one: Costs, usd: float) -> tuple[str, ...]:
+        """Of that and of a month that costs so much, whatever was timed."""
+        certain = costs(0.0, 0.0, storage=usd, refresh=0.0, month=usd, ends=(0.0, 0.0))
+        return money.cheapest({"one": one, "certain": certain}, 0.0, 4.0)
+
+    assert cheapest(known, low - 0.01) == ("certain",)
+    assert cheapest(known, low + 0.01) == cheapest(known, high - 0.01) == ("one", "certain")
+    assert cheapest(known, high + 0.01) == ("one",)
+    untimed = known.model_copy(update={"thousand_questions_interval_usd": None})
+    assert cheapest(untimed, 17.0 / money.TIMED - 0.01) == ("certain",)
+    assert cheapest(untimed, 17.0 / money.TIMED + 0.01) == ("one", "certain")
+    assert cheapest(untimed, 17.0 * money.TIMED + 0.01) == ("one",)
+
+
+def test_a_median_latency_is_told_with_that_of_the_baseline() -> None:
+    old, new = ({f"q{i}": factor * (1.0 + i / 10) for i in range(5)} for factor in (1.0, 2.0))
+    snaps = [
+        Snapshot("r", "d", "s", {"cpu": "x"}, {}, "em", {"s": SystemSnapshot("done", 1, {}, of, {})}, {}, noise)
+        for of, noise in ((new, {}), (old, {"p50_latency_s": RunNoise(0.001, 20)}))
+    ]
+    (found,) = gate(*snaps, Rules(rules=(Rule(metric="p50_latency_s", margin=0.1),)))
+    assert (found.state, found.old, found.new) == ("fail", 1.2, 2.4)
