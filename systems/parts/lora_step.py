@@ -24,14 +24,14 @@ from peft.tuners.lora.layer import Linear as LoraLinear
 @contextlib.contextmanager
 def fused(model: Any) -> Iterator[int]:
     """Within it the LoRA layers of a model that can take one step for each do. Yields how many these are."""
-    layers = [m for m in model.modules() if isinstance(m, LoraLayer) and _is_plain(m)]
+    layers: list[Any] = [m for m in model.modules() if isinstance(m, LoraLayer) and _is_plain(m)]
     for layer in layers:
-        setattr(layer, "forward", partial(_forward, layer, layer.active_adapters[0]))  # noqa: B010
+        layer.forward = partial(_forward, layer, layer.active_adapters[0])
     try:
         yield len(layers)
     finally:
         for layer in layers:
-            delattr(layer, "forward")
+            del layer.forward
 
 
 def _is_plain(layer: Any) -> bool:

@@ -14,18 +14,18 @@ import pytest
 from bench.core.vocabulary import Answer
 from bench.gate.decisions import gate
 from bench.gate.rules import Rule, Rules
-from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot
 from bench.scoring import money
 from bench.scoring.grade import Column
 from bench.scoring.schema import Costs, Doubt, Recommendation
 from bench.spec.model import Weights
-from bench.stats.comparisons import Pair
 from bench.verdict.claim_terms import pair_as_text
 from bench.verdict.contradictions import contradictions, remembered
 from bench.verdict.decision import Decision, Weighing, seen_from
 from bench.verdict.score import score
 from tests.conftest import ROOT
 from tests.made_up import Asked, Made, asked, costs, right, saying, scored, showing
+from tests.unit.test_by_hand import QUIET, snap
+from tests.unit.test_sentences import rival
 
 N = 200
 NOTHING_WEIGHED = Weighing({name: {} for name in "ab"}, Weights(), noise=SimpleNamespace())  # type: ignore[arg-type]
@@ -212,17 +212,7 @@ def test_the_time_to_absorb_a_change_of_the_corpus() -> None:
 
 
 def test_a_pair_as_text() -> None:
-    values: dict[str, Any] = dict.fromkeys(("effect", "n80", "n90", "margin", "non_inferior"))
-    tested = {
-        "p_holm": 0.2,
-        "method": "m",
-        "won": 2.0,
-        "lost": 1.0,
-        "verdict": "inconclusive",
-        "clusters": 4,
-        "seeds": 1,
-    }
-    pair = Pair(a="x", b="y", difference=0.1, low=-0.1, high=0.3, n=100, p=0.204, test="McNemar", **values, **tested)
+    pair = rival("y", a="x", p=0.204, test="McNemar")
     assert pair_as_text(pair, "em") == (
         "Exact match: x minus y +0.10 (95% interval -0.10 to +0.30, n = 100, McNemar p = 0.2)"
     )
@@ -273,9 +263,6 @@ def test_a_month_is_known_within_what_its_builds_and_updates_are() -> None:
 
 def test_a_median_latency_is_told_with_that_of_the_baseline() -> None:
     old, new = ({f"q{i}": factor * (1.0 + i / 10) for i in range(5)} for factor in (1.0, 2.0))
-    snaps = [
-        Snapshot("r", "d", "s", {"cpu": "x"}, {}, "em", {"s": SystemSnapshot("done", 1, {}, of, {})}, {}, noise)
-        for of, noise in ((new, {}), (old, {"p50_latency_s": RunNoise(0.001, 20)}))
-    ]
-    (found,) = gate(*snaps, Rules(rules=(Rule(metric="p50_latency_s", margin=0.1),)))
+    rules = Rules(rules=(Rule(metric="p50_latency_s", margin=0.1),))
+    (found,) = gate(snap(None, latency=new), snap(None, latency=old, noise=QUIET), rules)
     assert (found.state, found.old, found.new) == ("fail", 1.2, 2.4)
