@@ -59,8 +59,7 @@ bench: setup
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	uv pip install --quiet --python $(PEERS)/bin/python $(PEERS_WANTED) 2>/dev/null || \
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(PEERS_WANTED)
-	OMP_NUM_THREADS=$(shell getconf _NPROCESSORS_ONLN) RAGTUNE_PEERS=$(PEERS)/bin/python \
-	$(BIN)/python -m pytest tests/perf --benchmark-only --benchmark-disable-gc --timeout 3600
+	RAGTUNE_PEERS=$(PEERS)/bin/python $(BIN)/python -m tests.perf
 
 # seconds and memory of each step on a thousand to a hundred thousand passages; ten minutes
 scale: setup

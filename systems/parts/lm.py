@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from bench.core import hub, meters
 from bench.core.blocks import Model
 from bench.core.checkpoint import must_fit
-from systems.parts import kv_cache, peaks, shapes
+from systems.parts import kv_cache, last_layer, peaks, shapes
 from systems.parts.prompt import check_template, fix_date, said
 
 transformers_logging.disable_progress_bar()
@@ -83,7 +83,7 @@ class LM:
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
-        with torch.inference_mode(), four_bit_errors():
+        with torch.inference_mode(), four_bit_errors(), last_layer.only(self.model):
             out = self.model.generate(
                 input_ids=ids,
                 attention_mask=mask,

@@ -33,10 +33,10 @@ from bench.core.digest import digest, digest_of_parts
 from bench.core.files import read_json, write_json
 from bench.core.store import Store
 from bench.core.vocabulary import JSON, Material
-from systems.parts import adapter, examples, lm, lora_step, retrieve
+from systems.parts import adapter, examples, last_layer, lm, lora_step, retrieve
 from systems.parts.examples import IGNORED, Encoded
 
-VERSION = 6
+VERSION = 7
 Row = dict[str, list[int]]  # as the Trainer takes it; a dev row is marked, so that the tape leaves it out
 
 
@@ -108,8 +108,12 @@ def train(recipe: Recipe, material: Material, store: Store, folder: Path) -> dic
     )
     reference.seconds()  # the first is a slow one
     begin = time.perf_counter()
-    own = contextlib.nullcontext() if recipe.tuning.sharded else lora_step.fused(model)
-    with lm.four_bit_errors(), adapter.as_they_come(model), own:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(lm.four_bit_errors())
+        stack.enter_context(adapter.as_they_come(model))
+        if not recipe.tuning.sharded:
+            stack.enter_context(lora_step.fused(model))
+            trainer.asked = stack.enter_context(last_layer.only(_base(model)))
         trainer.train()
     end = time.perf_counter()
     seconds = end - begin - sum(beside.seconds)
@@ -295,12 +299,17 @@ class _Grouped(Trainer):
     alone: the Trainer's own grouping draws from the generator that dropout draws from too.
 
     The head, whose logits are the widest tensor of a step, is asked at the positions that the loss counts: of a pair,
-    those of its answer.
+    those of its answer. So is the feed-forward part of the last layer.
     """
+
+    asked: last_layer.Asked | None = None
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """The loss of a batch, as the Trainer computes it."""
-        return super().compute_loss(model, inputs | counted(self.model, inputs["labels"]), *args, **kwargs)
+        count = counted(self.model, inputs["labels"])
+        if self.asked is not None:
+            self.asked.positions = count.get("logits_to_keep", slice(None))
+        return super().compute_loss(model, inputs | count, *args, **kwargs)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted: the Trainer counts all parameters anew in each step."""
@@ -315,11 +324,15 @@ class _Grouped(Trainer):
         )
 
 
+def _base(model: Any) -> Any:
+    """The model that an adapter is on; one without an adapter itself."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 def counted(model: Any, labels: torch.Tensor) -> dict[str, torch.Tensor]:
     """What asks a model for the logits that the loss counts, and for the label of each; nothing of one that cannot be
     asked. `labels`: (rows, tokens)."""
-    base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    if "logits_to_keep" not in inspect.signature(base.forward).parameters:
+    if "logits_to_keep" not in inspect.signature(_base(model).forward).parameters:
         return {}
     following = torch.nn.functional.pad(labels, (0, 1), value=IGNORED)[:, 1:]
     kept = (following != IGNORED).any(dim=0).nonzero()[:, 0]
@@ -362,7 +375,11 @@ class _Beside(TrainerCallback):
 
 @dataclass
 class Tape:
-    """Pads a batch on the right, and keeps of each training batch its hash and its number of tokens."""
+    """Pads a batch on the right, and keeps of each training batch its hash and its number of tokens.
+
+    Without an attention mask: a causal model sees no token that comes later, and what it makes of the padding, which
+    comes last, counts in no loss.
+    """
 
     pad: int
     batches: list[tuple[str, int]] = field(default_factory=list)
@@ -370,15 +387,10 @@ class Tape:
     def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
         longest = max(len(r["input_ids"]) for r in rows)
         ids = _filled([r["input_ids"] for r in rows], longest, self.pad)
-        lengths = torch.tensor([[len(r["input_ids"])] for r in rows])
-        mask = (torch.arange(longest)[None] < lengths).long()
         if "dev" not in rows[0]:
-            self.batches.append((hashlib.sha256(ids.numpy().tobytes()).hexdigest(), int(mask.sum())))
-        return {
-            "input_ids": ids,
-            "attention_mask": mask,
-            "labels": _filled([r["labels"] for r in rows], longest, IGNORED),
-        }
+            tokens = sum(len(r["input_ids"]) for r in rows)
+            self.batches.append((hashlib.sha256(ids.numpy().tobytes()).hexdigest(), tokens))
+        return {"input_ids": ids, "labels": _filled([r["labels"] for r in rows], longest, IGNORED)}
 
 
 def _filled(rows: Sequence[list[int]], longest: int, value: int) -> torch.Tensor:

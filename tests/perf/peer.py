@@ -41,6 +41,43 @@ class Harness:
         return [str(text) for text in self.model.generate_until(requests, disable_tqdm=True)]
 
 
+class Loop:
+    """A plain loop of transformers' `generate` over slices as they come."""
+
+    def __init__(self) -> None:
+        self.model: Any = None
+        self.tokenizer: Any = None
+
+    def __call__(self, asked: dict[str, Any]) -> list[str]:
+        """The greedy texts of the prompts' tokens, in order."""
+        if self.model is None:
+            transformers = importlib.import_module("transformers")
+            self.model = transformers.AutoModelForCausalLM.from_pretrained(asked["model"], dtype="float32").eval()
+            self.tokenizer = transformers.AutoTokenizer.from_pretrained(asked["model"], padding_side="left")
+        said, size = [], asked["batch"]
+        for start in range(0, len(asked["prompts"]), size):
+            rows = self.tokenizer.pad({"input_ids": asked["prompts"][start : start + size]}, return_tensors="pt")
+            out = self.model.generate(**rows, max_new_tokens=asked["new_tokens"], do_sample=False)
+            said += self.tokenizer.batch_decode(out[:, rows["input_ids"].shape[1] :], skip_special_tokens=True)
+        return said
+
+
+class Encoder:
+    """sentence-transformers' `encode`, its batches and all else as it comes."""
+
+    def __init__(self) -> None:
+        self.model: Any = None
+
+    def __call__(self, asked: dict[str, Any]) -> list[float]:
+        """The sum of each text's unit vector, in order."""
+        if self.model is None:
+            self.model = importlib.import_module("sentence_transformers").SentenceTransformer(
+                asked["model"], device="cpu"
+            )
+        rows = self.model.encode(asked["texts"], normalize_embeddings=True, show_progress_bar=False)
+        return [float(total) for total in rows.sum(axis=1)]
+
+
 def score(asked: dict[str, Any]) -> dict[str, list[float]]:
     """SQuAD's measures and ROUGE-L of each answer by torchmetrics, reciprocal rank and recall by ir-measures."""
     text = importlib.import_module("torchmetrics.functional.text")
@@ -64,7 +101,7 @@ def score(asked: dict[str, Any]) -> dict[str, list[float]]:
     return found
 
 
-WORK: dict[str, Callable[[], Work]] = {"harness": Harness, "score": lambda: score}
+WORK: dict[str, Callable[[], Work]] = {"harness": Harness, "loop": Loop, "encoder": Encoder, "score": lambda: score}
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import json
 import os
 import statistics
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ import pytest
 
 from bench.core.files import write_json
 from bench.core.place import import_path
+from bench.execution.environment import SETTINGS
 from bench.stats import paired_timing
 
 HERE = Path(__file__).parent
@@ -96,10 +97,10 @@ def write(rows: Sequence[Row]) -> None:
 
 
 class Peer:
-    """A process of `peer.py` in the environment of the peers."""
+    """A process of `peer.py`, with the Python of the peers unless another is given."""
 
-    def __init__(self, name: str, *, threads: int) -> None:
-        python = os.environ.get("RAGTUNE_PEERS", "")
+    def __init__(self, name: str, *, threads: int, python: str | None = None) -> None:
+        python = python or os.environ.get("RAGTUNE_PEERS", "")
         if not python:
             pytest.skip("RAGTUNE_PEERS names no Python that has the peers; `make bench` makes one")
         self._process = subprocess.Popen(
@@ -108,6 +109,7 @@ class Peer:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env=plain(os.environ),
         )
 
     def ask(self, **asked: Any) -> Any:
@@ -135,3 +137,8 @@ def threads() -> int:
 def here(environment: dict[str, str] | None = None) -> dict[str, str]:
     """The environment of a process that imports this project."""
     return {**os.environ, "PYTHONPATH": import_path(), **(environment or {})}
+
+
+def plain(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment as people have it: without what a run sets for its cells, threads apart."""
+    return {name: value for name, value in environment.items() if name not in SETTINGS}

@@ -7,7 +7,6 @@ from functools import cache, partial
 from typing import Any
 
 import pytest
-import torch
 
 from bench.core.blocks import Generation, Model, Prompt, Tuning
 from bench.core.meters import timed
@@ -76,17 +75,14 @@ def test_against_a_plain_loop(benchmark: Any, made: reader.Reader) -> None:
     assert isinstance(model, lm.LM)
     ids = [encode(model.tokenizer, [{"role": "user", "content": q.text}]) for q in asked()]
 
-    def plain() -> list[str]:
-        said = []
-        for start in range(0, COUNT, SIZE):
-            rows = model.tokenizer.pad({"input_ids": ids[start : start + SIZE]}, return_tensors="pt")
-            with torch.inference_mode():
-                out = model.model.generate(**rows, max_new_tokens=NEW, do_sample=False)
-            said += model.tokenizer.batch_decode(out[:, rows["input_ids"].shape[1] :], skip_special_tokens=True)
-        return [text.strip() for text in said]
+    with Peer("loop", threads=threads()) as peer:
 
-    assert plain() == ours(made)
-    ratios = in_turns(lambda: ours(made), plain)
+        def plain() -> list[str]:
+            said = peer.ask(model=str(MICRO), batch=SIZE, new_tokens=NEW, prompts=ids)
+            return [text.strip() for text in said]
+
+        assert plain() == ours(made)
+        ratios = in_turns(lambda: ours(made), plain)
     what = f"answering {COUNT} questions of 10 to 500 tokens"
     assert told(benchmark, "P2", what, "a loop of `generate`", ratios, lambda: ours(made), target=0.35) < 0.9
 

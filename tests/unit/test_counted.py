@@ -1,4 +1,4 @@
-"""The logits that a training computes: those that its loss counts, with the loss and the gradients of all of them."""
+"""What a training computes: what its loss counts, with the loss and the gradients of all that a mask leaves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 from bench.core.blocks import Model, Prompt, Tuning
 from bench.core.store import Store
 from bench.data.formats import native
-from systems.parts import adapter, train
+from systems.parts import adapter, last_layer, train
 from systems.parts.examples import IGNORED
 from tests.conftest import MICRO, MINI
 
@@ -42,11 +42,15 @@ def test_the_loss_and_the_gradients_are_those_of_all_logits(base: str, method: s
     asked: list[int] = []
     model.get_output_embeddings().register_forward_hook(lambda _, __, logits: asked.append(logits.shape[1]))
     batch = train.Tape(pad=0)(ROWS)
-    everywhere = model(**batch).loss
+    mask = torch.tensor([[1] * len(row["labels"]) + [0] * (7 - len(row["labels"])) for row in ROWS])
+    everywhere = model(**batch, attention_mask=mask).loss
     everywhere.backward()
     expected = gradients(model)
-    counted = model(**batch, **train.counted(model, batch["labels"])).loss
-    counted.backward()
+    few = train.counted(model, batch["labels"])
+    with last_layer.only(model.get_base_model() if method == "lora" else model) as last:
+        last.positions = few["logits_to_keep"]
+        counted = model(**batch, **few).loss
+        counted.backward()
     torch.testing.assert_close(counted, everywhere)
     for found, wanted in zip(gradients(model), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
