@@ -3,7 +3,8 @@
 A regression needs practical size (the rule's margin, or the noise floor where that is larger) and statistical evidence:
 paired by question and clustered for quality, ratios question by question for latency, medians over seeds for memory and
 training time, which have no more than one figure a seed. Where the same reference work was done between the questions
-or steps of both runs, times are compared over it: what the machine did to both is taken away. Times and memory vary
+or steps of both runs, times are compared over it: what the machine did to both is taken away, and a quarter of it, as a
+standard deviation, counts against a failure, for a system and that work do not feel it quite alike. Times and memory vary
 from run to run by more than their questions show, and so does what is trained anew each time with fewer than three
 seeds: without the noise of repeats (`baseline accept --repeat`) they fail nothing. On a machine that was itself much
 slower, as a fixed piece of work tells, a time fails nothing either. The evidence of all rules and systems is corrected
@@ -40,6 +41,7 @@ from bench.stats.rounds import OFF
 BUSY = 0.5  # by what share the reference work may take longer
 TAILS = 1000  # resamples of the questions, of which a high percentile is taken
 ALONE = 0.25  # by what share more beside one system than beside the others
+UNLIKE = 0.25  # of what the machine changed by, how much a system may have changed by more than the reference work
 
 
 BROUGHT = Finding("not comparable", "built on another device, and found in the store")
@@ -170,14 +172,6 @@ def _over_reference(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Find
         return None
     if mine.device != its.device or (rule.metric in LATENCY and mine.rounds != its.rounds):
         return None
-    said = _regression(rule, name, rule.metric + BESIDE, found, before, new, old)
-    if said.change is None:
-        return None
-    seconds = [statistics.median(flat(samples(rule.metric, system) or [0.0])) for system in (mine, its)]
-    clock = seconds[0] / seconds[1] - 1 if all(seconds) else said.change
-    why = f"{100 * said.change:+.1f}% over the reference work, {100 * clock:+.1f}% as the clock saw it"
-    rest = said.why if said.state == "inconclusive" else ""
-    said = replace(said, new=seconds[0], old=seconds[1], why=f"{why}; {rest}".rstrip("; "))
     when = _when(rule.metric)
     moved = {
         n: s.reference_s[when] / old.systems[n].reference_s[when]
@@ -185,6 +179,17 @@ def _over_reference(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Find
         if when in s.reference_s and n in old.systems and when in old.systems[n].reference_s
     }
     usual, own = statistics.median(moved.values()), moved[name]
+    metric = rule.metric + BESIDE
+    said = _regression(rule, name, metric, found, before, new, old)
+    if said.change is None:
+        return None
+    if said.state == "fail":  # which what the machine changed by must not account for
+        said = _regression(rule, name, metric, found, before, new, old, moved=math.log(own))
+    seconds = [statistics.median(flat(samples(rule.metric, system) or [0.0])) for system in (mine, its)]
+    clock = seconds[0] / seconds[1] - 1 if all(seconds) else said.change
+    why = f"{100 * said.change:+.1f}% over the reference work, {100 * clock:+.1f}% as the clock saw it"
+    rest = said.why if said.state == "inconclusive" else ""
+    said = replace(said, new=seconds[0], old=seconds[1], why=f"{why}; {rest}".rstrip("; "))
     if abs(math.log(own)) > math.log(1 + BUSY):
         return replace(said, state="inconclusive", why=f"the machine itself was {100 * (own - 1):+.0f}%; {said.why}")
     if said.state in ("pass", "improved") and clock >= (rule.margin or 0.0) and own / usual > 1 + ALONE:
@@ -206,10 +211,21 @@ def _budget(rule: Rule, found: Samples) -> Finding:
 
 
 def _regression(
-    rule: Rule, name: str, metric: str, found: Samples, before: Samples, new: Snapshot, old: Snapshot
+    rule: Rule,
+    name: str,
+    metric: str,
+    found: Samples,
+    before: Samples,
+    new: Snapshot,
+    old: Snapshot,
+    *,
+    moved: float = 0.0,
 ) -> Finding:
-    """`metric` is whose noise and floor count: the rule's, or that of its time beside the reference work."""
+    """`metric` is whose noise and floor count: the rule's, or that of its time beside the reference work. `moved`: the
+    logarithm of what the reference work changed by."""
     noise = old.noise.get(of_system(metric, name), old.noise.get(metric))
+    if noise is not None and moved:
+        noise = _on_another_machine(noise, moved)
     if rule.stratum:
         noise = None  # what repeats differ by is known of the whole
     floor, allowed = old.floors.get(metric, 0.0), _allowed(rule, old.systems[name])
@@ -230,6 +246,14 @@ def _regression(
     if said.state == "pass" and said.change is not None and said.change > allowed:
         return replace(said, state="inconclusive", why=f"repeats of one run differ by {100 * floor:.0f}%; {said.why}")
     return said
+
+
+def _on_another_machine(noise: RunNoise, moved: float) -> RunNoise:
+    """The noise of a time over the reference work where the machine was slower or quicker by `moved` (a logarithm), which
+    a system and that work feel a little differently: two runs differ by UNLIKE of it besides."""
+    repeats, besides = noise.sd**2, (UNLIKE * moved) ** 2 / 2
+    df = noise.df * ((repeats + besides) / repeats) ** 2 if repeats else noise.df
+    return RunNoise(math.sqrt(repeats + besides), int(min(df, 1e9)))
 
 
 def _allowed(rule: Rule, baseline: SystemSnapshot) -> float:

@@ -332,7 +332,9 @@ def _base(model: Any) -> Any:
 def counted(model: Any, labels: torch.Tensor) -> dict[str, torch.Tensor]:
     """What asks a model for the logits that the loss counts, and for the label of each; nothing of one that cannot be
     asked. `labels`: (rows, tokens)."""
-    if "logits_to_keep" not in inspect.signature(_base(model).forward).parameters:
+    base = _base(model)
+    spread = len(set(getattr(base, "hf_device_map", {}).values())) > 1  # positions on one GPU index nothing on another
+    if spread or "logits_to_keep" not in inspect.signature(base.forward).parameters:
         return {}
     following = torch.nn.functional.pad(labels, (0, 1), value=IGNORED)[:, 1:]
     kept = (following != IGNORED).any(dim=0).nonzero()[:, 0]

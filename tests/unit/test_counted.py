@@ -64,6 +64,14 @@ def test_a_model_that_cannot_be_asked_computes_all() -> None:
     assert train.counted(Own(), torch.tensor([[IGNORED, 3, 4]])) == {}
 
 
+def test_a_model_on_several_gpus_computes_all(tiny_lm: Path) -> None:
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_lm)
+    labels = torch.tensor([[IGNORED, 3, 4]])
+    for devices, asked in ((["cuda:0", "cuda:0"], 2), (["cuda:0", "cuda:1"], 0)):
+        model.hf_device_map = dict(zip(("model.layers.0", "lm_head"), devices, strict=True))
+        assert len(train.counted(model, labels)) == asked
+
+
 def test_a_training_asks_for_no_more(tiny_lm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the Trainer, with accumulated gradients: the loss that is told is the same."""
     tuning = Tuning(rank=2, max_steps=3, batch_size=2, gradient_accumulation=2)

@@ -167,6 +167,22 @@ def test_a_machine_that_was_much_slower_or_faster_cannot_be_told_from() -> None:
     assert one(run(timed(1.45, 0.145)), run(timed(1.0)), LATENCY).state == "pass"
 
 
+def test_the_more_the_machine_changed_the_less_a_time_over_the_reference_work_says() -> None:
+    """A quarter of what it changed by is as likely as one standard deviation: 7.6 points of logarithm at 1.36, so that
+    the interval, of noise that is known well, is 1.96 times the root of its square and that of the repeats."""
+    noise = {BESIDE: RunNoise(0.01, 10_000)}
+    for reference, half in ((0.1, 1.96 * math.hypot(0.01, 0.01)), (0.136, 1.96 * math.hypot(0.01, 0.01, 0.0769))):
+        found = one(run(timed(1.3, reference, beside=1.3)), run(timed(1.0), noise=noise), LATENCY)
+        assert found.low is not None and math.log1p(found.low) == pytest.approx(math.log(1.3) - half, abs=2e-4)
+        assert found.state == "fail"
+    less = timed(1.2, 0.136, beside=1.17)
+    assert one(run(less), run(timed(1.0), noise=noise), LATENCY).state == "fail"
+    quick = replace(less, reference_s={"answering": 0.05 * 1.4})  # as far the other way
+    assert one(run(quick), run(timed(1.0), noise=noise), LATENCY).state == "inconclusive"
+    unknown = {BESIDE: RunNoise(0.0, 3)}
+    assert one(run(less), run(timed(1.0), noise=unknown), LATENCY).state == "inconclusive"
+
+
 def test_a_system_that_slows_the_reference_work_beside_it_is_not_passed() -> None:
     """Beside this system the reference work took 40% longer, beside the two others as long as before."""
     new = run(timed(1.4, 0.14), timed(1.0), timed(1.0))
