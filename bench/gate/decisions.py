@@ -4,11 +4,11 @@ A regression needs practical size (the rule's margin, or the noise floor where t
 paired by question and clustered for quality, ratios question by question for latency, medians over seeds for memory and
 training time, which have no more than one figure a seed. Where the same reference work was done between the questions
 or steps of both runs, times are compared over it: what the machine did to both is taken away, and a quarter of it, as a
-standard deviation, counts against a failure, for a system and that work do not feel it quite alike. Times and memory vary
-from run to run by more than their questions show, and so does what is trained anew each time with fewer than three
-seeds: without the noise of repeats (`baseline accept --repeat`) they fail nothing. On a machine that was itself much
-slower, as a fixed piece of work tells, a time fails nothing either. The evidence of all rules and systems is corrected
-as one family (Holm), so that a gate on a run that did not change fails once in twenty times at most.
+standard deviation, counts against a failure, for the two do not feel it quite alike. Times and memory vary from run to
+run by more than their questions show, and so does what is trained anew each time with fewer than three seeds: without
+the noise of repeats (`baseline accept --repeat`) they fail nothing. On a machine that was itself much slower, as a
+fixed piece of work tells, a time fails nothing either. The evidence of all rules and systems is corrected as one
+family (Holm), so that a gate on a run that did not change fails once in twenty times at most.
 """
 
 from __future__ import annotations
@@ -181,13 +181,14 @@ def _over_reference(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Find
     usual, own = statistics.median(moved.values()), moved[name]
     metric = rule.metric + BESIDE
     said = _regression(rule, name, metric, found, before, new, old)
-    if said.change is None:
+    change = said.change
+    if change is None:
         return None
     if said.state == "fail":  # which what the machine changed by must not account for
         said = _regression(rule, name, metric, found, before, new, old, moved=math.log(own))
     seconds = [statistics.median(flat(samples(rule.metric, system) or [0.0])) for system in (mine, its)]
-    clock = seconds[0] / seconds[1] - 1 if all(seconds) else said.change
-    why = f"{100 * said.change:+.1f}% over the reference work, {100 * clock:+.1f}% as the clock saw it"
+    clock = seconds[0] / seconds[1] - 1 if all(seconds) else change
+    why = f"{100 * change:+.1f}% over the reference work, {100 * clock:+.1f}% as the clock saw it"
     rest = said.why if said.state == "inconclusive" else ""
     said = replace(said, new=seconds[0], old=seconds[1], why=f"{why}; {rest}".rstrip("; "))
     if abs(math.log(own)) > math.log(1 + BUSY):
@@ -249,8 +250,8 @@ def _regression(
 
 
 def _on_another_machine(noise: RunNoise, moved: float) -> RunNoise:
-    """The noise of a time over the reference work where the machine was slower or quicker by `moved` (a logarithm), which
-    a system and that work feel a little differently: two runs differ by UNLIKE of it besides."""
+    """The noise of a time over the reference work where the machine was slower or quicker by `moved` (a logarithm): a
+    system and that work feel it a little differently, by UNLIKE of it."""
     repeats, besides = noise.sd**2, (UNLIKE * moved) ** 2 / 2
     df = noise.df * ((repeats + besides) / repeats) ** 2 if repeats else noise.df
     return RunNoise(math.sqrt(repeats + besides), int(min(df, 1e9)))
