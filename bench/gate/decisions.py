@@ -253,7 +253,7 @@ def _on_another_machine(noise: RunNoise, moved: float) -> RunNoise:
     """The noise of a time over the reference work where the machine was slower or quicker by `moved` (a logarithm): a
     system and that work feel it a little differently, by UNLIKE of it."""
     repeats, besides = noise.sd**2, (UNLIKE * moved) ** 2 / 2
-    df = noise.df * ((repeats + besides) / repeats) ** 2 if repeats else noise.df
+    df = satterthwaite([(repeats, noise.df), (besides, math.inf)], otherwise=noise.df)
     return RunNoise(math.sqrt(repeats + besides), int(min(df, 1e9)))
 
 

@@ -34,6 +34,7 @@ KINDS = frozenset(
         "smollm3",
     )
 )
+PARTS = frozenset(("mlp", "feed_forward", "self_attn.o_proj", "self_attn.out_proj"))  # that come after attention
 NAME = "last_layer"  # of the attention below, for transformers
 
 
@@ -57,8 +58,8 @@ def only(model: Any) -> Iterator[Asked]:
                 of_its_own = copy.copy(attention.config)
                 of_its_own._attn_implementation = NAME
                 stack.enter_context(_having(attention, config=of_its_own, asked=asked))
-            for name, part in [*last.named_children(), *(attention.named_children() if attention is not None else ())]:
-                if name in ("mlp", "feed_forward", "o_proj", "out_proj"):
+            for name, part in last.named_modules():
+                if name in PARTS:
                     stack.enter_context(_having(part, forward=partial(_forward, part.forward, asked)))
         yield asked
 
