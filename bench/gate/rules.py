@@ -81,7 +81,7 @@ DEFAULT = Rules(
         Rule(metric="p50_latency_s", margin=0.15, least=0.005),
         Rule(metric="peak_rss_growth_bytes", margin=0.05),
         Rule(metric="peak_gpu_allocated_bytes", margin=0.05),
-        Rule(metric="step_s", margin=0.10),
+        Rule(metric="step_s", margin=0.15),
     )
 )
 
