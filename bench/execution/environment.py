@@ -89,7 +89,6 @@ def calibrated_threads() -> int:
     seconds = {}
     for count in counts:
         with threadpool_limits(count):
-            work()
             seconds[count] = statistics.median(_seconds(work, 9))
     return next((count for count in counts if seconds[count] <= 1.1 * min(seconds.values())), usable)
 
@@ -177,6 +176,8 @@ def peaks(threads: int) -> dict[str, float]:
 
 
 def _seconds(work: Callable[[], object], rounds: int = 8) -> list[float]:
+    """What the work takes each of the rounds, after one that is not counted."""
+    work()
     seconds = []
     for _ in range(rounds):
         begin = time.perf_counter()

@@ -186,7 +186,11 @@ def test_packed_records_give_the_same_scores(suffix: str, pack: Any, tmp_path: P
 KEPT = [folder for folder in PUBLISHED if any(folder.glob("records.jsonl*"))]
 
 
-@pytest.mark.parametrize("folder", KEPT, ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "folder",
+    [pytest.param(f, marks=pytest.mark.heavy) if f.name == "plant-full-cpu" else f for f in KEPT],
+    ids=lambda p: p.name,
+)
 def test_a_published_run_can_be_scored_again(folder: Path, tmp_path: Path) -> None:
     for file in (folder / "run.json", *folder.glob("records.jsonl*")):
         shutil.copy(file, tmp_path)
