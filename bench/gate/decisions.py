@@ -192,7 +192,8 @@ def _over_reference(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Find
     rest = said.why if said.state == "inconclusive" else ""
     said = replace(said, new=seconds[0], old=seconds[1], why=f"{why}; {rest}".rstrip("; "))
     if abs(math.log(own)) > math.log(1 + BUSY):
-        return replace(said, state="inconclusive", why=f"the machine itself was {100 * (own - 1):+.0f}%; {said.why}")
+        apart = f"the machine was {abs(own - 1):.0%} {'slower' if own > 1 else 'quicker'} than at the baseline"
+        return replace(said, state="inconclusive", why=f"{apart}, too unlike it to tell; {said.why}")
     if said.state in ("pass", "improved") and clock >= (rule.margin or 0.0) and own / usual > 1 + ALONE:
         slowed = f"the reference work was slower beside this system than beside the others, by {own / usual - 1:.0%}"
         return replace(said, state="inconclusive", why=f"{slowed}; {said.why}")
@@ -297,6 +298,8 @@ def _tail(
 
 def _figures(margin: float, found: Sequence[float], before: Sequence[float], noise: RunNoise | None) -> Finding:
     """Every figure of a system: one a seed. Two medians; with three seeds each, the spread of the logs as well."""
+    if not any((*before, *found)):
+        return Finding("pass", "none in either", 0.0, 0.0, 0.0)
     if min(*before, *found) <= 0:
         return Finding("errored", "a figure that is not above zero")
     old, new = statistics.median(before), statistics.median(found)

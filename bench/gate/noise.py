@@ -41,10 +41,11 @@ def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:
     for metric in COMPARED:
         for name in first.systems:
             values = [v for s in snapshots if name in s.systems and (v := middle(metric, s.systems[name])) is not None]
-            if len(values) < 3 or not statistics.fmean(values):
+            usual = statistics.median(values) if values else 0.0
+            if len(values) < 3 or not statistics.fmean(values) or (metric not in MEASURES and usual <= 0):
                 continue
             spread = max(values) - min(values)
-            noise = spread if metric in MEASURES else spread / statistics.median(values)
+            noise = spread if metric in MEASURES else spread / usual
             found[metric] = max(found.get(metric, 0.0), noise)
     return found
 

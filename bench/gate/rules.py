@@ -46,6 +46,8 @@ class Rule(Block):
             raise ValueError(f"`stratum` is of questions, and {self.metric} has none")
         if (self.margin is None) == (self.min is None and self.max is None):
             raise ValueError("give `margin`, or `min` or `max`")
+        if self.margin is not None and self.margin >= 1 and self.metric in MEASURES:
+            raise ValueError(f"a margin of {self.margin:g} never fails: shares are of 1, so that two points are 0.02")
         if self.least is not None and (self.margin is None or self.metric in MEASURES):
             raise ValueError("`least` stands beside the `margin` of a time or of memory")
         return self
@@ -60,8 +62,9 @@ class Rule(Block):
         """The rule as a table names it."""
         if self.margin is not None:
             unit = f"{self.margin:.3f}" if self.metric in MEASURES else f"{100 * self.margin:g}%"
-            of = "s" if self.metric.endswith("_s") else "bytes"
-            return f"{self.metric} within {unit}{f' or {self.least:g} {of}' if self.least else ''}"
+            least = self.least or 0.0
+            of = f" or {least:g} s" if self.metric.endswith("_s") else f" or {least / 1e6:g} MB"
+            return f"{self.metric} within {unit}{of if least else ''}"
         bounds = [
             f"{word} {value:g}" for word, value in (("at least", self.min), ("at most", self.max)) if value is not None
         ]
@@ -79,7 +82,7 @@ DEFAULT = Rules(
         Rule(metric="em", margin=0.02),
         Rule(metric="recall_at_k", margin=0.02),
         Rule(metric="p50_latency_s", margin=0.15, least=0.005),
-        Rule(metric="peak_rss_growth_bytes", margin=0.05),
+        Rule(metric="peak_rss_growth_bytes", margin=0.05, least=5e6),
         Rule(metric="peak_gpu_allocated_bytes", margin=0.05),
         Rule(metric="step_s", margin=0.15),
     )

@@ -11,6 +11,7 @@ from scipy import stats
 
 from bench.core.errors import UserError
 from bench.gate.decisions import BROUGHT, gate
+from bench.gate.noise import floors
 from bench.gate.rules import Rule, Rules
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
 from bench.scoring.schema.gate import Result
@@ -161,7 +162,8 @@ def test_a_time_is_compared_over_the_reference_work_and_told_in_seconds() -> Non
 
 
 def test_a_machine_that_was_much_slower_or_faster_cannot_be_told_from() -> None:
-    for factor, said in ((1.6, "the machine itself was +60%; "), (0.5, "the machine itself was -50%; ")):
+    for factor, by in ((1.6, "60% slower"), (0.5, "50% quicker")):
+        said = f"the machine was {by} than at the baseline, too unlike it to tell; "
         found = one(run(timed(factor, 0.1 * factor)), run(timed(1.0)), LATENCY)
         assert found.state == "inconclusive" and found.why.startswith(said), found.why
     assert one(run(timed(1.45, 0.145)), run(timed(1.0)), LATENCY).state == "pass"
@@ -376,3 +378,21 @@ def test_an_open_time_says_both_the_clock_and_why() -> None:
     )
     torch = run(new, versions={"torch": "2"}), run(old, versions={"torch": "2"})
     assert "over the reference work" in one(*torch, LATENCY).why  # the same version counts as alike
+
+
+def test_what_takes_no_memory_in_either_run_passes() -> None:
+    rules = Rules(rules=(Rule(metric="peak_rss_growth_bytes", margin=0.05),))
+    none = system(figures={"peak_rss_growth_bytes": [0]})
+    assert one(run(none), run(none), rules).state == "pass"
+    some = system(figures={"peak_rss_growth_bytes": [4096]})
+    assert one(run(some), run(none), rules).state == "errored"
+    assert floors([run(none), run(none), run(some)]) == {}
+
+
+def test_a_margin_of_a_share_lies_below_one() -> None:
+    with pytest.raises(ValueError, match=r"two points are 0\.02"):
+        Rule(metric="em", margin=2)
+    assert Rule(metric="p50_latency_s", margin=2).title == "p50_latency_s within 200%"
+    assert Rule(metric="peak_rss_growth_bytes", margin=0.05, least=5e6).title == (
+        "peak_rss_growth_bytes within 5% or 5 MB"
+    )

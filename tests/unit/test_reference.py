@@ -89,7 +89,7 @@ def test_beside_a_full_load_nothing_fails() -> None:
     repeats = [run(rng) for _ in range(3)]
     found = held(run(rng, machine=6.0, slower=1.25), repeats)
     assert {r.state for r in found if r.system == "s0"} == {"inconclusive"}
-    assert any("the machine itself was" in r.why for r in found)
+    assert any("too unlike it to tell" in r.why for r in found)
     quiet = held(
         run(rng), [run(rng, machine=6.0) for _ in range(3)]
     )  # nor is anything better where the baseline was so
