@@ -6,6 +6,7 @@ takes here. These are written into memory that was taken once.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ def roomy(model: Any, room: int) -> dict[str, Any]:
     supports = getattr(model, "_supports_default_dynamic_cache", None)
     settings = model.generation_config
     if supports is None or not supports() or model.config.is_encoder_decoder:
+        return {}
+    if "past_key_values" not in inspect.signature(model.forward).parameters:  # Mamba's has another name
         return {}
     if settings.use_cache is False or settings.cache_implementation is not None:
         return {}

@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
     StoppingCriteria,
     StoppingCriteriaList,
 )
@@ -310,11 +311,27 @@ def _constants(parameter: Any) -> int:
     return sum(t.numel() * t.element_size() for t in tensors if isinstance(t, torch.Tensor))
 
 
+_KEPT = (
+    *("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id"),
+    *("use_cache", "cache_implementation"),
+)
+_DRAWN = ("do_sample", "temperature", "top_p", "top_k", "min_p", "typical_p", "max_length", "transformers_version")
+
+
+def greedy(settings: GenerationConfig) -> GenerationConfig:
+    """The settings of a checkpoint without what makes decoding other than greedy, such as a penalty on repetition,
+    which is one on copying from passages too. What is left aside is noted, but for how tokens would be drawn."""
+    aside = {k: v for k, v in settings.to_diff_dict().items() if k not in (*_KEPT, *_DRAWN) and not k.startswith("_")}
+    if aside:
+        meters.note("generation_config_left_aside", {k: str(v) for k, v in aside.items()})
+    return GenerationConfig(**{key: getattr(settings, key, None) for key in _KEPT})
+
+
 def ready(model: Any, tokenizer: Any, *, max_new_tokens: int) -> LM:
     """The model as an LM, its window being what it was trained for less the answer."""
     config = model.config.get_text_config()  # of a model that sees, the part that reads
     limits = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
     known = [int(n) for n in limits if n is not None and n < 10**9]
     with contextlib.suppress(AttributeError):
-        model.generation_config.max_length = None  # or it warns beside max_new_tokens
+        model.generation_config = greedy(model.generation_config)
     return LM(model, tokenizer, max_new_tokens, (min(known) if known else 2048) - max_new_tokens)

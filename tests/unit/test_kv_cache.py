@@ -90,7 +90,7 @@ def test_a_model_with_a_cache_of_its_own_keeps_it(model: Any) -> None:
         settings = {"use_cache": True, "cache_implementation": None}
         generation = SimpleNamespace(**{**settings, **known.pop("settings", {})})
         parts = {"config": text, "_supports_default_dynamic_cache": lambda: True, "generation_config": generation}
-        return SimpleNamespace(**{**parts, **known})
+        return SimpleNamespace(**{**parts, "forward": lambda past_key_values=None: None, **known})
 
     assert isinstance(kv_cache.roomy(made(), 4)["past_key_values"], DynamicCache)
     both = SimpleNamespace(**{**vars(text), "is_encoder_decoder": True})
@@ -99,6 +99,7 @@ def test_a_model_with_a_cache_of_its_own_keeps_it(model: Any) -> None:
         made(settings={"cache_implementation": "static"}),
         made(_supports_default_dynamic_cache=lambda: False),
         made(config=both),
+        made(forward=lambda cache_params=None: None),  # as Mamba names it
         SimpleNamespace(generation_config=None, config=text),
     ):
         assert kv_cache.roomy(other, 4) == {}
