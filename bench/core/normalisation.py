@@ -41,11 +41,13 @@ _SPACELESS = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff
 def normalise(text: str, language: str = "en") -> str:
     """The text in lower case, without punctuation and articles, words separated by single spaces.
 
-    English follows SQuAD (Rajpurkar et al. 1606.05250): ASCII punctuation alone. Other languages are brought to Unicode
+    English follows SQuAD (Rajpurkar et al. 1606.05250): ASCII punctuation alone; letters with marks are composed first,
+    however they were written. Other languages are brought to Unicode
     NFKC first and lose every sign of Unicode's punctuation; Chinese and Japanese are segmented by character.
     """
     if language == "en":
-        return " ".join(_ENGLISH.sub(" ", text.lower().translate(_ASCII_SIGNS)).split())
+        composed = text if text.isascii() else unicodedata.normalize("NFC", text)
+        return " ".join(_ENGLISH.sub(" ", composed.lower().translate(_ASCII_SIGNS)).split())
     whole = unicodedata.normalize("NFKC", text).lower()
     spaced = re.sub("['\u2019]", " ", whole)  # l'eau is two words
     plain = "".join(c for c in spaced if not _is_sign(c))

@@ -78,12 +78,13 @@ def carried(answer: str, old: str, new: str) -> str | None:
 
 
 def _mapped(turns: Sequence[tuple[str, int, int, int, int]], boundary: int, *, end: bool) -> int | None:
-    """A boundary between words of the old text, in the new one: of the word after it, or with `end` before it."""
+    """A boundary between words of the old text, in the new one: of the word after it, or with `end` before it. None
+    within words that became more or fewer, of which nobody knows which is which."""
     for _, i1, i2, j1, j2 in turns:
         if (i1 < boundary <= i2) if end else (i1 <= boundary < i2):
             if i2 - i1 == j2 - j1:
                 return j1 + boundary - i1
-            return j2 if end else j1
+            return (j2 if boundary == i2 else None) if end else (j1 if boundary == i1 else None)
     return None
 
 

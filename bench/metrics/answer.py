@@ -21,8 +21,8 @@ def said(answer: Answer) -> str:
     """What was said, without the marks that cite the passages shown; nothing where the question failed."""
     if answer.error:
         return ""
-    cites = answer.hits is not None and "[" in answer.text
-    return grounding.MARKED.sub("", answer.text).strip() if cites else answer.text
+    cites = answer.hits is not None and ("[" in answer.text or "\u3010" in answer.text)
+    return grounding.without_marks(answer.text, len(answer.hits or ())) if cites else answer.text
 
 
 def silent(answer: Answer, abstain: Phrases) -> bool:
@@ -103,11 +103,13 @@ def label_accuracy(record: Record, abstain: Phrases) -> float | None:
 
 
 def form(record: Record, abstain: Phrases) -> float | None:
-    """Whether the whole answer is written in the house style, where one is asked for."""
+    """Whether the whole answer, with its citations or without them, is written in the house style, where one is asked
+    for."""
     if not record.answers or not record.form:
         return None
     try:
-        return float(not record.answer.error and text.matches(record.answer.text, record.form))
+        written = dict.fromkeys((record.answer.text, said(record.answer)))
+        return float(not record.answer.error and any(text.matches(w, record.form) for w in written))
     except TimeoutError:
         return None
 
@@ -186,4 +188,6 @@ def _citation(record: Record, abstain: Phrases) -> tuple[float | None, float] | 
     if not _is_grounded(record, abstain) or not record.gold:
         return None
     answer = record.answer
+    if record.choices and not grounding.marks(answer.text):
+        return None, 0.0  # the words of a choice stand anywhere
     return grounding.citation(answer.text, answer.held, record.gold, record.answers or (), record.language)

@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.metrics.grounding import MARK, MARKED
+from bench.metrics.grounding import MARK, MARKED, marks
 
 Pair = tuple[str, str]  # what is shown, what is said
 ENTAILED = 0.5  # probability above which a statement counts as entailed
 _SENTENCE = re.compile(
-    r"\S.*?(?:[.!?][\"')\]]*(?:\s*\[\d+\])*(?=\s+[^a-z\d\s]|\s*$)|[\u3002\uff01\uff1f\u0964](?:\s*\[\d+\])*|\n|$)", re.S
+    rf"\S.*?(?:[.!?][\"')\]]*(?:\s*{MARK.pattern})*(?=\s+[^a-z\d\s]|\s*$)"
+    rf"|[\u3002\uff01\uff1f\u0964](?:\s*{MARK.pattern})*|\n|$)",
+    re.S,
 )
 
 
@@ -64,10 +66,10 @@ def sentences(question: str, answer: str, passages: Sequence[str]) -> list[Cited
     """
     found = []
     for sentence in (m.group().strip() for m in _SENTENCE.finditer(answer)):
-        marks = dict.fromkeys(int(n) for n in MARK.findall(sentence))
+        numbers = marks(sentence)
         bare = " ".join(MARKED.sub("", sentence).split())
         if bare.strip(".!? "):
-            cited = tuple(passages[n - 1] for n in marks if 0 < n <= len(passages))
+            cited = tuple(passages[n - 1] for n in numbers if 0 < n <= len(passages))
             found.append(Cited(f"{question} {bare}", cited))
     return found
 

@@ -24,7 +24,8 @@ _ANNOUNCED = (
 _BEFORE = rf"{BEFORE_WORD}(?<!-)"
 _AFTER = rf"{AFTER_WORD}(?!-)"
 _DENIED = (
-    r"\b(?:not|isn't|rather than|instead of|n't be|neither|nor|cannot be|exclude[sd]?|rules? out)[\s*_`\"'(]*"
+    r"(?:\b(?:not|isn't|rather than|instead of|neither|nor|cannot be|exclude[sd]?|rules? out"
+    r"|(?:do not|don't) (?:think|believe)(?: that)?(?: it(?:'s| is)| the answer is)?)|n't be)[\s*_`\"'(]*"
     r"(?:an? |the )?(?:option |choice )?$"
     r"|\b(?:nicht|kein(?:e[nmrs]?)?|niet|geen|no es|no est\u00e1|non \u00e8|n\u00e3o \u00e9|n'est pas|pas)\s+$"
     r"|(?:\u4e0d|\u4e0d\u662f|\u5e76\u975e|\u4e26\u975e|\u975e|\u6ca1\u6709|\u6c92\u6709)$"
@@ -38,6 +39,7 @@ _DENIED_AFTER = re.compile(
 _GOES_ON = r"(?:because|since|as|is|it|the|this|there|they)\b"  # after a choice that a sentence begins with
 _WAIT = re.compile(r"\b(?:no wait|wait,|actually,|correction)", re.IGNORECASE)
 _NAME = re.compile(r"\b(?!(?:Option|Choice|Answer|Letter|Label|Is|It|The|So|Thus|Hence)\b)[A-Z][a-z]+ $")  # Hepatitis B
+_OUT_OF = re.compile(r"(?<=\d)\s*(?:/|out of)\s*\d+\b")  # a rating of 4 out of 5
 DENIAL = 60  # characters before a choice in which it is denied
 _EDGES = " \t\n.,:;!?*_`\"'()[]{}"
 _MARK = re.compile(r"^\(?([A-Za-z0-9])[.):]\s+(.+)$", re.DOTALL)  # a choice that is a letter with its text
@@ -51,6 +53,8 @@ def label(answer: str, choices: Sequence[str]) -> str | None:
 @lru_cache(4096)
 def _label(answer: str, choices: tuple[str, ...]) -> str | None:
     said = answer.strip().translate(QUOTES)
+    if all(choice.strip().isdigit() for choice in choices):
+        said = _OUT_OF.sub("", said)
     bare = said.strip(_EDGES)
     for choice in choices:
         if bare.lower() in (form.strip(_EDGES).lower() for form in _forms(choice)):
@@ -67,7 +71,7 @@ def _is_list(said: str, named: Sequence[Named]) -> bool:
     """Whether it names several choices as one as good as the other: "A or B", or all of them a line each."""
     return any(
         one[2] != other[2]
-        and re.fullmatch(r"[\s*_`\"')\]}]*(?:or|/|and/or|,|\n)[\s*_`\"'(\[{]*(?:\n\s*)?", said[one[1] : other[0]])
+        and re.fullmatch(r"[\s*_`\"')\]}]*(?:or|and|/|and/or|,|\n)[\s*_`\"'(\[{]*(?:\n\s*)?", said[one[1] : other[0]])
         for one, other in itertools.pairwise(named)
     )
 

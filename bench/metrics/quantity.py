@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from bench.core.normalisation import BEFORE_WORD, DASHES
@@ -18,11 +18,9 @@ TOLERANCE = 0.01  # relative: 1.58 billion is 1,577 million
 SCALES = {
     "hundred": 1e2,
     "thousand": 1e3,
-    "k": 1e3,
     "million": 1e6,
     "millions": 1e6,
     "mn": 1e6,
-    "mm": 1e6,
     "billion": 1e9,
     "billions": 1e9,
     "bn": 1e9,
@@ -41,6 +39,8 @@ OTHERS = {  # scales of other languages; a billion of most is a million millions
     "ja": {"\u5343": 1e3, "\u4e07": 1e4, "\u5104": 1e8, "\u5146": 1e12},
 }
 LETTERS = {"m": 1e6, "b": 1e9}
+OF_MONEY = {"mm": 1e6, "k": 1e3}  # scales beside a currency; else a millimetre and a kelvin, but for 5k
+COUNTED = ("day", "week", "month", "year")  # units that things are counted by
 CURRENCIES = {
     name: code
     for code, names in {
@@ -72,6 +72,9 @@ UNITS = {  # how a unit may be written; others are one where they differ by a pl
         "second s sec secs seconds sekunde sekunden segundo segundos seconde secondes secondi seconden",
         "minute min mins minutes minuten minuto minutos minuti",
         "hour h hr hrs hours stunde stunden std hora horas heure heures ore uur",
+        "year yr yrs years jahr jahre jahren a\u00f1o a\u00f1os ann\u00e9e ann\u00e9es an ans anno anni ano anos jaar",
+        "month months monat monate monaten mes meses mois mese mesi m\u00eas maand maanden",
+        "week weeks woche wochen semana semanas semaine semaines settimana settimane weken",
         "day d days tag tage d\u00eda d\u00edas dia dias jour jours giorno giorni dag dagen",
         "millisecond ms msec milliseconds",
         "metre m meter meters metres",
@@ -92,6 +95,11 @@ UNITS = {  # how a unit may be written; others are one where they differ by a pl
         "kilowatt kw kilowatts",
         "hertz hz",
         "newtonmetre nm",
+        "megawatt megaw megawatts",
+        "megapascal megapa megapascals",
+        "megajoule megaj megajoules",
+        "megavolt megav megavolts",
+        "milliwatt mw milliwatts",
     )
     for name in names.split()
 }
@@ -156,8 +164,6 @@ NO_UNIT = {
         "were",
         "which",
         "with",
-        "year",
-        "years",
     ]
 }
 _SIGNS = r"[$\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd\u20ba]"
@@ -172,31 +178,41 @@ _NUMBER = re.compile(
     rf"(?P<open>\()?(?P<before>(?:us|c|a|r)\$|{_SIGNS}|\b(?:{_CODES})\b)?\s?"
     rf"(?P<sign>(?<![)]){BEFORE_WORD}[-+])?\s?(?P<before2>{_SIGNS})?"
     rf"(?<!\d-)(?<![^\W\d_]-)(?P<digits>(?<![.]){BEFORE_WORD}\d{{1,3}}(?:[,' ]\d{{3}})+(?:\.\d+)?(?![\d-]|[.,]\d)"
-    rf"|(?<![.,]){BEFORE_WORD}\d+(?:\.\d+)?(?![\d]|[.,]\d|-\d)|(?<![.]){BEFORE_WORD}\.\d+)"
+    rf"|(?<![.,]){BEFORE_WORD}\d{{1,3}}(?:\.\d{{3}}){{2,}}(?![\d]|[.,]\d|-\d)"  # 1.000.000
+    rf"|(?<![.,]){BEFORE_WORD}\d{{1,2}}(?:,\d{{2}})+,\d{{3}}(?:\.\d+)?(?![\d]|[.,]\d|-\d)"  # 1,00,000
+    rf"|(?<![.,]){BEFORE_WORD}\d+(?:\.\d+)?(?:e[+-]?\d{{1,2}}(?!\w))?(?![\d]|[.,]\d|-\d)|(?<![.]){BEFORE_WORD}\.\d+)"
     r"(?P<after>(?:\s?%|\s?-?\s?\u00b0?\s?[^\W\d_]+\.?(?:/[^\W\d_]+)?){0,2})(?P<close>\))?",
     re.IGNORECASE,
 )
-_DIGIT = re.compile(r"\d")
+_DIGIT = re.compile(r"[\d\u00bc-\u00be]")
+_DENIED = re.compile(r"\b(?:not|rather than|instead of)\s*$", re.IGNORECASE)
+_MINUS = re.compile(r"(?<!\d )\b(?:minus|negative) (?=[\d.])", re.IGNORECASE)
+_MEGA = re.compile(r"(?<=\d)(\s?)M(?=(?:Wh?|Pa|J|V)\b)")  # what lower case would make a thousandth of
+_FRACTIONS = {0xBC: ".25", 0xBD: ".5", 0xBE: ".75"}
 _IN = re.compile(r"\bin (?:usd |us\$ |\$ ?|eur |euros? )?(thousand|million|billion)s?\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Quantity:
     """A value, whether it was said in percent, and its currency or unit where one was said. `scaled`: its scale, such
-    as million, was said with it."""
+    as million, was said with it. `bracketed`: it stands in brackets of its own, which may be a sign."""
 
     value: float
     percent: bool
     unit: str
     scaled: bool
+    bracketed: bool = False
 
 
 @lru_cache(4096)
 def quantities(text: str, language: str = "en") -> tuple[Quantity, ...]:
-    """Every number in a text, in order. What could be read in two ways, such as 3,5 in English, is none."""
+    """Every number in a text, in order, but for those that it denies. What could be read in two ways, such as 3,5 in
+    English, is none."""
     if not _DIGIT.search(text):
         return ()
-    return tuple(_quantity(match, language) for match in _NUMBER.finditer(plain(text, language)))
+    read = plain(text, language)
+    found = (match for match in _NUMBER.finditer(read) if not _DENIED.search(read[: match.start()]))
+    return tuple(_quantity(match, language) for match in found)
 
 
 @cache
@@ -219,35 +235,43 @@ def _scaled(words: list[str], language: str) -> float | None:
 
 
 def plain(text: str, language: str) -> str:
-    """The text with the separators of English: 1.200,50 is 1,200.50 where the language has a decimal comma."""
+    """The text with the separators of English: 1.200,50 is 1,200.50 where the language has a decimal comma. A half is
+    .5, minus 40 is -40, and MW, which is not mW, is megaW."""
     found = text.translate(DASHES)
-    if language.split("-")[0] not in COMMA:
-        return found
-    return _SEPARATOR.sub(lambda mark: "." if mark[0] == "," else ",", found)
+    if language.split("-")[0] in COMMA:
+        found = _SEPARATOR.sub(lambda mark: "." if mark[0] == "," else ",", found)
+    return _MEGA.sub(r"\1mega", _MINUS.sub("-", found.translate(_FRACTIONS)))
 
 
 def _quantity(match: re.Match[str], language: str) -> Quantity:
-    value = float(re.sub(r"[,' ]", "", match["digits"]))
+    digits = re.sub(r"[,' ]", "", match["digits"])
+    value = float(digits.replace(".", "") if digits.count(".") > 1 else digits)
     words = [word.strip(".-") for word in re.findall(r"%|\u00b0|[^\W\d_]+(?:/[^\W\d_]+)?", match["after"].lower())]
-    factor = _scaled(words, language)
     before = (match["before"] or match["before2"] or "").lower().strip()
+    factor = _scaled(words, language)
+    of_money = before in CURRENCIES or any(word in CURRENCIES for word in words)
+    if factor is None and words and words[0] in OF_MONEY and (of_money or match["after"][:1] in "kK"):
+        factor = OF_MONEY[words.pop(0)]
     letter = re.match(r"\s?([MmBb])\b", match["after"])  # $12.5m, 12.5M: of money, or a capital beside the digits
     if factor is None and letter and (before in CURRENCIES or match["after"][:1] in "MB"):
         factor = LETTERS[letter[1].lower()]
         words.pop(0)
-    bracketed = match["open"] and match["close"]  # as accountants write what is below zero
+    bracketed = bool(match["open"] and match["close"])
+    alone = bracketed and match[0].strip() == match.string.strip()  # as accountants write what is below zero
     first = next((word for word in words if word != "\u00b0"), "degree" if words else "")
     unit = CURRENCIES.get(before) or CURRENCIES.get(first) or ("" if first in NO_UNIT | PERCENT else first)
-    negative = match["sign"] == "-" or bool(bracketed)
-    return Quantity((-1 if negative else 1) * value * (factor or 1), first in PERCENT, unit, factor is not None)
+    negative = match["sign"] == "-" or alone
+    signed = (-1 if negative else 1) * value * (factor or 1)
+    return Quantity(signed, first in PERCENT, unit, factor is not None, bracketed and not alone)
 
 
 def numeric(answer: str, references: Sequence[str], question: str = "", language: str = "en") -> float | None:
     """1 where the answer says a reference's value within TOLERANCE, else 0; None where a reference is no number. Whole
     numbers that are said without a scale, counts and years, must be the same.
 
-    A sign, a currency or a unit that both say must agree. A question that asks "in millions" scales what says no scale.
-    Of an answer that lists more than LISTED values the first and the last count.
+    A sign, a currency or a unit that both say must agree; brackets within a sentence may be a sign. A question that
+    asks "in millions" scales what says no scale. Of an answer that lists more than LISTED values the first and the last
+    count.
     """
     known = [_of_reference(reference, language) for reference in references]
     if not known or any(quantity is None for quantity in known):
@@ -257,6 +281,7 @@ def numeric(answer: str, references: Sequence[str], question: str = "", language
     said = [q for q in every if (q.value, q.percent) not in given or len(every) == 1]
     if len({q.value for q in said}) > LISTED:
         said = [said[0], said[-1]]
+    said += [replace(q, value=-q.value) for q in said if q.bracketed]
     asked = _IN.search(question)
     scale = SCALES[asked[1].lower()] if asked else 1.0
     return float(any(_same(mine, its, scale) for mine in said for its in known if its))
@@ -274,7 +299,7 @@ def _of_reference(text: str, language: str) -> Quantity | None:
 def _is_count(quantity: Quantity) -> bool:
     """Whether it is a whole number without a scale, per cent or unit of measure: a year, a number of things."""
     whole = not quantity.scaled and not quantity.percent and float(quantity.value).is_integer()
-    return whole and UNITS.get(quantity.unit, "day") == "day"
+    return whole and UNITS.get(quantity.unit, "day") in COUNTED
 
 
 def _same(mine: Quantity, its: Quantity, scale: float) -> bool:

@@ -38,8 +38,9 @@ GROUNDING = Table(
     "recall@k and the like count any chunk of a gold passage. "
     "K-Precision: share of the words of an answer that occur in the passages shown. "
     "Citations: the passages that an answer cites as [n]; without citations, those that contain the answer or the "
-    "reference that it states. They are compared with the gold passages. Whether the passages that a sentence cites "
-    "support it is told where an entailment model is given: citation recall and precision as in ALCE.",
+    "reference that it states, but for a choice, a yes and a no, which cite none. They are compared with the gold "
+    "passages. Whether the passages that a sentence cites support it is told where an entailment model is given: "
+    "citation recall and precision as in ALCE.",
 )
 TABLES = (ANSWERS, STYLE, GROUNDING)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from bench.core.vocabulary import Hit, Place
@@ -42,7 +41,7 @@ def of_spans(hits: Sequence[Hit], spans: Sequence[Span], k: int) -> dict[str, fl
 
     Recall is the share of the evidence that the first k chunks cover, a mean over its spans. The gain of a chunk in
     nDCG (Jarvelin and Kekalainen 2002) is the share that it adds; at best, one chunk for each passage holds all that
-    stands there.
+    stands there, evidence that several passages hold counted once.
     """
     covered: list[set[int]] = [set() for _ in spans]
     sizes = [max(place.at + place.end - place.start for place in span) for span in spans]
@@ -54,13 +53,29 @@ def of_spans(hits: Sequence[Hit], spans: Sequence[Span], k: int) -> dict[str, fl
             sum(len(new - old) / size for new, old, size in zip(held, covered, sizes, strict=True)) / len(spans)
         )
         covered = [old | new for old, new in zip(covered, held, strict=True)]
-    ideal = [n / len(spans) for _, n in Counter(span[0].passage for span in spans).most_common(k)]
+    ideal = [n / len(spans) for n in _at_best(spans, k)]
     return {
         "recall_at_k": sum(gains),
         "precision_at_k": sum(relevant) / k,
         "mrr": next((1 / rank for rank, is_so in enumerate(relevant, 1) if is_so), 0.0),
-        "ndcg": _dcg(gains) / _dcg(ideal),
+        "ndcg": min(1.0, _dcg(gains) / _dcg(ideal)),  # where passages overlap, what adds most first is not always best
     }
+
+
+def _at_best(spans: Sequence[Span], k: int) -> list[int]:
+    """How many spans more each of the k passages holds that hold the most, the one that adds most first."""
+    holding: dict[str, set[int]] = {}
+    for number, span in enumerate(spans):
+        for place in span:
+            holding.setdefault(place.passage, set()).add(number)
+    found: list[int] = []
+    seen: set[int] = set()
+    while holding and len(found) < k:
+        best = max(holding, key=lambda passage: len(holding[passage] - seen))
+        added = holding.pop(best) - seen
+        seen |= added
+        found.append(len(added))
+    return found
 
 
 def _held(hit: Hit, span: Span) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -45,7 +46,7 @@ def _f1(said: Sequence[str], known: Sequence[str]) -> float:
     return 2 * same / (len(said) + len(known))
 
 
-_TOKEN = regex.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?|[\p{L}\p{M}]+|\d+|[%\u00b0\u20ac$\u00a3/^]")
+_TOKEN = regex.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?|[\p{L}\p{M}]+(?:\+\+|#)?|\d+|[%\u00b0\u20ac$\u00a3/^]")
 
 
 def strict(answer: str, references: Sequence[str], language: str = "en") -> float:
@@ -68,9 +69,11 @@ ABOUT = ("about", "around", "approximately", "roughly", "nearly", "some", "usd",
 
 @lru_cache(1024)
 def _exact(text: str) -> tuple[str | float, ...]:
-    """Words in lower case without articles, numbers by value, and signs of units."""
-    tokens = _TOKEN.findall(text.translate(DASHES).lower())
-    return tuple(float(t.replace(",", "")) if t[-1].isdigit() else t for t in tokens if t not in ("a", "an", "the"))
+    """Words in lower case without articles, numbers by value, and signs of units. What stands last is no article: the A
+    of vitamin A."""
+    tokens = _TOKEN.findall(unicodedata.normalize("NFC", text).translate(DASHES).lower())
+    kept = [t for n, t in enumerate(tokens, 1) if t not in ("a", "an", "the") or n == len(tokens)]
+    return tuple(float(t.replace(",", "")) if t[-1].isdigit() else t for t in kept)
 
 
 def is_numeric(reference: str) -> bool:

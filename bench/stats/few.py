@@ -49,7 +49,7 @@ class _Tested:
 @dataclass(frozen=True)
 class Few(_Tested):
     """Where few clusters differ: Newcombe's difference of two Wilson intervals (1998, method 10, uncorrelated). A
-    share of none has at least the exact upper end (Clopper and Pearson 1934).
+    share has at least the exact upper end (Clopper and Pearson 1934), below which Wilson's lies where few are won.
 
     `up` and `down` are the shares of the questions that are won and lost, `n` how many independent questions the
     clusters are worth at least.
@@ -71,9 +71,8 @@ class Few(_Tested):
         """(low, high) at a confidence level."""
         z = float(special.ndtri((1 + level) / 2))
         (up_low, up_high), (down_low, down_high) = (wilson(p, self.n, z) for p in (self.up, self.down))
-        of_none = 1.0 - ((1 - level) / 2) ** (1 / self.n)
         up_high, down_high = (
-            max(high, of_none) if not p else high for p, high in ((self.up, up_high), (self.down, down_high))
+            max(high, _exact_end(p, self.n, level)) for p, high in ((self.up, up_high), (self.down, down_high))
         )
         low = self.up - self.down - math.hypot(self.up - up_low, down_high - self.down)
         high = self.up - self.down + math.hypot(up_high - self.up, self.down - down_low)
@@ -86,6 +85,11 @@ class Few(_Tested):
     def shifted(self, points: float) -> Shifted:
         """With known points beside."""
         return Shifted(self, points)
+
+
+def _exact_end(share: float, n: float, level: float) -> float:
+    """The upper end of Clopper and Pearson's interval."""
+    return float(special.betaincinv(share * n + 1, n - share * n, (1 + level) / 2)) if share < 1 else 1.0
 
 
 @dataclass(frozen=True)

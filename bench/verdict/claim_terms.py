@@ -83,7 +83,7 @@ def ahead(pairs: Sequence[Pair | None], measure: str) -> Finding | None:
 
 
 def level(pair: Pair | None, measure: str) -> Finding | None:
-    """Confirmed where `a` is not worse by more than the margin, refuted where it is shown to be worse."""
+    """Confirmed where `a` is not worse by more than the margin, refuted where it is shown to be worse by that."""
     if pair is None:
         return None
     measured = pair_as_text(pair, measure)
@@ -92,7 +92,12 @@ def level(pair: Pair | None, measure: str) -> Finding | None:
     measured += f"; margin {pair.margin:.2f}"
     if pair.non_inferior:
         return Finding("confirmed", measured)
-    return Finding("refuted" if pair.verdict == "worse" else "inconclusive", measured, would_decide([pair]))
+    if pair.verdict == "worse":
+        if pair.high <= -pair.margin:
+            return Finding("refuted", measured)
+        takes = "A difference was seen, but it takes more questions to tell whether it is within the margin."
+        return Finding("inconclusive", measured, takes)
+    return Finding("inconclusive", measured, would_decide([pair]))
 
 
 def above_base(

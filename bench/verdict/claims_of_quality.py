@@ -179,7 +179,7 @@ def rag_source(evidence: Evidence) -> Finding | None:
     found = supported or (evidence.estimate(name, "citation_recall") if name else None)
     if found is None:
         return None
-    what = "sentences that their citations entail" if supported else "gold passages cited"
+    what = "sentences that their citations entail" if supported else "gold passages cited, or holding what is said,"
     measured = (
         f"{what} of {name}: {found.mean:.2f} (95% interval {found.low:.2f} to {found.high:.2f}, "
         f"n = {found.n}); tuned systems show no source"

@@ -16,6 +16,7 @@ from bench.stats.bootstrap import Array
 from bench.stats.comparisons import Pair, Panel, Verdict, compare_family, joint
 from bench.stats.planning import ALPHA
 from bench.verdict.noise import Noise
+from bench.verdict.trades import SMALL_USD
 
 CRITERIA: tuple[Criterion, ...] = ("cost", "latency", "memory")  # weighed by their logarithm
 Offsets = Mapping[str, Mapping[Criterion, float]]  # system -> criterion -> points that its figure takes off
@@ -160,18 +161,19 @@ def _noisy(offset: Mapping[Criterion, float], half: Mapping[Criterion, float], n
 def offsets(figures: Mapping[str, Criteria], weights: Weights) -> dict[str, dict[Criterion, float]]:
     """What the weights take off each system's quality: points a tenfold figure above the smallest.
 
-    A figure that was not measured counts as the worst that was.
+    A figure that was not measured counts as the worst that was, and a cost below SMALL_USD, such as none, as that.
     """
     off: dict[str, dict[Criterion, float]] = {name: {} for name in figures}
     for key in CRITERIA:
         weight = getattr(weights, key)
         values = {name: getattr(found, key) for name, found in figures.items()}
-        known = [float(value) for value in values.values() if value is not None and value > 0]
+        least = SMALL_USD if key == "cost" else 1e-12
+        known = [max(float(value), least) for value in values.values() if value is not None]
         if not weight or not known:
             continue
         for name, value in values.items():
-            counted = max(known) if value is None else value or min(known)
-            off[name][key] = -weight * math.log10(max(counted, 1e-12) / min(known))
+            counted = max(known) if value is None else max(float(value), least)
+            off[name][key] = -weight * math.log10(counted / min(known))
     return off
 
 

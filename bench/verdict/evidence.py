@@ -168,6 +168,12 @@ class Evidence:
         """The mean of the measure that leads."""
         return self.ranked[system].mean
 
+    def answered(self, system: str) -> float:
+        """The mean of the measure that leads on the questions that have an answer; on all where none has."""
+        column = self.ranked[system]
+        having = column.among(set(column.questions) - self.unanswerable)
+        return having.mean if having.questions else column.mean
+
     def pair(self, a: str, b: str, measure: str, stratum: str | None = None) -> Pair | None:
         """`a` minus `b` on the questions that both have; None where they have none in common.
 

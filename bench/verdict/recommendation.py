@@ -106,10 +106,11 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
 
 
 def _worth_it(evidence: Evidence, found: Recommendation) -> Recommendation:
-    """The recommendation, unless nothing reaches the floor, or the choice is not shown to be better than the base model
-    alone. Both of "ahead of the others" and "better than the base model" must hold, so that neither is corrected for
-    the other (Berger 1982)."""
-    if max(evidence.quality(name) for name in found.feasible) < FLOOR:
+    """The recommendation, unless nothing reaches the floor, also on the questions that have an answer, or the choice is
+    not shown to be better than the base model alone. Both of "ahead of the others" and "better than the base model"
+    must hold, so that neither is corrected for the other (Berger 1982)."""
+    answered = [evidence.answered(name) for name in found.feasible]
+    if max(evidence.quality(name) for name in found.feasible) < FLOOR or max(answered) < FLOOR:
         return found.model_copy(update={"outcome": "nothing works"})
     choice = str(found.choice)
     controls = controlled(evidence, choice)

@@ -109,7 +109,12 @@ def _nothing_works(evidence: Evidence, found: Recommendation) -> str:
     highest = max(found.feasible, key=evidence.quality)
     score = estimate(evidence.ranked[highest])
     said = "Nothing works" if score is not None and score.high < FLOOR else "Nothing is shown to work"
-    return f"{said}: the highest is {highest}, {_score(evidence, found, highest)}."
+    told = f"the highest is {highest}, {_score(evidence, found, highest)}"
+    able = max(found.feasible, key=evidence.answered)
+    if evidence.quality(highest) < FLOOR or evidence.answered(able) >= FLOOR:
+        return f"{said}: {told}."
+    right = f"{able}, which leads there, is right on {evidence.answered(able):.2f} of them"
+    return f"Nothing works on the questions that have an answer: {right}. Over all questions {told}, by abstaining."
 
 
 def _uncontrolled(found: Recommendation) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,12 @@ def test_errors_count_against_a_system_in_every_measure(tmp_path: Path) -> None:
             return Answer("", error="out of memory")
         return Answer("yes [1]", (Hit("c", "p", "yes", 1.0),))
 
-    steady = showing(right(0.9), "yes")
+    plain = showing(right(0.9), "yes")
+
+    def steady(question: Asked, seed: int) -> Answer:
+        found = plain(question, seed)
+        return replace(found, text=f"{found.text} [1]")
+
     systems = {"half": Made(half), "steady": Made(steady)}
     found = scored(tmp_path, systems, asked(), needs={"metric": "citation_recall"}).recommendation
     assert found.choice == "steady"

@@ -21,6 +21,7 @@ from tests.conftest import ROOT
         ("14 Nm", "The torque is 14 Nm.", "The torque is.", None),  # taken away
         ("9 Nm", "The torque is 14 Nm.", "The torque is 16 Nm.", None),  # never stood there
         ("", "a b", "a c", None),
+        ("14 Nm", "It is 14 Nm.", "It was removed.", None),  # more or fewer words, of which none is the answer's
         ("14", "Bolt 14 takes 14 Nm.", "Bolt 14 takes 16 Nm.", None),  # which of the two
         ("Mo", "Oiled on Mo, cleaned on Mo.", "Oiled on Mo, cleaned on Mo.", "Mo"),
     ],

@@ -105,3 +105,26 @@ def test_citations_count_as_alce_defines_them() -> None:
     assert recall == pytest.approx(3 / 5)
     assert precision == pytest.approx((1 + 2 + 1 + 0) / 6)
     assert alce([], {}) == (None, None) and alce([silent], {}) == (0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "cites", "bare"),
+    [
+        ("yes [1]", [1], "yes"),
+        ("yes [1][2]", [1, 2], "yes"),
+        ("yes [1, 2]", [1, 2], "yes"),
+        ("yes [1-3].", [1, 2, 3], "yes."),
+        ("yes [Doc 1]", [1], "yes"),
+        ("yes [Passage 1; Passage 2]", [1, 2], "yes"),
+        ("yes [^1]", [1], "yes"),
+        ("yes\u30101\u3011", [1], "yes"),
+        ("yes \u30102\u2020source\u3011", [2], "yes"),
+        ("yes [9]", [9], "yes"),  # of a passage that was not shown
+        ("the interval [0, 1]", [0, 1], "the interval [0, 1]"),
+        ("[2, 7]", [2, 7], "[2, 7]"),
+        ("see [the manual]", [], "see [the manual]"),
+    ],
+)
+def test_marks_as_models_write_them(answer: str, cites: list[int], bare: str) -> None:
+    assert grounding.marks(answer) == cites
+    assert grounding.without_marks(answer, 4) == bare

@@ -132,6 +132,11 @@ def test_a_chunk_counts_where_it_holds_the_evidence() -> None:
     assert math.isclose(both["ndcg"], 0.5 + 0.5 / math.log2(3))
     assert retrieval.of_spans([chunk(0, 76)], span, 4)["ndcg"] == 1.0
     assert retrieval.of_spans([chunk(0, 30), chunk(20, 43)], span, 1)["recall_at_k"] == 0.0
+    twice = ((Place("p", 0, 10), Place("o", 20, 30)), (Place("o", 40, 50),))  # o holds both, p one of them
+    both_in = [chunk(0, 76, "o"), chunk(0, 76, "p")]
+    assert retrieval.of_spans(both_in, twice, 2)["ndcg"] == 1.0
+    assert retrieval.of_spans(both_in[:1], twice, 1)["ndcg"] == 1.0
+    assert 0.5 < retrieval.of_spans(both_in[::-1], twice, 2)["ndcg"] < 1.0
 
 
 def test_evidence_that_two_passages_hold_is_found_in_either() -> None:
@@ -178,6 +183,13 @@ def test_where_the_evidence_is_not_known_the_name_says_document() -> None:
         ("Ms Ito!", "ms ito", 1.0),
         ("90%", "90", 0.0),
         ("", "9 Nm", 0.0),
+        ("C++", "C", 0.0),
+        ("C#", "c#", 1.0),
+        ("vitamin A", "vitamin", 0.0),
+        ("a vitamin", "the vitamin", 1.0),
+        ("5 mW", "5 MW", 0.0),
+        ("minus 40 C", "-40 C", 1.0),
+        ("Zu\u0308rich", "Z\u00fcrich", 1.0),
     ],
 )
 def test_strict_exact_match_keeps_numbers_signs_and_units(said: str, reference: str, same: float) -> None:

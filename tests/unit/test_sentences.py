@@ -147,7 +147,12 @@ def said(found: Recommendation, *, right: float = 0.5) -> str:
     run: Any = SimpleNamespace(spec=SimpleNamespace(needs=Needs()), systems={})
     named = dict.fromkeys("abcd", SimpleNamespace(trained=False))
     evidence: Any = SimpleNamespace(
-        run=run, ranked=ranked, named=named, quality=lambda name: ranked[name].mean, few_seeds=lambda names: {}
+        run=run,
+        ranked=ranked,
+        named=named,
+        quality=lambda name: ranked[name].mean,
+        answered=lambda name: ranked[name].mean,
+        few_seeds=lambda names: {},
     )
     return sentence(evidence, found, [])
 

@@ -39,9 +39,9 @@ def break_even(done: Mapping[str, MeasuredSystem], recommendation: Recommendatio
         for name, found in recommendation.costs.items()
         if name in recommendation.feasible and found.usd_per_month is not None
     }
-    if len(costs) < 2:
-        return None
     asked, updates = float(volumes.questions_per_month) or 1.0, float(volumes.updates_per_month)
+    if len(costs) < 2 or not any(_usd(found, asked, updates) for found in costs.values()):
+        return None  # what costs nothing has no place on an axis of logarithms
     questions = [asked * 10 ** (6 * i / (STEPS - 1) - 3) for i in range(STEPS)]
     priced = all(found.refresh_usd is not None for found in costs.values())  # or nobody knows what an update takes
     often = [(updates or 1.0) * 10 ** (4 * i / 12 - 2) for i in range(13)] if priced else []
@@ -104,7 +104,8 @@ def _lines(rows: Sequence[Row], names: Sequence[str], asked: float, scale: Any, 
         "q:Q", title="Questions a month (log)", scale=alt.Scale(type="log"), axis=alt.Axis(tickCount=6, format="~s")
     )
     some = [row["usd"] for row in rows if row["usd"] > 0]
-    edges = [min(some) / 1.3, max(some) * 1.3]
+    edges = [min(some) / 1.3, max(some) * 1.3]  # what costs nothing stands at the lower
+    rows = [{**row, "usd": max(row["usd"], edges[0])} for row in rows]
     priced = alt.Scale(type="log", domain=edges, nice=False)
     y = alt.Y("usd:Q", title="USD a month (log)", scale=priced, axis=alt.Axis(tickCount=5, format="~g"))
     dash = alt.StrokeDash(
