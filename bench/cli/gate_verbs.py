@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +31,7 @@ def gate(
     rules: Annotated[
         Path | None,
         typer.Option(
-            help="YAML of rules.  [default: 2 points of quality, 15% of latency, 10% of a training step, 5% of memory]"
+            help="YAML of rules.  [default: 2 points of quality, 15% of latency, and of a training step, 5% of memory]"
         ),
     ] = None,
     inconclusive: Annotated[
@@ -76,7 +77,8 @@ def gate(
     _show(Path(runs[0]), text)
     tables.gate(results)
     _annotate(results)
-    say(f"gate: {outcome}")
+    skipped = sum(result.state == "not comparable" for result in results)
+    say(f"gate: {outcome}" + (f", with {skipped} of {len(results)} rules not comparable" if skipped else ""))
     if not decisions.is_any_compared(results):
         say("Nothing could be compared, which is never a pass.", err=True)
         raise typer.Exit(EXITS["fail"] if inconclusive == "fail" else EXITS["inconclusive"])
@@ -152,9 +154,12 @@ def _repeated(path: Path, repeats: int) -> list[Snapshot]:
     import tempfile
 
     from bench.cli.progress import progress
+    from bench.core.errors import UserError
     from bench.execution.run import run
     from bench.gate import snapshot
 
+    if repeats < 3:
+        raise UserError(f"--repeats {repeats} is too few to see the noise.", where=str(path), remedy="Give 3 or more.")
     spec = load(path, [])
     snapshots = []
     with tempfile.TemporaryDirectory() as folder:
@@ -188,6 +193,9 @@ def baseline(
         )
     runs = [of_run(folder) for folder in (run, *repeats)] if repeats else []
     least, noise = (floors(runs), run_noise(runs)) if runs else ({}, {})
-    say(f"Wrote {accept(run, reason=reason, out=out, floors=least, noise=noise)}.")
+    known = {path: path.stat().st_mtime for path in out.glob("*.json")}
+    written = accept(run, reason=reason, out=out, floors=least, noise=noise)
+    before = f", in place of the baseline of {date.fromtimestamp(known[written])}" if written in known else ""
+    say(f"Wrote {written}{before}.")
     if not runs:
         say("Times and memory are not calibrated: give further runs of the spec as --repeat to gate on them.")

@@ -59,6 +59,7 @@ class Lines:
     staged: float = 0.0  # when the stage began
     told: float = 0.0  # when something was last said of it
     clock: Callable[[], float] = time.monotonic
+    turns: set[tuple[str, int]] = field(default_factory=set)
 
     def begin(self, cells: int) -> None:
         """A run of so many cells begins."""
@@ -94,7 +95,9 @@ class Lines:
 
     def turn(self, name: str, number: int, rounds: int) -> None:
         """A cell has its turn in a round."""
-        self._say({"event": "turn", "cell": name, "round": number}, f"round {number} of {rounds}: {name}")
+        again = " again, for the machine was busy" if (name, number) in self.turns else ""
+        self.turns.add((name, number))
+        self._say({"event": "turn", "cell": name, "round": number}, f"round {number} of {rounds}{again}: {name}")
 
     def _say(self, event: dict[str, object], line: str) -> None:
         print(json.dumps(event) if self.as_json else line, file=sys.stderr, flush=True)

@@ -110,7 +110,14 @@ def read_text(path: Path) -> str:
         raise UserError(f"the file has more than {LARGEST:,} bytes.", where=_shown(path))
     try:
         return path.read_bytes().decode("utf-8-sig")
-    except (UnicodeDecodeError, OSError) as e:
+    except UnicodeDecodeError as e:
+        line = bytes(e.object[: e.start]).count(b"\n") + 1
+        raise UserError(
+            f"cannot be read as UTF-8 text: byte {e.start + 1:,} is of another encoding.",
+            where=f"{_shown(path)}:{line}",
+            remedy="Save the file as UTF-8.",
+        ) from None
+    except OSError as e:
         raise UserError(f"cannot be read as UTF-8 text: {e}.", where=_shown(path)) from None
 
 
@@ -122,21 +129,34 @@ def drop_torn_line(path: Path) -> None:
 
 
 def parsed(text: str, where: str, *, line: int | None = None) -> JSON:
-    """A JSON text as a value. Raises UserError for what is malformed, or nested too deep; `line` is the text's own,
-    where it is one."""
+    """A JSON text as a value. Raises UserError for what is malformed, nested too deep, or has a key twice; `line` is
+    the text's own, where it is one."""
     try:
-        found = json.loads(text, parse_constant=_no_number)
+        found = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
         if _HALF.search(text):
             json.dumps(found, ensure_ascii=False).encode()
         return found
     except json.JSONDecodeError as e:
         remedy = "Each line must be one JSON object." if line else ""
-        raise UserError(f"malformed JSON: {e.msg}.", where=f"{where}:{line or e.lineno}", remedy=remedy) from None
+        if line == 1 and text.lstrip()[:1] == "[":
+            remedy = "This is a JSON array: name the file .json, or write one object a line."
+        raise UserError(
+            f"malformed JSON: {e.msg.removesuffix(' at')}.", where=f"{where}:{line or e.lineno}", remedy=remedy
+        ) from None
     except UnicodeEncodeError:
         raise UserError("a text in it holds half of a character.", where=f"{where}:{line}" if line else where) from None
     except (RecursionError, ValueError) as e:  # ValueError: a number of thousands of digits, or none
         why = "it is nested too deep" if isinstance(e, RecursionError) else str(e).partition(";")[0]
         raise UserError(f"this JSON cannot be read: {why}.", where=f"{where}:{line}" if line else where) from None
+
+
+def _once(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    """The object of these keys. Raises ValueError where one stands twice: nobody knows which is meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} stands twice in one object")
+    return found
 
 
 def _no_number(text: str) -> float:

@@ -38,7 +38,8 @@ def _parsed(source: Source, origin: JSON) -> Task:
     task = formats.read(source, origin)
     if "language" in source.model_fields_set:
         task = replace(task, language=source.language)
-    return check(limit(split(task, source), source))
+    given = [str(value) for key in source.path_keys if (value := getattr(source, key))]
+    return check(limit(split(task, source), source), given[0] if given else None)
 
 
 def _write(task: Task, folder: Path) -> Mapping[str, JSON]:
@@ -113,33 +114,35 @@ def limit(task: Task, source: Source) -> Task:
     )
 
 
-def check(task: Task) -> Task:
-    """What no source may get wrong. Raises UserError."""
+def check(task: Task, where: str | None = None) -> Task:
+    """What no source may get wrong. `where` the task is from, for its errors. Raises UserError."""
+    where = where or task.name
     if not task.corpus:
-        raise UserError("the corpus is empty.", where=task.name, remedy="A dataset needs at least one passage.")
+        raise UserError("the corpus is empty.", where=where, remedy="A dataset needs at least one passage.")
     if not task.test:
-        raise UserError("there is no test question.", where=task.name, remedy="Raise test_share or give a test split.")
+        remedy = "Raise test_share or give a test split." if task.train else "Give questions: the file has none."
+        raise UserError("there is no test question.", where=where, remedy=remedy)
     blank = next((p.id for p in task.corpus if not p.text.strip()), None)
     if blank is not None:
-        raise UserError(f"passage {blank!r} is blank.", where=task.name, remedy="Leave it out, or give its text.")
+        raise UserError(f"passage {blank!r} is blank.", where=where, remedy="Leave it out, or give its text.")
     for example in (*task.train, *task.dev, *task.test):
         if not example.question.text.strip():
-            raise UserError(f"question {example.question.id!r} is blank.", where=task.name, remedy="Leave it out.")
+            raise UserError(f"question {example.question.id!r} is blank.", where=where, remedy="Leave it out.")
         if example.answers and not any(answer.strip() for answer in example.answers):
             raise UserError(
                 f"every answer of question {example.question.id!r} is blank.",
-                where=task.name,
+                where=where,
                 remedy="Give no answer where the right answer is to abstain, and `null` where no reference is known.",
             )
-    _unique((p.id for p in task.corpus), "passage", task.name)
-    _unique((e.question.id for e in (*task.train, *task.dev, *task.test)), "question", task.name)
+    _unique((p.id for p in task.corpus), "passage", where)
+    _unique((e.question.id for e in (*task.train, *task.dev, *task.test)), "question", where)
     known = {p.id: len(p.text) for p in task.corpus}
     for example in (*task.train, *task.dev, *task.test):
         missing = [g for g in example.question.gold if g not in known]
         if missing:
             raise UserError(
                 f"question {example.question.id!r} names gold passage {missing[0]!r}, which the corpus does not have.",
-                where=task.name,
+                where=where,
                 remedy="Give the id of a line of the corpus.",
             )
         for place in (place for span in example.spans for place in span):
@@ -147,7 +150,7 @@ def check(task: Task) -> Task:
                 raise UserError(
                     f"evidence of question {example.question.id!r} ends at {place.end}, and the passage has "
                     f"{known[place.passage]} characters.",
-                    where=task.name,
+                    where=where,
                     remedy="Count `start` and `end` in characters of the passage.",
                 )
     moved = {p.id for p in task.updates}
@@ -156,13 +159,13 @@ def check(task: Task) -> Task:
             raise UserError(
                 f"question {example.question.id!r} has `updated` answers, "
                 "and no passage in updates.jsonl is of its gold ones.",
-                where=task.name,
+                where=where,
                 remedy="Add the passage as it will be, or drop `updated`.",
             )
     for what, ids in (("update", [p.id for p in task.updates]), ("paraphrase", [p.group for p in task.paraphrases])):
         stray = [i for i in ids if i not in known]
         if stray:
-            raise UserError(f"{what} {stray[0]!r} is of no passage of the corpus.", where=task.name)
+            raise UserError(f"{what} {stray[0]!r} is of no passage of the corpus.", where=where)
     return task
 
 

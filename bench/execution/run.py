@@ -119,6 +119,10 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress, opening
         for cell in prepared.cells:
             tell.end(cell.id, None, True)
         return Outcome(folder, "complete", 0, {})
+    if _is_another(folder, about):
+        _LOG.warning(
+            "%s held a complete run of this name with another spec; it is replaced. Another `name:` keeps both.", folder
+        )
     header = about | _start(prepared, _threads(prepared, folder))
     write_json(folder / "run.json", {**header, "status": "incomplete"})
     try:
@@ -138,6 +142,12 @@ def _is_complete(folder: Path, about: Mapping[str, JSON]) -> bool:
         and previous.get("identity") == about["identity"]
         and _is_as_written(folder, previous.get("files") or {})
     )
+
+
+def _is_another(folder: Path, about: Mapping[str, JSON]) -> bool:
+    """Whether the folder holds another run, which ended well."""
+    previous = read_state(folder / "run.json") or {}
+    return previous.get("status") == "complete" and previous.get("identity") != about["identity"]
 
 
 def _is_as_written(folder: Path, files: Mapping[str, str]) -> bool:

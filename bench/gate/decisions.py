@@ -129,7 +129,7 @@ def _found(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding:
     if rule.margin is None:
         return _budget(rule, found)
     if rule.metric not in MEASURES and new.machine != old.machine:
-        return Finding("not comparable", "other hardware or thread count than the baseline's")
+        return Finding("not comparable", _unlike(new, old))
     before = samples(rule.metric, accepted, rule.stratum) if accepted else None
     if before is None and accepted and _is_brought(rule, accepted):
         return BROUGHT
@@ -152,6 +152,14 @@ def _found(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Finding:
 def _is_brought(rule: Rule, system: SystemSnapshot) -> bool:
     """Whether the rule asks of a build that was another device's."""
     return rule.margin is not None and rule.metric in OF_BUILDS and system.brought
+
+
+def _unlike(new: Snapshot, old: Snapshot) -> str:
+    """What sets two machines apart."""
+    here, there = (s.machine.get("threads") for s in (new, old))
+    if {**new.machine, "threads": there} != old.machine:
+        return "other hardware than the baseline's"
+    return f"threads: {here} here, {there} in the baseline; set `measure: {{ threads: {there} }}` in the spec"
 
 
 def _when(metric: str) -> str:

@@ -96,7 +96,7 @@ def load(path: Path | None) -> Rules:
     from bench.spec.validation_errors import explain
     from bench.spec.yaml_lines import read
 
-    raw, lines = read(path)
+    raw, lines = read(path, "rules file", such="rules: [{ metric: em, margin: 0.02 }]", remedy="or leave --rules out")
     try:
         return Rules.model_validate(raw)
     except ValidationError as e:

@@ -198,7 +198,7 @@ def read(path: Path) -> Snapshot:
     except ValidationError as e:
         said = first_error(e)
     except (ValueError, KeyError, TypeError, AttributeError) as e:
-        said = f"{type(e).__name__} {e}"
+        said = f"it has no {e}" if isinstance(e, KeyError) else str(e).rstrip(".") or type(e).__name__
     raise UserError(
         f"no baseline: {said}.", where=str(path), remedy="Give what `ragtune baseline accept` wrote, whole."
     )

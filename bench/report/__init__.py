@@ -22,11 +22,13 @@ GATE = "gate.json"  # what the last gate said of a run
 
 
 def report(folder: Path, *, again: bool = False) -> Path:
-    """Draw `index.html` of a scored run; a page that is of these very scores stays unless `again`.
+    """Draw `index.html` of a scored run; a page that is of these very scores stays unless `again`. Tables that were
+    written beside it before are written anew.
 
     Raises UserError where the run is not scored.
     """
     from bench.report.details import details
+    from bench.report.export import renew
     from bench.report.page import render
 
     scores = read_scores(folder)
@@ -37,6 +39,7 @@ def report(folder: Path, *, again: bool = False) -> Path:
     if again or not page.exists() or stamp not in page.read_text(encoding="utf-8")[:400]:
         run = read_run(folder)
         write_text(page, render(run, scores, details(folder, run, scores), gated, stamp))
+        renew(folder)
     return page
 
 

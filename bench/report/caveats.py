@@ -11,11 +11,13 @@ from bench.execution.run_file import RunFile
 from bench.metrics.grounding import BLIND
 from bench.metrics.registry import title
 from bench.scoring.schema import MeasuredSystem, Scores
+from bench.stats.intervals import SUPPORT
 from bench.stats.rounds import is_off
 from bench.verdict.claim_terms import as_many
 from bench.verdict.sentence import listed
 
 Measured = Mapping[str, MeasuredSystem]
+FEW_GROUPS = 20  # below which the reader is told that questions come in groups
 
 
 def caveats(run: RunFile, scores: Scores) -> list[str]:
@@ -23,6 +25,7 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
     done = scores.measured
     return [
         *run.dataset.notes,
+        *_grouped(scores),
         *run.windows,
         *_models(run, done),
         *_training(run, done),
@@ -213,13 +216,28 @@ def _of(name: str, system: MeasuredSystem) -> Iterator[str]:
         yield f"{name}: {system.build.skipped} training prompts did not fit the context window, and were left out."
 
 
+def _grouped(scores: Scores) -> Iterator[str]:
+    found = [(pair.clusters, pair.n) for pair in scores.compared.get(scores.headline, ())]
+    groups, questions = min(found, default=(FEW_GROUPS, FEW_GROUPS))
+    if groups < min(FEW_GROUPS, questions):
+        yield (
+            f"The {questions:,} questions come in only {groups} groups, of a document or passage each. Answers on one "
+            "are alike, so that intervals and tests count groups: more documents would narrow them, and not more "
+            "questions on these."
+        )
+
+
 def _times(run: RunFile, done: Measured) -> Iterator[str]:
     machines = {cell.environment.model_dump_json() for cell in (run.cells or {}).values() if cell.environment}
     if len(machines) > 1:
         yield "Cells ran in different environments (versions, commit, processor or GPU): times are not comparable."
-    few = [system.speed.n for system in done.values() if system.speed.p99_s is None]
-    if few:
-        yield f"p99 is not shown: it needs 662 questions that are asked alone; this run asked {min(few)}."
+    fewest = min((system.speed.n for system in done.values()), default=SUPPORT[99])
+    short = {f"p{percent}": needs for percent, needs in SUPPORT.items() if percent > 50 and needs > fewest}
+    if short:
+        each = ", ".join(f"{name} needs {needs}" for name, needs in short.items())
+        verb = "are" if len(short) > 1 else "is"
+        named = listed(list(short))
+        yield f"{named} {verb} not shown: of questions that are asked alone {each}; this run asked {fewest}."
     yield from _disturbed(run, done)
     before, cores = run.load_start, run.environment.cores or 1
     if before and before[0] > 0.5 * cores:

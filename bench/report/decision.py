@@ -66,8 +66,7 @@ def changes(found: Recommendation, volumes: Volumes) -> list[str]:
 
 def _by_more_data(found: Recommendation) -> Iterator[str]:
     if found.outcome in OPEN and found.among:
-        rivals = listed(found.among, "or")
-        yield f"More data, which could still show that {found.choice} or {rivals} is better."
+        yield f"More data, which could still show that {listed([str(found.choice), *found.among], 'or')} is better."
 
 
 def _by_no_mix(found: Recommendation) -> Iterator[str]:

@@ -182,6 +182,21 @@ def _metrics(system: MeasuredSystem) -> dict[str, float]:
     return {k: float(v) for k, v in {**quality, **took}.items() if v is not None}
 
 
+TABLES: dict[str, Callable[[Path], Path]] = {
+    "scores.md": markdown,
+    "scores.csv": csv,
+    "scores.table.json": json,
+    "scores.parquet": parquet,
+}
+
+
+def renew(folder: Path) -> None:
+    """Write those tables anew that lie beside a run, so that they say what its page says."""
+    for name, write in TABLES.items():
+        if (folder / name).exists():
+            write(folder)
+
+
 FORMATS: dict[str, Callable[[Path], Any]] = {
     "markdown": markdown,
     "csv": csv,

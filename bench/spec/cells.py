@@ -67,7 +67,7 @@ def _by_content(value: Any) -> Any:
     return [_by_content(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int] | None = None) -> list[Cell]:
+def cells(spec: Spec, *, where: str = "spec", lines: Mapping[Loc, int | str] | None = None) -> list[Cell]:
     """Every system with every seed that can change it, in the order of the spec. Raises UserError."""
     known = dict(lines or {})
     paths = Paths(spec.folder, where, known)
@@ -151,7 +151,7 @@ def _with_control(spec: Spec) -> tuple[Entry, ...]:
 
 
 def _derived(
-    spec: Spec, entries: Mapping[str, Any], where: str, lines: Mapping[Loc, int]
+    spec: Spec, entries: Mapping[str, Any], where: str, lines: Mapping[Loc, int | str]
 ) -> dict[str, scenarios.Derived]:
     """name -> what the spec's scenarios add."""
     try:
@@ -192,7 +192,7 @@ def _expanded(spec: Spec, entry: Entry, location: str) -> Iterator[dict[str, Any
         yield raw | {"name": name}
 
 
-def _check_axes(spec: Spec, where: str, lines: Mapping[Loc, int]) -> None:
+def _check_axes(spec: Spec, where: str, lines: Mapping[Loc, int | str]) -> None:
     """Raises UserError for a key of the spec's matrix that no system has."""
     fields = {field for entry in spec.systems for field in kinds.load(entry.kind).Config.model_fields}
     for key in spec.matrix:
@@ -220,7 +220,7 @@ def _config(
     named: Mapping[str, tuple[kinds.Kind, SystemConfig]],
     loc: Loc,
     where: str,
-    lines: dict[Loc, int],
+    lines: dict[Loc, int | str],
 ) -> SystemConfig:
     """The full config of one system: blocks of the spec, fields of what it names, then its own entry."""
     location = at(where, lines, loc)
@@ -276,7 +276,7 @@ def _config(
     return config
 
 
-def check_indexes(block: BaseModel, loc: Loc, where: str, lines: Mapping[Loc, int]) -> None:
+def check_indexes(block: BaseModel, loc: Loc, where: str, lines: Mapping[Loc, int | str]) -> None:
     """Raise UserError where a block, or one inside it, names a vector index that does not exist.
 
     A kind of the user's own may extend the retrieval block with an `index` of another type, which is its own matter.
@@ -289,7 +289,7 @@ def check_indexes(block: BaseModel, loc: Loc, where: str, lines: Mapping[Loc, in
             check_indexes(value, (*loc, field), where, lines)
 
 
-def _known_index(name: str, loc: Loc, where: str, lines: Mapping[Loc, int]) -> None:
+def _known_index(name: str, loc: Loc, where: str, lines: Mapping[Loc, int | str]) -> None:
     known = kinds.indexes()
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)

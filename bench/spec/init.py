@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +108,12 @@ def write(path: Path, *, data: str, questions: str | None, model: str, embedder:
         raise UserError("this file exists.", where=str(path), remedy="Give another path: ragtune init my-spec.yaml.")
     if questions and not Path(questions).is_file():
         raise UserError("no such file of questions.", where=questions, remedy="Give --questions FILE.jsonl.")
-    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in _named(Path(data))).strip(".-_") or "my-data"
+    plain = unicodedata.normalize("NFKD", _named(Path(data))).encode("ascii", "ignore").decode()
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in plain).strip(".-_") or "my-data"
     lines = dataset(Path(data), questions, path.resolve().parent)
     chosen = _chosen(lines, path.resolve().parent)
+    if chosen.is_empty:
+        raise UserError("there is no passage or no question in it.", where=data, remedy="Give data to compare on.")
     spec = TEMPLATE.format(
         name=name,
         dataset="\n".join(f"  {line}" for line in lines),
@@ -140,6 +144,7 @@ class Chosen:
     language: Language = "en"
     k: int = 4
     answered: bool = True  # whether any question has an answer
+    is_empty: bool = False
 
 
 def _chosen(lines: Sequence[str], base: Path) -> Chosen:
@@ -150,7 +155,7 @@ def _chosen(lines: Sequence[str], base: Path) -> Chosen:
     try:
         task = formats.read(located, {})
     except UserError as e:
-        return Chosen(located.is_a_test, f"the data does not read yet, so mend the block `dataset`: {e}")
+        return Chosen(located.is_a_test, f"the data does not read yet; mend it, or the block `dataset`: {e}")
     asked = (*task.train, *task.dev, *task.test)
     answered = sum(bool(example.answers) for example in asked)
     language = likely_language(" ".join(passage.text[:500] for passage in task.corpus[:200]))
@@ -166,6 +171,7 @@ def _chosen(lines: Sequence[str], base: Path) -> Chosen:
         language,
         k,
         answered > 0,
+        not task.corpus or not asked,
     )
 
 
@@ -194,7 +200,7 @@ def dataset(data: Path, questions: str | None, base: Path) -> list[str]:
         raise UserError("no such file or folder.", where=str(data), remedy="Give the path of your data.")
 
     def here(path: Path | str) -> str:
-        return json.dumps(_relative(Path(path), base))
+        return json.dumps(_relative(Path(path), base), ensure_ascii=False)
 
     if data.is_dir() and (data / "corpus.jsonl").exists() and (data / "qrels").is_dir():
         return ["format: beir", f"path: {here(data)}"]

@@ -30,7 +30,11 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Spec:
 
 
 def parse(
-    raw: Mapping[str, Any], *, where: str = "spec", lines: Mapping[Loc, int] | None = None, folder: Path | None = None
+    raw: Mapping[str, Any],
+    *,
+    where: str = "spec",
+    lines: Mapping[Loc, int | str] | None = None,
+    folder: Path | None = None,
 ) -> Spec:
     """Check a spec given as a mapping: the schema, then every system against its kind."""
     known = dict(lines or {})
@@ -53,7 +57,7 @@ def parse(
     return spec
 
 
-def _override(raw: dict[str, Any], text: str, lines: dict[Loc, int]) -> None:
+def _override(raw: dict[str, Any], text: str, lines: dict[Loc, int | str]) -> None:
     key, eq, value = text.partition("=")
     if not eq or not key:
         raise UserError(f"cannot read {text!r}.", where="--set", remedy="Write it as key.sub=value.")
@@ -62,3 +66,4 @@ def _override(raw: dict[str, Any], text: str, lines: dict[Loc, int]) -> None:
     except yaml.YAMLError:
         raise UserError(f"the value of {text!r} is no YAML.", where="--set", remedy="Quote it.") from None
     put(raw, key.split("."), parsed, f"--set {text}")
+    lines[tuple(key.split("."))] = f"--set {text}"

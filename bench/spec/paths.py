@@ -26,7 +26,7 @@ class Paths:
 
     folder: Path
     where: str = "spec"
-    lines: Mapping[Loc, int] = field(default_factory=dict)
+    lines: Mapping[Loc, int | str] = field(default_factory=dict)
 
     def expand(self, text: str, loc: Loc) -> str:
         """Raises UserError for a variable that is not set."""

@@ -14,23 +14,28 @@ from bench.spec import yaml_lines
 from bench.spec.yaml_lines import Loc
 
 
-def at(where: str, lines: Mapping[Loc, int], loc: Loc) -> str:
-    """Where something stands: the file and, where it is known, the line."""
+def at(where: str, lines: Mapping[Loc, int | str], loc: Loc) -> str:
+    """Where something stands: the file and, where it is known, the line; or the option that it was given by."""
     line = yaml_lines.line_of(dict(lines), loc)
+    if isinstance(line, str):
+        return line
     return f"{where}:{line}" if line else where
 
 
 def explain(
-    error: ValidationError, model: type[BaseModel], prefix: Loc, where: str, lines: dict[Loc, int]
+    error: ValidationError, model: type[BaseModel], prefix: Loc, where: str, lines: dict[Loc, int | str]
 ) -> UserError:
-    """All that is wrong, a paragraph each."""
-    first, *others = (_explained(dict(wrong), model, prefix, where, lines) for wrong in error.errors())
+    """All that is wrong, a paragraph each. A list that is too short because what stands in it is wrong is not told."""
+    found: list[dict[str, Any]] = [dict(wrong) for wrong in error.errors()]
+    inside = {wrong["loc"][:n] for wrong in found for n in range(len(wrong["loc"]))}
+    told = [wrong for wrong in found if wrong["type"] != "too_short" or wrong["loc"] not in inside]
+    first, *others = (_explained(wrong, model, prefix, where, lines) for wrong in told)
     first.others = tuple(others)
     return first
 
 
 def _explained(
-    wrong: Mapping[str, Any], model: type[BaseModel], prefix: Loc, where: str, lines: dict[Loc, int]
+    wrong: Mapping[str, Any], model: type[BaseModel], prefix: Loc, where: str, lines: dict[Loc, int | str]
 ) -> UserError:
     loc: Loc = tuple(wrong["loc"])
     keys = tuple(step for step in loc if step not in FORMATS)  # pydantic names the format as if it were a key
@@ -43,11 +48,29 @@ def _explained(
         remedy = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(known)}."
     elif wrong["type"] == "missing":
         problem = f"`{named}` is missing."
+    elif wrong["type"] == "union_tag_invalid":
+        tags = [tag.strip(" '") for tag in wrong["ctx"]["expected_tags"].split(",")]
+        near = difflib.get_close_matches(str(wrong["ctx"]["tag"]), tags, 1)
+        problem = f"`{named}`: there is no {wrong['ctx']['discriminator'].strip(chr(39))} {wrong['ctx']['tag']!r}."
+        remedy = f"Did you mean `{near[0]}`?" if near else f"Known are: {', '.join(tags)}."
     else:
-        message = wrong["msg"].removeprefix("Value error, ")
+        message = _plain(wrong)
         problem = f"`{named}`: {message[0].lower() + message[1:]}"
         problem += "." if "input" not in wrong or isinstance(wrong["input"], dict) else f", not {wrong['input']!r}."
     return UserError(problem, where=at(where, lines, (*prefix, *keys)), remedy=remedy)
+
+
+def _plain(wrong: Mapping[str, Any]) -> str:
+    """What pydantic says, without Python's words."""
+    if wrong["type"] in ("tuple_type", "list_type"):
+        return (
+            f"this is a list, such as [{wrong['input']}]" if isinstance(wrong["input"], int | str) else "this is a list"
+        )
+    if wrong["type"] == "too_short":
+        return f"it needs {wrong['ctx']['min_length']} item at least"
+    if wrong["type"] == "string_pattern_mismatch":
+        return "it begins with a letter from A to Z or a digit, and goes on with these, `_`, `.` and `-`"
+    return str(wrong["msg"].removeprefix("Value error, "))
 
 
 def _keys(model: type[BaseModel], loc: Loc) -> set[str]:

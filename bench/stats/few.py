@@ -49,7 +49,8 @@ class _Tested:
 @dataclass(frozen=True)
 class Few(_Tested):
     """Where few clusters differ: Newcombe's difference of two Wilson intervals (1998, method 10, uncorrelated). A
-    share has at least the exact upper end (Clopper and Pearson 1934), below which Wilson's lies where few are won.
+    share has at least the exact upper end (Clopper and Pearson 1934) where all that differ do so one way: then nothing
+    of the other share makes up for what Wilson's lacks where few are won or lost.
 
     `up` and `down` are the shares of the questions that are won and lost, `n` how many independent questions the
     clusters are worth at least.
@@ -71,9 +72,9 @@ class Few(_Tested):
         """(low, high) at a confidence level."""
         z = float(special.ndtri((1 + level) / 2))
         (up_low, up_high), (down_low, down_high) = (wilson(p, self.n, z) for p in (self.up, self.down))
-        up_high, down_high = (
-            max(high, _exact_end(p, self.n, level)) for p, high in ((self.up, up_high), (self.down, down_high))
-        )
+        if not (self.up and self.down):
+            up_high = max(up_high, _exact_end(self.up, self.n, level))
+            down_high = max(down_high, _exact_end(self.down, self.n, level))
         low = self.up - self.down - math.hypot(self.up - up_low, down_high - self.down)
         high = self.up - self.down + math.hypot(up_high - self.up, self.down - down_low)
         return max(-1.0, low), min(1.0, high)

@@ -20,6 +20,7 @@ OUTCOMES = {  # what became of an answer, in the order of the page
     "wrong": "another answer, from a system that shows no passages",
     "abstained": "no answer, where there is one",
     "should have abstained": "an answer, where there is none",
+    "empty": "nothing was said",
     "failed": "the question ended in an error",
 }
 
@@ -37,6 +38,8 @@ def outcome(record: Record, value: float | None, abstain: Sequence[str]) -> str:
         return "should have abstained"
     if silent(record.answer, abstain):
         return "abstained"
+    if not record.answer.text.strip():
+        return "empty"
     if record.answer.hits is None:
         return "wrong"
     gold, shown = _gold_and_shown(record)

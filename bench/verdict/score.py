@@ -111,7 +111,13 @@ def is_current(raw: object) -> bool:
 def read_scores(folder: Path) -> Scores:
     """scores.json as it stands. Raises UserError where there is none, it is damaged, or another version wrote it."""
     path = folder / "scores.json"
+    if folder.is_file():
+        raise UserError(
+            "this is a file.", where=str(folder), remedy="Give the folder of a run, such as reports/my-run."
+        )
     if not path.exists():
+        if (folder / "run.json").exists() and not packed(folder / "records.jsonl").exists():
+            raise UserError("this run is not finished.", where=str(folder), remedy="Finish it with `ragtune run`.")
         raise UserError("this run is not scored yet.", where=str(folder), remedy="Run `ragtune score` on it.")
     raw = read_json(path)
     if not is_current(raw):

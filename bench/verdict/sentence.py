@@ -216,7 +216,7 @@ def _takes(found: Recommendation) -> str:
         return f"{_about(max(within))} needed to show that they differ by less than {pairs[0].margin}"
     if not seen:
         return "no difference was seen between them, so the number of questions needed cannot be estimated"
-    rest = f"; no difference that more data would show was seen from {listed(unseen)}" if unseen else ""
+    rest = f"; from {listed(unseen)} no difference was seen" if unseen else ""
     if all(pair.n90 for pair in seen):
         return f"{_about(max(pair.n90 or 0 for pair in seen))} needed to decide{rest}"
     if all(pair.seeds90 for pair in seen):

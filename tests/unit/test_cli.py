@@ -161,7 +161,7 @@ def test_init_without_a_terminal_asks_nothing(tmp_path: Path) -> None:
     assert nothing.returncode == 2 and "Give --data PATH, or --example DIR" in nothing.stderr
     (tmp_path / "odd.json").write_text('[{"a": 1}]')
     odd = ragtune("init", "u.yaml", "--data", "odd.json", cwd=tmp_path)
-    assert odd.returncode == 0 and "does not read yet, so mend the block `dataset`" in odd.stdout
+    assert odd.returncode == 0 and "does not read yet; mend it, or the block `dataset`" in odd.stdout
 
 
 def test_init_writes_an_example_that_validates(tmp_path: Path) -> None:

@@ -266,10 +266,13 @@ def test_what_is_missing_failed_or_of_other_hardware() -> None:
         "the run has no such system": run(),
         "the system failed in this run": run(replace(trained(0.5), status="failed")),
         "the run has no step_s of it": run(system()),
-        "other hardware or thread count than the baseline's": run(trained(0.5), machine={**MACHINE, "threads": 1}),
+        "other hardware than the baseline's": run(trained(0.5), machine={**MACHINE, "cpu": "y", "threads": 1}),
+        "threads: 1 here, 2 in the baseline; set `measure: { threads: 2 }` in the spec": run(
+            trained(0.5), machine={**MACHINE, "threads": 1}
+        ),
         "step_s holds what is no number": run(trained(float("nan"))),
     }
-    states = ["missing", "missing", "missing", "not comparable", "errored"]
+    states = ["missing", "missing", "missing", "not comparable", "not comparable", "errored"]
     for (why, new), state in zip(said.items(), states, strict=True):
         whole = replace(new, systems={**new.systems, "b": system()})
         found = one(whole, old, rules)

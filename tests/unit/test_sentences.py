@@ -176,7 +176,7 @@ def rival(name: str, **fields: Any) -> Pair:
         ([{"n90": 900}, {"n90": 700}], "about 900 questions are needed to decide"),
         (
             [{"n90": 900}, {}],
-            "about 900 questions are needed to decide; no difference that more data would show was seen from c",
+            "about 900 questions are needed to decide; from c no difference was seen",
         ),
         ([{"n90": 100}], "a difference was seen, but 40 groups of questions are too few to show it"),
         (

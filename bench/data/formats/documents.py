@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import re
 import zipfile
@@ -165,7 +166,7 @@ def _located(where: str, number: int, row: Mapping[str, Any], texts: Mapping[str
         return Example(Question(ident, text_of(row, "question", where)), (), "unanswerable", ident)
     name = text_of(row, "document", where)
     if name not in texts:
-        raise UserError(f"no document {name!r}.", where=where, remedy=f"There are: {', '.join(list(texts)[:8])}.")
+        raise UserError(f"no document {name!r}.", where=where, remedy=_like(name, list(texts)))
     start, end = _span(row, str(row.get("quote") or (answers[0] if answers else "")), name, texts[name], where)
     if not row.get("quote"):
         _check_answer(answers, texts[name], start, end, where)
@@ -177,6 +178,16 @@ def _located(where: str, number: int, row: Mapping[str, Any], texts: Mapping[str
     question = Question(ident, text_of(row, "question", where), tuple(place.passage for place in places))
     stratum = "answerable" if answers or unknown else "unanswerable"
     return Example(question, None if unknown else answers, stratum, name, spans=(places,))
+
+
+def _like(name: str, known: Sequence[str]) -> str:
+    """Which document may be meant. Documents are named by their path below the folder."""
+    ends = [other for other in known if other.rpartition("/")[2] == name]
+    near = ends or difflib.get_close_matches(name, known, 1)
+    if near:
+        return f"Did you mean {near[0]!r}?"
+    some = f"There are: {', '.join(known[:8])}"
+    return f"{some}." if len(known) <= 8 else f"{some}, and {len(known) - 8:,} more."
 
 
 def _span(row: Mapping[str, Any], quote: str, name: str, whole: str, where: str) -> tuple[int, int]:

@@ -119,7 +119,7 @@ def memory(traces: Mapping[str, Mapping[str, Memory]]) -> Figure | None:
         return alt.concat(*found, columns=1 if narrow else 4, spacing=14)
 
     return figure(
-        f"Highest {'GPU' if gpu else 'resident'} memory: {size(highest)} ({name}, while {process})",
+        f"{'GPU' if gpu else 'Resident'} memory of cells over time: at most {size(highest)} ({name}, while {process})",
         panels_of,
         ("System", "Process", "Phase", "Duration", "Highest sample"),
         table,
