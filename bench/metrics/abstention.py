@@ -220,6 +220,8 @@ def _abstains(answer: str, phrases: tuple[str, ...]) -> bool:
         return False
     first = _END.split(bare, 1)[0]
     for language, whole, starts in _spoken(phrases):
+        if language != "en" and first.isascii():  # its phrases are not
+            continue
         spoken = normalise(first, language)
         if spoken in whole or f"{spoken} ".startswith(starts):
             return not _goes_on(bare)
