@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 
-from bench.core.display import size
+from bench.core.display import many, size, span
 from bench.core.gpu import gpus
 from bench.core.place import processor
 from bench.core.store import Store
@@ -55,7 +56,21 @@ def plan(
         row = {"cell": cell.id, "kind": cell.kind, "cached": cached, "basis": basis}
         middle = seconds and (seconds[0] * seconds[1]) ** 0.5
         rows.append({**row, **memory[cell.id], "seconds": middle, "seconds_range": seconds})
-    return rows, [*prepared.notes, *windows(prepared), *too_large(prepared, memory), *_rounds(spec)]
+    return rows, [*prepared.notes, *windows(prepared), *too_large(prepared, memory), *together(rows), *_rounds(spec)]
+
+
+def together(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the cells that are to run take one after the other."""
+    left = [row["seconds_range"] for row in rows if not row["cached"]]
+    known = [seconds for seconds in left if seconds]
+    if len(known) < 2:
+        return
+    least, most = (sum(ends) for ends in zip(*known, strict=True))
+    took = span(least) if span(least) == span(most) else f"{span(least)} to {span(most)}"
+    without = (
+        f", without {many(len(left) - len(known), 'cell')} of which nothing is known" if len(left) > len(known) else ""
+    )
+    yield f"The cells that are to run take {took} together{without}."
 
 
 def _rounds(spec: Spec) -> Iterator[str]:

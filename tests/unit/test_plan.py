@@ -11,7 +11,7 @@ from bench import parse
 from bench.core.place import processor
 from bench.execution.arithmetic import Needed
 from bench.execution.experience import NAME, expected_s, remember, remembered
-from bench.execution.plan import SLOWER, START_S, plan
+from bench.execution.plan import SLOWER, START_S, plan, together
 from bench.execution.run import run
 from tests.conftest import EMBEDDER, raw_spec
 
@@ -42,6 +42,20 @@ def test_another_device_or_a_damaged_file_tells_nothing(tmp_path: Path) -> None:
     assert remembered(tmp_path, "another") == [] and len(remembered(tmp_path, HERE)) == 1
     (tmp_path / NAME).write_text('{"part": 1}\n')
     assert remembered(tmp_path, HERE) == []
+
+
+def test_a_plan_tells_what_all_cells_take_together(tmp_path: Path) -> None:
+    systems = [{"name": name, "kind": "tests.kinds.echo"} for name in ("a", "b", "c")]
+    spec = parse(raw_spec(systems=systems))
+    told = [{"cached": False, "seconds_range": ends} for ends in ((1.0, 2.0), (3.0, 5.0), None)]
+    told.append({"cached": True, "seconds_range": (100.0, 100.0)})
+    assert list(together(told)) == [
+        "The cells that are to run take 4 s to 7 s together, without 1 cell of which nothing is known."
+    ]
+    assert list(together([told[0]])) == []
+    run(spec, out=tmp_path / "r", store=tmp_path / "s")
+    _, notes = plan(spec, out=tmp_path / "r", store=tmp_path / "s")
+    assert not any("together" in note for note in notes)  # all are there
 
 
 @pytest.mark.heavy
