@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +30,7 @@ def gate(
     rules: Annotated[
         Path | None,
         typer.Option(
-            help="YAML of rules.  [default: 2 points of quality, 15% of latency, and of a training step, 5% of memory]"
+            help="YAML of rules.  [default: 2 points of quality, 15% of latency and of a training step, 5% of memory]"
         ),
     ] = None,
     inconclusive: Annotated[
@@ -154,12 +153,11 @@ def _repeated(path: Path, repeats: int) -> list[Snapshot]:
     import tempfile
 
     from bench.cli.progress import progress
-    from bench.core.errors import UserError
     from bench.execution.run import run
     from bench.gate import snapshot
+    from bench.gate.noise import check_repeats
 
-    if repeats < 3:
-        raise UserError(f"--repeats {repeats} is too few to see the noise.", where=str(path), remedy="Give 3 or more.")
+    check_repeats(repeats)
     spec = load(path, [])
     snapshots = []
     with tempfile.TemporaryDirectory() as folder:
@@ -185,7 +183,7 @@ def baseline(
     """Save the results of RUN as a baseline for later runs: `ragtune baseline accept RUN --reason "..."`."""
     from bench.core.errors import UserError
     from bench.gate.noise import floors, run_noise
-    from bench.gate.snapshot import accept, of_run
+    from bench.gate.snapshot import accept, accepted_on, of_run
 
     if verb != "accept":
         raise UserError(
@@ -193,9 +191,8 @@ def baseline(
         )
     runs = [of_run(folder) for folder in (run, *repeats)] if repeats else []
     least, noise = (floors(runs), run_noise(runs)) if runs else ({}, {})
-    known = {path: path.stat().st_mtime for path in out.glob("*.json")}
+    before = accepted_on(run, out)
     written = accept(run, reason=reason, out=out, floors=least, noise=noise)
-    before = f", in place of the baseline of {date.fromtimestamp(known[written])}" if written in known else ""
-    say(f"Wrote {written}{before}.")
+    say(f"Wrote {written}" + (f", in place of the baseline of {before}." if before else "."))
     if not runs:
         say("Times and memory are not calibrated: give further runs of the spec as --repeat to gate on them.")

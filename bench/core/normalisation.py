@@ -42,8 +42,8 @@ def normalise(text: str, language: str = "en") -> str:
     """The text in lower case, without punctuation and articles, words separated by single spaces.
 
     English follows SQuAD (Rajpurkar et al. 1606.05250): ASCII punctuation alone; letters with marks are composed first,
-    however they were written. Other languages are brought to Unicode
-    NFKC first and lose every sign of Unicode's punctuation; Chinese and Japanese are segmented by character.
+    however they were written. Other languages are brought to Unicode NFKC first and lose every sign of Unicode's
+    punctuation; Chinese and Japanese are segmented by character.
     """
     if language == "en":
         composed = text if text.isascii() else unicodedata.normalize("NFC", text)

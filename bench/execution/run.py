@@ -115,11 +115,13 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress, opening
     todo = [c for c in prepared.cells if not is_done(cell_folder(folder, c.id), prepared.identities[c.id])]
     about = _about(prepared)
     tell.begin(len(prepared.cells))
-    if _is_complete(folder, about) and not todo:
+    previous = read_state(folder / "run.json") or {}
+    ended, same = previous.get("status") == "complete", previous.get("identity") == about["identity"]
+    if ended and same and not todo and _is_as_written(folder, previous.get("files") or {}):
         for cell in prepared.cells:
             tell.end(cell.id, None, True)
         return Outcome(folder, "complete", 0, {})
-    if _is_another(folder, about):
+    if ended and not same:
         _LOG.warning(
             "%s held a complete run of this name with another spec; it is replaced. Another `name:` keeps both.", folder
         )
@@ -132,22 +134,6 @@ def _run(prepared: Prepared, folder: Path, store: Store, tell: Progress, opening
         write_json(folder / "run.json", {**header, "status": "incomplete", "cells": results})
         raise
     return _finish(prepared, folder, header, computed=len(todo))
-
-
-def _is_complete(folder: Path, about: Mapping[str, JSON]) -> bool:
-    """Whether the folder holds this very run, and it ended well."""
-    previous = read_state(folder / "run.json") or {}
-    return (
-        previous.get("status") == "complete"
-        and previous.get("identity") == about["identity"]
-        and _is_as_written(folder, previous.get("files") or {})
-    )
-
-
-def _is_another(folder: Path, about: Mapping[str, JSON]) -> bool:
-    """Whether the folder holds another run, which ended well."""
-    previous = read_state(folder / "run.json") or {}
-    return previous.get("status") == "complete" and previous.get("identity") != about["identity"]
 
 
 def _is_as_written(folder: Path, files: Mapping[str, str]) -> bool:

@@ -24,12 +24,7 @@ def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:
 
     Raises UserError below three repeats, or where they are of different data or machines.
     """
-    if len(snapshots) < 3:
-        raise UserError(
-            f"{len(snapshots)} repeats are too few to see the noise.",
-            where="gate calibrate",
-            remedy="Give three runs of one spec, or more.",
-        )
+    check_repeats(len(snapshots))
     first = snapshots[0]
     if any(s.dataset != first.dataset or s.machine != first.machine for s in snapshots):
         raise UserError(
@@ -48,6 +43,16 @@ def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:
             noise = spread if metric in MEASURES else spread / usual
             found[metric] = max(found.get(metric, 0.0), noise)
     return found
+
+
+def check_repeats(number: int) -> None:
+    """Raises UserError below three repeats."""
+    if number < 3:
+        raise UserError(
+            f"{number} repeats are too few to see the noise.",
+            where="gate calibrate",
+            remedy="Give three runs of one spec, or more.",
+        )
 
 
 def run_noise(snapshots: Sequence[Snapshot]) -> dict[str, RunNoise]:

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.core.errors import UserError, first_error
 from bench.core.files import read_json, write_text
 from bench.core.vocabulary import JSON
-from bench.execution.run_file import read_run
+from bench.execution.run_file import RunFile, read_run
 from bench.gate import times
 from bench.scoring import judge_stage
 from bench.scoring.grade import Column
@@ -266,6 +266,20 @@ def _current(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _kept(run: RunFile, out: Path) -> Path:
+    """Where the baseline of a run is kept."""
+    return out / f"{run.name}.json"
+
+
+def accepted_on(folder: Path, out: Path) -> str | None:
+    """The day on which the baseline was accepted that a run would take the place of; None where there is none."""
+    path = _kept(read_run(folder), out)
+    try:
+        return str(_of_schema(path)["accepted"]) if path.exists() else None
+    except (UserError, ValueError, KeyError):  # it is damaged or of another schema, and is written anew
+        return "another day"
+
+
 def accept(
     folder: Path,
     *,
@@ -286,6 +300,6 @@ def accept(
         )
     taken = replace(of_run(folder), reason=reason, floors=dict(floors or {}), noise=dict(noise or {}))
     accepted = {"schema_version": SCHEMA, "accepted": time.strftime("%Y-%m-%d"), **asdict(taken)}
-    path = out / f"{taken.name}.json"
+    path = _kept(run, out)
     write_text(path, json.dumps(accepted, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
     return path

@@ -14,8 +14,9 @@ from bench.core.normalisation import QUOTES, normalise
 
 _SOURCE = (
     r"(?:the |any of the |these |this |those |your |my |given |provided |available |retrieved |supplied |above )*"
-    r"(?:context|contexts|passage|passages|document|documents|text|texts|source|sources|info(?:rmation)?|article|articles|"
-    r"excerpt|excerpts|snippet|snippets|content|material|materials|data|question|corpus|knowledge base)"
+    r"(?:context|contexts|passage|passages|document|documents|text|texts|source|sources|info(?:rmation)?|"
+    r"article|articles|excerpt|excerpts|snippet|snippets|content|material|materials|data|question|corpus|"
+    r"knowledge base)"
     r"(?: (?:\d+|\[\d+\]))?(?: (?:provided|given|above|available|i have|you provided|you gave)){0,2}"
 )
 _NOT = r"(?:do|does|did) ?(?:not|n't)"

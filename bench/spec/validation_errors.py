@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -43,21 +43,25 @@ def _explained(
     remedy = ""
     if wrong["type"] == "extra_forbidden":
         known = sorted(_keys(model, loc[:-1]))
-        near = difflib.get_close_matches(str(loc[-1]), known, 1)
         problem = f"unknown key `{named}`."
-        remedy = f"Did you mean `{near[0]}`?" if near else f"Known here: {', '.join(known)}."
+        remedy = _nearest(str(loc[-1]), known, "Known here")
     elif wrong["type"] == "missing":
         problem = f"`{named}` is missing."
     elif wrong["type"] == "union_tag_invalid":
         tags = [tag.strip(" '") for tag in wrong["ctx"]["expected_tags"].split(",")]
-        near = difflib.get_close_matches(str(wrong["ctx"]["tag"]), tags, 1)
         problem = f"`{named}`: there is no {wrong['ctx']['discriminator'].strip(chr(39))} {wrong['ctx']['tag']!r}."
-        remedy = f"Did you mean `{near[0]}`?" if near else f"Known are: {', '.join(tags)}."
+        remedy = _nearest(str(wrong["ctx"]["tag"]), tags, "Known are")
     else:
         message = _plain(wrong)
         problem = f"`{named}`: {message[0].lower() + message[1:]}"
         problem += "." if "input" not in wrong or isinstance(wrong["input"], dict) else f", not {wrong['input']!r}."
     return UserError(problem, where=at(where, lines, (*prefix, *keys)), remedy=remedy)
+
+
+def _nearest(given: str, known: Sequence[str], otherwise: str) -> str:
+    """Which of the known ones was meant; all of them where none is near."""
+    near = difflib.get_close_matches(given, known, 1)
+    return f"Did you mean `{near[0]}`?" if near else f"{otherwise}: {', '.join(known)}."
 
 
 def _plain(wrong: Mapping[str, Any]) -> str:

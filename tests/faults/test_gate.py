@@ -332,7 +332,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_a_run_is_accepted_and_a_worse_one_fails(runs: tuple[Path, Path], tmp_path: Path) -> None:
     good, bad = runs
+    assert baselines.accepted_on(good, tmp_path) is None
     file = baselines.accept(good, reason="the first", out=tmp_path)
+    assert baselines.accepted_on(good, tmp_path) == json.loads(file.read_text())["accepted"]
     assert [r.state for r in gate(baselines.read(good), baselines.read(file), QUALITY)] == ["pass"]
     assert [r.state for r in gate(baselines.read(bad), baselines.read(file), QUALITY)] == ["fail"]
     with pytest.raises(UserError, match="reason"):

@@ -21,17 +21,13 @@ from bench.verdict.score import read_scores, score
 from tests.conftest import MINI, raw_spec
 
 
-def told(error: UserError) -> str:
-    return str(error)
-
-
 def refused(folder: Path, *overrides: str, **changes: object) -> str:
     """What is said of a spec in a file."""
     path = folder / "mine.yaml"
     path.write_text(yaml.safe_dump(raw_spec(**changes)))
     with pytest.raises(UserError) as caught:
         load(path, overrides)
-    return told(caught.value)
+    return str(caught.value)
 
 
 def test_what_was_set_is_not_blamed_on_the_file(tmp_path: Path) -> None:
@@ -71,7 +67,7 @@ def test_a_baseline_that_is_none(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(UserError) as caught:
             read_baseline(path)
-        assert said in told(caught.value) and "Error" not in told(caught.value) and ".." not in told(caught.value)
+        assert said in str(caught.value) and "Error" not in str(caught.value) and ".." not in str(caught.value)
 
 
 def test_a_name_without_ascii_becomes_one(tmp_path: Path) -> None:
