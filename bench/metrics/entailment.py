@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.core import checkpoint, hub
+from bench.core import checkpoint, first_calls, hub
 from bench.metrics.citations import Pair
 
 
@@ -30,6 +30,7 @@ def entailment(
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    first_calls.resolve()
     hub.checked(name, revision, what="entailment model")
     tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     loaded: Any = AutoModelForSequenceClassification.from_pretrained(

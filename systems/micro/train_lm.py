@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerFast
 
+from bench.core import first_calls
 from systems.micro.lessons import FIRST, FOUND, SAID, SECOND, Batch, Plan, batches, tokens
 from systems.micro.reading import exercise
 from systems.micro.vocabulary import make_tokenizer
@@ -168,6 +169,7 @@ def train(
     there. `workers` processes make the exercises. The model is not compiled: its convolutions would be compiled again
     for every length.
     """
+    first_calls.resolve()
     before: dict[str, Any] = json.loads((start / "curve.json").read_text()) if start else {"plans": [], "points": []}
     last = before["points"][-1] if start else {"step": 0, "tokens": 0, "seconds": 0.0}
     tokenizer = PreTrainedTokenizerFast.from_pretrained(start) if start else make_tokenizer(plan.seed, texts=plan.texts)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
 
-from bench.core import hub, meters
+from bench.core import first_calls, hub, meters
 from bench.core.blocks import Embedder
 from bench.core.files import part_of
 from bench.core.lazy import Mapped
@@ -56,6 +56,7 @@ class Encoder:
 
 def load(config: Embedder, *, device: str) -> Encoder:
     """The embedder on a device. Raises OSError for a name that neither the disk nor the hub has."""
+    first_calls.resolve()
     hub.checked(config.name, config.revision, what="embedder")
     model = SentenceTransformer(config.name, revision=config.revision, device=device, trust_remote_code=False)
     inner = getattr(model[0], "auto_model", None)

@@ -20,7 +20,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from bench.core import hub, meters
+from bench.core import first_calls, hub, meters
 from bench.core.blocks import Model
 from bench.core.checkpoint import must_fit
 from systems.parts import kv_cache, last_layer, peaks, shapes
@@ -193,6 +193,7 @@ def load(base: Model, *, precision: str, folder: str | None = None, sharded: boo
     anything smaller. `sharded` keeps 4-bit weights in tensors of the model's own number, which FSDP can take apart.
     Raises OSError for a name that neither the disk nor the hub has.
     """
+    first_calls.resolve()
     name, revision = folder or base.name, base.revision if folder is None else None
     where = device_of(base.device)
     automatic: Any = "auto" if where == "cuda" else torch.float32

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.core import hub
+from bench.core import first_calls, hub
 from bench.core.blocks import Embedder, Position, Reranker, Retrieval
 from bench.core.store import Store
 from bench.core.vocabulary import Hit, Material, Passage, Question
@@ -215,6 +215,7 @@ def _reranker(config: Reranker | None, device: str) -> Any:
         return None
     from sentence_transformers import CrossEncoder
 
+    first_calls.resolve()
     hub.checked(config.name, config.revision, what="reranker")
     model = CrossEncoder(config.name, revision=config.revision, device=device, trust_remote_code=False)
     whole.check(model.model, config.name, config.revision)
