@@ -12,7 +12,6 @@ from bench.cli.options import RunPath, load
 from bench.cli.say import say
 
 if TYPE_CHECKING:
-    from bench.gate.rules import Rules
     from bench.gate.snapshot import Snapshot
     from bench.scoring.schema.gate import Result
 
@@ -48,9 +47,8 @@ def gate(
     """
     from bench.cli import tables
     from bench.core.errors import UserError
-    from bench.gate import decisions, outputs, snapshot
-    from bench.gate.noise import check_margins
-    from bench.gate.rules import load as load_rules
+    from bench.gate import decisions, outputs
+    from bench.gate.held import held
     from bench.scoring.schema.gate import GateFile
 
     if inconclusive not in ("3", "pass", "fail"):
@@ -64,12 +62,15 @@ def gate(
             where="ragtune gate",
             remedy="ragtune gate reports/mine --baseline reports/baselines/mine.json",
         )
-    given = load_rules(rules)
-    new, old = snapshot.read(Path(runs[0])), snapshot.read(baseline)
-    check_margins(given, old.floors)
-    results = _confirmed(decisions.gate(new, old, given), Path(runs[0]), old, given)
+    for written in (junit, markdown, json_file):
+        if written and written.is_file():
+            written.unlink()  # what an earlier gate said is not what this one says, whatever becomes of it
+    found = held(Path(runs[0]), baseline, rules)
+    new, old, results = found.new, found.old, found.results
+    if found.unasked:
+        say(f"The judge could not be asked again: {found.unasked}", err=True)
     outcome = decisions.verdict(results)
-    _write(junit, outputs.junit(results, name=new.name))
+    _write(junit, outputs.junit(results, name=new.name, strict=inconclusive == "fail"))
     _write(markdown, outputs.markdown(results, name=new.name))
     text = outputs.as_json(GateFile(scores=new.seal, baseline=old.name, verdict=outcome, results=tuple(results)))
     _write(json_file, text)
@@ -80,15 +81,17 @@ def gate(
     say(f"gate: {outcome}" + (f", with {skipped} of {len(results)} rules not comparable" if skipped else ""))
     if not decisions.is_any_compared(results):
         say("Nothing could be compared, which is never a pass.", err=True)
-        raise typer.Exit(EXITS["fail"] if inconclusive == "fail" else EXITS["inconclusive"])
+        if outcome == "inconclusive" and inconclusive == "pass":
+            raise typer.Exit(EXITS["inconclusive"])
     exits = EXITS if inconclusive == "3" else {**EXITS, "inconclusive": EXITS[inconclusive]}
     raise typer.Exit(exits[outcome])
 
 
 def _write(path: Path | None, text: str) -> None:
+    from bench.core.files import write_text
+
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
 
 
 def _show(run: Path, text: str) -> None:
@@ -116,22 +119,6 @@ def _annotate(results: Sequence[Result]) -> None:
             typer.echo(line)
 
 
-def _confirmed(results: list[Result], run: Path, old: Snapshot, rules: Rules) -> list[Result]:
-    """What a judge's metric fails, asked once more of the judge: a verdict that does not come again fails nothing."""
-    from bench.core.errors import UserError
-    from bench.gate import decisions, snapshot
-
-    doubted = decisions.judged(results)
-    if not doubted or not run.is_dir():
-        return results
-    try:
-        again = snapshot.of_run(run, again=doubted)
-    except UserError as e:
-        say(f"The judge could not be asked again: {e}", err=True)
-        return results
-    return decisions.confirmed(results, decisions.gate(again, old, rules))
-
-
 def _calibrate(given: list[str], rules: Path | None, repeats: int) -> None:
     """The noise of repeats: of finished runs, or of a spec that is run several times."""
     from bench.cli import tables
@@ -145,7 +132,7 @@ def _calibrate(given: list[str], rules: Path | None, repeats: int) -> None:
         snapshots = [snapshot.of_run(Path(folder)) for folder in given]
     noise = floors(snapshots)
     tables.floors(noise, detectable(snapshots[0], snapshots[1]))
-    check_margins(load_rules(rules), noise)
+    check_margins(load_rules(rules), noise, snapshots[0].systems)
 
 
 def _repeated(path: Path, repeats: int) -> list[Snapshot]:
@@ -183,7 +170,8 @@ def baseline(
     """Save the results of RUN as a baseline for later runs: `ragtune baseline accept RUN --reason "..."`."""
     from bench.core.errors import UserError
     from bench.gate.noise import floors, run_noise
-    from bench.gate.snapshot import accept, accepted_on, of_run
+    from bench.gate.quality import too_few
+    from bench.gate.snapshot import accept, accepted_on, of_run, read
 
     if verb != "accept":
         raise UserError(
@@ -194,5 +182,7 @@ def baseline(
     before = accepted_on(run, out)
     written = accept(run, reason=reason, out=out, floors=least, noise=noise)
     say(f"Wrote {written}" + (f", in place of the baseline of {before}." if before else "."))
+    if few := too_few(read(written)):
+        say(f"The questions come from {few} documents, too few for a gate to show any loss of quality.")
     if not runs:
         say("Times and memory are not calibrated: give further runs of the spec as --repeat to gate on them.")

@@ -11,7 +11,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 # those that torch takes from the library (ATen/cpu/vml.h)
-FUNCTIONS = tuple("acos asin atan cos erf erfc erfinv exp log log10 log2 sin sqrt tan tanh trunc".split())
+FUNCTIONS: tuple[str, ...] = ("acos", "asin", "atan", "cos", "erf", "erfc", "erfinv", "exp", "log", "log10", "log2")
+FUNCTIONS += ("sin", "sqrt", "tan", "tanh", "trunc")
 
 
 @lru_cache

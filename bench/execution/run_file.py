@@ -29,6 +29,8 @@ from bench.spec.model import Spec
 from bench.spec.scenarios import Scenario
 from bench.stats.rounds import usual
 
+FileName = Annotated[str, Field(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,199}$")]  # a run may come from anywhere
+
 
 class Environment(Machine):
     """Where a run happened."""
@@ -165,7 +167,7 @@ def _drop(value: Any, loc: tuple[Any, ...]) -> None:
 class RunFile(Part):
     """The whole of run.json. `cells` is None where a run was stopped before it ended."""
 
-    name: str
+    name: FileName
     status: str
     spec: Annotated[
         Spec,
@@ -177,7 +179,7 @@ class RunFile(Part):
     spec_digest: str
     dataset: Dataset
     models: dict[str, str] = Field(default_factory=dict)
-    systems: dict[str, SystemEntry]
+    systems: dict[FileName, SystemEntry]
     identity: str
     environment: Environment
     started: float = 0.0

@@ -25,8 +25,8 @@ import numpy as np
 from bench.core.errors import UserError
 from bench.gate.noise import of_system
 from bench.gate.quality import Finding, quality, within
-from bench.gate.rules import DEFAULT, LATENCY, Rule, Rules
-from bench.gate.samples import BESIDE, Samples, beside, flat, is_trained, is_whole, middle, samples, summary
+from bench.gate.rules import DEFAULT, LATENCY, Rule, Rules, with_headline
+from bench.gate.samples import BESIDE, Samples, allowed_of, beside, flat, is_trained, is_whole, samples, summary
 from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot, Values
 from bench.gate.times import OF_BUILDS, TRAINING
 from bench.metrics.registry import JUDGED, MEASURES
@@ -67,6 +67,7 @@ def gate(new: Snapshot, old: Snapshot, rules: Rules = DEFAULT) -> list[Result]:
                 remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(have)}.",
             )
     given = rules is not DEFAULT
+    rules = rules if given else with_headline(rules, old.headline)
     looked = [
         (rule, name, _found(rule, name, new, old))
         for rule in rules.rules
@@ -75,7 +76,8 @@ def gate(new: Snapshot, old: Snapshot, rules: Rules = DEFAULT) -> list[Result]:
     results = []
     for (rule, name, _), found in zip(looked, _corrected([found for _, _, found in looked]), strict=True):
         said = _softened(rule, found)
-        if given or rule.system or said.state != "missing" or _has(rule, name, old):
+        led = rule.metric == old.headline and _has(rule, name, new)  # a baseline that lost it is none to pass by
+        if given or rule.system or said.state != "missing" or _has(rule, name, old) or led:
             title = f"{rule.title} on {rule.stratum}" if rule.stratum else rule.title
             results.append(Result(title, name, **{k: v for k, v in vars(said).items() if k != "p"}))
     return results
@@ -186,6 +188,8 @@ def _over_reference(rule: Rule, name: str, new: Snapshot, old: Snapshot) -> Find
         for n, s in new.systems.items()
         if when in s.reference_s and n in old.systems and when in old.systems[n].reference_s
     }
+    if name not in moved:  # a baseline that does not say what the work itself took
+        return None
     usual, own = statistics.median(moved.values()), moved[name]
     metric = rule.metric + BESIDE
     said = _regression(rule, name, metric, found, before, new, old)
@@ -238,7 +242,7 @@ def _regression(
         noise = _on_another_machine(noise, moved)
     if rule.stratum:
         noise = None  # what repeats differ by is known of the whole
-    floor, allowed = old.floors.get(metric, 0.0), _allowed(rule, old.systems[name])
+    floor, allowed = old.floors.get(metric, 0.0), allowed_of(rule, old.systems[name])
     margin = max(allowed, floor)
     if isinstance(found, Values) and isinstance(before, Values):
         said = quality(rule.metric, margin, found, before, noise)
@@ -264,12 +268,6 @@ def _on_another_machine(noise: RunNoise, moved: float) -> RunNoise:
     repeats, besides = noise.sd**2, (UNLIKE * moved) ** 2 / 2
     df = satterthwaite([(repeats, noise.df), (besides, math.inf)], otherwise=noise.df)
     return RunNoise(math.sqrt(repeats + besides), int(min(df, 1e9)))
-
-
-def _allowed(rule: Rule, baseline: SystemSnapshot) -> float:
-    """The margin of a rule, or what its least increase is of the baseline's own figure, where that is more."""
-    margin, usual = rule.margin or 0.0, middle(rule.metric, baseline)
-    return max(margin, rule.least / usual) if rule.least and usual else margin
 
 
 def _latency(margin: float, found: Mapping[str, float], before: Mapping[str, float], noise: RunNoise | None) -> Finding:
@@ -381,8 +379,8 @@ def is_any_compared(results: Sequence[Result]) -> bool:
 
 
 def verdict(results: Sequence[Result]) -> Literal["pass", "fail", "inconclusive"]:
-    """The gate's answer: nothing checked is no pass."""
+    """The gate's answer: nothing compared is no pass."""
     if not results or any(r.state in BAD for r in results):
         return "fail"
-    checked = [r for r in results if r.state not in ("not comparable", "warn")]
+    checked = is_any_compared([r for r in results if r.state != "warn"])
     return "inconclusive" if not checked or any(r.state == "inconclusive" for r in results) else "pass"

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from bench.core.errors import UserError
 from bench.gate.rules import KNOWN, Rules
-from bench.gate.samples import BESIDE, is_trained, middle
-from bench.gate.snapshot import RunNoise, Snapshot
+from bench.gate.samples import BESIDE, allowed_of, is_trained, middle
+from bench.gate.snapshot import RunNoise, Snapshot, SystemSnapshot
 from bench.gate.times import TRAINING
 from bench.metrics.registry import MEASURES
 from bench.scoring.grade import panel
@@ -22,7 +22,8 @@ COMPARED = (*KNOWN, *(time + BESIDE for time in ("p50_latency_s", *TRAINING)))
 def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:
     """metric -> the largest change that repeats of one and the same run show: no smaller margin can be held.
 
-    Raises UserError below three repeats, or where they are of different data or machines.
+    Raises UserError below three repeats, where they are of different data, specs or machines, and for one run given
+    twice.
     """
     check_repeats(len(snapshots))
     first = snapshots[0]
@@ -31,6 +32,19 @@ def floors(snapshots: Sequence[Snapshot]) -> dict[str, float]:
             "the repeats are of different datasets or machines.",
             where="gate calibrate",
             remedy="Repeat one run on one machine.",
+        )
+    if any(s.spec != first.spec for s in snapshots):
+        raise UserError(
+            "the repeats are runs of different specs.",
+            where="gate calibrate",
+            remedy="Repeat one spec; its `name` may differ.",
+        )
+    seals = [s.seal for s in snapshots if s.seal]
+    if len(set(seals)) < len(seals):
+        raise UserError(
+            "one run is given twice, and does not differ from itself.",
+            where="gate calibrate",
+            remedy="Run the spec again for each repeat, each time with a store of its own.",
         )
     found: dict[str, float] = {}
     for metric in COMPARED:
@@ -86,11 +100,19 @@ def _of_system(metric: str, name: str, snapshots: Sequence[Snapshot]) -> RunNois
     return RunNoise(statistics.stdev(values), len(values) - 1) if len(values) > 1 else None
 
 
-def check_margins(rules: Rules, noise: Mapping[str, float]) -> None:
-    """Raises UserError for a margin that repeats of the same run would break."""
+def check_margins(
+    rules: Rules, noise: Mapping[str, float], systems: Mapping[str, SystemSnapshot] | None = None
+) -> None:
+    """Raises UserError for a margin that repeats of the same run would break: of each of the systems that it is of,
+    where some are given."""
     for rule in rules.rules:
         floor = noise.get(rule.metric + BESIDE, noise.get(rule.metric))
-        if rule.margin is not None and floor is not None and rule.margin < floor:
+        of = [s for name, s in (systems or {}).items() if rule.system in (None, name)]
+        if (
+            rule.margin is not None
+            and floor is not None
+            and max([rule.margin, *(allowed_of(rule, s) for s in of)]) < floor
+        ):
             least = math.ceil(floor * 1000) / 1000
             raise UserError(
                 f"the margin {rule.margin:g} of {rule.metric} is below the noise of {floor:.3g}.",

@@ -21,30 +21,33 @@ def as_json(found: GateFile) -> str:
     return json.dumps(found.model_dump(), indent=1, allow_nan=False) + "\n"
 
 
-def junit(results: Sequence[Result], *, name: str) -> str:
+def junit(results: Sequence[Result], *, name: str, strict: bool = False) -> str:
     """JUnit XML as Jenkins' schema has it.
 
-    An inconclusive or not comparable rule is a skipped test, an errored one an error.
+    An inconclusive or not comparable rule is a skipped test, or a failure where the gate is `strict`; an errored one is
+    an error.
     """
-    counts = {"failures": ("fail", "missing"), "errors": ("errored",), "skipped": ("inconclusive", "not comparable")}
+    undecided = ("inconclusive", "not comparable")
+    failures = ("fail", "missing", *(undecided if strict else ()))
+    counts = {"failures": failures, "errors": ("errored",), "skipped": () if strict else undecided}
     numbers = {k: str(sum(r.state in states for r in results)) for k, states in counts.items()}
     attributes = {"name": printable(f"ragtune gate {name}"), "tests": str(len(results)), "time": "0", **numbers}
     suite = ElementTree.Element("testsuite", attributes)
     for result in results:
-        _case(suite, result)
+        _case(suite, result, failures)
     whole = ElementTree.Element("testsuites")
     whole.append(suite)
     ElementTree.indent(whole)
     return ElementTree.tostring(whole, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _case(suite: ElementTree.Element, result: Result) -> None:
+def _case(suite: ElementTree.Element, result: Result, failures: Sequence[str]) -> None:
     """One result as a test case."""
     names = {"classname": printable(result.system), "name": printable(result.rule), "time": "0"}
     case = ElementTree.SubElement(suite, "testcase", names)
     figures = f"{four(result.old)} to {four(result.new)}, {result.shown}"
     message = printable(f"{result.state}: {result.why}. {figures}")
-    if result.state in ("fail", "missing"):
+    if result.state in failures:
         ElementTree.SubElement(case, "failure", message=message, type=result.state)
     elif result.state == "errored":
         ElementTree.SubElement(case, "error", message=message, type=result.state)

@@ -20,6 +20,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--ragtune-run", type=Path, help="A run's folder, for the fixture `ragtune_scores` and the gate.")
     group.addoption("--ragtune-baseline", type=Path, help="A baseline: every rule of the gate becomes a test.")
     group.addoption("--ragtune-rules", type=Path, help="YAML of rules.")
+    group.addoption(
+        "--ragtune-inconclusive",
+        choices=("skip", "fail"),
+        default="skip",
+        help="What an undecided rule does to its test.",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -51,19 +57,27 @@ class Gate(pytest.Collector):
     def of(self, run: Path, baseline: Path, rules: Path | None) -> Iterator[pytest.Item]:
         """An item for each rule and system. Raises pytest.UsageError where a file cannot be read."""
         from bench.core.errors import UserError
-        from bench.gate import decisions, snapshot
-        from bench.gate.noise import check_margins
-        from bench.gate.rules import load
+        from bench.gate.decisions import is_any_compared
+        from bench.gate.held import held
+        from bench.scoring.schema.gate import Result
 
         try:
-            given = load(rules)
-            new, old = snapshot.read(run), snapshot.read(baseline)
-            check_margins(given, old.floors)
-            results = decisions.gate(new, old, given)
+            results = held(run, baseline, rules).results
         except UserError as e:
             raise pytest.UsageError(f"ragtune: {e}") from None
+        if not is_any_compared(results):
+            results = [
+                *results,
+                _nothing(Result),
+            ]
         for result in results:
             yield RuleItem.from_parent(self, name=f"{result.system}: {result.rule}", result=result)
+
+
+def _nothing(result: Any) -> Any:
+    """What stands for a gate that compared nothing."""
+    why = "nothing could be compared, which is never a pass"
+    return result("any rule", "every system", "missing", old=None, new=None, change=None, low=None, high=None, why=why)
 
 
 class RuleItem(pytest.Item):
@@ -81,6 +95,8 @@ class RuleItem(pytest.Item):
         if self.result.state in BAD:
             raise Broken(said)
         if self.result.state in ("inconclusive", "not comparable"):
+            if self.config.getoption("--ragtune-inconclusive") == "fail":
+                raise Broken(said)
             pytest.skip(said)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from bench.gate.snapshot import RunNoise, Values
+from bench.gate.snapshot import RunNoise, Snapshot, Values
 from bench.metrics.registry import JUDGED, MEASURES
 from bench.scoring.grade import estimate, panel
 from bench.scoring.schema.gate import State
 from bench.stats.bootstrap import satterthwaite
 from bench.stats.comparisons import Pair, Panel, compare
 from bench.stats.distributions import t_above, t_quantile
+from bench.stats.planning import ALPHA
 
+Z, NINE_IN_TEN = 1.96, 1.2816  # normal quantiles: of a 95% interval, and of a power of 90%
 LOST = 0.1  # the share of questions that a judge may leave without a verdict
 
 
@@ -72,10 +74,33 @@ def quality(metric: str, margin: float, found: Values, before: Values, noise: Ru
     if pair.difference <= -margin and p <= 0.05:
         return replace(seen, state="fail", why=test)
     if pair.low < -margin and pair.lost:  # where no answer got worse, none did
-        more = f"; n = {pair.n90:,} questions would tell" if pair.n90 and pair.difference < 0 else ""
-        return replace(seen, state="inconclusive", why=f"a loss of the margin is not ruled out{more}")
+        return replace(seen, state="inconclusive", why=f"a loss of the margin is not ruled out{_more(pair, margin)}")
     better = pair.difference >= margin and pair.p <= 0.05
     return replace(seen, state="improved" if better else "pass", why=test)
+
+
+def _more(pair: Pair, margin: float) -> str:
+    """What would tell, where a loss of the margin is not ruled out: nothing of so few documents; more questions, where
+    what is seen is less than the margin."""
+    if _cannot_tell(pair.clusters):
+        what = "questions are" if pair.clusters == pair.n else "documents behind the questions are"
+        return f": {pair.clusters} {what} too few to show any loss"
+    room, error = pair.difference + margin, (pair.high - pair.low) / 2 / Z
+    if pair.difference >= 0 or room <= 0:
+        return ""
+    needed = pair.n * ((Z + NINE_IN_TEN) * error / room) ** 2
+    return f"; about {math.ceil(needed):,} questions would tell" if pair.n < needed <= 1e6 else ""
+
+
+def _cannot_tell(clusters: int) -> bool:
+    """Whether no loss can be shown of so few: chance would make each of them worse as often (two-sided sign test)."""
+    return 2 * 0.5**clusters > ALPHA
+
+
+def too_few(baseline: Snapshot) -> int | None:
+    """How many clusters the questions of a baseline come from, where they are too few to show any loss."""
+    counts = [len(set(values.clusters)) for s in baseline.systems.values() for values in s.values.values()]
+    return max(counts) if counts and _cannot_tell(max(counts)) else None
 
 
 def _above_noise(pair: Pair, noise: RunNoise) -> float:

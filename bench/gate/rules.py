@@ -13,6 +13,7 @@ from bench.gate.times import FIGURES
 from bench.metrics.registry import JUDGED, MEASURES
 
 LATENCY = {"p50_latency_s": 50, "p90_latency_s": 90, "p95_latency_s": 95, "p99_latency_s": 99}  # name -> percentile
+MOST = 10.0  # what no relative margin of a time or of memory reaches
 KNOWN = (*MEASURES, *FIGURES, *LATENCY)
 
 
@@ -48,6 +49,10 @@ class Rule(Block):
             raise ValueError("give `margin`, or `min` or `max`")
         if self.margin is not None and self.margin >= 1 and self.metric in MEASURES:
             raise ValueError(f"a margin of {self.margin:g} never fails: shares are of 1, so that two points are 0.02")
+        if self.metric in MEASURES and any(not 0 <= bound <= 1 for bound in (self.min, self.max) if bound is not None):
+            raise ValueError("a share is from 0 to 1, and so is its bound: five of a hundred are 0.05")
+        if self.margin is not None and self.margin >= MOST:
+            raise ValueError(f"a margin of {self.margin:g} never fails: it is relative, so that 15% are 0.15")
         if self.least is not None and (self.margin is None or self.metric in MEASURES):
             raise ValueError("`least` stands beside the `margin` of a time or of memory")
         return self
@@ -81,12 +86,20 @@ DEFAULT = Rules(
     rules=(
         Rule(metric="em", margin=0.02),
         Rule(metric="recall_at_k", margin=0.02),
+        Rule(metric="document_recall_at_k", margin=0.02),
         Rule(metric="p50_latency_s", margin=0.15, least=0.005),
         Rule(metric="peak_rss_growth_bytes", margin=0.05, least=5e6),
         Rule(metric="peak_gpu_allocated_bytes", margin=0.05),
         Rule(metric="step_s", margin=0.15),
     )
 )
+
+
+def with_headline(rules: Rules, headline: str) -> Rules:
+    """The rules, and two points of what a run's systems are ranked by where they have none of it."""
+    if headline not in MEASURES or any(rule.metric == headline for rule in rules.rules):
+        return rules
+    return Rules(rules=(Rule(metric=headline, margin=0.02), *rules.rules))
 
 
 def load(path: Path | None) -> Rules:

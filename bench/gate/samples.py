@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from bench.gate.rules import LATENCY
+from bench.gate.rules import LATENCY, Rule
 from bench.gate.snapshot import SystemSnapshot, Values
 from bench.gate.times import FIGURES, TRAINING
 from bench.metrics.registry import MEASURES
@@ -55,6 +55,12 @@ def summary(metric: str, found: Samples) -> float | None:
     if metric in LATENCY:
         return percentile(flat(found), LATENCY[metric])
     return float(max(flat(found)))
+
+
+def allowed_of(rule: Rule, baseline: SystemSnapshot) -> float:
+    """The margin of a rule, or what its least increase is of the baseline's own figure, where that is more."""
+    margin, usual = rule.margin or 0.0, middle(rule.metric, baseline)
+    return max(margin, rule.least / usual) if rule.least and usual else margin
 
 
 def is_trained(system: SystemSnapshot) -> bool:

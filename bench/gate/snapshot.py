@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from bench.core.digest import digest
 from bench.core.errors import UserError, first_error
 from bench.core.files import read_json, write_text
 from bench.core.vocabulary import JSON
@@ -108,6 +109,7 @@ class Snapshot:
     floors: Mapping[str, float] = field(default_factory=dict)
     noise: Mapping[str, RunNoise] = field(default_factory=dict)
     reason: str = ""
+    accepted: str = ""  # the day, of a baseline
     seal: str = ""  # of the scores that it was taken from
 
     @property
@@ -148,7 +150,7 @@ def of_run(folder: Path, *, again: Mapping[str, Collection[str]] | None = None) 
     return Snapshot(
         run.name,
         run.dataset.digest,
-        run.spec_digest,
+        digest({key: value for key, value in run.recorded.items() if key not in ("name", "description")}),
         machine,
         {library: version for library, version in environment.versions.items() if version},
         scores.headline,
@@ -207,10 +209,10 @@ def read(path: Path) -> Snapshot:
 def accepted(folder: Path) -> list[Snapshot]:
     """The baselines in a folder, the newest first; what is none is left out."""
     found = []
-    for path in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+    for path in sorted(folder.glob("*.json")):
         with contextlib.suppress(UserError):
             found.append(read(path))
-    return found
+    return sorted(found, key=lambda baseline: baseline.accepted, reverse=True)
 
 
 def _of_schema(path: Path) -> dict[str, Any]:
@@ -219,9 +221,11 @@ def _of_schema(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = read_json(path)
     except UserError as e:
         raise ValueError(e.problem) from None
-    if found["schema_version"] != SCHEMA:
+    if not isinstance(found, dict):
+        raise ValueError("it holds no mapping")
+    if type(found["schema_version"]) is not int or found["schema_version"] != SCHEMA:
         raise UserError(
-            f"a baseline of schema {found['schema_version']}, and this ragtune reads {SCHEMA}.",
+            f"a baseline of schema {found['schema_version']!r}, and this ragtune reads {SCHEMA}.",
             where=str(path),
             remedy="Accept it again.",
         )
@@ -235,9 +239,12 @@ def _beside(system: SystemSnapshot) -> list[float]:
 def _check(snapshot: Snapshot) -> None:
     """Raises ValueError for a baseline that no run can have."""
     for name, system in snapshot.systems.items():
+        if system.status not in ("done", "partly failed", "failed") or system.seeds < 0 or system.rounds < 0:
+            raise ValueError(f"{name} is {system.status!r} of {system.seeds} seeds")
         for measure, values in system.values.items():
             size = len(values.questions)
-            if len(values.clusters) != size or any(len(row) != size for row in values.rows):
+            sizes = {size, len(values.clusters), len(values.strata or values.questions), *map(len, values.rows)}
+            if sizes != {size}:
                 raise ValueError(f"{measure} of {name} has not one value for each question")
             if not all(0 <= v <= 1 for row in values.rows for v in row):
                 raise ValueError(f"{measure} of {name} is outside 0 to 1")
@@ -298,8 +305,14 @@ def accept(
             where=str(folder),
             remedy="Finish it with `ragtune run`.",
         )
-    taken = replace(of_run(folder), reason=reason, floors=dict(floors or {}), noise=dict(noise or {}))
-    accepted = {"schema_version": SCHEMA, "accepted": time.strftime("%Y-%m-%d"), **asdict(taken)}
+    day, known = time.strftime("%Y-%m-%d"), dict(floors or {})
+    taken = replace(of_run(folder), accepted=day, reason=reason, floors=known, noise=dict(noise or {}))
     path = _kept(run, out)
-    write_text(path, json.dumps(accepted, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n")
+    write_text(
+        path,
+        json.dumps(
+            {"schema_version": SCHEMA, **asdict(taken)}, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        )
+        + "\n",
+    )
     return path

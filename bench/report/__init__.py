@@ -11,11 +11,11 @@ from pathlib import Path
 
 from bench.core.digest import file_digest
 from bench.core.errors import UserError, fitted
-from bench.core.files import read_json, write_text
+from bench.core.files import packed, read_json, write_text
 from bench.execution.run_file import read_run
 from bench.scoring.schema import Scores
 from bench.scoring.schema.gate import GateFile
-from bench.verdict.score import read_scores
+from bench.verdict.score import check_records, read_scores
 
 STAMP = "<!-- ragtune scores "
 GATE = "gate.json"  # what the last gate said of a run
@@ -25,7 +25,7 @@ def report(folder: Path, *, again: bool = False) -> Path:
     """Draw `index.html` of a scored run; a page that is of these very scores stays unless `again`. Tables that were
     written beside it before are written anew.
 
-    Raises UserError where the run is not scored.
+    Raises UserError where the run is not scored, or its records are not those that it wrote.
     """
     from bench.report.details import details
     from bench.report.export import renew
@@ -38,6 +38,8 @@ def report(folder: Path, *, again: bool = False) -> Path:
     stamp = f"{STAMP}{known} -->"
     if again or not page.exists() or stamp not in page.read_text(encoding="utf-8")[:400]:
         run = read_run(folder)
+        if packed(folder / "records.jsonl").exists():
+            check_records(folder, run)
         write_text(page, render(run, scores, details(folder, run, scores), gated, stamp))
         renew(folder)
     return page

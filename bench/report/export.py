@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 from bench.core import media
 from bench.core.errors import UserError
-from bench.core.files import write_json, write_text
+from bench.core.files import part_of, write_json, write_text
 from bench.core.vocabulary import JSON
 from bench.execution.run_file import RunFile, read_run
 from bench.metrics.registry import MEASURES
@@ -26,7 +27,7 @@ def markdown(folder: Path) -> Path:
     frame = scores(folder)
     rows = [[str(c) for c in frame.columns], ["---"] * len(frame.columns)]
     rows += [
-        [f"{v:.4g}" if isinstance(v, float) else media.markdown(str(v)) for v in row]
+        ["" if v is None or v != v else f"{v:.4g}" if isinstance(v, float) else media.markdown(str(v)) for v in row]
         for row in frame.itertuples(index=False)
     ]
     path = folder / "scores.md"
@@ -37,21 +38,22 @@ def markdown(folder: Path) -> Path:
 def csv(folder: Path) -> Path:
     """scores.csv: the frame."""
     path = folder / "scores.csv"
-    scores(folder).map(lambda v: media.csv(v) if isinstance(v, str) else v).to_csv(path, index=False)
+    write_text(path, scores(folder).map(lambda v: media.csv(v) if isinstance(v, str) else v).to_csv(index=False))
     return path
 
 
 def json(folder: Path) -> Path:
     """scores.table.json: the frame, one object a row."""
     path = folder / "scores.table.json"
-    scores(folder).to_json(path, orient="records", indent=1)
+    write_text(path, scores(folder).to_json(orient="records", indent=1))
     return path
 
 
 def parquet(folder: Path) -> Path:
     """scores.parquet: the frame."""
     path = folder / "scores.parquet"
-    scores(folder).to_parquet(path, index=False)
+    scores(folder).to_parquet(part_of(path), index=False)
+    os.replace(part_of(path), path)  # a link is replaced, and what it names stays
     return path
 
 
@@ -59,6 +61,8 @@ def every_eval_ever(folder: Path) -> Path:
     """One JSON file a system in `every_eval_ever/`, of the schema's version 0.3.0. Returns the folder."""
     run, found = read_run(folder), score(folder)
     target = folder / "every_eval_ever"
+    if target.is_symlink():
+        target.unlink()
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     for name, system in found.measured.items():

@@ -286,11 +286,12 @@
   if (whole && unpacks) {
     const bar = document.getElementById("scores-saves");
     const COLUMNS = ["mean", "low", "high", "n", "clusters", "method"];
-    const table = ({ systems }) => [["system", "metric", "stratum", ...COLUMNS]].concat(
-      Object.entries(systems).flatMap(([name, { scores }]) =>
-        Object.entries(scores ?? {}).filter(([, found]) => found).flatMap(([metric, found]) =>
+    const failed = (name) => [[name, "", "", ...COLUMNS.map((c) => (c === "n" || c === "clusters" ? 0 : "")), "failed"]];
+    const table = ({ systems }) => [["system", "metric", "stratum", ...COLUMNS, "status"]].concat(
+      Object.entries(systems).flatMap(([name, { scores, status }]) => status === "failed" ? failed(name) :
+        Object.entries(scores).filter(([, found]) => found).flatMap(([metric, found]) =>
           Object.entries({ all: found, ...found.strata }).filter(([, part]) => part).map(([stratum, part]) =>
-            [name, metric, stratum, ...COLUMNS.map((c) => part[c])]))));
+            [name, metric, stratum, ...COLUMNS.map((c) => part[c]), status]))));
     bar.append("Scores of the whole run: ");
     saver(bar, "Save as CSV", async () => save("scores.csv", csv(table(JSON.parse(await unpacked(whole)))), "text/csv"));
     saver(bar, "Save as JSON", async () => save("scores.json", await unpacked(whole), "application/json"));

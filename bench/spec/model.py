@@ -175,6 +175,9 @@ class Entailing(Block):
     batch_size: PositiveInt = 16
 
 
+SYSTEM = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+LONGEST_NAME = 150  # characters: of a run, and of the file of its baseline
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]  # of an axis of a matrix
 
 
@@ -183,7 +186,7 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
+    name: str = Field(min_length=1, pattern=SYSTEM)
     kind: str
     matrix: dict[str, Values] = Field({}, description="Dotted keys and their values: one system for each combination.")
 
@@ -192,7 +195,7 @@ class Spec(Block):
     """What a run is of: one base model, one dataset, and the systems to compare."""
 
     schema_version: Literal[1] = 1
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Name of the run's folder.")
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME, description="Name of the run's folder.")
     description: str = ""
     dataset: AnySource
     model: Model

@@ -21,7 +21,7 @@ from bench.scoring import judge_stage
 from bench.scoring.grade import Column, named_pairs, pairwise
 from bench.scoring.graded import GradedRun
 from bench.scoring.records import graded
-from bench.scoring.schema import RULES, VERSION, Facts, Scores, System
+from bench.scoring.schema import RULES, VERSION, Facts, MeasuredSystem, Scores, System
 from bench.spec.model import Spec
 from bench.stats.comparisons import Pair, compare_family
 from bench.verdict.claims import evaluate
@@ -45,12 +45,12 @@ def score(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Sc
     run = read_run(folder)
     if not packed(folder / "records.jsonl").exists():
         raise UserError("this run has no records yet.", where=str(folder), remedy="Finish it with `ragtune run`.")
-    if run.cells is None:
+    if run.cells is None or run.status == "incomplete":  # whatever records lie here are of the run before
         raise UserError(
             "this run was stopped before it ended.", where=str(folder), remedy="Finish it with `ragtune run`."
         )
     files = _digests(folder)
-    _check_records(folder, run, files["records.jsonl"])
+    check_records(folder, run, files["records.jsonl"])
     source = _source(folder, run, files)
     stored = _stored(folder)
     if stored is not None and stored.source == source:
@@ -69,9 +69,10 @@ def _digests(folder: Path) -> dict[str, str]:
     return {name: content_digest(path) for name, path in paths.items()}
 
 
-def _check_records(folder: Path, run: RunFile, found: str) -> None:
-    """Raises UserError where the records are not those that the run wrote."""
-    if run.files.get("records.jsonl", found) != found:
+def check_records(folder: Path, run: RunFile, found: str | None = None) -> None:
+    """Raises UserError where the records, whose digest may be `found` already, are not those that the run wrote."""
+    known = run.files.get("records.jsonl")
+    if known is not None and known != (found or content_digest(packed(folder / "records.jsonl"))):
         raise UserError(
             "these are not the records that the run wrote: the file was changed or cut short.",
             where=str(packed(folder / "records.jsonl")),
@@ -196,19 +197,33 @@ def leaked(run: RunFile) -> dict[str, int]:
 
 
 def scores(folder: Path | str) -> pandas.DataFrame:
-    """The scores of a run as a frame: one row for each system, measure and stratum (`all` for the whole)."""
+    """The scores of a run as a frame: one row for each system, measure and stratum (`all` for the whole).
+
+    A system that failed has one row, without a measure.
+    """
     import pandas
 
-    rows = []
-    for name, system in score(Path(folder)).measured.items():
+    rows: list[dict[str, object]] = []
+    for name, system in score(Path(folder)).systems.items():
+        if not isinstance(system, MeasuredSystem):
+            rows.append(
+                {
+                    **dict.fromkeys(("metric", "stratum", "method"), ""),
+                    "system": name,
+                    "n": 0,
+                    "clusters": 0,
+                    "status": "failed",
+                }
+            )
+            continue
         for measure, found in system.scores.items():
             if found is None:
                 continue
             for stratum, part in {"all": found, **found.strata}.items():
                 if part is not None:
                     keys = {"system": name, "metric": measure, "stratum": stratum}
-                    rows.append({**keys, **{k: getattr(part, k) for k in COLUMNS}})
-    return pandas.DataFrame(rows)
+                    rows.append({**keys, **{k: getattr(part, k) for k in COLUMNS}, "status": system.status})
+    return pandas.DataFrame(rows, columns=["system", "metric", "stratum", *COLUMNS, "status"])
 
 
 COLUMNS = ("mean", "low", "high", "n", "clusters", "method")

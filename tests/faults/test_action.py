@@ -81,7 +81,7 @@ here = pathlib.Path(__file__).parent
 called, comments = sys.argv[1:], sorted(here.glob("comment-*.md"))
 (here / "calls").open("a").write(" ".join(called) + "\\n")
 if "--method" not in called:
-    found = [c for c in comments if c.read_text().startswith("<!-- ragtune gate quick.yaml -->")]
+    found = [c for c in comments if c.read_text().startswith("<!-- ragtune gate ")]
     print("\\n".join(c.stem.split("-")[1] for c in found))
 else:
     name = called[called.index("--method") + 2].rsplit("/", 1)[1]

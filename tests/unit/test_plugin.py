@@ -52,5 +52,8 @@ def test_rules_are_items_and_scores_a_fixture(runs: tuple[Path, Path], tmp_path:
     assert code == 0 and "3 passed" in told and "sys: em within 0.020" in told, told
     code, told = called(runs[1], *gate)
     assert code == 1 and "FAILED" in told and "sys: em within 0.020" in told and "sys: em at least 0.3" in told, told
+    rules.write_text("rules:\n  - {metric: faithfulness, margin: 0.02, missing: pass}\n")
+    code, told = called(runs[0], *gate)
+    assert code == 1 and "nothing could be compared" in told, told
     code, told = called(runs[0], "--ragtune-baseline", str(tmp_path / "nothing.json"))
     assert code == 4 and "no run and no baseline" in told

@@ -211,7 +211,9 @@ def test_scores_as_tables_and_a_page_over_the_runs(hostile: Path) -> None:
         assert path.read_text().startswith(start) and "echo" in path.read_text()
         path.unlink()
     frame = pandas.read_parquet(FORMATS["parquet"](hostile))
-    assert set(frame.system) == {"echo", "other"}  # the third failed
+    assert set(frame[frame.status == "done"].system) == {"echo", "other"}
+    (failed,) = frame[frame.status == "failed"].itertuples()
+    assert failed.system not in ("echo", "other") and failed.metric == "" and failed.n == 0
     page = index(hostile.parent)
     assert HOSTILE not in page.read_text() and 'href="t/index.html"' in page.read_text()
     with pytest.raises(UserError, match="no run here"):

@@ -153,7 +153,7 @@ def test_a_scenario_is_no_system_of_the_comparison(tmp_path: Path) -> None:
 def test_the_frame_has_a_row_for_each_system_measure_and_stratum(folder: Path) -> None:
     frame = scores(folder)
     assert list(frame.columns) == [
-        "system", "metric", "stratum", "mean", "low", "high", "n", "clusters", "method",
+        "system", "metric", "stratum", "mean", "low", "high", "n", "clusters", "method", "status",
     ]  # fmt: skip
     em = frame[frame.metric == "em"].set_index(["system", "stratum"])
     assert list(em.index) == [(name, part) for name in ("low", "high") for part in ("all", "even", "odd")]
