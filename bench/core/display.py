@@ -111,7 +111,7 @@ def joules(value: float | None) -> str:
     if value is None:
         return NONE
     for factor, unit in ((1e6, "MJ"), (1e3, "kJ")):
-        if value >= factor:
+        if value >= 0.9995 * factor:  # which three digits round up
             return f"{value / factor:.3g} {unit}"
     return f"{value:.3g} J"
 

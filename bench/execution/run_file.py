@@ -88,6 +88,11 @@ class SystemEntry(Part):
         return bool((self.config.get("embedder") or {}).get("precision") == "int8")
 
     @property
+    def tunes_its_embedder(self) -> bool:
+        """Whether its embedder is trained on the training questions."""
+        return (self.config.get("embedder") or {}).get("tuned") is not None
+
+    @property
     def prompt(self) -> Prompt:
         """What the model reads."""
         return Prompt.shared(self.config["prompt"])

@@ -37,8 +37,16 @@ def _says_nothing(record: Record, abstain: Phrases) -> bool:
 
 
 def _against(record: Record, answer: Answer, references: tuple[str, ...]) -> tuple[float, float]:
-    """SQuAD's (exact match, F1) of an answer."""
-    return (0.0, 0.0) if answer.error else text.matched(said(answer), references, record.language)
+    """SQuAD's (exact match, F1) of an answer; of what it says to the letter, where a reference has brackets itself."""
+    if answer.error:
+        return 0.0, 0.0
+    found = [text.matched(written, references, record.language) for written in _written(answer)]
+    return max(em for em, _ in found), max(f1 for _, f1 in found)
+
+
+def _written(answer: Answer) -> dict[str, None]:
+    """The answer without its marks and to the letter, once where these are one."""
+    return dict.fromkeys((said(answer), answer.text))
 
 
 def em(record: Record, abstain: Phrases) -> float | None:
@@ -56,7 +64,9 @@ def em_strict(record: Record, abstain: Phrases) -> float | None:
         return None
     if not record.answers:
         return float(silent(record.answer, abstain))
-    return 0.0 if record.answer.error else text.strict(said(record.answer), record.answers, record.language)
+    if record.answer.error:
+        return 0.0
+    return max(text.strict(written, record.answers, record.language) for written in _written(record.answer))
 
 
 def numeric(record: Record, abstain: Phrases) -> float | None:
@@ -189,5 +199,5 @@ def _citation(record: Record, abstain: Phrases) -> tuple[float | None, float] | 
         return None
     answer = record.answer
     if record.choices and not grounding.marks(answer.text):
-        return None, 0.0  # the words of a choice stand anywhere
+        return None  # the words of a choice stand anywhere: it is not known what it rests on
     return grounding.citation(answer.text, answer.held, record.gold, record.answers or (), record.language)

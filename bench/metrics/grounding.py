@@ -22,6 +22,7 @@ MARK = re.compile(
 )
 MARKED = re.compile(rf"\s*{MARK.pattern}")
 _RANGE = re.compile(r"(\d+)(?:\s*[\u2013-]\s*(\d+))?")
+MANY = 99  # passages, beyond which a number names none: [2015] is a year
 LONGEST = 100  # passages that a range of marks may name
 
 
@@ -52,7 +53,8 @@ def without_marks(answer: str, shown: int) -> str:
 
     def removed(mark: re.Match[str]) -> str:
         numbers = marks(mark[0])
-        return "" if len(numbers) == 1 or set(numbers) <= set(range(1, shown + 1)) else mark[0]
+        far = len(numbers) > 1 or numbers[0] > max(shown, MANY)  # a year, an interval
+        return mark[0] if far and not set(numbers) <= set(range(1, shown + 1)) else ""
 
     return MARKED.sub(removed, answer).strip() or answer
 

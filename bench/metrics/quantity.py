@@ -83,7 +83,7 @@ UNITS = {  # how a unit may be written; others are one where they differ by a pl
         "millimetre mm millimeter millimeters millimetres",
         "gram g gram grams",
         "kilogram kg kilo kilos kilograms",
-        "tonne t tonnes",
+        "tonne t tonnes ton tons",
         "litre l liter liters litres",
         "degree deg degrees",
         "celsius c centigrade",
@@ -100,9 +100,56 @@ UNITS = {  # how a unit may be written; others are one where they differ by a pl
         "megajoule megaj megajoules",
         "megavolt megav megavolts",
         "milliwatt mw milliwatts",
+        "kilovolt kv kilovolts",
+        "milliampere ma milliamp milliamps milliamperes",
+        "kilowatthour kwh kilowatthours",
+        "kilopascal kpa kilopascals",
+        "decibel db decibels",
+        "ohm \u03c9 ohms",
+        "kilohertz khz",
+        "megahertz megahz",
+        "gigahertz ghz",
+        "kilobyte kb kilobytes",
+        "megabyte mb megabytes",
+        "gigabyte gb gigabytes",
+        "terabyte tb terabytes",
+        "milligram mg milligrams",
+        "microgram \u00b5g \u03bcg mcg micrograms",
+        "millilitre ml milliliter milliliters millilitres",
+        "micrometre \u00b5m \u03bcm micron microns micrometer micrometers micrometres",
+        "foot ft feet",
+        "mile mi miles",
+        "pound lb lbs gbp pounds",
+        "ounce oz ounces",
+        "mph miles/h mi/h",
+        "km/h kmh kph",
+        "m/s mps",
+        "rpm r/min rev/min",
+        "squaremetre m\u00b2 sqm",
+        "cubicmetre m\u00b3",
     )
     for name in names.split()
 }
+PAIRS = {  # units of two words, or the first two of more
+    "degree celsius": "celsius",
+    "degrees celsius": "celsius",
+    "degrees centigrade": "celsius",
+    "degrees fahrenheit": "fahrenheit",
+    "square metres": "squaremetre",
+    "square meters": "squaremetre",
+    "cubic metres": "cubicmetre",
+    "cubic meters": "cubicmetre",
+    "kilowatt hours": "kilowatthour",
+    "newton metres": "newtonmetre",
+    "newton meters": "newtonmetre",
+    "miles per": "mph",
+    "kilometres per": "km/h",
+    "kilometers per": "km/h",
+    "metres per": "m/s",
+    "meters per": "m/s",
+    "revolutions per": "rpm",
+}
+PARTS = frozenset(("ppm", "ppb", "basis", "bps"))  # shares that are no percent
 COMMA = frozenset(
     [
         "bg",
@@ -187,7 +234,14 @@ _NUMBER = re.compile(
 _DIGIT = re.compile(r"[\d\u00bc-\u00be]")
 _DENIED = re.compile(r"\b(?:not|rather than|instead of)\s*$", re.IGNORECASE)
 _MINUS = re.compile(r"(?<!\d )\b(?:minus|negative) (?=[\d.])", re.IGNORECASE)
-_MEGA = re.compile(r"(?<=\d)(\s?)M(?=(?:Wh?|Pa|J|V)\b)")  # what lower case would make a thousandth of
+_MEGA = re.compile(
+    r"(?<=\d)(\s?)M(?=(?:Wh?|Pa|J|V|A|g|Hz|[Oo]hms?|\u03a9|\u2126)\b)"
+)  # what lower case would make a thousandth of
+_POWER = re.compile(
+    r"(?<=\d)\s?[x\u00d7\u00b7*]\s?10"
+    r"(?:\^([-+]?\d{1,2})|([\u207a\u207b]?[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+))(?!\w)"
+)
+_RAISED = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b", "0123456789+-")
 _FRACTIONS = {0xBC: ".25", 0xBD: ".5", 0xBE: ".75"}
 _IN = re.compile(r"\bin (?:usd |us\$ |\$ ?|eur |euros? )?(thousand|million|billion)s?\b", re.IGNORECASE)
 
@@ -236,11 +290,12 @@ def _scaled(words: list[str], language: str) -> float | None:
 
 def plain(text: str, language: str) -> str:
     """The text with the separators of English: 1.200,50 is 1,200.50 where the language has a decimal comma. A half is
-    .5, minus 40 is -40, and MW, which is not mW, is megaW."""
+    .5, minus 40 is -40, 2 \u00d7 10^6 is 2e6, and MW, which is not mW, is megaW."""
     found = text.translate(DASHES)
     if language.split("-")[0] in COMMA:
         found = _SEPARATOR.sub(lambda mark: "." if mark[0] == "," else ",", found)
-    return _MEGA.sub(r"\1mega", _MINUS.sub("-", found.translate(_FRACTIONS)))
+    found = _POWER.sub(lambda power: f"e{power[1] or power[2].translate(_RAISED)}", found.translate(_FRACTIONS))
+    return _MEGA.sub(r"\1mega", _MINUS.sub("-", found))
 
 
 def _quantity(match: re.Match[str], language: str) -> Quantity:
@@ -259,7 +314,8 @@ def _quantity(match: re.Match[str], language: str) -> Quantity:
     bracketed = bool(match["open"] and match["close"])
     alone = bracketed and match[0].strip() == match.string.strip()  # as accountants write what is below zero
     first = next((word for word in words if word != "\u00b0"), "degree" if words else "")
-    unit = CURRENCIES.get(before) or CURRENCIES.get(first) or ("" if first in NO_UNIT | PERCENT else first)
+    pair = PAIRS.get(" ".join(word for word in words if word != "\u00b0"))
+    unit = CURRENCIES.get(before) or pair or CURRENCIES.get(first) or ("" if first in NO_UNIT | PERCENT else first)
     negative = match["sign"] == "-" or alone
     signed = (-1 if negative else 1) * value * (factor or 1)
     return Quantity(signed, first in PERCENT, unit, factor is not None, bracketed and not alone)
@@ -306,12 +362,14 @@ def _same(mine: Quantity, its: Quantity, scale: float) -> bool:
     tolerance = 0.0 if _is_count(mine) and _is_count(its) else TOLERANCE
     if mine.unit and its.unit and not _alike(mine.unit, its.unit):
         return False
+    if mine.percent != its.percent and {mine.unit, its.unit} & {*UNITS, *PARTS}:
+        return False  # what has a unit is no share
     values = {mine.value} if mine.scaled else {mine.value, mine.value * scale}
     wanted = {its.value} if its.scaled else {its.value, its.value * scale}
     if mine.percent != its.percent:  # 0.123 is 12.3%, where only one of them says percent
         values = {value / 100 if mine.percent else value for value in values} | values
         wanted = {value / 100 if its.percent else value for value in wanted} | wanted
-    return any(math.isclose(v, w, rel_tol=tolerance, abs_tol=1e-12) for v in values for w in wanted)
+    return any(math.isclose(v, w, rel_tol=tolerance) for v in values for w in wanted)
 
 
 def _alike(a: str, b: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from bench.core import display
@@ -15,6 +16,12 @@ from bench.verdict.trades import SMALL_USD
 LEADING = 6  # lines of systems; the others are folded
 CHANGES = 4  # lines on what would change the decision
 OPEN = ("undecided", "not worse", "provisional")  # where `among` are those that could not be told from the choice
+
+
+def _up(value: float) -> int:
+    """A whole number of one digit that is no smaller."""
+    step = 10 ** math.floor(math.log10(value))
+    return int(math.ceil(value / step - 1e-9) * step)
 
 
 def ranked(scores: Scores) -> list[tuple[str, tuple[str, ...]]]:
@@ -88,7 +95,7 @@ def _volumes(found: Recommendation, volumes: Volumes) -> Iterator[str]:
             least = cheapest(costs, *volume)
             saved = (monthly(costs[found.choice], *volume) or 0.0) - (monthly(costs[least[0]], *volume) or 0.0)
             if found.choice not in least and saved > SMALL_USD:
-                number = display.many(int(float(f"{volume[what == 'updates']:.1g}")), what.removesuffix("s"))
+                number = display.many(_up(volume[what == "updates"]), what.removesuffix("s"))
                 yield f"From about {number} a month on, {listed(least, 'or')} costs less than {found.choice}."
                 break
 

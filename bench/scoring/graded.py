@@ -138,7 +138,7 @@ class GradedRun:
             "precision": entry.precision,
             "seeds": len(cells),
             "failed": failed,
-            "trained": entry.tuning is not None,
+            "trained": entry.tuning is not None or entry.tunes_its_embedder,
             "serving": entry.serving if entry.method == "lora" and not entry.served_adapter else None,
             "scenario": entry.scenario,
             "family": entry.family,

@@ -134,7 +134,8 @@ def _break_even(a: str, b: str, priced: Mapping[str, Costs], updates_per_month: 
     standing = {name: monthly(priced[name], 0.0, updates_per_month) or 0.0 for name in (low, high)}
     more = standing[low] - standing[high]  # what `low` costs more before anything is asked
     if more <= 0:
-        return BreakEven(a=a, b=b, low=low, high=high, questions_per_month=None, cheaper=low)
+        same = not more and not saved
+        return BreakEven(a=a, b=b, low=low, high=high, questions_per_month=None, cheaper=None if same else low)
     if not saved:
         return BreakEven(a=a, b=b, low=low, high=high, questions_per_month=None, cheaper=high)
     return BreakEven(

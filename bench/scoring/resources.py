@@ -295,9 +295,16 @@ def cost(
     if not endpoint and hourly is not None and (each_s := _question_s(quick)):
         served = 1000 * each_s / 3600 * hourly
     return Cost(
-        build_usd=build.total_s / 3600 * hourly if build and build.total_s is not None and hourly is not None else None,
+        build_usd=_build_usd(build, hourly),
         thousand_questions_usd=served,
     )
+
+
+def _build_usd(build: Build | None, hourly: float | None) -> float | None:
+    """Money to build: nothing where nothing was built, whatever an hour costs; None where it is not known."""
+    if build is None or build.total_s is None or (build.total_s and hourly is None):
+        return None
+    return build.total_s / 3600 * (hourly or 0.0)
 
 
 def _question_s(quick: Speed) -> float | None:

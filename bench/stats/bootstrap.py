@@ -16,12 +16,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from bench.stats.distributions import t_above, t_below, t_quantile
+from bench.stats.distributions import t_above, t_below, t_quantile, two_above, two_quantile
 
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.uint8]
 BLOCK = 4_000_000  # draws held at once, and as bytes KEPT times as many of those drawn last
 KEPT = 16
+TINY = 1e-12  # of the whole variance: a part that is none
 RARE = 10  # resamples, below which their share says too little of a tail
 
 
@@ -146,7 +147,8 @@ def _linearised(moments: Array, width: int, clusters: int) -> tuple[Array, Array
 
 @dataclass(frozen=True)
 class Spread:
-    """A t interval over clusters and seeds, with the variance of the mean that each of the two brings.
+    """An interval over clusters and seeds, with the variance of the mean that each of the two brings: by the sum of two
+    t, each of its own degrees of freedom, that the error is made of.
 
     `interaction_variance` is the part of `question_variance` that seeds bring by answering a question differently.
     `seeds` is the number of seeds; of two systems with different numbers, the smaller one.
@@ -161,12 +163,27 @@ class Spread:
     seed_variance: float = 0.0
     seed_df: float = math.inf
     seeds: int = 1
-    method: str = "two-level bootstrap, t interval"
+    method: str = "two-level bootstrap, Behrens-Fisher interval"
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """(low, high) at a confidence level."""
-        half = t_quantile((1 + level) / 2, self.df) * self.error
+        half = self._quantile((1 + level) / 2) * self.error
         return self.mean - half, self.mean + half
+
+    @property
+    def _parts(self) -> list[tuple[float, float]]:
+        """(weight, degrees of freedom) of the two, whose squares add up to 1; of one where the other is 0."""
+        whole = self.question_variance + self.seed_variance
+        both = ((self.question_variance, self.question_df), (self.seed_variance, self.seed_df))
+        return [(math.sqrt(variance / whole), df) for variance, df in both if variance > TINY * whole]
+
+    def _quantile(self, level: float) -> float:
+        parts = self._parts
+        return two_quantile(level, parts) if len(parts) > 1 else t_quantile(level, parts[0][1] if parts else self.df)
+
+    def _above(self, away: float) -> float:
+        parts = self._parts
+        return two_above(away, parts) if len(parts) > 1 else t_above(away, parts[0][1] if parts else self.df)
 
     def shifted(self, points: float) -> Spread:
         """The same about another mean."""
@@ -175,14 +192,14 @@ class Spread:
     @property
     def p(self) -> float:
         """Two-sided, of a mean of zero."""
-        return 2 * t_above(abs(self.mean) / self.error, self.df) if self.error else float(self.mean == 0)
+        return 2 * self._above(abs(self.mean) / self.error) if self.error else float(self.mean == 0)
 
     def one_sided(self, limit: float) -> tuple[float, float]:
-        """By the t distribution."""
+        """By the same distribution."""
         if not self.error:
             return float(self.mean <= limit), float(self.mean >= limit)
-        away = (self.mean - limit) / self.error
-        return t_above(away, self.df), t_below(away, self.df)
+        above = self._above((self.mean - limit) / self.error)
+        return above, 1 - above
 
 
 def satterthwaite(parts: Sequence[tuple[float, float]], otherwise: float) -> float:
@@ -192,25 +209,34 @@ def satterthwaite(parts: Sequence[tuple[float, float]], otherwise: float) -> flo
     return float(sum(variance for variance, _ in parts) ** 2 / bottom) if bottom else otherwise
 
 
-def two_level(arms: Sequence[Array], counts: Array, means: Sequence[Array], seed: int) -> Spread:
-    """Clusters and seeds drawn together; the t of their spread has Satterthwaite's degrees of freedom (1946).
+def two_level(
+    arms: Sequence[Array],
+    counts: Array,
+    means: Sequence[Array],
+    seed: int,
+    of_seeds: tuple[float, float] | None = None,
+) -> Spread:
+    """Clusters and seeds drawn together; their spread is that of two t, of clusters and of seeds.
 
     `arms`, each (clusters, seeds), add up: one for a system or a difference paired by seed, two for systems whose seeds
-    are drawn apart, as in Welch's test. `means`: of each arm, in every resample of the clusters.
+    are drawn apart, as in Welch's test. `means`: of each arm, in every resample of the clusters. `of_seeds`: the
+    variance that seeds bring to the mean, and its degrees of freedom, where more than these seeds tell of it.
     """
     by_seed = [arm.sum(0) / counts.sum() for arm in arms]
     of_arms = [(float(of.var(ddof=1)) / len(of), float(len(of) - 1)) for of in by_seed if len(of) > 1]
     clusters, question_df = cluster_error(sum(arm.mean(1) for arm in arms), counts) ** 2, len(counts) - 1
     drawn = sum(over_seeds(part, [seed, number] if number else seed) for number, part in enumerate(means))
+    own = sum(variance for variance, _ in of_arms), satterthwaite(of_arms, otherwise=sum(df for _, df in of_arms))
+    seed_variance, seed_df = own if of_seeds is None else of_seeds
     return Spread(
         sum(float(means_of.mean()) for means_of in by_seed),
-        float(np.std(drawn, ddof=1)),
-        satterthwaite([*of_arms, (clusters, question_df)], otherwise=float(question_df)),
+        math.sqrt(max(float(np.var(drawn, ddof=1)) - own[0] + seed_variance, 0.0)),
+        satterthwaite([(seed_variance, seed_df), (clusters, question_df)], otherwise=float(question_df)),
         question_variance=clusters,
         question_df=question_df,
         interaction_variance=min(clusters, sum(_interaction(arm, counts) for arm in arms)),
-        seed_variance=sum(variance for variance, _ in of_arms),
-        seed_df=satterthwaite(of_arms, otherwise=sum(df for _, df in of_arms)),
+        seed_variance=seed_variance,
+        seed_df=seed_df,
         seeds=min(len(means_of) for means_of in by_seed),
     )
 

@@ -20,6 +20,7 @@ from bench.stats.bootstrap import (
     Spread,
     cluster_error,
     over_seeds,
+    satterthwaite,
     studentised,
     totals,
     two_level,
@@ -29,8 +30,10 @@ from bench.stats.few import Few, Guarded, Open, Shifted, few, seldom
 from bench.stats.intervals import RESAMPLES
 from bench.stats.permutation import mcnemar, sign_flipped
 from bench.stats.planning import ALPHA, Plan, more_questions, needed, needed_within, plan
+from bench.stats.pooling import Known, pooled, restless
 
 EXACT = "exact McNemar"
+UNLIKE = 0.1  # level, over all systems, at which the seeds of one differ by more than those of the others
 Verdict = Literal["better", "worse", "equivalent", "inconclusive"]
 
 
@@ -142,21 +145,55 @@ def compare_family(
     twenty says anything false of any pair.
     """
     size = family or sum(len(names) for _, names in parts)
+    noise = seed_noise([panel for panel, _ in parts])
     pairs = [
         pair
         for panel, names in parts
-        for pair in _pairs(panel, names, margin=margin, resamples=resamples, seed=seed, family=size)
+        for pair in _pairs(panel, names, noise, margin=margin, resamples=resamples, seed=seed, family=size)
     ]
     return _decided(pairs, size)
 
 
+def seed_noise(panels: Sequence[Panel]) -> dict[str, Known]:
+    """By how much one training of a system differs from another, of each that was trained several times: the standard
+    deviation of its means, and its degrees of freedom. That of all of them together, but for those that vary by more:
+    two or three seeds of one system tell little."""
+    means = {name: rows.mean(1) for panel in panels for name, rows in panel.values.items() if len(rows) > 1}
+    own = {name: (float(of.std(ddof=1)), len(of) - 1) for name, of in means.items()}
+    apart = restless(own, UNLIKE / max(1, len(own)))
+    alike = [known for name, known in own.items() if name not in apart]
+    usual = pooled(alike) if alike else None
+    return {name: usual if usual and name not in apart else known for name, known in own.items()}
+
+
+def _of_seeds(a: tuple[Known, int] | None, b: tuple[Known, int] | None) -> tuple[float, float] | None:
+    """(variance, degrees of freedom) that seeds bring to a difference of two systems, of each its noise and its number
+    of seeds; None where both were built once."""
+    known = [of for of in (a, b) if of is not None]
+    parts = [(sd**2 / seeds, float(df)) for (sd, df), seeds in known]
+    if not parts:
+        return None
+    of_one = len({noise for noise, _ in known}) == 1  # the same figure in both: it is known no worse
+    df = parts[0][1] if of_one else satterthwaite(parts, otherwise=min(df for _, df in parts))
+    return sum(variance for variance, _ in parts), df
+
+
 def _pairs(
-    panel: Panel, names: Names, *, margin: float | None, resamples: int, seed: int, family: int
+    panel: Panel,
+    names: Names,
+    noise: Mapping[str, Known],
+    *,
+    margin: float | None,
+    resamples: int,
+    seed: int,
+    family: int,
 ) -> Iterator[Pair]:
     """Pairs of one panel, before any correction."""
     plain_arms = [_arms(panel.values[a], panel.values[b]) for a, b in names]
     sums = [[panel.sums(arm) for arm in parts] for parts in plain_arms]
-    found = _intervals(sums, panel.counts, resamples, seed)
+    known = {name: (noise[name], len(panel.values[name])) for name in noise if name in panel.values}
+    of_seeds = [_of_seeds(known.get(a), known.get(b)) for a, b in names]
+    found = _intervals(sums, panel.counts, of_seeds, resamples, seed)
     if panel.points:
         found = [interval.shifted(panel.points) for interval in found]
     arms = [[first + panel.points, *rest] for first, *rest in plain_arms] if panel.points else plain_arms
@@ -272,8 +309,15 @@ def _pair(
     )
 
 
-def _intervals(sums: Sequence[Sequence[Array]], counts: Array, resamples: int, seed: int) -> list[Interval]:
-    """One for each difference, all from the same draws. A difference is the sum of its arms, (clusters, seeds) each."""
+def _intervals(
+    sums: Sequence[Sequence[Array]],
+    counts: Array,
+    of_seeds: Sequence[tuple[float, float] | None],
+    resamples: int,
+    seed: int,
+) -> list[Interval]:
+    """One for each difference, all from the same draws. A difference is the sum of its arms, (clusters, seeds) each.
+    `of_seeds`: what seeds bring to each."""
     found: dict[int, Interval] = {}
     once = {i: arms[0][:, 0] for i, arms in enumerate(sums) if len(arms) == 1 and arms[0].shape[1] == 1}
     for number, arms in enumerate(sums):
@@ -294,7 +338,7 @@ def _intervals(sums: Sequence[Sequence[Array]], counts: Array, resamples: int, s
         means = np.split(drawn[:, 1:] / drawn[:, :1], ends, axis=1)
         for i in {i for i, _ in several}:
             parts = [mean for (j, _), mean in zip(several, means, strict=True) if j == i]
-            spread, middle = two_level(sums[i], counts, parts, seed), _over_seeds(sums[i])
+            spread, middle = two_level(sums[i], counts, parts, seed, of_seeds[i]), _over_seeds(sums[i])
             rare = few(middle, counts)
             found[i] = Guarded(spread, rare) if rare else spread
     return [found[i] for i in range(len(sums))]

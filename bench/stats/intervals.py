@@ -7,7 +7,7 @@ system are a second level of sampling, and never pooled as items.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,10 +59,11 @@ def estimates(
     found: list[Estimate | None] = [
         None if of is None else _closed(matrix, of, counts) for matrix, of in zip(matrices, sums, strict=True)
     ]
-    drawn = [(n, of) for n, of in enumerate(sums) if of is not None and found[n] is None]
-    once = [(n, of) for n, of in drawn if of.shape[1] == 1]
+    once = [(n, of) for n, of in enumerate(sums) if of is not None and found[n] is None and of.shape[1] == 1]
     intervals: dict[int, Interval] = {
-        n: two_level([of], counts, [_means(of, counts, seed)], seed) for n, of in drawn if of.shape[1] > 1
+        n: two_level([of], counts, [_means(of, counts, seed)], seed)
+        for n, of in enumerate(sums)
+        if of is not None and of.shape[1] > 1 and groups > 1
     }
     if once:
         of_once = studentised(np.column_stack([of for _, of in once]), counts, RESAMPLES, seed)
@@ -70,7 +71,8 @@ def estimates(
             unseen = seldom(of[:, 0], counts) if _is_share(matrices[n]) else None
             intervals[n] = Guarded(drawn_of, unseen) if unseen else drawn_of
     for n, interval in intervals.items():
-        found[n] = _of_interval(matrices[n], groups, interval)
+        drawn, closed = _of_interval(matrices[n], groups, interval), found[n]
+        found[n] = _wider(closed, drawn) if closed else drawn
     return found
 
 
@@ -97,6 +99,14 @@ def _closed(matrix: Array, sums: Array, counts: Array) -> Estimate | None:
     if groups < 2:
         return Estimate(mean, *_range(matrix), questions, groups, "one cluster: no interval")
     return None
+
+
+def _wider(closed: Estimate, drawn: Estimate) -> Estimate:
+    """Over seeds: what few clusters hold of their mean says nothing of how much the seeds differ."""
+    if closed.low <= drawn.low and drawn.high <= closed.high:
+        return closed
+    low, high = min(closed.low, drawn.low), max(closed.high, drawn.high)
+    return replace(closed, low=low, high=high, method=f"the wider of {closed.method} and the {drawn.method}")
 
 
 def _of_interval(matrix: Array, groups: int, found: Interval) -> Estimate:

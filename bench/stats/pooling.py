@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from scipy import special
 
 Known = tuple[float, int]  # a standard deviation, and its degrees of freedom
-LEVEL = 0.01  # of the test
+LEVEL = 0.01  # of the test, unless another is given
 
 
 def pooled(of: Collection[Known]) -> Known:
@@ -17,8 +17,8 @@ def pooled(of: Collection[Known]) -> Known:
     return math.sqrt(sum(sd**2 * each for sd, each in of) / df), df
 
 
-def restless(of: Mapping[str, Known]) -> set[str]:
-    """The systems that vary more than is usual, by an F test at the 1% level against the quieter half of all, whose
+def restless(of: Mapping[str, Known], level: float = LEVEL) -> set[str]:
+    """The systems that vary more than is usual, by an F test at such a level against the quieter half of all, whose
     variance is brought to what it is of all where they vary alike: several restless ones do not hide each other."""
     known = {name: each for name, each in of.items() if each[1]}
     if len(known) < 2:
@@ -28,4 +28,4 @@ def restless(of: Mapping[str, Known]) -> set[str]:
     lower = float(special.chdtr(df + 2, special.chdtri(df, 1 - share))) / share if share < 1 else 1.0
     usual, usual_df = pooled(quiet)
     variance = max(usual**2 / lower, 1e-12)
-    return {name for name, (sd, own) in known.items() if special.fdtrc(own, usual_df, sd**2 / variance) < LEVEL}
+    return {name for name, (sd, own) in known.items() if special.fdtrc(own, usual_df, sd**2 / variance) < level}

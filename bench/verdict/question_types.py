@@ -60,8 +60,13 @@ def mixes(columns: Mapping[str, Column], rows: Sequence[TypeRow], asked_of: Mapp
     The other types keep their shares of the rest. `asked_of`: the questions of each type, leaked ones too.
     """
     number = {row.type: asked_of.get(row.type, row.n) for row in rows}
-    first = max(columns, key=lambda name: columns[name].mean)
     asked = sum(number.values())
+
+    def now(name: str) -> float:
+        """What a system would score on the questions as they are asked, by what is known of each type."""
+        return sum(number[row.type] * row.scores[name].mean for row in rows) / asked
+
+    first = max(columns, key=now)
     for row in rows:
         rest = [other for other in rows if other is not row]
         for name in row.ahead:

@@ -45,7 +45,7 @@ def score(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Sc
     run = read_run(folder)
     if not packed(folder / "records.jsonl").exists():
         raise UserError("this run has no records yet.", where=str(folder), remedy="Finish it with `ragtune run`.")
-    if run.cells is None or run.status == "incomplete":  # whatever records lie here are of the run before
+    if run.cells is None or _has_older_records(folder, run):
         raise UserError(
             "this run was stopped before it ended.", where=str(folder), remedy="Finish it with `ragtune run`."
         )
@@ -60,6 +60,12 @@ def score(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Sc
     seal = sealed(written)
     write_json(folder / "scores.json", {**written, "seal": seal})
     return found.model_copy(update={"seal": seal})
+
+
+def _has_older_records(folder: Path, run: RunFile) -> bool:
+    """Whether a run was stopped before it wrote its records: those that lie there are of the run before."""
+    wrote = run.status != "incomplete" or "records.jsonl" in run.files
+    return not wrote and packed(folder / "records.jsonl").stat().st_size > 0
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ from bench.metrics.text import is_numeric
         ("3,9", "3,5", "en", None),  # a list, or a decimal comma: nobody knows
         ("1.234.999", "1.234.567", "en", 0.0),
         ("20 \u00b0F", "20 \u00b0C", "en", 0.0),
-        ("20 degrees celsius", "20 \u00b0C", "en", 0.0),  # it says two words: not understood, and not right
+        ("20 degrees celsius", "20 \u00b0C", "en", 1.0),
         ("20 C", "20 \u00b0C", "en", 1.0),
         ("$5", "\u20b95", "en", 0.0),
         ("CHF 5", "$5", "en", 0.0),

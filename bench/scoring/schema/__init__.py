@@ -128,7 +128,7 @@ __all__ = [
     "WeightFlip",
 ]
 VERSION = 6  # raised when scores of an older ragtune can no longer be read
-RULES = 9  # raised when the same records give other scores, which are then computed again
+RULES = 10  # raised when the same records give other scores, which are then computed again
 ClaimStatus = Literal["confirmed", "refuted", "inconclusive", "not tested"]
 
 

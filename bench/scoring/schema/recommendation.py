@@ -67,8 +67,8 @@ class Criteria(Part):
 class BreakEven(Part):
     """Two systems: from how many questions a month `low`, which costs less to ask, is the cheaper one.
 
-    `questions_per_month` is None where one is cheaper at any volume; then it is `cheaper`. Its `interval` follows from
-    those of the costs; without an upper end, `low` may never be the cheaper one.
+    `questions_per_month` is None where one is cheaper at any volume, and then it is `cheaper`, or neither is. Its
+    `interval` follows from those of the costs; without an upper end, `low` may never be the cheaper one.
     """
 
     a: str
