@@ -144,6 +144,29 @@ def seeds(runs: int) -> Iterator[Row]:
 
             setting = f"{mine} seeds against {other}, seed SD {sd}, n = 600"
             yield Row("equal tuned systems: told apart", setting, share(once, runs), 0.05, runs)
+    for systems, sd, n in ((3, 0.05, 1000), (5, 0.05, 1000), (10, 0.04, 600)):
+
+        def any_two(rng: np.random.Generator, systems: int = systems, sd: float = sd, n: int = n) -> bool:
+            values = {f"s{i}": answers(rng, 0.7 + sd * rng.normal(size=3), n) for i in range(systems)}
+            return any(pair.verdict != "inconclusive" for pair in compare(panel(**values), resamples=400))
+
+        setting = f"any two of {systems}, 3 seeds each, seed SD {sd}, n = {n:,}"
+        yield Row("equal tuned systems: told apart", setting, share(any_two, runs), 0.05, runs)
+
+    def against_one(rng: np.random.Generator) -> bool:
+        a, b = answers(rng, 0.7 + 0.05 * rng.normal(size=3), 2000), answers(rng, 0.7, 2000)
+        return compare(panel(a=a, b=b), resamples=400)[0].verdict != "inconclusive"
+
+    setting = "3 seeds against one run of what is not trained, seed SD 0.05, n = 2,000"
+    yield Row("equal systems: told apart", setting, share(against_one, runs), 0.05, runs)
+    for number in (2, 3):
+
+        def covers(rng: np.random.Generator, number: int = number) -> bool:
+            found = estimate(answers(rng, 0.7 + 0.05 * rng.normal(size=number), 600), [str(i) for i in range(600)])
+            return found is not None and found.low <= 0.7 <= found.high
+
+        setting = f"{number} seeds, seed SD 0.05, n = 600"
+        yield Row("a score: its 95% interval covers", setting, share(covers, runs), 0.95, runs, at_most=False)
 
 
 def plans(runs: int) -> Iterator[Row]:
