@@ -37,6 +37,10 @@ def run(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster; `auto`: the one running here.")
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Ask every question anew, as where the model behind an endpoint has changed."),
+    ] = False,
 ) -> None:
     """Build, run and measure every system of SPEC, score it, and draw the report. Continues where it was stopped."""
     from bench.cli import progress, tables
@@ -51,7 +55,7 @@ def run(
     opening = chosen(executor, address)
     try:
         with progress.progress(as_json) as tell:
-            outcome = run_spec(spec, out=out, store=store, progress=tell, executor=opening)
+            outcome = run_spec(spec, out=out, store=store, progress=tell, executor=opening, again=again)
     except KeyboardInterrupt:
         say("interrupted; run the same command to go on.", err=True)
         raise typer.Exit(130) from None

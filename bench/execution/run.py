@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -65,8 +66,10 @@ def run(
     store: Path | None = None,
     progress: Progress | None = None,
     executor: Opening = local,
+    again: bool = False,
 ) -> Outcome:
-    """Run what the spec asks for and is not yet there. Raises UserError before anything of the run is written.
+    """Run what the spec asks for and is not yet there; all of it where `again` is asked for, but for what the store
+    holds. Raises UserError before anything of the run is written.
 
     On Ctrl-C or SIGTERM no process is left, run.json says incomplete, and the same call goes on later.
     """
@@ -83,6 +86,8 @@ def run(
     lock = FileLock(folder / ".lock")
     try:
         with lock.acquire(timeout=0), _sigterm_as_interrupt():
+            if again:
+                shutil.rmtree(folder / "cells", ignore_errors=True)
             return _run(prepared, folder, Store(store or default_store()), tell, executor)
     except Timeout:
         raise UserError(

@@ -25,6 +25,7 @@ _BEFORE = rf"{BEFORE_WORD}(?<!-)"
 _AFTER = rf"{AFTER_WORD}(?!-)"
 _DENIED = (
     r"(?:\b(?:not|isn't|rather than|instead of|neither|nor|cannot be|exclude[sd]?|rules? out"
+    r"|eliminate[sd]?|reject(?:s|ed)?|no reason to (?:say|answer|choose|pick)"
     r"|(?:do not|don't) (?:think|believe)(?: that)?(?: it(?:'s| is)| the answer is)?)|n't be)[\s*_`\"'(]*"
     r"(?:an? |the )?(?:option |choice )?$"
     r"|\b(?:nicht|kein(?:e[nmrs]?)?|niet|geen|no es|no est\u00e1|non \u00e8|n\u00e3o \u00e9|n'est pas|pas)\s+$"
@@ -64,7 +65,7 @@ def _label(answer: str, choices: tuple[str, ...]) -> str | None:
         return None
     if named and _WAIT.search(said):
         return named[-1][2]  # what it takes back does not count
-    return _announced(said, choices, named) or _leading(said, named) or _only(said, named)
+    return _announced(said, choices, named) or _bracketed(said, choices) or _leading(said, named) or _only(said, named)
 
 
 def _is_list(said: str, named: Sequence[Named]) -> bool:
@@ -87,7 +88,9 @@ def _forms(choice: str) -> tuple[str, ...]:
 def _pattern(form: str) -> str:
     """A form as a word of its own, in any case; a single letter in capitals only."""
     words = r"\s+".join(map(re.escape, form.strip(_EDGES).split()))
-    return f"{_BEFORE}{words.upper() if _is_letter(form) else f'(?i:{words})'}{_AFTER}"
+    ends = r"(?![.,]\d)" if form.strip(_EDGES)[-1:].isdigit() else ""  # 4.5 is no 4
+    starts = r"(?<!\d[.,])" if form.strip(_EDGES)[:1].isdigit() else ""
+    return f"{_BEFORE}{starts}{words.upper() if _is_letter(form) else f'(?i:{words})'}{_AFTER}{ends}"
 
 
 def _is_letter(form: str) -> bool:
@@ -122,6 +125,12 @@ def _announced(said: str, choices: Sequence[str], named: Sequence[Named]) -> str
         letter = re.match(r"[a-z](?=$|[.,;:!)\]}\n*])", said[end:])
         found += [(end, choice) for choice in choices if letter and letter[0].upper() in _forms(choice)]
     return max(found)[1] if found else None
+
+
+def _bracketed(said: str, choices: Sequence[str]) -> str | None:
+    """The letter that the answer starts with in small, set off by a bracket: "b) Paris"."""
+    letter = re.match(r"\(?([a-z])\)\s", said)
+    return next((choice for choice in choices if letter and letter[1].upper() in _forms(choice)), None)
 
 
 def _leading(said: str, named: Sequence[Named]) -> str | None:

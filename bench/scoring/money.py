@@ -43,6 +43,8 @@ def _costs(system: MeasuredSystem, prices: Prices, volumes: Volumes, retrained_s
     storage = system.build.artefact_bytes / 1e9 * prices.storage_gb_month_usd
     build, served = system.cost.build_usd, system.cost.thousand_questions_usd
     refresh = None if hourly is None or seconds is None else seconds / 3600 * hourly
+    if hourly is None and not system.build.artefacts:
+        refresh = 0.0  # nothing that an update touches was built
     found = Costs(
         build_usd=build,
         thousand_questions_usd=served,

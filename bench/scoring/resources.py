@@ -302,9 +302,11 @@ def cost(
 
 def _build_usd(build: Build | None, hourly: float | None) -> float | None:
     """Money to build: nothing where nothing was built, whatever an hour costs; None where it is not known."""
-    if build is None or build.total_s is None or (build.total_s and hourly is None):
+    if build is None or build.total_s is None:
         return None
-    return build.total_s / 3600 * (hourly or 0.0)
+    if hourly is None:
+        return None if build.artefacts else 0.0
+    return build.total_s / 3600 * hourly
 
 
 def _question_s(quick: Speed) -> float | None:

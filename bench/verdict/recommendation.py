@@ -9,6 +9,7 @@ from dataclasses import replace
 from bench.metrics.registry import title
 from bench.scoring import money
 from bench.scoring.schema import Costs, Criteria, MeasuredSystem, Need, NeedFlip, Recommendation, WeightFlip
+from bench.spec.model import Weights
 from bench.stats.comparisons import Pair
 from bench.verdict.contradictions import contradictions, remembered, split, unseen_no_worse
 from bench.verdict.decision import CRITERIA, Offsets, Weighing, against, decide, offsets
@@ -17,7 +18,7 @@ from bench.verdict.needs import constraints, may_serve
 from bench.verdict.noise import Noise
 from bench.verdict.question_types import question_types
 from bench.verdict.sentence import FLOOR, listed, no_system, sentence
-from bench.verdict.trades import WORTH, are_comparable, trades
+from bench.verdict.trades import SMALL_USD, WORTH, are_comparable, trades
 
 
 def recommend(evidence: Evidence) -> Recommendation:
@@ -85,7 +86,7 @@ def _decided(evidence: Evidence, found: Recommendation) -> Recommendation:
     decided = found.model_copy(update={**vars(decision), "contradictions": against, "trades": told})
     others = [name for name in found.pareto if name not in decision.equivalent]
     flips = [
-        *weighed(evidence, decision.choice, others, figures, offset),
+        *weighed(evidence, decision.choice, others, figures, offset, weights),
         *lifted(evidence, found.needs, decision.choice),
     ]
     explained = decided.model_copy(
@@ -187,8 +188,10 @@ def weighed(
     front: Sequence[str],
     figures: Mapping[str, Criteria],
     offset: Offsets,
+    weights: Weights,
 ) -> list[WeightFlip]:
-    """The weights from which another system of the front would be ahead, in points for a tenfold saving."""
+    """The weights from which another system of the front would be ahead, in points for a tenfold saving, beside the
+    other weights as they are. Costs below SMALL_USD count as that, as where they are weighed."""
     rows = []
     for other in front:
         if other == choice:
@@ -197,9 +200,11 @@ def weighed(
         behind = mine_whole - its_whole
         for key in CRITERIA:
             mine, its = getattr(figures[choice], key), getattr(figures[other], key)
+            if key == "cost":
+                mine, its = (value if value is None else max(value, SMALL_USD) for value in (mine, its))
             if behind <= 0 or not mine or not its or its * WORTH >= mine:
                 continue
-            threshold = behind / math.log10(mine / its)
+            threshold = getattr(weights, key) + behind / math.log10(mine / its)
             if threshold < evidence.quality(choice):
                 rows.append(WeightFlip(criterion=key, to=other, threshold=threshold, saves=mine / its, loses=behind))
     return sorted(rows, key=lambda row: row.threshold)

@@ -199,3 +199,12 @@ def test_baselines_are_in_the_order_of_their_days(folder: Path, tmp_path: Path) 
         )
     path.unlink()
     assert [baseline.name for baseline in snapshot.accepted(tmp_path)] == ["c", "a", "b"]
+
+
+def test_what_is_asked_again_is_computed_again(tmp_path: Path) -> None:
+    """The model behind an endpoint may change under its name."""
+    spec = parse(raw_spec(name="mine", systems=[{"name": "sys", "kind": "tests.kinds.lookup"}]))
+    first = run(spec, out=tmp_path, store=tmp_path / "s")
+    second = run(spec, out=tmp_path, store=tmp_path / "s")
+    third = run(spec, out=tmp_path, store=tmp_path / "s", again=True)
+    assert (first.computed > 0, second.computed, third.computed) == (True, 0, first.computed)

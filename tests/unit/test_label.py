@@ -158,3 +158,19 @@ def test_the_letter_a_is_no_article(said: str, em: float, accuracy: float) -> No
     asked = Record("c", "s", 1, "q", "all", "q", "Which?", ("A",), (), LETTERS, Answer(said), 0, 1, 0.0, None)
     assert measures.em(asked, ()) == em and measures.label_accuracy(asked, ()) == accuracy
     assert measures.abstains_wrongly(asked, ()) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("said", "choices", "found"),
+    [
+        ("b) Paris", ("A", "B", "C"), "B"),
+        ("(b) Paris", ("A", "B", "C"), "B"),
+        ("There is no reason to say yes.", ("yes", "no", "maybe"), None),
+        ("I would eliminate A. It is C.", ("A", "B", "C"), "C"),
+        ("4.5", ("1", "2", "3", "4", "5"), None),
+        ("4.", ("1", "2", "3", "4", "5"), "4"),
+        ("4, because it works.", ("1", "2", "3", "4", "5"), "4"),
+    ],
+)
+def test_small_letters_eliminations_and_halves(said: str, choices: tuple[str, ...], found: str | None) -> None:
+    assert label(said, choices) == found

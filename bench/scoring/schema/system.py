@@ -169,8 +169,12 @@ class Memory(Part):
 
     @property
     def room_bytes(self) -> Number | None:
-        """What it must find there: the higher of loading and answering."""
-        return None if self.peak_bytes is None else max(self.peak_bytes, self.load_peak_gpu_bytes or 0)
+        """What it must find there: the highest of loading and answering; on a GPU with what its allocator holds
+        back, and with what of the process torch does not see, where that is known."""
+        if self.peak_bytes is None or self.peak_gpu_allocated_bytes is None:
+            return self.peak_bytes
+        more = (self.load_peak_gpu_bytes, self.peak_gpu_reserved_bytes, self.peak_gpu_process_bytes)
+        return max(self.peak_bytes, *(size or 0 for size in more))
 
 
 class Tokens(Part):
