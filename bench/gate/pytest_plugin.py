@@ -59,7 +59,6 @@ class Gate(pytest.Collector):
         from bench.core.errors import UserError
         from bench.gate.decisions import is_any_compared
         from bench.gate.held import held
-        from bench.scoring.schema.gate import Result
 
         try:
             results = held(run, baseline, rules).results
@@ -68,16 +67,18 @@ class Gate(pytest.Collector):
         if not is_any_compared(results):
             results = [
                 *results,
-                _nothing(Result),
+                _nothing(),
             ]
         for result in results:
             yield RuleItem.from_parent(self, name=f"{result.system}: {result.rule}", result=result)
 
 
-def _nothing(result: Any) -> Any:
+def _nothing() -> Any:
     """What stands for a gate that compared nothing."""
+    from bench.scoring.schema.gate import Result
+
     why = "nothing could be compared, which is never a pass"
-    return result("any rule", "every system", "missing", old=None, new=None, change=None, low=None, high=None, why=why)
+    return Result("any rule", "every system", "missing", old=None, new=None, change=None, low=None, high=None, why=why)
 
 
 class RuleItem(pytest.Item):

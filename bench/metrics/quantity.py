@@ -149,7 +149,7 @@ PAIRS = {  # units of two words, or the first two of more
     "meters per": "m/s",
     "revolutions per": "rpm",
 }
-PARTS = frozenset(("ppm", "ppb", "basis", "bps"))  # shares that are no percent
+NO_SHARES = frozenset((*UNITS, "ppm", "ppb", "basis", "bps"))  # beside these a number is none, or none of a hundred
 COMMA = frozenset(
     [
         "bg",
@@ -234,9 +234,8 @@ _NUMBER = re.compile(
 _DIGIT = re.compile(r"[\d\u00bc-\u00be]")
 _DENIED = re.compile(r"\b(?:not|rather than|instead of)\s*$", re.IGNORECASE)
 _MINUS = re.compile(r"(?<!\d )\b(?:minus|negative) (?=[\d.])", re.IGNORECASE)
-_MEGA = re.compile(
-    r"(?<=\d)(\s?)M(?=(?:Wh?|Pa|J|V|A|g|Hz|[Oo]hms?|\u03a9|\u2126)\b)"
-)  # what lower case would make a thousandth of
+# what lower case would make a thousandth of
+_MEGA = re.compile(r"(?<=\d)(\s?)M(?=(?:Wh?|Pa|J|V|A|g|Hz|[Oo]hms?|\u03a9|\u2126)\b)")
 _POWER = re.compile(
     r"(?<=\d)\s?[x\u00d7\u00b7*]\s?10"
     r"(?:\^([-+]?\d{1,2})|([\u207a\u207b]?[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+))(?!\w)"
@@ -362,7 +361,7 @@ def _same(mine: Quantity, its: Quantity, scale: float) -> bool:
     tolerance = 0.0 if _is_count(mine) and _is_count(its) else TOLERANCE
     if mine.unit and its.unit and not _alike(mine.unit, its.unit):
         return False
-    if mine.percent != its.percent and {mine.unit, its.unit} & {*UNITS, *PARTS}:
+    if mine.percent != its.percent and not NO_SHARES.isdisjoint((mine.unit, its.unit)):
         return False  # what has a unit is no share
     values = {mine.value} if mine.scaled else {mine.value, mine.value * scale}
     wanted = {its.value} if its.scaled else {its.value, its.value * scale}
