@@ -33,6 +33,8 @@ class Asked:
     updated: tuple[str, ...] = ()
     form: str = ""
     facts: tuple[str, ...] = ()
+    text: str = ""  # its id, where it is not given
+    withdrawn: bool = False
 
 
 Says = Callable[[Asked, int], Answer]  # of a question and a seed
@@ -199,7 +201,7 @@ def _record(cell: str, name: str, seed: int, made: Made, question: Asked, number
         "question": question.id,
         "stratum": question.stratum,
         "group": question.group or question.id,
-        "text": question.id,
+        "text": question.text or question.id,
         "answers": question.answers,
         "gold": question.gold,
         "choices": question.choices,
@@ -209,6 +211,7 @@ def _record(cell: str, name: str, seed: int, made: Made, question: Asked, number
         "batch_s": made.latency_s,
         "latency_s": first_latency(made.latency_s, number) if number < 100 else None,
         "updated": question.updated,
+        "withdrawn": question.withdrawn,
         "form": question.form,
         "facts": question.facts,
         "later": asdict(made.later(question, seed)) if made.later else None,

@@ -49,10 +49,10 @@ class Place:
 class Example:
     """A question with its truth. `()` as answers: the right answer is to abstain; None: no reference is known.
 
-    `updated`, where set, are the right answers once the corpus holds the dataset's updates. `form` is a regular
-    expression that the whole answer must match to be in house style, and `facts` what it must then hold. `spans` are
-    the pieces of evidence, each by its places, where they are known; `grades` the relevance of each gold passage, where
-    it is not 1 for all.
+    `updated`, where set, are the right answers once the corpus holds the dataset's updates; where the fact is
+    `withdrawn` by them, abstaining is right from then on. `form` is a regular expression that the whole answer must
+    match to be in house style, and `facts` what it must then hold. `spans` are the pieces of evidence, each by its
+    places, where they are known; `grades` the relevance of each gold passage, where it is not 1 for all.
     """
 
     question: Question
@@ -65,6 +65,12 @@ class Example:
     facts: tuple[str, ...] = ()
     spans: tuple[tuple[Place, ...], ...] = ()
     grades: tuple[int, ...] = ()
+    withdrawn: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether the dataset's updates give it another right answer."""
+        return self.withdrawn or bool(self.updated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,7 @@ class Record:
     grades: tuple[int, ...] = ()
     language: str = "en"
     later: Answer | None = None  # what the system says once the corpus holds the updates; None: not asked
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

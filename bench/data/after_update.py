@@ -20,7 +20,7 @@ def renewed(task: Task) -> Task:
     Its test split is what the update changes, with the new answers, and as much that it leaves alone.
     """
     changed, kept = asked(task)
-    test = [replace(e, answers=e.updated, updated=(), stratum=CHANGED) for e in changed]
+    test = [replace(e, answers=e.updated, updated=(), withdrawn=False, stratum=CHANGED) for e in changed]
     test += [replace(e, stratum=UNCHANGED) for e in kept]
     after = {p.id: p.text for p in task.updates}
     before = {p.id: p.text for p in task.corpus if p.id in after}
@@ -37,9 +37,9 @@ def renewed(task: Task) -> Task:
 
 def asked(task: Task) -> tuple[list[Example], list[Example]]:
     """The test questions that the updates change, and as many whose gold passages they leave alone."""
-    changed = [e for e in task.test if e.updated]
+    changed = [e for e in task.test if e.changes]
     moved = {p.id for p in task.updates}
-    kept = [e for e in task.test if e.answers and not e.updated and e.question.gold and not moved & {*e.question.gold}]
+    kept = [e for e in task.test if e.answers and not e.changes and e.question.gold and not moved & {*e.question.gold}]
     random.Random("unchanged").shuffle(kept)
     return changed, kept[: len(changed)]
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.core.errors import UserError
+from bench.core.linked import linked, same_question
 from bench.core.store import Store
 from bench.core.vocabulary import JSON, Example
 from bench.data import formats
@@ -16,7 +17,7 @@ from bench.data.formats import native
 from bench.data.source import Source
 from bench.data.task import Task
 
-VERSION = 3
+VERSION = 4
 
 
 def load(source: Source, store: Store) -> tuple[Task, dict[str, JSON]]:
@@ -65,19 +66,17 @@ def split(task: Task, source: Source) -> Task:
 
 
 def joined(rows: Sequence[Example]) -> tuple[Example, ...]:
-    """The rows with groups that share a gold passage made one: otherwise a passage could be on both sides."""
-    parent: dict[str, str] = {}
-
-    def root(node: str) -> str:
-        while parent.setdefault(node, node) != node:
-            parent[node] = node = parent[parent[node]]
-        return node
-
-    for example in rows:
-        for passage in example.question.gold:
-            parent[root(f"passage {passage}")] = root(f"group {example.group}")
-    first: dict[str, str] = {}
-    return tuple(replace(e, group=first.setdefault(root(f"group {e.group}"), e.group)) for e in rows)
+    """The rows with groups that share a gold passage, or a question in the same words with the same answers, made one:
+    otherwise either could be on both sides."""
+    first = linked(
+        [
+            ("group", e.group),
+            *(("passage", passage) for passage in e.question.gold),
+            same_question(e.question.text, e.answers, e.question.gold),
+        ]
+        for e in rows
+    )
+    return tuple(replace(e, group=rows[i].group) for e, i in zip(rows, first, strict=True))
 
 
 def _marked(rows: Sequence[Example], name: str) -> tuple[Example, ...]:
@@ -155,7 +154,7 @@ def check(task: Task, where: str | None = None) -> Task:
                 )
     moved = {p.id for p in task.updates}
     for example in task.test:
-        if example.updated and moved and not moved & {*example.question.gold, example.group}:
+        if example.changes and moved and not moved & {*example.question.gold, example.group}:
             raise UserError(
                 f"question {example.question.id!r} has `updated` answers, "
                 "and no passage in updates.jsonl is of its gold ones.",

@@ -55,7 +55,7 @@ class Task:
 def _told(example: Example) -> JSON:
     """What a digest is of: what an example does not say is left out, as if there were no such field."""
     told = {f.name: getattr(example, f.name) for f in _FIELDS}
-    return {key: value for key, value in told.items() if value or key not in ("spans", "grades")}
+    return {key: value for key, value in told.items() if value or key not in ("spans", "grades", "withdrawn")}
 
 
 _FIELDS = fields(Example)

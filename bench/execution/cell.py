@@ -340,6 +340,7 @@ def record(
         first_token_s=watch.first_token_s if alone else None,
         per_token_s=watch.per_token_s if alone else None,
         updated=example.updated,
+        withdrawn=example.withdrawn,
         form=example.form,
         facts=example.facts,
         spans=example.spans,

@@ -217,7 +217,7 @@ def _check_cell(spec: Spec, cell: Cell, task: Task) -> None:
             remedy="Put the passages in other words into paraphrases.jsonl, or drop tuning.paraphrases.",
         )
     _check_sample(cell, task, spec.name)
-    if (cell.config.get("sample") or {}).get("renewed") and not any(e.updated for e in task.test):
+    if (cell.config.get("sample") or {}).get("renewed") and not any(e.changes for e in task.test):
         raise UserError(
             f"{cell.system!r} trains anew after the update, and no test question has `updated`.",
             where=f"{spec.name}: scenarios.freshness",

@@ -130,22 +130,26 @@ def content(record: Record, abstain: Phrases) -> float | None:
 
 
 def before_em(record: Record, abstain: Phrases) -> float | None:
-    """Exact match with the new fact, before the update of the corpus."""
-    if record.later is None or not record.answers or not record.updated:
-        return None
-    return text.matched(said(record.answer), record.updated, record.language)[0]
+    """Exact match with the new fact, before the update of the corpus; of a withdrawn one, whether it abstains."""
+    return _new_fact(record, record.answer, abstain)
 
 
 def updated_em(record: Record, abstain: Phrases) -> float | None:
-    """Exact match with the new fact, after the update."""
-    if record.later is None or not record.answers or not record.updated:
+    """Exact match with the new fact, after the update; of a withdrawn one, whether it abstains."""
+    return _new_fact(record, record.later, abstain)
+
+
+def _new_fact(record: Record, answer: Answer | None, abstain: Phrases) -> float | None:
+    if answer is None or record.later is None or record.answers is None:
         return None
-    return text.matched(said(record.later), record.updated, record.language)[0]
+    if record.withdrawn:
+        return float(silent(answer, abstain))
+    return text.matched(said(answer), record.updated, record.language)[0] if record.updated else None
 
 
 def kept_em(record: Record, abstain: Phrases) -> float | None:
     """Exact match of a fact that the update leaves alone, after the update."""
-    if record.later is None or not record.answers or record.updated:
+    if record.later is None or not record.answers or record.updated or record.withdrawn:
         return None
     return text.matched(said(record.later), record.answers, record.language)[0]
 

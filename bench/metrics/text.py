@@ -46,14 +46,17 @@ def _f1(said: Sequence[str], known: Sequence[str]) -> float:
     return 2 * same / (len(said) + len(known))
 
 
-_TOKEN = regex.compile(r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?|[\p{L}\p{M}]+(?:\+\+|#)?|\d+|[%\u00b0\u20ac$\u00a3/^]")
+_TOKEN = regex.compile(
+    r"(?<![\w.])[-+]?\d+(?:,\d{3})*(?:\.\d+)?|[\p{L}\p{M}]+(?:\+\+|#)?|\d+|[%\u00b0\u20ac$\u00a3/^]"
+    r"|[<>\u2264\u2265](?=\s?[-+.]?\d)"  # a bound
+)
 
 
 def strict(answer: str, references: Sequence[str], language: str = "en") -> float:
     """1 where the answer is a reference in its words, numbers with their signs, and units; else 0.
 
-    Unlike SQuAD's exact match, 1.5 is not 15 and -40 is not 40. Numbers are compared by value: 1,200.0 is 1200, or
-    1.200,0 in a language with a decimal comma.
+    Unlike SQuAD's exact match, 1.5 is not 15, -40 is not 40 and <5 is not 5. Numbers are compared by value: 1,200.0 is
+    1200, or 1.200,0 in a language with a decimal comma.
     """
     said = _exact(plain(answer, language))
     return float(
@@ -71,7 +74,8 @@ ABOUT = ("about", "around", "approximately", "roughly", "nearly", "some", "usd",
 def _exact(text: str) -> tuple[str | float, ...]:
     """Words in lower case without articles, numbers by value, and signs of units. What stands last is no article: the A
     of vitamin A."""
-    tokens = _TOKEN.findall(unicodedata.normalize("NFC", text).translate(DASHES).lower())
+    whole = unicodedata.normalize("NFC", text).translate(DASHES).lower()
+    tokens = _TOKEN.findall(whole.replace("<=", "\u2264").replace(">=", "\u2265"))
     kept = [t for n, t in enumerate(tokens, 1) if t not in ("a", "an", "the") or n == len(tokens)]
     return tuple(float(t.replace(",", "")) if t[-1].isdigit() else t for t in kept)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.core.blocks import Retrieval
+from bench.core.linked import linked, same_question
 from bench.core.vocabulary import Record
 from bench.execution.run_file import SystemEntry
 from bench.metrics import retrieval as relevance
@@ -138,6 +139,7 @@ def columns(cells: Sequence[tuple[Sequence[Record], Mapping[str, Array]]]) -> di
     """measure -> column, from the cells of one system, one a seed: its records, and a value of each by measure."""
     asked = {r.question: r for records, _ in cells for r in records}
     places = {question: place for place, question in enumerate(asked)}
+    clusters_of = _clusters(list(asked.values()))
     at = [np.array([places[r.question] for r in records], int) for records, _ in cells]
     heads: dict[bytes, tuple[list[str], list[str], list[str]]] = {}  # most measures are of the same questions
     found = {}
@@ -150,11 +152,18 @@ def columns(cells: Sequence[tuple[Sequence[Record], Mapping[str, Array]]]) -> di
             continue
         if (key := seen.tobytes()) not in heads:
             rows = [r for r, is_seen in zip(asked.values(), seen, strict=True) if is_seen]
-            heads[key] = [r.question for r in rows], [r.group for r in rows], [r.stratum for r in rows]
+            groups = [group for group, is_seen in zip(clusters_of, seen, strict=True) if is_seen]
+            heads[key] = [r.question for r in rows], groups, [r.stratum for r in rows]
         questions, clusters, strata = heads[key]
         kept = matrix[:, seen]
         found[measure] = Column(questions, _whole(kept), clusters, strata, kept if np.isnan(kept).any() else None)
     return found
+
+
+def _clusters(rows: Sequence[Record]) -> list[str]:
+    """The group of each question; that of the first, where one is asked again: it tells nothing new."""
+    first = linked((("group", r.group), same_question(r.text, r.answers, r.gold)) for r in rows)
+    return [rows[i].group for i in first]
 
 
 def _whole(matrix: Array) -> Array:

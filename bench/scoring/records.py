@@ -114,7 +114,7 @@ class _Shared:
 
 
 def _lightened(record: Record, shared: _Shared) -> Record:
-    """The record without what only its measures read: what was asked, and the texts of passages."""
+    """The record without what only its measures read: choices, spans, and the texts of passages."""
     once, answer = shared.once, record.answer
     bare = None if answer.hits is None else tuple([shared.hit(h.passage_id) for h in answer.hits])
     return Record(  # which is three times as fast as to replace some fields
@@ -124,7 +124,7 @@ def _lightened(record: Record, shared: _Shared) -> Record:
         question=once(record.question),
         stratum=once(record.stratum),
         group=once(record.group),
-        text="",
+        text=once(record.text),
         answers=once(record.answers),
         gold=once(record.gold),
         choices=(),

@@ -20,7 +20,8 @@ from sentence_transformers.losses import MultipleNegativesRankingLoss
 from sentence_transformers.models import Normalize, StaticEmbedding
 
 from datasets import Dataset  # type: ignore[attr-defined]  # mypy finds our data folder of that name
-from systems.micro.reading import PAGES, triplets
+from systems.micro.reading import triplets
+from systems.micro.together import PAGES
 from systems.micro.vocabulary import make_tokenizer
 
 

@@ -57,6 +57,23 @@ def test_the_same_words_are_as_right_with_passages_as_without(tmp_path: Path) ->
     assert found.recommendation.choice == "rag" and found.recommendation.quality["rag"] == 1.0
 
 
+def test_a_question_that_is_asked_fifteen_times_tells_once(tmp_path: Path) -> None:
+    """Of three hundred questions one system would be ahead by .15; of the twenty that they are nobody can tell."""
+    questions = [Asked(f"q{i}", text=f"Which valve is number {i % 20}?") for i in range(300)]
+
+    def knows(texts: range) -> Says:
+        return lambda question, _: Answer("yes" if int(question.id[1:]) % 20 in texts else "no")
+
+    systems = {"one": Made(knows(range(11))), "other": Made(knows(range(12, 20))), "base": BASE}
+    found = scored(tmp_path, systems, questions, margin=0.05)
+    score = found.measured["one"].scores["em"]
+    assert score is not None and (score.n, score.clusters) == (300, 20)
+    assert found.recommendation.outcome == "undecided"
+    apart = [replace(q, gold=(f"p{i}",)) for i, q in enumerate(questions)]  # of passages of their own: other questions
+    score = scored(tmp_path / "apart", systems, apart, margin=0.05).measured["one"].scores["em"]
+    assert score is not None and score.clusters == 300
+
+
 def test_that_choices_name_no_source_refutes_nothing(tmp_path: Path) -> None:
     questions = [Asked(f"q{i}", answers=("yes",), choices=("yes", "no", "maybe")) for i in range(300)]
 

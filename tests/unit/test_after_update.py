@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from bench.core.files import write_jsonl
 from bench.core.vocabulary import Example, Question
 from bench.data.after_update import CHANGED, UNCHANGED, carried, renewed, rewritten
 from bench.data.formats import native
+from bench.data.prepare import check
 from tests.conftest import ROOT
 
 
@@ -59,6 +63,33 @@ def test_pairs_follow_the_update_and_nothing_else_moves() -> None:
     of = {s: [e for e in then.test if e.stratum == s] for s in (CHANGED, UNCHANGED)}
     assert len(of[CHANGED]) == len(of[UNCHANGED]) == 32 and not then.updates
     assert {e.answers for e in of[CHANGED]} == {e.updated for e in task.test if e.updated}
+
+
+def test_a_fact_may_be_withdrawn_or_new(tmp_path: Path) -> None:
+    """Abstaining is right of a withdrawn one from then on, and of a new one until then."""
+    pages = {"p1": "The torque is 14 Nm.", "p2": "The speed is 9 rpm."}
+    write_jsonl(tmp_path / "corpus.jsonl", [{"id": k, "text": v} for k, v in pages.items()])
+    write_jsonl(tmp_path / "updates.jsonl", [{"id": "p1", "text": "The mass is 3 kg."}])
+    rows: list[dict[str, object]] = [
+        {"id": "q1", "question": "Which torque?", "answers": ["14 Nm"], "gold": ["p1"], "updated": []},
+        {"id": "q2", "question": "Which mass?", "answers": [], "group": "p1", "updated": ["3 kg"]},
+        {"id": "q3", "question": "Which speed?", "answers": ["9 rpm"], "gold": ["p2"]},
+        {"id": "q4", "question": "Which price?", "answers": []},
+    ]
+    write_jsonl(tmp_path / "test.jsonl", rows)
+    task = check(native.read_folder(tmp_path))
+    native.write_folder(tmp_path / "again", task)
+    assert native.read_folder(tmp_path / "again").test == task.test
+    then = renewed(task)
+    assert [(e.question.id, e.answers, e.stratum) for e in then.test] == [
+        ("q1", (), CHANGED),
+        ("q2", ("3 kg",), CHANGED),
+        ("q3", ("9 rpm",), UNCHANGED),
+    ]
+    assert not any(e.changes for e in then.test)
+    unmarked = [{k: v for k, v in row.items() if k != "updated"} for row in rows]
+    write_jsonl(tmp_path / "test.jsonl", unmarked)
+    assert native.read_folder(tmp_path).digest != task.digest
 
 
 def test_choices_are_not_carried() -> None:

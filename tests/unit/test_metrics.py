@@ -190,6 +190,11 @@ def test_where_the_evidence_is_not_known_the_name_says_document() -> None:
         ("5 mW", "5 MW", 0.0),
         ("minus 40 C", "-40 C", 1.0),
         ("Zu\u0308rich", "Z\u00fcrich", 1.0),
+        ("<5 bar", "5 bar", 0.0),
+        ("< 5 bar", "<5 bar", 1.0),
+        (">5 bar", "<5 bar", 0.0),
+        ("<= -5 bar", "\u2264-5 bar", 1.0),
+        ("Valve A -> pump", "valve A pump", 1.0),
     ],
 )
 def test_strict_exact_match_keeps_numbers_signs_and_units(said: str, reference: str, same: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench.report import report
 from bench.scoring.schema import ScenarioTables
 from bench.verdict.score import score
 from tests.made_up import Asked, Made, asked, saying, scored, showing
@@ -57,6 +58,21 @@ def test_freshness(tmp_path: Path) -> None:
     assert (rag.retrained_changed, rag.retrained_unchanged) == (None, None)
     assert (lora.retrain_s, lora.retrained_changed.mean, lora.retrained_unchanged.mean) == (30.0, 0.8, 0.5)
     assert (full.retrain_s, full.retrained_changed, full.retrained_unchanged) == (50.0, None, None)
+
+
+def test_facts_that_an_update_withdraws_and_brings(tmp_path: Path) -> None:
+    """Ten withdrawn: 6 abstain then, 3 say the old fact. Ten new: 8 are said. Of both two abstained before."""
+    questions = [Asked(f"q{i}", withdrawn=True) for i in range(10)]
+    questions += [Asked(f"q{i}", answers=(), updated=("new",)) for i in range(10, 20)] + [Asked("q20")]
+    before = saying((range(2), "I do not know"), (range(2, 10), "yes"), (range(10, 12), "new"), (range(20, 21), "yes"))
+    after = saying(
+        (range(6), "I do not know"), (range(6, 9), "yes"), (range(10, 18), "new"), (range(20, 21), "I do not know")
+    )
+    found = tables(tmp_path, {"rag": Made(before, kind="rag", later=after)}, questions).freshness
+    assert found is not None
+    row = found[0]
+    scores = (row.before_em, row.updated_em, row.stale, row.kept_em)
+    assert [(e.mean, e.n) for e in scores if e] == [(0.2, 20), (0.7, 20), (0.3, 10), (0.0, 1)]
 
 
 def test_passage_against_memory(tmp_path: Path) -> None:
@@ -118,6 +134,8 @@ def test_learning_curve(tmp_path: Path) -> None:
     systems["data.lora-5"] = replace(systems["data.lora-5"], says=saying((range(12), "yes")))
     again = tables(tmp_path / "again", systems, asked(40)).data
     assert again.crossing == 5  # the least, in whatever order the sizes are given
+    page = report(tmp_path / "again").read_text()
+    assert "at 5 training questions, where the comparison of the two is inconclusive." in page
     alone = tables(tmp_path / "alone", {n: m for n, m in systems.items() if m.kind != "rag"}, asked(40)).data
     assert (alone.retrieval, alone.retrieval_score, alone.crossing) == (None, None, None)
     assert [row.against for row in alone.rows] == [None] * 3

@@ -86,6 +86,8 @@ def line(example: Example) -> dict[str, JSON]:
         "grades": example.grades,
         "spans": example.spans,
     }
+    if example.withdrawn:
+        row["updated"] = []
     return row | {k: plain(v) for k, v in more.items() if v} | ({"form": example.form} if example.form else {})
 
 
@@ -221,4 +223,5 @@ def _example(row: Mapping[str, JSON], split: str, where: str) -> Example:
         strings(row, "facts", where),
         spans(row, "spans", where),
         grades(row, "grades", where),
+        row.get("updated") == [],
     )
