@@ -93,14 +93,33 @@ def _judge(spec: Spec, folder: Path) -> None:
 
 
 @app.command()
-def score(run: RunPath, as_json: Json = False) -> None:
-    """Score the records of RUN again, without running a model."""
+def score(
+    run: RunPath,
+    again: Annotated[
+        bool, typer.Option(help="Compute what is stored too, and exit with 1 where it comes out otherwise.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Score the records of RUN, without running a model. Scores of these very files and rules are read back."""
     from bench.cli import tables
     from bench.cli.progress import bar
+    from bench.verdict.score import held, rescored
     from bench.verdict.score import score as score_run
 
+    before = held(run) if again else None
     with bar("scoring", quietly=True) as tell:
-        scores = score_run(run, tell=tell)
+        scores = (rescored if again else score_run)(run, tell=tell)
+    if again:
+        apart = before is not None and before != held(run)
+        say(
+            "The stored scores differ from these, which are stored now."
+            if apart
+            else "The stored scores are the same."
+            if before
+            else "No scores were stored."
+        )
+        if apart:
+            raise typer.Exit(1)
     if as_json:
         print(json.dumps(scores.model_dump(mode="json"), indent=1))
         return

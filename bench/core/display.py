@@ -144,3 +144,8 @@ def need(value: float, name: str) -> str:
     if name.endswith("_bytes"):
         return size(value)
     return money(value) if "usd" in name else share(value)
+
+
+def model(name: str) -> str:
+    """The name of a model; of one that comes with ragtune not where it lies."""
+    return f"micro ({name.rpartition('/')[2]})" if "/systems/micro/" in name else name

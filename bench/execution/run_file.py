@@ -138,6 +138,11 @@ class SystemEntry(Part):
         return self.config.get("method")
 
     @property
+    def shots(self) -> int | None:
+        """Answered training questions that stand in its prompts; None where none do."""
+        return self.config.get("shots")
+
+    @property
     def distractors(self) -> int | None:
         """Passages beside the gold ones that it is given; None where it is given none."""
         return self.config.get("distractors")

@@ -24,6 +24,7 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
     """One sentence each, in the order in which they weigh."""
     done = scores.measured
     return [
+        *_bundled(run, done),
         *run.dataset.notes,
         *_grouped(scores),
         *run.windows,
@@ -35,9 +36,34 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
         *_alone(done),
         *_leaks(run, scores),
         *(caveat for name, system in done.items() for caveat in _of(name, system)),
+        *_several_calls(run),
         *_times(run, done),
         *(_judge(scores) if done else ()),
     ]
+
+
+def _bundled(run: RunFile, done: Measured) -> Iterator[str]:
+    """What the bundled model and dataset cannot show."""
+    if any("/systems/micro/" in run.systems[name].model.name for name in done):
+        pages = " So are these pages, in some dozens of sentence templates." if run.dataset.name in PLANTS else ""
+        yield (
+            "The base model comes with ragtune. It is tiny, and was made to read pages of ragtune's own generator."
+            f"{pages} What is recommended holds for this model and these documents: run your own before you decide."
+        )
+
+
+PLANTS = ("plant", "plant-mini")
+
+
+def _several_calls(run: RunFile) -> Iterator[str]:
+    """That cells were run before the last call of the command, which the machine's figures are of."""
+    before = [cell.started for cell in (run.cells or {}).values() if cell.started and cell.started < run.started - 1]
+    if before:
+        hours, many = (run.started - min(before)) / 3600, display.many(len(before), "cell")
+        yield (
+            f"{many} of {len(run.cells or {})} ran in earlier calls, up to {hours:.1f} h before the last one, which "
+            "the load and the peaks of the machine are of."
+        )
 
 
 def _elsewhere(run: RunFile, done: Measured) -> Iterator[str]:

@@ -10,7 +10,7 @@ from bench.metrics.registry import title
 from bench.scoring.money import cheapest, monthly
 from bench.scoring.schema import Criterion, MeasuredSystem, NeedFlip, Recommendation, Scores, Split, WeightFlip
 from bench.spec.model import Volumes
-from bench.verdict.sentence import listed, mixed
+from bench.verdict.sentence import listed, mixed, takes
 from bench.verdict.trades import SMALL_USD
 
 LEADING = 6  # lines of systems; the others are folded
@@ -60,20 +60,22 @@ def sure(found: Recommendation, *, many_seeds: bool, weighed: bool = False) -> s
         return f"{told}{of}{seeds}, all parts taken together."
     if found.outcome == "undecided":
         return f"{told}{of}{seeds}, which is too little once it is corrected for the number of comparisons."
-    return f"{told}{of}{seeds}."
+    open_ = found.outcome in OPEN
+    return f"{told}{of}{seeds}{', uncorrected for comparisons' if open_ else ''}."
 
 
 def changes(found: Recommendation, volumes: Volumes) -> list[str]:
     """What would change the decision, in the reader's own quantities: a sentence each."""
-    mixes = sorted(found.types.mixes, key=lambda mix: mix.share - mix.now) if found.types else []
+    mixes = sorted(found.types.mixes, key=lambda mix: abs(mix.share - mix.now)) if found.types else []
     needs = [flip for flip in found.flips if isinstance(flip, NeedFlip)]
     told = [*map(mixed, mixes), *_trades(found), *map(_lifted, needs), *_volumes(found, volumes)][:CHANGES]
-    return told or [*_by_more_data(found), *_by_no_mix(found)]
+    return [*told, *_by_more_data(found), *([] if told else _by_no_mix(found))]
 
 
 def _by_more_data(found: Recommendation) -> Iterator[str]:
     if found.outcome in OPEN and found.among:
-        yield f"More data, which could still show that {listed([str(found.choice), *found.among], 'or')} is better."
+        better = f"More data, which could still show that {listed([str(found.choice), *found.among], 'or')} is better"
+        yield f"{better}: {takes(found)}." if found.outcome != "undecided" else f"{better}."
 
 
 def _by_no_mix(found: Recommendation) -> Iterator[str]:

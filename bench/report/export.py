@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.core import media
+from bench.core import display, media
 from bench.core.errors import UserError
 from bench.core.files import part_of, write_json, write_text
 from bench.core.vocabulary import JSON
@@ -18,7 +18,6 @@ from bench.metrics.registry import MEASURES
 from bench.scoring.schema import MeasuredSystem, Score
 from bench.verdict.score import score, scores
 
-EMBEDDED = ("micro",)  # models whose weights are in the repository
 EVERY_EVAL_EVER = "0.3.0"  # the schema of evalevalai.com's shared database that is written
 
 
@@ -74,6 +73,7 @@ def every_eval_ever(folder: Path) -> Path:
 def _evaluation(name: str, system: MeasuredSystem, run: RunFile) -> dict[str, JSON]:
     """One system as an evaluation of that schema."""
     model, versions = run.systems[name].model, run.environment.versions
+    called = display.model(model.name)
     results = [_result(name, measure, found, system, run) for measure, found in system.scores.items() if found]
     engine = {"name": "transformers", "version": versions.get("transformers") or "unknown"}
     details = {
@@ -81,11 +81,11 @@ def _evaluation(name: str, system: MeasuredSystem, run: RunFile) -> dict[str, JS
         "seeds": str(system.seeds),
         "digest": str(model.digest),
         "deployment_type": "unknown" if system.endpoint else "self_deployed",
-        "model_availability": "open_weights" if model.revision or model.name in EMBEDDED else "unknown",
+        "model_availability": "open_weights" if model.revision or called != model.name else "unknown",
     }
     return {
         "schema_version": EVERY_EVAL_EVER,
-        "evaluation_id": f"{run.dataset.name}/{model.name}/{name}/{run.started}",
+        "evaluation_id": f"{run.dataset.name}/{called}/{name}/{run.started}",
         "evaluation_timestamp": str(run.started),
         "retrieved_timestamp": str(time.time()),
         "source_metadata": {
@@ -98,7 +98,7 @@ def _evaluation(name: str, system: MeasuredSystem, run: RunFile) -> dict[str, JS
         "eval_library": {"name": "ragtune", "version": versions.get("ragtune") or "unknown"},
         "model_info": {
             "name": name,
-            "id": model.name,
+            "id": called,
             "inference_platform": "endpoint" if system.endpoint else "local",
             **({} if system.endpoint else {"inference_engine": engine}),
             "additional_details": details,

@@ -29,6 +29,7 @@ from bench.scoring.schema.gate import BAD, ORDER, GateFile, Result
 from bench.verdict.decision import seen_from
 from bench.verdict.disagreements import OUTCOMES
 from bench.verdict.sentence import by_type, listed
+from bench.verdict.trades import LITTLE
 
 HERE = Path(__file__).parent
 SECTIONS = {  # templates in sections/, in the order of the page, and what the contents call them
@@ -60,6 +61,9 @@ FILTERS = {
     "percent": display.percent,
     "by_type": by_type,
     "four": display.four,
+    "known_crossings": lambda rows: [
+        b for b in rows if not b.interval or b.interval[1] is not None or b.interval[0] > 1
+    ],
 }
 
 
@@ -130,7 +134,9 @@ def render(run: RunFile, scores: Scores, shown: Details, gated: GateFile | None,
         size=parameters(done),
         strata=sorted({stratum for s in done.values() if (em := s.score("em")) for stratum in em.strata}),
         marks={measure: marks(scores, measure) for measure in MEASURES},
-        cited=citation(run),
+        little=LITTLE,
+        cited=citation(run, scores),
+        digests={display.model(name): known for name, known in run.models.items()},
         failed=failed,
         unfinished=set(failed.values()) == {UNFINISHED},
         charts=drawn,
@@ -233,27 +239,40 @@ def _drawn(template: str, **values: Any) -> str:
 
 
 def pinned(run: RunFile) -> dict[str, Any]:
-    """The spec with the hub commits that the run resolved, so that a stranger gets the same weights."""
+    """The spec with the hub commits that the run resolved, wherever a model stands, and that of the dataset, so that a
+    stranger gets the same weights and rows."""
     spec: dict[str, Any] = copy.deepcopy(run.recorded)
-    for block in (spec["model"], spec["embedder"], spec["retrieval"].get("reranker") or {}):
-        known = run.models.get("@".join(filter(None, (block.get("name"), block.get("revision")))), "")
-        if known.startswith("hub:"):
-            block["revision"] = known.rpartition("@")[2]
-        block.pop("digest", None)
+    _pin(spec, run.models)
+    source = run.dataset.source
+    if isinstance(source, dict) and source.get("revision") and not spec["dataset"].get("revision"):
+        spec["dataset"]["revision"] = source["revision"]
     return spec
 
 
-def citation(run: RunFile) -> str:
+def _pin(block: Any, models: Mapping[str, str]) -> None:
+    """Fill in the revision of each model in a block of a spec, and in what stands inside it."""
+    for inner in block.values() if isinstance(block, dict) else block if isinstance(block, list) else ():
+        _pin(inner, models)
+    if isinstance(block, dict) and isinstance(block.get("name"), str):
+        known = models.get("@".join(filter(None, (block["name"], block.get("revision")))), "")
+        if known.startswith("hub:"):
+            block["revision"] = known.rpartition("@")[2]
+        if known:
+            block.pop("digest", None)
+
+
+def citation(run: RunFile, scores: Scores) -> str:
     """The run as a BibTeX entry."""
     when = time.gmtime(run.started)
     key = "".join(c for c in run.name if c.isalnum() or c in "-_")
-    version = run.environment.versions.get("ragtune")
+    version = run.environment.versions.get("ragtune") or "of an unknown version"
+    commit = f", commit {run.environment.commit}" if run.environment.commit else ""
     digests = f"spec sha256 {run.spec_digest[:16]}, dataset sha256 {run.dataset.digest[:16]}"
     return (
         f"@misc{{ragtune-{key}-{run.identity[:8]},\n"
         f"  title = {{{_tex(run.name)}: retrieval and fine-tuning compared on {_tex(run.dataset.name)}}},\n"
         f"  year = {{{when.tm_year}}},\n  month = {{{when.tm_mon}}},\n"
-        f"  note = {{ragtune {version}, {digests}}}\n}}"
+        f"  note = {{ragtune {version}{commit}, scored by rules {scores.rules}, {digests}}}\n}}"
     )
 
 
@@ -273,8 +292,8 @@ def describe(entry: SystemEntry) -> str:
     elif retrieval and entry.family in ("retrieval", "both"):
         library = "" if retrieval.mode == "bm25" else f"{retrieval.index} "
         parts.append(", ".join([f"{library}{retrieval.mode}, k = {retrieval.k}", *_retrieval(entry, retrieval)]))
-    if entry.kind == "few_shot":
-        parts.append(f"{entry.config['shots']} of them, {entry.config['choose']}")
+    if entry.shots is not None:
+        parts.append(f"{entry.shots} of them, {entry.config['choose']}")
     if tuning:
         rank = f"{VARIANTS[tuning.variant]}, rank {tuning.rank}, " if entry.method == "lora" else ""
         parts.append(f"{rank}{tuning.epochs} epochs" + (", on the passages too" if tuning.passages else ""))

@@ -139,6 +139,7 @@ class GradedRun:
             "seeds": len(cells),
             "failed": failed,
             "trained": entry.tuning is not None or entry.tunes_its_embedder,
+            "shown_training": entry.shots is not None,
             "serving": entry.serving if entry.method == "lora" and not entry.served_adapter else None,
             "scenario": entry.scenario,
             "family": entry.family,

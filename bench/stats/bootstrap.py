@@ -100,17 +100,22 @@ class Studentised:
         return self.mean - float(high) * self.error, self.mean - float(low) * self.error
 
     def one_sided(self, limit: float) -> tuple[float, float]:
-        """By the share of resamples that deviate as far; by the t distribution where too few of them do."""
+        """By the share of resamples that deviate as far; by the t distribution where too few of them do, and as in the
+        interval beyond what resamples without any variance leave to be read."""
         if not self.error:
             return float(self.mean <= limit), float(self.mean >= limit)
-        away, resamples = (self.mean - limit) / self.error, len(self.deviations)
-        beyond = (self.deviations >= away).sum(), (self.deviations <= away).sum()
-        tails = t_above(away, self.clusters - 1), t_below(away, self.clusters - 1)
-        over, under = (
-            (count + 1) / (resamples + 1) if count >= RARE else max(count / (resamples + 1), float(tail))
-            for count, tail in zip(beyond, tails, strict=True)
-        )
-        return float(over), float(under)
+        away = (self.mean - limit) / self.error
+        over = self._tail(self.deviations, away, t_above(away, self.clusters - 1))
+        return over, self._tail(-self.deviations, -away, t_below(away, self.clusters - 1))
+
+    @staticmethod
+    def _tail(deviations: Array, away: float, of_t: float) -> float:
+        """Probability of deviating as far: by the resamples, or by the t distribution."""
+        resamples, endless = len(deviations) + 1, int(np.isposinf(deviations).sum())
+        beyond = int((deviations >= away).sum())
+        if endless > of_t * resamples:
+            return float(max((beyond - endless) / resamples, of_t))
+        return float((beyond + 1) / resamples if beyond >= RARE else max(beyond / resamples, of_t))
 
     def shifted(self, points: float) -> Studentised:
         """The same about another mean."""

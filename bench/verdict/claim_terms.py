@@ -44,13 +44,26 @@ def _at(config: Any, key: str) -> Any:
 
 def rag(evidence: Evidence) -> str | None:
     """The first plain retrieval system."""
-    return first(evidence, "rag", precision="native")
+    return next(iter(_plain(evidence)), None)
 
 
 def hops(evidence: Evidence) -> str | None:
     """The first plain retrieval system with more than one look-up."""
-    named = [n for n in evidence.named if evidence.entry(n).kind == "rag" and evidence.entry(n).precision == "native"]
-    return next((n for n in named if (found := evidence.entry(n).retrieval) and found.hops > 1), None)
+    return next((name for name in _plain(evidence) if _hops(evidence, name) > 1), None)
+
+
+def untuned(evidence: Evidence, arm: str) -> str | None:
+    """The first plain retrieval system with as many look-ups as a system that is tuned too; else the first one."""
+    return next((name for name in _plain(evidence) if _hops(evidence, name) == _hops(evidence, arm)), rag(evidence))
+
+
+def _plain(evidence: Evidence) -> list[str]:
+    return [n for n in evidence.named if evidence.entry(n).kind == "rag" and evidence.entry(n).precision == "native"]
+
+
+def _hops(evidence: Evidence, name: str) -> int:
+    found = evidence.entry(name).retrieval
+    return found.hops if found else 0
 
 
 def lora(evidence: Evidence) -> str | None:
@@ -149,6 +162,13 @@ def same_tokens(evidence: Evidence, a: str, b: str) -> bool:
 def as_many(a: float, b: float) -> bool:
     """Whether two numbers of training tokens count as equal."""
     return max(a, b) <= ALIKE_TOKENS * min(a, b)
+
+
+def recipes_apart(evidence: Evidence, a: str, b: str) -> str:
+    """In which settings of their training two systems differ, but for how long it went on; empty where in none."""
+    one, other = (_at(evidence.entry(name).config, "tuning") or {} for name in (a, b))
+    apart = sorted(key for key in {*one, *other} - {"epochs", "max_steps"} if one.get(key) != other.get(key))
+    return f"; {a} and {b} were also trained with other values of {', '.join(apart)}" if apart else ""
 
 
 def tokens_as_text(evidence: Evidence, *names: str) -> str:

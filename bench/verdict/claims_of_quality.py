@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bench.scoring.grade import Column
 from bench.stats.corrections import holm
 from bench.stats.planning import ALPHA
@@ -19,8 +21,10 @@ from bench.verdict.claim_terms import (
     pair_as_text,
     paired,
     rag,
+    recipes_apart,
     same_tokens,
     tokens_as_text,
+    untuned,
     would_decide,
 )
 from bench.verdict.evidence import Evidence
@@ -76,24 +80,31 @@ def ft_paraphrase(evidence: Evidence) -> Finding | None:
 
 
 def ft_style(evidence: Evidence) -> Finding | None:
-    """A tuned model writes in the house style, retrieval does not."""
-    return _ahead(evidence, lora(evidence), rag(evidence), "form")
+    """A tuned model writes in the house style, retrieval does not. What stands in it is told beside."""
+    tuned, plain = lora(evidence), rag(evidence)
+    pair = paired(evidence, tuned, plain, "form")
+    found = ahead([pair], "form")
+    held = {name: score for name in (tuned, plain) if name and (score := evidence.estimate(name, "content"))}
+    if found and held:
+        told = ", ".join(f"{name} {score.mean:.2f}" for name, score in held.items())
+        found = replace(found, measured=f"{found.measured}; of the facts asked for stand in it: {told}")
+    return above_base(evidence, found, [pair], "form")
 
 
 def hybrid_best(evidence: Evidence) -> Finding | None:
-    """Both, by the better of a hybrid and RAFT, is better than retrieval, and better than tuning.
+    """Both, by the better of a hybrid and RAFT, is better than retrieval with as many look-ups, and than tuning.
 
     RAFT takes part where it was trained on as many tokens as the adapter; where it was left out, nothing is refuted,
     for it may be the better of both. All its comparisons are one family.
     """
-    measure, alone = evidence.headline, [rag(evidence), lora(evidence)]
-    trained, tuned = first(evidence, "raft"), alone[1]
+    measure = evidence.headline
+    trained, tuned = first(evidence, "raft"), lora(evidence)
     arms = [name for name in (hybrid(evidence), trained) if name]
     left_out = ""
     if trained and tuned and not same_tokens(evidence, trained, tuned):
         arms.remove(trained)
         left_out = f"; {trained} is left out: {tokens_as_text(evidence, trained, tuned)}"
-    pairs = {arm: [paired(evidence, arm, other, measure) for other in alone] for arm in arms}
+    pairs = {arm: [paired(evidence, arm, other, measure) for other in (untuned(evidence, arm), tuned)] for arm in arms}
     known = {arm: [pair for pair in found if pair] for arm, found in pairs.items() if all(found)}
     if not known:
         return None
@@ -115,8 +126,10 @@ def raft(evidence: Evidence) -> Finding | None:
     passages."""
     trained, plain = first(evidence, "raft"), hybrid(evidence)
     found = _ahead(evidence, trained, plain, evidence.headline)
-    if not (found and trained and plain) or same_tokens(evidence, trained, plain):
+    if not (found and trained and plain):
         return found
+    if same_tokens(evidence, trained, plain):
+        return replace(found, measured=found.measured + recipes_apart(evidence, trained, plain))
     return Finding("inconclusive", f"{found.measured}; {tokens_as_text(evidence, trained, plain)}", EQUAL_ARMS)
 
 
@@ -151,8 +164,11 @@ def lora_full(evidence: Evidence) -> Finding | None:
 
 
 def qlora_quality(evidence: Evidence) -> Finding | None:
-    """QLoRA is not worse than LoRA."""
-    return _level(evidence, first(evidence, "qlora"), lora(evidence))
+    """QLoRA is not worse than LoRA, whose base is in the numbers that are told beside."""
+    plain = lora(evidence)
+    found = _level(evidence, first(evidence, "qlora"), plain)
+    numbers = sorted({c.notes.dtype for c in evidence.run.done(plain).values() if c.notes.dtype}) if plain else []
+    return replace(found, measured=f"{found.measured}; {plain} in {', '.join(numbers)}") if found and numbers else found
 
 
 def small_data(evidence: Evidence) -> Finding | None:

@@ -72,9 +72,17 @@ def _notes(run_a: RunFile, run_b: RunFile, *, same_data: bool) -> list[str]:
     notes = []
     if not same_data:
         notes.append("The runs are of different datasets: quality is not compared.")
-    machines = [(e.cpu, e.threads, e.gpus) for e in (run_a.environment, run_b.environment)]
-    if machines[0] != machines[1]:
+    a, b = run_a.environment, run_b.environment
+    if (a.cpu, a.cores, a.threads, a.gpus, a.memory_bytes) != (b.cpu, b.cores, b.threads, b.gpus, b.memory_bytes):
         notes.append("The runs are of different machines or thread counts: times and memory are not comparable.")
+    if sorted(run_a.models.values()) != sorted(run_b.models.values()):
+        notes.append("The models are not the same files: differences are of the models too.")
+    known = {name for name in {*a.versions, *b.versions} if a.versions.get(name) and b.versions.get(name)}
+    told = [f"{n} {a.versions[n]} and {b.versions[n]}" for n in sorted(known) if a.versions[n] != b.versions[n]]
+    told += [f"Python {a.python} and {b.python}"] if a.python != b.python else []
+    told += [f"commits {a.commit} and {b.commit}"] if a.commit != b.commit else []
+    if told:
+        notes.append(f"The runs are of different software: {'; '.join(told)}.")
     return notes
 
 

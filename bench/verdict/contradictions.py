@@ -66,7 +66,7 @@ def _behind(
     least |= dict.fromkeys(level, -(evidence.margin or 0.0))
     for pair in weighing.against(kept, choice, evidence.margin):
         hollow = view == "clean" and pair.b in least and pair.difference <= least[pair.b]
-        if view == "clean" and pair.b in least and evidence.named[choice].trained:
+        if view == "clean" and pair.b in least and evidence.named[choice].has_seen_training:
             hollow = hollow or not (pair.non_inferior if pair.b in level else pair.verdict == "better")
         if pair.verdict == "worse" or hollow:
             mine, its = kept[choice].mean, kept[pair.b].mean
@@ -84,7 +84,7 @@ def remembered(evidence: Evidence, choice: str, controls: Sequence[str]) -> Iter
         if not mine.questions or not its.questions:
             continue
         pairs = against({choice: mine, name: its}, choice, evidence.margin)
-        shown = all(pair.verdict == "better" for pair in pairs) or not evidence.named[choice].trained
+        shown = all(pair.verdict == "better" for pair in pairs) or not evidence.named[choice].has_seen_training
         if mine.mean <= its.mean or not shown:
             yield Contradiction(view="clean", to=name, mine=mine.mean, its=its.mean, n=len(mine.questions))
 

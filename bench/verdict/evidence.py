@@ -181,7 +181,7 @@ class Evidence:
         out, and what a judge leaves open is inconclusive.
         """
         found = {n: c for n in (a, b) if (c := self.ranking(n, measure, stratum))}
-        if any(self.systems[n].trained for n in found):
+        if any(self.systems[n].has_seen_training for n in found):
             found = {n: self.unseen(column) for n, column in found.items()}
         return self.decisive(self.compared({n: column for n, column in found.items() if column.questions}), measure)
 

@@ -25,7 +25,7 @@ def question_types(evidence: Evidence, feasible: Sequence[str]) -> QuestionTypes
     found = [next((n for n in ranked if evidence.named[n].shown_family == family), None) for family in COMPARED]
     leaders = sorted((name for name in found if name), key=ranked.index)
     columns = {name: evidence.ranked[name] for name in leaders}
-    if any(evidence.named[name].trained for name in leaders):
+    if any(evidence.named[name].has_seen_training for name in leaders):
         columns = {name: evidence.unseen(column) for name, column in columns.items()}
     types = dict.fromkeys(itertools.chain(*(column.strata for column in columns.values())))
     parts = {t: {name: column.of(t) for name, column in columns.items()} for t in types}
@@ -55,7 +55,8 @@ def ahead(systems: Mapping[str, Column], pairs: Sequence[Pair]) -> tuple[str, ..
 
 
 def mixes(columns: Mapping[str, Column], rows: Sequence[TypeRow], asked_of: Mapping[str, int]) -> Iterator[Mix]:
-    """From which share of a type on another system would lead, where it is shown to be ahead on that type.
+    """From which share of a type on another system would lead, where it is shown to be ahead on that type; and where
+    the one that leads is shown to be, below which share of it the highest of the others would.
 
     The other types keep their shares of the rest. `asked_of`: the questions of each type, leaked ones too.
     """
@@ -67,13 +68,21 @@ def mixes(columns: Mapping[str, Column], rows: Sequence[TypeRow], asked_of: Mapp
         return sum(number[row.type] * row.scores[name].mean for row in rows) / asked
 
     first = max(columns, key=now)
-    for row in rows:
+
+    def turned(row: TypeRow, name: str) -> Mix | None:
+        """Where the lead turns to a system, which must be higher on the type or on the rest, and lower on the other."""
         rest = [other for other in rows if other is not row]
-        for name in row.ahead:
-            if first in row.ahead or name == first:
-                continue
-            gained = row.scores[name].mean - row.scores[first].mean
-            lost = sum(number[o.type] * (o.scores[first].mean - o.scores[name].mean) for o in rest)
-            lost /= sum(number[o.type] for o in rest)
-            if gained > 0 and lost > 0:
-                yield Mix(type=row.type, to=name, now=number[row.type] / asked, share=lost / (lost + gained))
+        gained = row.scores[name].mean - row.scores[first].mean
+        lost = sum(number[o.type] * (o.scores[first].mean - o.scores[name].mean) for o in rest)
+        lost /= sum(number[o.type] for o in rest)
+        share, below = (lost / (lost + gained) if lost + gained else 0.0), gained < 0
+        turns = gained * lost > 0
+        return Mix(type=row.type, to=name, now=number[row.type] / asked, share=share, below=below) if turns else None
+
+    others = [(row, name) for row in rows if first not in row.ahead for name in row.ahead]
+    above = [mix for row, name in others if (mix := turned(row, name)) and not mix.below]
+    yield from above
+    for row in (row for row in rows if first in row.ahead):  # without which another one may lead
+        rivals = set(columns) - {first, *row.ahead, *(mix.to for mix in above)}
+        below = [mix for name in sorted(rivals) if (mix := turned(row, name)) and mix.below]
+        yield from sorted(below, key=lambda mix: -mix.share)[:1]

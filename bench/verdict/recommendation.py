@@ -125,7 +125,7 @@ def _worth_it(evidence: Evidence, found: Recommendation) -> Recommendation:
 def all_seen(evidence: Evidence, feasible: Sequence[str]) -> bool:
     """Whether training has seen every question that is scored, and one of the systems was trained."""
     scored = {question for name in feasible for question in evidence.ranked[name].questions}
-    return any(evidence.named[name].trained for name in feasible) and scored <= set(evidence.run.leaks)
+    return any(evidence.named[name].has_seen_training for name in feasible) and scored <= set(evidence.run.leaks)
 
 
 def controlled(evidence: Evidence, choice: str) -> tuple[Pair, ...]:

@@ -36,9 +36,24 @@ if TYPE_CHECKING:
 _FACTS: TypeAdapter[Facts] = TypeAdapter(Facts)
 
 
-def score(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Scores:
+def held(folder: Path) -> dict[str, object] | None:
+    """What a scores.json holds, whoever wrote it; None where there is none that can be read."""
+    path = folder / "scores.json"
+    try:
+        raw = read_json(path) if path.exists() else None
+    except UserError:
+        return {}
+    return raw if isinstance(raw, dict) else None
+
+
+def rescored(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Scores:
+    """The scores of a run computed anew, whatever is stored. Raises UserError as `score` does."""
+    return score(folder, tell=tell, anew=True)
+
+
+def score(folder: Path, *, tell: Callable[[int, int], None] | None = None, anew: bool = False) -> Scores:
     """Score a run and write scores.json; what is already scored from these very files is read back. `tell` hears how
-    many measures of how many are compared.
+    many measures of how many are compared. `anew`: nothing is read back.
 
     Raises UserError where the folder holds no run, or one that has not ended.
     """
@@ -52,7 +67,7 @@ def score(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Sc
     files = _digests(folder)
     check_records(folder, run, files["records.jsonl"])
     source = _source(folder, run, files)
-    stored = _stored(folder)
+    stored = None if anew else _stored(folder)
     if stored is not None and stored.source == source:
         return stored
     found = evaluated(graded(folder), source=source, tell=tell)

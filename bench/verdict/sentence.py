@@ -54,7 +54,7 @@ def _chosen(evidence: Evidence, found: Recommendation, choice: str, weighed: str
     if found.outcome == "undecided":
         start = f"No clear winner between {choice} and {listed(found.among, 'or')}"
         highest = f"Highest so far: {choice}," if choice == found.best and not weighed else f"So far {choice} has:"
-        return f"{start}; {_takes(found)}. {highest} {score}."
+        return f"{start}; {takes(found)}. {highest} {score}."
     start = f"Use {choice}"
     if found.outcome == "provisional":
         start = f"Provisional, {_seeds(evidence.few_seeds([choice, *(pair.b for pair in found.against)]))}: {choice}"
@@ -200,7 +200,7 @@ def _said(row: Contradiction) -> str:
     return f"that is not shown: {row.mine:.2f} against {row.its:.2f} of {row.to}"
 
 
-def _takes(found: Recommendation) -> str:
+def takes(found: Recommendation) -> str:
     """What would decide: more questions, more seeds, both, or neither."""
     pairs = [pair for pair in found.against if pair.b in found.among]
     few = [pair for pair in pairs if pair.n90 is not None and pair.n90 <= pair.n]
@@ -292,9 +292,15 @@ def disagreement(found: QuestionTypes | None, seeds: Mapping[str, int] = {}) -> 
 
 
 def mixed(mix: Mix) -> str:
-    """From which share of a type on another system would lead."""
-    share = f"{mix.share:.0%} of the questions are of the type {mix.type}"
-    return f"{mix.to} overtakes when more than {share} (now {mix.now:.0%})."
+    """From which share of a type on, or below which, another system would lead."""
+    share = f"{_percent(mix.share)} of the questions are of the type {mix.type} (now {_percent(mix.now)})"
+    if mix.below:
+        return f"{mix.to} overtakes, by its mean on the others, when fewer than {share}."
+    return f"{mix.to} overtakes when more than {share}."
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.095 else f"{share:.1%}"
 
 
 def no_system(needs: Mapping[str, Sequence[Need]], *, finished: bool) -> str:

@@ -13,6 +13,7 @@ SMALL_USD = 1.0  # a month: no cost of a system below it decides anything
 # differences that decide nothing. A tenth of a second passes for at once (Nielsen 1993). A system is built once: what
 # its updates take stands under "update", and what both cost under "cost" (docs/adr/0020-an-hour-of-building.md)
 SMALL: Mapping[Traded, float] = {"cost": SMALL_USD, "latency": 0.1, "memory": 1e8, "build": 3600.0, "update": 60.0}
+LITTLE = "$1 a month, 0.1 s an answer, 100 MB, an hour of building, a minute of updating"  # the same in words
 Figures = Mapping[Traded, tuple[float | None, float | None]]
 
 

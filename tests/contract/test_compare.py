@@ -73,6 +73,20 @@ def test_what_moved_is_b_minus_a(tmp_path: Path) -> None:
     assert found.spec["margin"] == (None, 0.05) and found.notes == []
 
 
+def test_other_software_and_other_models_are_told(tmp_path: Path) -> None:
+    one = {"same": Made(right_on(60))}
+    other = sides(
+        tmp_path,
+        one,
+        one,
+        models={"/elsewhere/model": "sha256:other"},
+        environment={"python": "3.14.0", "commit": "b" * 40, "memory_bytes": 1},
+    )
+    machine, models, software = other.notes
+    assert machine.startswith("The runs are of different machines") and models.startswith("The models are not the same")
+    assert "and 3.14.0" in software and f"and {'b' * 40}" in software
+
+
 def test_other_data_and_other_machines_are_told(tmp_path: Path) -> None:
     one = {"same": Made(right_on(60), cell=turns(0.01, [1.0, 1.0]))}
     other_data = sides(tmp_path / "data", one, one, dataset={"digest": "0" * 64})

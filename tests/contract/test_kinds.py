@@ -42,6 +42,7 @@ SYSTEMS: list[dict[str, Any]] = [
     {"name": "rag-tokens", "kind": "rag", "retrieval": {"chunking": {"unit": "tokens", "size": 32, "overlap": 0}}},
     {"name": "rag-usearch", "kind": "rag", "retrieval": {"index": "usearch"}},
     {"name": "rag-lancedb", "kind": "rag", "retrieval": {"index": "lancedb"}},
+    {"name": "rag-few-shot", "kind": "rag_few_shot", "shots": 2, "choose": "nearest"},
     {"name": "rag-nf4", "kind": "rag", "precision": "nf4", "retrieval": {"index": "faiss_ivf", "mode": "fused"}},
     {"name": "lora", "kind": "lora"},
     {"name": "qlora", "kind": "qlora"},

@@ -92,6 +92,24 @@ def test_the_share_of_a_mix_by_hand(tmp_path: Path) -> None:
     assert mix.now == 0.3 and abs(mix.share - 0.6 / (0.6 + 0.7)) < 1e-9
 
 
+def test_below_which_share_of_its_own_type_the_lead_is_lost(tmp_path: Path) -> None:
+    """Ahead by what it alone can do; of the 160 others it misses four more, which shows nothing."""
+    missed = {"docs0", "docs40", "docs80", "docs120"}
+    rest = some(docs=0.9, orders=0.9)
+    systems = {
+        "rag": Made(some(docs=0.9, orders=0.0), kind="rag"),
+        "both": Made(lambda q, seed: Answer("no") if q.id in missed else rest(q, seed), kind="hybrid"),
+    }
+    found = scored(tmp_path / "r", systems, of({"docs": 160, "orders": 40}), margin=0.05).recommendation
+    assert found.choice == "both" and found.types and found.types.rows[0].ahead == ("both",)
+    (mix,) = found.types.mixes
+    assert (mix.type, mix.to, mix.below) == ("orders", "rag", True) and abs(mix.share - 0.025 / 0.925) < 1e-9
+    turns = "rag overtakes, by its mean on the others, when fewer than 2.7% of the questions"
+    assert mixed(mix) == f"{turns} are of the type orders (now 20%)."
+    told = decision.changes(found, Volumes())
+    assert mixed(mix) in told and not any(text.startswith("Another share") for text in told)
+
+
 def test_a_type_that_nobody_answers_is_one_sentence(tmp_path: Path) -> None:
     systems = {"rag": Made(knows("docs"), kind="rag"), "tuned": Made(knows("jargon"), kind="lora")}
     found = scored(tmp_path / "r", systems, of({"docs": 60, "jargon": 40, "lists": 20})).recommendation.types

@@ -36,6 +36,16 @@ def test_a_tuned_embedder_has_seen_what_it_was_tuned_on(tmp_path: Path) -> None:
     assert once.recommendation.outcome == "provisional"
 
 
+def test_what_is_shown_training_questions_has_seen_them(tmp_path: Path) -> None:
+    """One seed is enough of it, for nothing was trained."""
+    questions = asked(300)
+    shown = Made(right(0.98, "a"), kind="rag_few_shot", config={"shots": 4})
+    systems = {"shown": shown, "rag": Made(right(0.8, "b"), kind="rag"), "base": BASE}
+    leaked = scored(tmp_path / "leaked", systems, questions, margin=0.05, leaked=[q.id for q in questions])
+    assert leaked.recommendation.outcome != "winner"
+    assert scored(tmp_path / "once", systems, questions, margin=0.05).recommendation.outcome == "winner"
+
+
 def test_a_unit_in_words_is_right(tmp_path: Path) -> None:
     questions = [Asked(f"q{i}", answers=(f"{i + 2} \N{DEGREE SIGN}C",)) for i in range(300)]
     spells = Made(lambda q, s: Answer((q.answers or ("",))[0].replace("\N{DEGREE SIGN}C", "degrees Celsius")))

@@ -17,6 +17,7 @@ import yaml
 from bench import parse
 from bench.cli.main import main
 from bench.core import files
+from bench.core.digest import sealed
 from bench.core.errors import UserError
 from bench.core.files import read_json
 from bench.core.store import Store
@@ -233,6 +234,24 @@ def test_scores_without_their_seal_are_computed_again(tmp_path: Path, deep: bool
     next(iter(raw["systems"].values()))["scores"]["em"]["mean"] = 0.123
     (folder / "scores.json").write_text(json.dumps(raw))
     assert score(folder) == before
+
+
+def test_scores_that_were_forged_with_their_seal_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is sealed again is read back, as it must be; `score --again` computes it and says that it differs."""
+    folder = str(run(parse(raw_spec()), out=tmp_path / "r", store=tmp_path / "s").folder)
+    for forged, told, code in ((True, "differ", 1), (False, "are the same", 0)):
+        score(Path(folder))
+        raw = read_json(Path(folder) / "scores.json")
+        if forged:
+            next(iter(raw["systems"].values()))["scores"]["em"]["mean"] = 0.123
+            raw.pop("seal")
+            (Path(folder) / "scores.json").write_text(json.dumps(raw | {"seal": sealed(raw)}))
+        for options, wanted in (([], 0), (["--again"], code)):
+            with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as e:
+                patch.setattr("sys.argv", ["ragtune", "score", folder, *options])
+                main()
+            assert e.value.code == wanted
+        assert f"The stored scores {told}" in capsys.readouterr().out
 
 
 def test_an_artefact_with_a_damaged_manifest_is_built_again(tmp_path: Path) -> None:

@@ -39,6 +39,14 @@ def test_where_one_of_two_counts_for_nothing_it_is_students_t() -> None:
         assert two_quantile(0.975, [(1e-9, 2.0), (1.0, df)]) == pytest.approx(t_quantile(0.975, df), rel=1e-6)
 
 
+def test_what_nearly_always_wins_is_told_apart() -> None:
+    """33 won and 1 lost of 36: in many resamples nothing varies, and these tell nothing against the rest."""
+    panel = Panel({"a": np.array([[1.0] * 34 + [0.0] * 2]), "b": np.array([[0.0] * 33 + [1.0] + [0.0, 1.0]])}, ids(36))
+    grouped = Panel(panel.values, [*ids(36)[:34], "q33", "q33"])  # not of McNemar's alone
+    for found in (compare(panel, margin=0.05)[0], compare(grouped, margin=0.05)[0]):
+        assert found.low > 0.5 and found.p < 0.001 and found.verdict == "better" and found.non_inferior
+
+
 def test_a_seed_that_diverged_leaves_the_mean_open() -> None:
     found = estimate(np.array([[1.0] * 300, [1.0] * 300, [0.0] * 300]), ids(300))
     assert found is not None and (found.low, found.high) == (0.0, 1.0)

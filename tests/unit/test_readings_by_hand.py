@@ -43,7 +43,7 @@ def evidence(a: Column, b: Column, **known: Any) -> Any:
     doubts = known.get("doubts", {})
     named = {
         name: SimpleNamespace(
-            trained=name == "a" and known.get("trained", True), doubts={"em": doubts[name]} if doubts else {}
+            has_seen_training=name == "a" and known.get("trained", True), doubts={"em": doubts[name]} if doubts else {}
         )
         for name in "ab"
     }

@@ -263,6 +263,7 @@ def test_every_builtin_kind_says_what_it_is() -> None:
         "long_context",
         "oracle",
         "rag",
+        "rag_few_shot",
         "lora",
         "qlora",
         "full",

@@ -14,6 +14,7 @@ from bench.report.charts.draw import (
     COLOURS,
     FAMILIES,
     GLYPHS,
+    INK,
     LETTER,
     LINE,
     NARROW,
@@ -227,7 +228,7 @@ def _against(rows: list[Row], label: str, title: str | None, feasible: set[str],
     named = []
     for row, place in zip(rows, places, strict=True):
         one = data([row])
-        named.append(one.mark_rule(opacity=0.3).encode(x=x, x2=alt.value(width), y=y, y2=alt.value(place)))
+        named.append(one.mark_rule(opacity=0.3, color=INK).encode(x=x, x2=alt.value(width), y=y, y2=alt.value(place)))
         text = one.mark_text(align="left", dx=3, fontSize=11, limit=NAMES)
         named.append(text.encode(x=alt.value(width), y=alt.value(place), text="system:N"))
     return alt.layer(front, *named, bars, dots).properties(width=width, height=HEIGHT)

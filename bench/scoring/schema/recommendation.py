@@ -156,13 +156,14 @@ class TypeRow(Part):
 
 
 class Mix(Part):
-    """From which share of one type of question on another system would lead, the other types keeping their shares of
-    the rest; and what the share is in the test set."""
+    """From which share of one type of question on, or with `below` under which, another system would lead, the other
+    types keeping their shares of the rest; and what the share is in the test set."""
 
     type: str
     to: str
     now: float
     share: float
+    below: bool = False
 
 
 class QuestionTypes(Part):

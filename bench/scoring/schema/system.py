@@ -215,9 +215,15 @@ class SystemHead(Part):
     seeds: int
     failed: dict[str, str]  # cell -> reason
     trained: bool
+    shown_training: bool = False  # training questions stand in its prompts, with their answers
     serving: str | None = None  # of what was tuned: `adapter` beside its base, `merged` or `merged_nf4`
     scenario: Scenario | None
     family: Family = "both"
+
+    @property
+    def has_seen_training(self) -> bool:
+        """Whether a question that training holds too may be answered from there."""
+        return self.trained or self.shown_training
 
     @model_validator(mode="before")
     @classmethod
