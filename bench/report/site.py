@@ -77,7 +77,9 @@ def moved(runs: Sequence[tuple[RunFile, Scores]], accepted: Sequence[Accepted]) 
     for (dataset, headline), several in groups.items():
         baseline = next((a for a in accepted if a.dataset == dataset), None)
         points = [point for number, (run, scores) in enumerate(several, 1) for point in _points(number, run, scores)]
-        figure = history.history(points, baseline, what=several[-1][0].dataset.name, measure=title(headline))
+        machines = {(run.environment.cpu, run.environment.threads, str(run.environment.gpus)) for run, _ in several}
+        apart = ", on several machines, whose times and memory are not comparable" if len(machines) > 1 else ""
+        figure = history.history(points, baseline, what=several[-1][0].dataset.name + apart, measure=title(headline))
         if len(several) > 1 and figure:
             figures.append(figure)
     return figures
@@ -91,7 +93,7 @@ def _points(number: int, run: RunFile, scores: Scores) -> list[Point]:
             system=name,
             family=system.shown_family,
             number=number,
-            run=f"{run.name}, {when}",
+            run=f"{run.name}, {when}, {run.environment.cpu}",
             quality=score.mean if (score := system.score(scores.headline)) else None,
             latency=system.speed.p50_s,
             memory=system.memory.peak_bytes,
