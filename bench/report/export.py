@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.core import display, media
 from bench.core.errors import UserError
@@ -15,8 +15,12 @@ from bench.core.files import part_of, write_json, write_text
 from bench.core.vocabulary import JSON
 from bench.execution.run_file import RunFile, read_run
 from bench.metrics.registry import MEASURES
+from bench.report import frames
 from bench.scoring.schema import MeasuredSystem, Score
 from bench.verdict.score import score, scores
+
+if TYPE_CHECKING:
+    import pandas
 
 EVERY_EVAL_EVER = "0.3.0"  # the schema of evalevalai.com's shared database that is written
 
@@ -34,26 +38,34 @@ def markdown(folder: Path) -> Path:
     return path
 
 
+def _frames(folder: Path) -> dict[str, pandas.DataFrame]:
+    """name -> frame: every score, every other figure, every pair."""
+    found = score(folder)
+    return {"scores": scores(folder), "figures": frames.figures(found), "pairs": frames.pairs(found)}
+
+
 def csv(folder: Path) -> Path:
-    """scores.csv: the frame."""
-    path = folder / "scores.csv"
-    write_text(path, scores(folder).map(lambda v: media.csv(v) if isinstance(v, str) else v).to_csv(index=False))
-    return path
+    """scores.csv, and figures.csv and pairs.csv beside it."""
+    for name, frame in _frames(folder).items():
+        safe = frame.map(lambda v: media.csv(v) if isinstance(v, str) else v)
+        write_text(folder / f"{name}.csv", safe.to_csv(index=False))
+    return folder / "scores.csv"
 
 
 def json(folder: Path) -> Path:
-    """scores.table.json: the frame, one object a row."""
-    path = folder / "scores.table.json"
-    write_text(path, scores(folder).to_json(orient="records", indent=1))
-    return path
+    """scores.table.json, and those of figures and pairs beside it: one object a row."""
+    for name, frame in _frames(folder).items():
+        write_text(folder / f"{name}.table.json", frame.to_json(orient="records", indent=1))
+    return folder / "scores.table.json"
 
 
 def parquet(folder: Path) -> Path:
-    """scores.parquet: the frame."""
-    path = folder / "scores.parquet"
-    scores(folder).to_parquet(part_of(path), index=False)
-    os.replace(part_of(path), path)  # a link is replaced, and what it names stays
-    return path
+    """scores.parquet, and figures.parquet and pairs.parquet beside it."""
+    for name, frame in _frames(folder).items():
+        path = folder / f"{name}.parquet"
+        frame.to_parquet(part_of(path), index=False)
+        os.replace(part_of(path), path)  # a link is replaced, and what it names stays
+    return folder / "scores.parquet"
 
 
 def every_eval_ever(folder: Path) -> Path:

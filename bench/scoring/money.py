@@ -12,14 +12,20 @@ TIMED = 1.15  # a build is timed once: it is known within the factor up to which
 
 
 def costs(
-    systems: Mapping[str, MeasuredSystem], prices: Prices, volumes: Volumes, retrained: Mapping[str, float | None] = {}
+    systems: Mapping[str, MeasuredSystem],
+    prices: Prices,
+    volumes: Volumes,
+    retrained: Mapping[str, float | None] = {},
+    *,
+    written: int = 0,
 ) -> dict[str, Costs]:
     """system -> USD to build, per thousand questions, per refresh, and per month at the volumes.
 
     None where there is no price, or nothing was measured that it could apply to. `retrained`: the seconds of a system
-    that was trained anew on an updated corpus.
+    that was trained anew on an updated corpus. `written`: the training questions, which somebody wrote for what is
+    trained on them.
     """
-    return {name: _costs(system, prices, volumes, retrained.get(name)) for name, system in systems.items()}
+    return {name: _costs(system, prices, volumes, retrained.get(name), written) for name, system in systems.items()}
 
 
 def refresh_s(system: MeasuredSystem, retrained_s: float | None = None) -> float | None:
@@ -37,11 +43,12 @@ def hourly_usd(prices: Prices, *, on_gpu: bool) -> float | None:
     return prices.gpu_hour_usd if on_gpu else prices.cpu_hour_usd
 
 
-def _costs(system: MeasuredSystem, prices: Prices, volumes: Volumes, retrained_s: float | None) -> Costs:
+def _costs(system: MeasuredSystem, prices: Prices, volumes: Volumes, retrained_s: float | None, written: int) -> Costs:
     hourly = hourly_usd(prices, on_gpu=system.device == "cuda")
     seconds = refresh_s(system, retrained_s)
     storage = system.build.artefact_bytes / 1e9 * prices.storage_gb_month_usd
     build, served = system.cost.build_usd, system.cost.thousand_questions_usd
+    people = (prices.training_question_usd or 0.0) * written / volumes.months if system.trained else 0.0
     refresh = None if hourly is None or seconds is None else seconds / 3600 * hourly
     if hourly is None and not system.build.artefacts:
         refresh = 0.0  # nothing that an update touches was built
@@ -51,7 +58,8 @@ def _costs(system: MeasuredSystem, prices: Prices, volumes: Volumes, retrained_s
         refresh_s=seconds,
         refresh_usd=refresh,
         storage_usd_per_month=storage,
-        fixed_usd_per_month=None if build is None else build / volumes.months + storage,
+        people_usd_per_month=people,
+        fixed_usd_per_month=None if build is None else build / volumes.months + storage + people,
     )
     month = monthly(found, volumes.questions_per_month, volumes.updates_per_month)
     ends = _thousand_interval(system)
@@ -81,13 +89,13 @@ def _ends(found: Costs) -> tuple[Costs, Costs] | None:
     served, fixed, refresh = found.thousand_questions_interval_usd, found.fixed_usd_per_month, found.refresh_usd
     if served is None or fixed is None:
         return None
-    storage = found.storage_usd_per_month
+    known = found.storage_usd_per_month + found.people_usd_per_month
     low, high = (
         found.model_copy(
             update={
                 "thousand_questions_usd": usd,
                 "refresh_usd": None if refresh is None else refresh * factor,
-                "fixed_usd_per_month": (fixed - storage) * factor + storage,
+                "fixed_usd_per_month": (fixed - known) * factor + known,
             }
         )
         for usd, factor in zip(served, (1 / TIMED, TIMED), strict=True)

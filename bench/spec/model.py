@@ -77,6 +77,11 @@ class Prices(Block):
     )
     completion_tokens_usd_per_million: float | None = Field(None, ge=0)
     storage_gb_month_usd: float = Field(0.0, ge=0, description="Price of storing indexes and adapters.")
+    training_question_usd: float | None = Field(
+        None,
+        ge=0,
+        description="Price of writing one training question with its answer; unset: people's work is left out.",
+    )
 
 
 class Volumes(Block):
@@ -267,5 +272,8 @@ class Spec(Block):
 
     @property
     def digest(self) -> str:
-        """sha256 of everything that the spec says."""
-        return digest(self.model_dump(mode="json"))
+        """sha256 of everything that the spec says; what came later and is not said is left out."""
+        told = self.model_dump(mode="json")
+        if self.prices.training_question_usd is None:
+            del told["prices"]["training_question_usd"]
+        return digest(told)

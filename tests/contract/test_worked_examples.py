@@ -69,6 +69,19 @@ def test_prices_follow_what_a_system_runs_on(tmp_path: Path) -> None:
     assert found["remote"].cost.thousand_questions_usd == pytest.approx(1000 * (1000 * 2 + 100 * 10) / 1e6)  # 3 USD
 
 
+def test_who_wrote_the_training_questions_is_paid(tmp_path: Path) -> None:
+    """3 USD each, over a year; known to the cent, so that what was timed widens nothing of it."""
+    systems = {"lora": Made(right(0.8), kind="lora", tuned=True), "rag": Made(right(0.8), kind="rag")}
+    hour = {"cpu_hour_usd": 0.36}
+    before = scored(tmp_path / "before", systems, asked(), prices=hour).recommendation.costs
+    found = scored(tmp_path / "after", systems, asked(), prices={**hour, "training_question_usd": 3.0})
+    after, written = found.recommendation.costs, read_run(tmp_path / "after").dataset.train
+    assert written > 0 and after["lora"].people_usd_per_month == pytest.approx(3.0 * written / 12)
+    paid = after["lora"].usd_per_month - before["lora"].usd_per_month
+    assert paid == pytest.approx(3.0 * written / 12) and after["rag"] == before["rag"]
+    assert found.recommendation.cheapest == ("rag",)
+
+
 def test_costs_carry_the_intervals_of_the_rounds(tmp_path: Path) -> None:
     """0.36 USD an hour is 0.0001 a second. A question of 10 ms costs 0.000001;
     rounds of half, once and twice the time have squares of 2 (ln 2)^2 in each of three systems, over six degrees of

@@ -181,7 +181,12 @@ def test_a_run_from_elsewhere_writes_nothing_outside_its_folder(folder: Path, tm
 
 
 @pytest.mark.parametrize(
-    ("form", "file"), [("csv", "scores.csv"), ("json", "scores.table.json"), ("parquet", "scores.parquet")]
+    ("form", "file"),
+    [
+        *(("csv", f"{name}.csv") for name in ("scores", "figures", "pairs")),
+        *(("json", f"{name}.table.json") for name in ("scores", "figures", "pairs")),
+        *(("parquet", f"{name}.parquet") for name in ("scores", "figures", "pairs")),
+    ],
 )
 def test_a_table_is_not_written_through_a_link(folder: Path, tmp_path: Path, form: str, file: str) -> None:
     victim = tmp_path / "victim"

@@ -13,11 +13,12 @@ from bench.core.digest import sealed
 from bench.core.errors import UserError
 from bench.core.files import content_digest
 from bench.metrics.registry import MEASURES
+from bench.report import frames
 from bench.scoring import grade
 from bench.scoring.schema import VERSION, Scores
 from bench.stats.comparisons import Pair
 from bench.verdict.score import is_current, read_scores, score, scores
-from tests.made_up import Asked, Made, asked, right, saying, scored, showing
+from tests.made_up import Asked, Made, asked, right, saying, scored, showing, turns
 
 QUESTIONS = [Asked(f"q{i}", stratum="even" if i % 2 == 0 else "odd") for i in range(20)]
 FINISH = "Finish it with `ragtune run`."
@@ -148,6 +149,28 @@ def test_a_scenario_is_no_system_of_the_comparison(tmp_path: Path) -> None:
     found = scored(tmp_path / "r", {"a": Made(right(0.9)), "b": Made(right(0.1)), "robustness.a": beside}, asked(20))
     assert list(found.systems) == list(found.outcomes) == ["a", "b"]
     assert [(p.a, p.b) for p in found.compared["em"]] == [("a", "b")]
+
+
+def test_figures_and_pairs_are_tables_too(tmp_path: Path) -> None:
+    """Two systems of 10 and 20 ms in three rounds, one right on 90 questions and one on 10."""
+    cells = {name: Made(right(share), latency_s=s, cell=turns(s, [1.0] * 3)) for name, share, s in SYSTEMS_OF_TIMES}
+    found = scored(tmp_path / "r", cells, asked(100), margin=0.05, prices={"cpu_hour_usd": 1.0})
+    table = frames.figures(found).set_index(["system", "figure"])
+    assert list(table.columns) == ["unit", "value", "low", "high", "n"]
+    for name, _, seconds in SYSTEMS_OF_TIMES:
+        row = table.loc[(name, "latency_p50")]
+        assert row.unit == "s" and row.low <= row.value <= row.high and row.value == pytest.approx(seconds, rel=0.05)
+        rate = table.loc[(name, "throughput")]
+        assert rate.unit == "questions/s" and rate.value == pytest.approx(1 / seconds, rel=0.05)
+        assert table.loc[(name, "month")].unit == "USD"
+    assert ("fast", "first_token") not in table.index  # was not measured
+    pairs = frames.pairs(found).set_index("measure")
+    (em,) = pairs.loc[["em"]].itertuples()
+    assert {em.a, em.b} == {"fast", "slow"} and em.verdict in ("better", "worse") and em.p_holm >= em.p
+    assert em.low < em.difference < em.high and em.n == em.clusters == 100
+
+
+SYSTEMS_OF_TIMES = (("fast", 0.9, 0.01), ("slow", 0.1, 0.02))
 
 
 def test_the_frame_has_a_row_for_each_system_measure_and_stratum(folder: Path) -> None:

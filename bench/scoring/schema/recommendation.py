@@ -50,6 +50,7 @@ class Costs(Part):
     refresh_s: float | None
     refresh_usd: float | None
     storage_usd_per_month: float
+    people_usd_per_month: float = 0.0  # who wrote the training questions, spread as the cost to build is
     fixed_usd_per_month: float | None
     usd_per_month: float | None = None
     thousand_questions_interval_usd: tuple[float, float] | None = None  # 95%, by what rounds differ by
