@@ -33,7 +33,8 @@ STEPS = 33  # points of a line, and cells of the map's longer side
 
 
 def break_even(done: Mapping[str, MeasuredSystem], recommendation: Recommendation, volumes: Volumes) -> Figure | None:
-    """The systems that are cheapest somewhere, over questions and updates a month; None where nothing is priced."""
+    """The choice, what cannot be told from it and the systems that are cheapest somewhere, over questions and updates a
+    month; None where nothing is priced."""
     costs = {
         name: found
         for name, found in recommendation.costs.items()
@@ -46,7 +47,7 @@ def break_even(done: Mapping[str, MeasuredSystem], recommendation: Recommendatio
     priced = all(found.refresh_usd is not None for found in costs.values())  # or nobody knows what an update takes
     often = [(updates or 1.0) * 10 ** (4 * i / 12 - 2) for i in range(13)] if priced else []
     lowest = {(q, u): min(costs, key=lambda n: _usd(costs[n], q, u)) for q in questions for u in (*often, updates)}
-    ever = set(lowest.values()) | {recommendation.choice}
+    ever = set(lowest.values()) | {recommendation.choice, *recommendation.among}
     names = [name for name in costs if name in ever][: len(DASHES)]
     scale = _scale(names, shades({name: done[name].shown_family for name in names}))
     rows = [{"q": q, "usd": _usd(costs[n], q, updates), "system": n} for n in names for q in questions]
