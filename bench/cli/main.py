@@ -103,28 +103,22 @@ def score(
     """Score the records of RUN, without running a model. Scores of these very files and rules are read back."""
     from bench.cli import tables
     from bench.cli.progress import bar
-    from bench.verdict.score import held, rescored
+    from bench.verdict.score import compared_with, held, rescored
     from bench.verdict.score import score as score_run
 
-    before = held(run) if again else None
+    before, apart = (held(run) if again else None), False
     with bar("scoring", quietly=True) as tell:
         scores = (rescored if again else score_run)(run, tell=tell)
     if again:
-        apart = before is not None and before != held(run)
-        say(
-            "The stored scores differ from these, which are stored now."
-            if apart
-            else "The stored scores are the same."
-            if before
-            else "No scores were stored."
-        )
-        if apart:
-            raise typer.Exit(1)
+        told, apart = compared_with(before, held(run))
+        say(told, err=as_json)
     if as_json:
         print(json.dumps(scores.model_dump(mode="json"), indent=1))
-        return
-    tables.scores(scores)
-    tables.verdict(scores)
+    else:
+        tables.scores(scores)
+        tables.verdict(scores)
+    if apart:
+        raise typer.Exit(1)
 
 
 @app.command()

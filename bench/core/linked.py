@@ -26,5 +26,5 @@ def linked(rows: Iterable[Iterable[Hashable]]) -> Sequence[int]:
 
 def same_question(text: str, answers: Sequence[str] | None, gold: Sequence[str]) -> Hashable:
     """The key of a question that is asked again: in the same words, of the same passages, with the same answers."""
-    words = tuple(" ".join(said.casefold().split()) for said in (text, *sorted(answers or ())))
-    return words, tuple(sorted(gold))
+    asked, *said = (" ".join(words.casefold().split()) for words in (text, *(answers or ())))
+    return asked, tuple(sorted(said)), tuple(sorted(gold))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,17 +66,15 @@ def split(task: Task, source: Source) -> Task:
 
 
 def joined(rows: Sequence[Example]) -> tuple[Example, ...]:
-    """The rows with groups that share a gold passage, or a question in the same words with the same answers, made one:
-    otherwise either could be on both sides."""
-    first = linked(
-        [
-            ("group", e.group),
-            *(("passage", passage) for passage in e.question.gold),
-            same_question(e.question.text, e.answers, e.question.gold),
-        ]
-        for e in rows
-    )
-    return tuple(replace(e, group=rows[i].group) for e, i in zip(rows, first, strict=True))
+    """The rows with groups that share a gold passage made one, and a question that is asked again of no other passages
+    in the group of the first: otherwise either could be on both sides."""
+    one = linked([("group", e.group), *(("passage", passage) for passage in e.question.gold)] for e in rows)
+    first: dict[Hashable, str] = {}
+    kept = [
+        first.setdefault(same_question(e.question.text, e.answers, e.question.gold), rows[i].group)
+        for e, i in zip(rows, one, strict=True)
+    ]
+    return tuple(replace(e, group=group) for e, group in zip(rows, kept, strict=True))
 
 
 def _marked(rows: Sequence[Example], name: str) -> tuple[Example, ...]:

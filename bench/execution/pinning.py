@@ -192,7 +192,7 @@ def _check_sample(cell: Cell, task: Task, where: str) -> None:
 
 def _check_cell(spec: Spec, cell: Cell, task: Task) -> None:
     tuning = Tuning.shared(cell.config["tuning"]) if "tuning" in cell.config else None
-    if "shots" in cell.config and not any(e.answers for e in task.train):
+    if cell.kind in ("few_shot", "rag_few_shot") and not any(e.answers for e in task.train):
         raise UserError(
             f"system {cell.system!r} shows answered training questions, and there is none.",
             where=spec.name,

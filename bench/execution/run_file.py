@@ -140,7 +140,7 @@ class SystemEntry(Part):
     @property
     def shots(self) -> int | None:
         """Answered training questions that stand in its prompts; None where none do."""
-        return self.config.get("shots")
+        return (self.config.get("shots") or None) if "choose" in self.config else None
 
     @property
     def distractors(self) -> int | None:

@@ -30,10 +30,9 @@ def silent(answer: Answer, abstain: Phrases) -> bool:
     return not answer.error and (answer.abstained or abstains(answer.text, abstain))
 
 
-def _says_nothing(record: Record, abstain: Phrases) -> bool:
+def _says_nothing(answer: Answer, language: str, abstain: Phrases) -> bool:
     """Whether it abstains, or is empty once normalised: SQuAD v2 takes that for no answer."""
-    answer = record.answer
-    return silent(answer, abstain) or (not answer.error and not normalise(answer.text, record.language))
+    return silent(answer, abstain) or (not answer.error and not normalise(answer.text, language))
 
 
 def _against(record: Record, answer: Answer, references: tuple[str, ...]) -> tuple[float, float]:
@@ -54,7 +53,7 @@ def em(record: Record, abstain: Phrases) -> float | None:
     if record.answers is None:
         return None
     if not record.answers:
-        return float(_says_nothing(record, abstain))
+        return float(_says_nothing(record.answer, record.language, abstain))
     return _against(record, record.answer, record.answers)[0]
 
 
@@ -87,7 +86,7 @@ def f1(record: Record, abstain: Phrases) -> float | None:
     if record.answers is None:
         return None
     if not record.answers:
-        return float(_says_nothing(record, abstain))
+        return float(_says_nothing(record.answer, record.language, abstain))
     return _against(record, record.answer, record.answers)[1]
 
 
@@ -143,7 +142,7 @@ def _new_fact(record: Record, answer: Answer | None, abstain: Phrases) -> float 
     if answer is None or record.later is None or record.answers is None:
         return None
     if record.withdrawn:
-        return float(silent(answer, abstain))
+        return float(_says_nothing(answer, record.language, abstain))
     return text.matched(said(answer), record.updated, record.language)[0] if record.updated else None
 
 

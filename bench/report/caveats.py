@@ -45,23 +45,20 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
 def _bundled(run: RunFile, done: Measured) -> Iterator[str]:
     """What the bundled model and dataset cannot show."""
     if any("/systems/micro/" in run.systems[name].model.name for name in done):
-        pages = " So are these pages, in some dozens of sentence templates." if run.dataset.name in PLANTS else ""
         yield (
-            "The base model comes with ragtune. It is tiny, and was made to read pages of ragtune's own generator."
-            f"{pages} What is recommended holds for this model and these documents: run your own before you decide."
+            "The base model comes with ragtune. It is tiny, and was made to read pages that ragtune itself writes, in "
+            "some dozens of sentence templates, such as those of its datasets. What is recommended holds for this "
+            "model and these documents: run your own before you decide."
         )
-
-
-PLANTS = ("plant", "plant-mini")
 
 
 def _several_calls(run: RunFile) -> Iterator[str]:
     """That cells were run before the last call of the command, which the machine's figures are of."""
     before = [cell.started for cell in (run.cells or {}).values() if cell.started and cell.started < run.started - 1]
     if before:
-        hours, many = (run.started - min(before)) / 3600, display.many(len(before), "cell")
+        ago, many = display.span(run.started - min(before)), display.many(len(before), "cell")
         yield (
-            f"{many} of {len(run.cells or {})} ran in earlier calls, up to {hours:.1f} h before the last one, which "
+            f"{many} of {len(run.cells or {})} ran in earlier calls, up to {ago} before the last one, which "
             "the load and the peaks of the machine are of."
         )
 
@@ -247,9 +244,9 @@ def _grouped(scores: Scores) -> Iterator[str]:
     groups, questions = min(found, default=(FEW_GROUPS, FEW_GROUPS))
     if groups < min(FEW_GROUPS, questions):
         yield (
-            f"The {questions:,} questions come in only {groups} groups, of a document or passage each. Answers on one "
-            "are alike, so that intervals and tests count groups: more documents would narrow them, and not more "
-            "questions on these."
+            f"The {questions:,} questions come in only {groups} groups, of a document, a passage or a question asked "
+            "again. Answers on one are alike, so that intervals and tests count groups: more documents would narrow "
+            "them, and not more questions on these."
         )
 
 

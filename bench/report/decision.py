@@ -66,7 +66,8 @@ def sure(found: Recommendation, *, many_seeds: bool, weighed: bool = False) -> s
 
 def changes(found: Recommendation, volumes: Volumes) -> list[str]:
     """What would change the decision, in the reader's own quantities: a sentence each."""
-    mixes = sorted(found.types.mixes, key=lambda mix: abs(mix.share - mix.now)) if found.types else []
+    leads = found.types is not None and found.types.systems[0] == found.choice
+    mixes = sorted(found.types.mixes, key=lambda mix: abs(mix.share - mix.now)) if found.types and leads else []
     needs = [flip for flip in found.flips if isinstance(flip, NeedFlip)]
     told = [*map(mixed, mixes), *_trades(found), *map(_lifted, needs), *_volumes(found, volumes)][:CHANGES]
     return [*told, *_by_more_data(found), *([] if told else _by_no_mix(found))]

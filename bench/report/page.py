@@ -239,26 +239,32 @@ def _drawn(template: str, **values: Any) -> str:
 
 
 def pinned(run: RunFile) -> dict[str, Any]:
-    """The spec with the hub commits that the run resolved, wherever a model stands, and that of the dataset, so that a
+    """The spec with the hub commits that the run resolved, of each system's models and of the dataset, so that a
     stranger gets the same weights and rows."""
     spec: dict[str, Any] = copy.deepcopy(run.recorded)
-    _pin(spec, run.models)
+    _pin(spec, run.models, {key: spec[key].get("name") for key in ("model", "embedder")})
     source = run.dataset.source
-    if isinstance(source, dict) and source.get("revision") and not spec["dataset"].get("revision"):
+    if isinstance(source, dict) and source.get("revision"):
         spec["dataset"]["revision"] = source["revision"]
     return spec
 
 
-def _pin(block: Any, models: Mapping[str, str]) -> None:
-    """Fill in the revision of each model in a block of a spec, and in what stands inside it."""
-    for inner in block.values() if isinstance(block, dict) else block if isinstance(block, list) else ():
-        _pin(inner, models)
-    if isinstance(block, dict) and isinstance(block.get("name"), str):
-        known = models.get("@".join(filter(None, (block["name"], block.get("revision")))), "")
-        if known.startswith("hub:"):
-            block["revision"] = known.rpartition("@")[2]
-        if known:
-            block.pop("digest", None)
+def _pin(block: Any, models: Mapping[str, str], names: Mapping[str, str | None], key: str = "") -> None:
+    """Fill in the revision of each model in a block of a spec, and in what stands inside it. `names` are those of the
+    spec's own blocks, which a system's block may leave out."""
+    if isinstance(block, list):
+        for inner in block:
+            _pin(inner, models, names)
+    if not isinstance(block, dict):
+        return
+    for inner_key, inner in block.items():
+        _pin(inner, models, names, inner_key)
+    name = block.get("name") or names.get(key)
+    known = models.get("@".join(filter(None, (name, block.get("revision")))), "") if isinstance(name, str) else ""
+    if known.startswith("hub:"):
+        block["revision"] = known.rpartition("@")[2]
+    if "name" in block:
+        block.pop("digest", None)
 
 
 def citation(run: RunFile, scores: Scores) -> str:
@@ -267,12 +273,13 @@ def citation(run: RunFile, scores: Scores) -> str:
     key = "".join(c for c in run.name if c.isalnum() or c in "-_")
     version = run.environment.versions.get("ragtune") or "of an unknown version"
     commit = f", commit {run.environment.commit}" if run.environment.commit else ""
+    rules = f", scored by rules {scores.rules}" if scores.rules else ""
     digests = f"spec sha256 {run.spec_digest[:16]}, dataset sha256 {run.dataset.digest[:16]}"
     return (
         f"@misc{{ragtune-{key}-{run.identity[:8]},\n"
         f"  title = {{{_tex(run.name)}: retrieval and fine-tuning compared on {_tex(run.dataset.name)}}},\n"
         f"  year = {{{when.tm_year}}},\n  month = {{{when.tm_mon}}},\n"
-        f"  note = {{ragtune {version}{commit}, scored by rules {scores.rules}, {digests}}}\n}}"
+        f"  note = {{ragtune {version}{commit}{rules}, {digests}}}\n}}"
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.core.blocks import Retrieval
-from bench.core.linked import linked, same_question
+from bench.core.linked import same_question
 from bench.core.vocabulary import Record
 from bench.execution.run_file import SystemEntry
 from bench.metrics import retrieval as relevance
@@ -162,8 +162,8 @@ def columns(cells: Sequence[tuple[Sequence[Record], Mapping[str, Array]]]) -> di
 
 def _clusters(rows: Sequence[Record]) -> list[str]:
     """The group of each question; that of the first, where one is asked again: it tells nothing new."""
-    first = linked((("group", r.group), same_question(r.text, r.answers, r.gold)) for r in rows)
-    return [rows[i].group for i in first]
+    first: dict[Hashable, str] = {}
+    return [first.setdefault(same_question(r.text, r.answers, r.gold), r.group) for r in rows]
 
 
 def _whole(matrix: Array) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.core.vocabulary import JSON, Record
-from bench.execution.run_file import RunFile
+from bench.execution.run_file import RunFile, SystemEntry
 from bench.metrics.registry import MEASURES
 from bench.metrics.text import is_numeric, is_stuck
 from bench.scoring import resources
@@ -140,6 +140,7 @@ class GradedRun:
             "failed": failed,
             "trained": entry.tuning is not None or entry.tunes_its_embedder,
             "shown_training": entry.shots is not None,
+            "written": _written(entry, self.run.dataset.train),
             "serving": entry.serving if entry.method == "lora" and not entry.served_adapter else None,
             "scenario": entry.scenario,
             "family": entry.family,
@@ -309,3 +310,10 @@ def _of_alike(columns: Mapping[str, Column], asked: int, leaks: Collection[str])
                     clean=clean.get(measure),
                 ),
             )
+
+
+def _written(entry: SystemEntry, train: int) -> int:
+    """Training questions that a system takes: all of them, but for those that are drawn once into its prompts."""
+    if entry.shots is not None and entry.config["choose"] == "random":
+        return min(entry.shots, train)
+    return train if entry.tuning is not None or entry.tunes_its_embedder or entry.shots is not None else 0

@@ -16,16 +16,13 @@ def costs(
     prices: Prices,
     volumes: Volumes,
     retrained: Mapping[str, float | None] = {},
-    *,
-    written: int = 0,
 ) -> dict[str, Costs]:
     """system -> USD to build, per thousand questions, per refresh, and per month at the volumes.
 
     None where there is no price, or nothing was measured that it could apply to. `retrained`: the seconds of a system
-    that was trained anew on an updated corpus. `written`: the training questions, which somebody wrote for what is
-    trained on them.
+    that was trained anew on an updated corpus.
     """
-    return {name: _costs(system, prices, volumes, retrained.get(name), written) for name, system in systems.items()}
+    return {name: _costs(system, prices, volumes, retrained.get(name)) for name, system in systems.items()}
 
 
 def refresh_s(system: MeasuredSystem, retrained_s: float | None = None) -> float | None:
@@ -43,12 +40,12 @@ def hourly_usd(prices: Prices, *, on_gpu: bool) -> float | None:
     return prices.gpu_hour_usd if on_gpu else prices.cpu_hour_usd
 
 
-def _costs(system: MeasuredSystem, prices: Prices, volumes: Volumes, retrained_s: float | None, written: int) -> Costs:
+def _costs(system: MeasuredSystem, prices: Prices, volumes: Volumes, retrained_s: float | None) -> Costs:
     hourly = hourly_usd(prices, on_gpu=system.device == "cuda")
     seconds = refresh_s(system, retrained_s)
     storage = system.build.artefact_bytes / 1e9 * prices.storage_gb_month_usd
     build, served = system.cost.build_usd, system.cost.thousand_questions_usd
-    people = (prices.training_question_usd or 0.0) * written / volumes.months if system.trained else 0.0
+    people = (prices.training_question_usd or 0.0) * system.written / volumes.months
     refresh = None if hourly is None or seconds is None else seconds / 3600 * hourly
     if hourly is None and not system.build.artefacts:
         refresh = 0.0  # nothing that an update touches was built

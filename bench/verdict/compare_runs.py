@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,26 +61,32 @@ def compare(a: Path | str, b: Path | str) -> Comparison:
     rows += [row for name in systems for row in _single(name, scored[0][name], scored[1][name])]
     return Comparison(
         differences(run_a.spec.model_dump(mode="json"), run_b.spec.model_dump(mode="json")),
-        _notes(run_a, run_b, same_data=same_data),
+        _notes(run_a, run_b, systems, same_data=same_data),
         rows,
         only_a=[name for name in run_a.systems if name not in systems],
         only_b=[name for name in run_b.systems if name not in systems],
     )
 
 
-def _notes(run_a: RunFile, run_b: RunFile, *, same_data: bool) -> list[str]:
+def _files(run: RunFile, system: str) -> list[JSON]:
+    """The digests of what a system answers and searches with."""
+    config = run.systems[system].config
+    return [(config.get(key) or {}).get("digest") for key in ("model", "embedder")]
+
+
+def _notes(run_a: RunFile, run_b: RunFile, shared: Sequence[str], *, same_data: bool) -> list[str]:
     notes = []
     if not same_data:
         notes.append("The runs are of different datasets: quality is not compared.")
     a, b = run_a.environment, run_b.environment
-    if (a.cpu, a.cores, a.threads, a.gpus, a.memory_bytes) != (b.cpu, b.cores, b.threads, b.gpus, b.memory_bytes):
+    if (a.cpu, a.cores, a.threads, a.gpus) != (b.cpu, b.cores, b.threads, b.gpus):
         notes.append("The runs are of different machines or thread counts: times and memory are not comparable.")
-    if sorted(run_a.models.values()) != sorted(run_b.models.values()):
-        notes.append("The models are not the same files: differences are of the models too.")
+    if other := [n for n in shared if _files(run_a, n) != _files(run_b, n)]:
+        notes.append(f"The models of {', '.join(other)} are not the same files: differences are of the models too.")
     known = {name for name in {*a.versions, *b.versions} if a.versions.get(name) and b.versions.get(name)}
     told = [f"{n} {a.versions[n]} and {b.versions[n]}" for n in sorted(known) if a.versions[n] != b.versions[n]]
     told += [f"Python {a.python} and {b.python}"] if a.python != b.python else []
-    told += [f"commits {a.commit} and {b.commit}"] if a.commit != b.commit else []
+    told += [f"commits {a.commit} and {b.commit}"] if a.commit and b.commit and a.commit != b.commit else []
     if told:
         notes.append(f"The runs are of different software: {'; '.join(told)}.")
     return notes

@@ -83,6 +83,8 @@ def mixes(columns: Mapping[str, Column], rows: Sequence[TypeRow], asked_of: Mapp
     above = [mix for row, name in others if (mix := turned(row, name)) and not mix.below]
     yield from above
     for row in (row for row in rows if first in row.ahead):  # without which another one may lead
-        rivals = set(columns) - {first, *row.ahead, *(mix.to for mix in above)}
+        rivals = set(columns) - {first, *row.ahead}
         below = [mix for name in sorted(rivals) if (mix := turned(row, name)) and mix.below]
-        yield from sorted(below, key=lambda mix: -mix.share)[:1]
+        overtaking = max(below, key=lambda mix: mix.share, default=None)
+        if overtaking and overtaking.to not in {mix.to for mix in above}:
+            yield overtaking

@@ -29,9 +29,7 @@ def recommend(evidence: Evidence) -> Recommendation:
     one seed is compared); contradicted (a part of the questions says otherwise); undecided; or nothing feasible.
     """
     spec = evidence.run.spec
-    costs = money.costs(
-        evidence.named, spec.prices, spec.volumes, evidence.retrained, written=evidence.run.dataset.train
-    )
+    costs = money.costs(evidence.named, spec.prices, spec.volumes, evidence.retrained)
     rivals = {
         name: system
         for name, system in evidence.named.items()

@@ -5,6 +5,7 @@ Reads the files of a run and nothing else.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -44,6 +45,37 @@ def held(folder: Path) -> dict[str, object] | None:
     except UserError:
         return {}
     return raw if isinstance(raw, dict) else None
+
+
+ABOUT = ("source", "seal", "rules", "version")  # keys that are no figures
+
+
+def compared_with(before: Mapping[str, object] | None, now: Mapping[str, object] | None) -> tuple[str, bool]:
+    """(what to say of the scores that were stored beside those of now, whether any figure is another). Figures that
+    differ by less than a billionth are the same: processors round otherwise."""
+    if before is None or now is None:
+        return "No scores were stored.", False
+    if before and (before.get("rules"), before.get("version")) != (now["rules"], now["version"]):
+        return (
+            f"The stored scores were of rules {before.get('rules', 'that they do not name')}; these are stored now.",
+            False,
+        )
+    same = _alike(*({k: v for k, v in side.items() if k not in ABOUT} for side in (before, now)))
+    return (
+        ("The stored scores are the same.", False)
+        if same
+        else ("The stored scores differ from these, which are stored now.", True)
+    )
+
+
+def _alike(a: object, b: object) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if isinstance(a, float) and isinstance(b, int | float):
+        return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12)
+    return a == b
 
 
 def rescored(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Scores:
@@ -169,6 +201,7 @@ def evaluated(found: GradedRun, *, source: str, tell: Callable[[int, int], None]
     outcomes = {name: outcomes_of(found.first_seed(name), of.get(leading), abstain) for name, of in answering.items()}
     strata = {r.question: r.stratum for name in columns for r in found.first_seed(name)}
     return Scores(
+        rules=RULES,
         source=source,
         run=run.name,
         metrics={name: measure.title for name, measure in MEASURES.items()},

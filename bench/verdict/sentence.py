@@ -300,7 +300,7 @@ def mixed(mix: Mix) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.095 else f"{share:.1%}"
+    return f"{share:.0%}" if share >= 0.095 else f"{share:.1%}" if share >= 0.0005 else "0.1%"
 
 
 def no_system(needs: Mapping[str, Sequence[Need]], *, finished: bool) -> str:

@@ -265,7 +265,7 @@ def fit(
         return encode(tokenizer, messages(prompt, question, part))
 
     if shots and (found := _fewest(with_shots, len(shots) - 1, window)):
-        return Fitted(found[1], 0, truncated=found[0] > 0)
+        return Fitted(found[1], count, truncated=found[0] > 0)
     if found := _fewest(with_passages, count, window):
         return Fitted(found[1], count - found[0], truncated=found[0] > 0 or bool(shots))
     least = len(with_passages(count))

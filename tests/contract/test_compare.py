@@ -10,6 +10,7 @@ import pytest
 
 from bench.core.vocabulary import Answer
 from bench.verdict.compare_runs import Change, Comparison, compare
+from bench.verdict.score import compared_with
 from tests.made_up import Made, asked, scored, showing, turns
 
 
@@ -74,17 +75,31 @@ def test_what_moved_is_b_minus_a(tmp_path: Path) -> None:
 
 
 def test_other_software_and_other_models_are_told(tmp_path: Path) -> None:
-    one = {"same": Made(right_on(60))}
-    other = sides(
-        tmp_path,
-        one,
-        one,
-        models={"/elsewhere/model": "sha256:other"},
-        environment={"python": "3.14.0", "commit": "b" * 40, "memory_bytes": 1},
-    )
-    machine, models, software = other.notes
-    assert machine.startswith("The runs are of different machines") and models.startswith("The models are not the same")
-    assert "and 3.14.0" in software and f"and {'b' * 40}" in software
+    """Of the systems that both have; a system more, or a little more memory, is neither."""
+    one, other = {"same": Made(right_on(60))}, {"same": Made(right_on(60), config={"model.digest": "sha256:other"})}
+    software = {"python": "3.14.0", "commit": "b" * 40, "memory_bytes": 1}
+    models, versions = sides(tmp_path / "other", one, other, environment=software).notes
+    assert models.startswith("The models of same are not the same files")
+    assert "and 3.14.0" in versions and f"and {'b' * 40}" in versions
+    more = one | {"more": Made(right_on(50), config={"model.digest": "sha256:other"})}
+    assert sides(tmp_path / "more", one, more, environment={"commit": None}).notes == []
+
+
+def test_figures_of_another_processor_are_the_same() -> None:
+    stored = {
+        "rules": 1,
+        "version": 1,
+        "seal": "a",
+        "source": "b",
+        "systems": {"x": {"mean": 0.18415599546921982, "n": 4}},
+    }
+    other = {**stored, "seal": "c", "systems": {"x": {"mean": 0.18415599546921987, "n": 4}}}
+    assert compared_with(stored, other) == ("The stored scores are the same.", False)
+    assert compared_with(stored, {**other, "systems": {"x": {"mean": 0.19, "n": 4}}})[1]
+    assert compared_with(stored, {**other, "systems": {"x": {"mean": 0.18415599546921982}}})[1]
+    told, differ = compared_with({**stored, "rules": 0}, other)
+    assert told.startswith("The stored scores were of rules 0") and not differ
+    assert compared_with(None, stored) == ("No scores were stored.", False) and compared_with({}, stored)[1]
 
 
 def test_other_data_and_other_machines_are_told(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_contract(name: str, tiny_lm: Path, store: Path) -> None:
     assert all(a.prompt_tokens and a.completion_tokens is not None for a in together)
     assert [a.hits for a in together] == [a.hits for a in alone]
     assert all((a.hits is not None) == (name in SHOWS) for a in together)
+    assert all(a.truncated or a.shown in (None, len(a.hits or ())) for a in together)  # what the prompt held
     assert (
         all(not set(q.gold) - {h.passage_id for h in a.hits or ()} for q, a in zip(questions, together, strict=True))
         or name not in GIVEN

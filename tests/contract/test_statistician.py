@@ -39,7 +39,7 @@ def test_a_tuned_embedder_has_seen_what_it_was_tuned_on(tmp_path: Path) -> None:
 def test_what_is_shown_training_questions_has_seen_them(tmp_path: Path) -> None:
     """One seed is enough of it, for nothing was trained."""
     questions = asked(300)
-    shown = Made(right(0.98, "a"), kind="rag_few_shot", config={"shots": 4})
+    shown = Made(right(0.98, "a"), kind="rag_few_shot", config={"shots": 4, "choose": "nearest"})
     systems = {"shown": shown, "rag": Made(right(0.8, "b"), kind="rag"), "base": BASE}
     leaked = scored(tmp_path / "leaked", systems, questions, margin=0.05, leaked=[q.id for q in questions])
     assert leaked.recommendation.outcome != "winner"
@@ -79,6 +79,10 @@ def test_a_question_that_is_asked_fifteen_times_tells_once(tmp_path: Path) -> No
     score = found.measured["one"].scores["em"]
     assert score is not None and (score.n, score.clusters) == (300, 20)
     assert found.recommendation.outcome == "undecided"
+    # in thirty documents of ten questions, one of which is the same in all: these stay thirty
+    documents = [Asked(f"d{i}", gold=(), group=f"g{i // 10}", text="Why?" if i % 10 == 0 else "") for i in range(300)]
+    score = scored(tmp_path / "documents", systems, documents, margin=0.05).measured["one"].scores["em"]
+    assert score is not None and score.clusters == 30
     apart = [replace(q, gold=(f"p{i}",)) for i, q in enumerate(questions)]  # of passages of their own: other questions
     score = scored(tmp_path / "apart", systems, apart, margin=0.05).measured["one"].scores["em"]
     assert score is not None and score.clusters == 300

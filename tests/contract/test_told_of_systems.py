@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from bench.core.vocabulary import Answer
 from bench.execution.run_file import read_run
 from bench.report import report
 from bench.report.caveats import caveats
-from bench.report.page import describe
+from bench.report.page import describe, pinned
 from tests.made_up import Asked, Made, Says, asked, right, scored
 
 TUNED: dict[str, Any] = {"tuned": True, "kind": "lora"}
@@ -76,3 +78,24 @@ def test_an_index_without_its_server_is_told_of_systems_and_experiments(tmp_path
     scores = scored(tmp_path, {"plain": Made(right(0.5)), "local": local}, asked(30))
     told: Callable[[str], bool] = lambda line: line.startswith("local: its vectors were searched by Qdrant")
     assert any(told(line) for line in caveats(read_run(tmp_path), scores))
+
+
+def test_the_spec_on_the_page_names_the_commits_that_were_resolved(tmp_path: Path) -> None:
+    """Of the spec's own model, of a system's, and of one that gives a revision alone; and of a dataset of the hub."""
+    scored(tmp_path, {"a": Made(right(0.5))}, asked(4))
+    run = read_run(tmp_path)
+    recorded = copy.deepcopy(run.recorded)
+    recorded["model"] |= {"name": "org/base", "digest": None}
+    recorded["systems"] = [
+        {"name": "own", "kind": "rag", "model": {"name": "org/own"}},
+        {"name": "older", "kind": "rag", "model": {"revision": "v1"}},
+        {"name": "here", "kind": "rag", "model": {"name": "/a/folder"}},
+    ]
+    recorded["dataset"] = {"format": "hub", "id": "org/data", "revision": "main"}
+    models = {"org/base": "hub:org/base@b1", "org/own": "hub:org/own@o1", "org/base@v1": "hub:org/base@b0"}
+    models["/a/folder"] = "sha256:1"
+    hub: Any = SimpleNamespace(recorded=recorded, models=models, dataset=SimpleNamespace(source={"revision": "d1"}))
+    found = pinned(hub)
+    assert found["model"]["revision"] == "b1" and "digest" not in found["model"]
+    assert [system["model"].get("revision") for system in found["systems"]] == ["o1", "b0", None]
+    assert found["dataset"]["revision"] == "d1" and recorded["model"].get("revision") is None

@@ -71,7 +71,13 @@ def test_prices_follow_what_a_system_runs_on(tmp_path: Path) -> None:
 
 def test_who_wrote_the_training_questions_is_paid(tmp_path: Path) -> None:
     """3 USD each, over a year; known to the cent, so that what was timed widens nothing of it."""
-    systems = {"lora": Made(right(0.8), kind="lora", tuned=True), "rag": Made(right(0.8), kind="rag")}
+    shown = {"shots": 4, "choose": "nearest"}
+    systems = {
+        "lora": Made(right(0.8), kind="lora", tuned=True),
+        "rag": Made(right(0.8), kind="rag"),
+        "shown": Made(right(0.8), kind="rag_few_shot", config=shown),
+        "drawn": Made(right(0.8), kind="rag_few_shot", config=shown | {"choose": "random"}),
+    }
     hour = {"cpu_hour_usd": 0.36}
     before = scored(tmp_path / "before", systems, asked(), prices=hour).recommendation.costs
     found = scored(tmp_path / "after", systems, asked(), prices={**hour, "training_question_usd": 3.0})
@@ -79,6 +85,8 @@ def test_who_wrote_the_training_questions_is_paid(tmp_path: Path) -> None:
     assert written > 0 and after["lora"].people_usd_per_month == pytest.approx(3.0 * written / 12)
     paid = after["lora"].usd_per_month - before["lora"].usd_per_month
     assert paid == pytest.approx(3.0 * written / 12) and after["rag"] == before["rag"]
+    assert after["shown"].people_usd_per_month == after["lora"].people_usd_per_month
+    assert after["drawn"].people_usd_per_month == pytest.approx(3.0 * min(4, written) / 12)
     assert found.recommendation.cheapest == ("rag",)
 
 

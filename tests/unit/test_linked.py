@@ -11,8 +11,8 @@ def test_rows_that_share_a_key_are_one_and_so_are_those_that_a_third_joins() -> 
 
 
 def test_a_question_is_the_same_by_its_words_answers_and_passages() -> None:
-    one = same_question("What  is the pressure?", ["5 bar", "5"], ["p1", "p2"])
-    assert one == same_question("what is the PRESSURE? ", ["5", "5 Bar"], ["p2", "p1"])
-    assert one != same_question("What is the pressure?", ["5 bar", "5"], ["p3"])
+    one = same_question("What  is the pressure?", ["5 bar", "5", "Five"], ["p1", "p2"])
+    assert one == same_question("what is the PRESSURE? ", ["five", "5", "5 Bar"], ["p2", "p1"])
+    assert one != same_question("What is the pressure?", ["5 bar", "5", "Five"], ["p3"])
     assert one != same_question("What is the pressure?", ["6 bar"], ["p1", "p2"])
     assert same_question("Why?", (), ()) != same_question("Why?", ("",), ())

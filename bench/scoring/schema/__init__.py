@@ -128,7 +128,7 @@ __all__ = [
     "WeightFlip",
 ]
 VERSION = 6  # raised when scores of an older ragtune can no longer be read
-RULES = 11  # raised when the same records give other scores, which are then computed again
+RULES = 12  # raised when the same records give other scores, which are then computed again
 ClaimStatus = Literal["confirmed", "refuted", "inconclusive", "not tested"]
 
 
@@ -158,7 +158,7 @@ class Scores(Part):
 
     schema_version: Literal[1] = 1
     version: int = VERSION
-    rules: int = RULES  # of scoring, by which it was computed
+    rules: int | None = None  # of scoring, by which it was computed; None in older files
     source: str  # digest of the files that it was computed from
     seal: str = ""  # sha256 of the rest of it: a changed figure is found
     run: str

@@ -216,6 +216,7 @@ class SystemHead(Part):
     failed: dict[str, str]  # cell -> reason
     trained: bool
     shown_training: bool = False  # training questions stand in its prompts, with their answers
+    written: int = 0  # training questions that somebody had to write for it
     serving: str | None = None  # of what was tuned: `adapter` beside its base, `merged` or `merged_nf4`
     scenario: Scenario | None
     family: Family = "both"
