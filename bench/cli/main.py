@@ -103,12 +103,12 @@ def score(
     """Score the records of RUN, without running a model. Scores of these very files and rules are read back."""
     from bench.cli import tables
     from bench.cli.progress import bar
-    from bench.verdict.score import compared_with, held, rescored
+    from bench.verdict.score import compared_with, held
     from bench.verdict.score import score as score_run
 
     before, apart = (held(run) if again else None), False
     with bar("scoring", quietly=True) as tell:
-        scores = (rescored if again else score_run)(run, tell=tell)
+        scores = score_run(run, tell=tell, anew=again)
     if again:
         told, apart = compared_with(before, held(run))
         say(told, err=as_json)

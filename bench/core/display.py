@@ -148,4 +148,9 @@ def need(value: float, name: str) -> str:
 
 def model(name: str) -> str:
     """The name of a model; of one that comes with ragtune not where it lies."""
-    return f"micro ({name.rpartition('/')[2]})" if "/systems/micro/" in name else name
+    return f"micro ({name.rpartition('/')[2]})" if is_bundled(name) else name
+
+
+def is_bundled(model: str) -> bool:
+    """Whether a model comes with ragtune."""
+    return "/systems/micro/" in model

@@ -24,6 +24,12 @@ def linked(rows: Iterable[Iterable[Hashable]]) -> Sequence[int]:
     return [root(row) for row in range(len(parent))]
 
 
+def of_first(asked: Iterable[tuple[Hashable, str]]) -> list[str]:
+    """The group of each question, by its key; that of the first, where one is asked again."""
+    first: dict[Hashable, str] = {}
+    return [first.setdefault(key, group) for key, group in asked]
+
+
 def same_question(text: str, answers: Sequence[str] | None, gold: Sequence[str]) -> Hashable:
     """The key of a question that is asked again: in the same words, of the same passages, with the same answers."""
     asked, *said = (" ".join(words.casefold().split()) for words in (text, *(answers or ())))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from bench.core.errors import UserError
-from bench.core.linked import linked, same_question
+from bench.core.linked import linked, of_first, same_question
 from bench.core.store import Store
 from bench.core.vocabulary import JSON, Example
 from bench.data import formats
@@ -69,11 +69,10 @@ def joined(rows: Sequence[Example]) -> tuple[Example, ...]:
     """The rows with groups that share a gold passage made one, and a question that is asked again of no other passages
     in the group of the first: otherwise either could be on both sides."""
     one = linked([("group", e.group), *(("passage", passage) for passage in e.question.gold)] for e in rows)
-    first: dict[Hashable, str] = {}
-    kept = [
-        first.setdefault(same_question(e.question.text, e.answers, e.question.gold), rows[i].group)
+    kept = of_first(
+        (same_question(e.question.text, e.answers, e.question.gold), rows[i].group)
         for e, i in zip(rows, one, strict=True)
-    ]
+    )
     return tuple(replace(e, group=group) for e, group in zip(rows, kept, strict=True))
 
 

@@ -21,6 +21,7 @@ from bench.core.vocabulary import JSON, Passage
 from bench.core.window import exceeds, titled, window
 from bench.data import prepare as dataset
 from bench.data.task import Task
+from bench.execution.run_file import shots_in
 from bench.spec import kinds
 from bench.spec.cells import Cell, cells
 from bench.spec.model import Spec
@@ -192,7 +193,7 @@ def _check_sample(cell: Cell, task: Task, where: str) -> None:
 
 def _check_cell(spec: Spec, cell: Cell, task: Task) -> None:
     tuning = Tuning.shared(cell.config["tuning"]) if "tuning" in cell.config else None
-    if cell.kind in ("few_shot", "rag_few_shot") and not any(e.answers for e in task.train):
+    if shots_in(cell.config) and not any(e.answers for e in task.train):
         raise UserError(
             f"system {cell.system!r} shows answered training questions, and there is none.",
             where=spec.name,

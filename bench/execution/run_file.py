@@ -57,6 +57,11 @@ class Dataset(Part):
     notes: tuple[str, ...] = ()
 
 
+def shots_in(config: Mapping[str, Any]) -> int | None:
+    """Answered training questions that a configuration puts into each prompt; None where it puts none."""
+    return (config.get("shots") or None) if "choose" in config else None
+
+
 class SystemEntry(Part):
     """A system of a run: its kind and its whole configuration. The shared blocks of it are typed."""
 
@@ -88,9 +93,9 @@ class SystemEntry(Part):
         return bool((self.config.get("embedder") or {}).get("precision") == "int8")
 
     @property
-    def tunes_its_embedder(self) -> bool:
-        """Whether its embedder is trained on the training questions."""
-        return (self.config.get("embedder") or {}).get("tuned") is not None
+    def trains(self) -> bool:
+        """Whether its model or its embedder is trained on the training questions."""
+        return self.tuning is not None or (self.config.get("embedder") or {}).get("tuned") is not None
 
     @property
     def prompt(self) -> Prompt:
@@ -140,7 +145,7 @@ class SystemEntry(Part):
     @property
     def shots(self) -> int | None:
         """Answered training questions that stand in its prompts; None where none do."""
-        return (self.config.get("shots") or None) if "choose" in self.config else None
+        return shots_in(self.config)
 
     @property
     def distractors(self) -> int | None:

@@ -44,7 +44,7 @@ def caveats(run: RunFile, scores: Scores) -> list[str]:
 
 def _bundled(run: RunFile, done: Measured) -> Iterator[str]:
     """What the bundled model and dataset cannot show."""
-    if any("/systems/micro/" in run.systems[name].model.name for name in done):
+    if any(display.is_bundled(run.systems[name].model.name) for name in done):
         yield (
             "The base model comes with ragtune. It is tiny, and was made to read pages that ragtune itself writes, in "
             "some dozens of sentence templates, such as those of its datasets. What is recommended holds for this "

@@ -17,6 +17,7 @@ from bench.execution.run_file import RunFile, read_run
 from bench.metrics.registry import MEASURES
 from bench.report import frames
 from bench.scoring.schema import MeasuredSystem, Score
+from bench.verdict.score import frame as frame_of
 from bench.verdict.score import score, scores
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def markdown(folder: Path) -> Path:
 def _frames(folder: Path) -> dict[str, pandas.DataFrame]:
     """name -> frame: every score, every other figure, every pair."""
     found = score(folder)
-    return {"scores": scores(folder), "figures": frames.figures(found), "pairs": frames.pairs(found)}
+    return {"scores": frame_of(found), "figures": frames.figures(found), "pairs": frames.pairs(found)}
 
 
 def csv(folder: Path) -> Path:
@@ -93,7 +94,7 @@ def _evaluation(name: str, system: MeasuredSystem, run: RunFile) -> dict[str, JS
         "seeds": str(system.seeds),
         "digest": str(model.digest),
         "deployment_type": "unknown" if system.endpoint else "self_deployed",
-        "model_availability": "open_weights" if model.revision or called != model.name else "unknown",
+        "model_availability": "open_weights" if model.revision or display.is_bundled(model.name) else "unknown",
     }
     return {
         "schema_version": EVERY_EVAL_EVER,

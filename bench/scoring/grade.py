@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.core.blocks import Retrieval
-from bench.core.linked import same_question
+from bench.core.linked import of_first, same_question
 from bench.core.vocabulary import Record
 from bench.execution.run_file import SystemEntry
 from bench.metrics import retrieval as relevance
@@ -139,7 +139,7 @@ def columns(cells: Sequence[tuple[Sequence[Record], Mapping[str, Array]]]) -> di
     """measure -> column, from the cells of one system, one a seed: its records, and a value of each by measure."""
     asked = {r.question: r for records, _ in cells for r in records}
     places = {question: place for place, question in enumerate(asked)}
-    clusters_of = _clusters(list(asked.values()))
+    clusters_of = of_first((same_question(r.text, r.answers, r.gold), r.group) for r in asked.values())
     at = [np.array([places[r.question] for r in records], int) for records, _ in cells]
     heads: dict[bytes, tuple[list[str], list[str], list[str]]] = {}  # most measures are of the same questions
     found = {}
@@ -158,12 +158,6 @@ def columns(cells: Sequence[tuple[Sequence[Record], Mapping[str, Array]]]) -> di
         kept = matrix[:, seen]
         found[measure] = Column(questions, _whole(kept), clusters, strata, kept if np.isnan(kept).any() else None)
     return found
-
-
-def _clusters(rows: Sequence[Record]) -> list[str]:
-    """The group of each question; that of the first, where one is asked again: it tells nothing new."""
-    first: dict[Hashable, str] = {}
-    return [first.setdefault(same_question(r.text, r.answers, r.gold), r.group) for r in rows]
 
 
 def _whole(matrix: Array) -> Array:

@@ -138,8 +138,7 @@ class GradedRun:
             "precision": entry.precision,
             "seeds": len(cells),
             "failed": failed,
-            "trained": entry.tuning is not None or entry.tunes_its_embedder,
-            "shown_training": entry.shots is not None,
+            "trained": entry.trains,
             "written": _written(entry, self.run.dataset.train),
             "serving": entry.serving if entry.method == "lora" and not entry.served_adapter else None,
             "scenario": entry.scenario,
@@ -316,4 +315,4 @@ def _written(entry: SystemEntry, train: int) -> int:
     """Training questions that a system takes: all of them, but for those that are drawn once into its prompts."""
     if entry.shots is not None and entry.config["choose"] == "random":
         return min(entry.shots, train)
-    return train if entry.tuning is not None or entry.tunes_its_embedder or entry.shots is not None else 0
+    return train if entry.trains or entry.shots is not None else 0

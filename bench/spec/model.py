@@ -273,7 +273,4 @@ class Spec(Block):
     @property
     def digest(self) -> str:
         """sha256 of everything that the spec says; what came later and is not said is left out."""
-        told = self.model_dump(mode="json")
-        if self.prices.training_question_usd is None:
-            del told["prices"]["training_question_usd"]
-        return digest(told)
+        return digest(self.model_dump(mode="json") | {"prices": self.prices.recorded("training_question_usd")})

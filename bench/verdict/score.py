@@ -78,11 +78,6 @@ def _alike(a: object, b: object) -> bool:
     return a == b
 
 
-def rescored(folder: Path, *, tell: Callable[[int, int], None] | None = None) -> Scores:
-    """The scores of a run computed anew, whatever is stored. Raises UserError as `score` does."""
-    return score(folder, tell=tell, anew=True)
-
-
 def score(folder: Path, *, tell: Callable[[int, int], None] | None = None, anew: bool = False) -> Scores:
     """Score a run and write scores.json; what is already scored from these very files is read back. `tell` hears how
     many measures of how many are compared. `anew`: nothing is read back.
@@ -255,10 +250,15 @@ def scores(folder: Path | str) -> pandas.DataFrame:
 
     A system that failed has one row, without a measure.
     """
+    return frame(score(Path(folder)))
+
+
+def frame(found_of: Scores) -> pandas.DataFrame:
+    """The same of scores at hand."""
     import pandas
 
     rows: list[dict[str, object]] = []
-    for name, system in score(Path(folder)).systems.items():
+    for name, system in found_of.systems.items():
         if not isinstance(system, MeasuredSystem):
             rows.append(
                 {

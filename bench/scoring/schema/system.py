@@ -215,7 +215,6 @@ class SystemHead(Part):
     seeds: int
     failed: dict[str, str]  # cell -> reason
     trained: bool
-    shown_training: bool = False  # training questions stand in its prompts, with their answers
     written: int = 0  # training questions that somebody had to write for it
     serving: str | None = None  # of what was tuned: `adapter` beside its base, `merged` or `merged_nf4`
     scenario: Scenario | None
@@ -224,7 +223,7 @@ class SystemHead(Part):
     @property
     def has_seen_training(self) -> bool:
         """Whether a question that training holds too may be answered from there."""
-        return self.trained or self.shown_training
+        return self.trained or self.written > 0
 
     @model_validator(mode="before")
     @classmethod
